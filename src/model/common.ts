@@ -1,0 +1,106 @@
+/** Schemas that several resources share. Shapes: Unikorn compute, `ProjectMetadata` and its layers. */
+import { Type, type Static } from 'typebox';
+
+export const Uuid = Type.String({
+  format: 'uuid',
+  description: 'UUID. Ids made here are UUIDv7, so id order is creation order.',
+});
+
+/** A DNS label (RFC 1123): what a hostname, a folder and a shell can all take without quoting. */
+export const namePattern = '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$';
+
+export const Name = Type.String({
+  pattern: namePattern,
+  minLength: 1,
+  maxLength: 63,
+  description: 'DNS label: 1-63 of a-z, 0-9 and "-", starting and ending with a letter or digit.',
+});
+
+export const Timestamp = Type.String({ format: 'date-time', description: 'RFC 3339, UTC.' });
+
+export const Architecture = Type.Union([Type.Literal('x86_64'), Type.Literal('aarch64')]);
+export type Architecture = Static<typeof Architecture>;
+
+export const Tag = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 128 }),
+    value: Type.String({ maxLength: 256 }),
+  },
+  { additionalProperties: false, title: 'Tag' },
+);
+export type Tag = Static<typeof Tag>;
+
+export const WriteMetadata = Type.Object(
+  {
+    name: Name,
+    description: Type.Optional(Type.String({ maxLength: 1024 })),
+    tags: Type.Optional(Type.Array(Tag, { maxItems: 64 })),
+  },
+  { additionalProperties: false, title: 'WriteMetadata' },
+);
+export type WriteMetadata = Static<typeof WriteMetadata>;
+
+export const ProvisioningStatus = Type.Union([
+  Type.Literal('unknown'),
+  Type.Literal('pending'),
+  Type.Literal('provisioning'),
+  Type.Literal('provisioned'),
+  Type.Literal('deprovisioning'),
+  Type.Literal('error'),
+]);
+export type ProvisioningStatus = Static<typeof ProvisioningStatus>;
+
+export const HealthStatus = Type.Union([
+  Type.Literal('unknown'),
+  Type.Literal('healthy'),
+  Type.Literal('degraded'),
+  Type.Literal('error'),
+]);
+export type HealthStatus = Static<typeof HealthStatus>;
+
+const staticMetadata = {
+  id: Uuid,
+  name: Type.String(),
+  description: Type.Optional(Type.String()),
+  tags: Type.Optional(Type.Array(Tag)),
+  creationTime: Timestamp,
+  createdBy: Type.Optional(Type.String()),
+  modifiedTime: Type.Optional(Timestamp),
+  modifiedBy: Type.Optional(Type.String()),
+};
+
+export const StaticMetadata = Type.Object(staticMetadata, { title: 'StaticMetadata', additionalProperties: false });
+export type StaticMetadata = Static<typeof StaticMetadata>;
+
+const StatusDetail = Type.Object(
+  { reason: Type.String(), message: Type.String() },
+  { title: 'StatusDetail', additionalProperties: false },
+);
+
+const readMetadata = {
+  ...staticMetadata,
+  provisioningStatus: ProvisioningStatus,
+  healthStatus: HealthStatus,
+  provisioningStatusDetail: Type.Optional(StatusDetail),
+  deletionTime: Type.Optional(Timestamp),
+};
+
+export const ReadMetadata = Type.Object(readMetadata, { title: 'ReadMetadata', additionalProperties: false });
+export type ReadMetadata = Static<typeof ReadMetadata>;
+
+export const OrganizationMetadata = Type.Object(
+  { ...readMetadata, organizationId: Uuid },
+  { title: 'OrganizationMetadata', additionalProperties: false },
+);
+export type OrganizationMetadata = Static<typeof OrganizationMetadata>;
+
+export const ProjectMetadata = Type.Object(
+  { ...readMetadata, organizationId: Uuid, projectId: Uuid },
+  { title: 'ProjectMetadata', additionalProperties: false },
+);
+export type ProjectMetadata = Static<typeof ProjectMetadata>;
+
+/** RFC 3339 in UTC with milliseconds: the one form of a time in records and answers. */
+export function timestamp(date: Date = new Date()): string {
+  return date.toISOString();
+}

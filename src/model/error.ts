@@ -1,0 +1,139 @@
+/**
+ * The one error that travels: a stable code, a public message, and a cause that only the log sees.
+ *
+ * Model: InfluxDB's platform error (code, message, cause; messages flatten with ": "), with its codes made
+ * precise enough for a program to act on and each bound to exactly one HTTP status.
+ */
+
+/** Every code a client can meet. A code is never renamed or reused; add a row instead. */
+export const errorCodes = {
+  malformed_json: { status: 400, retryable: false, meaning: 'The body is not JSON, or is empty where JSON is needed.' },
+  invalid_body: { status: 400, retryable: false, meaning: 'The body breaks its schema; `errors` says where.' },
+  invalid_parameter: {
+    status: 400,
+    retryable: false,
+    meaning: 'A path or query parameter is malformed, out of range or unknown.',
+  },
+  invalid_cursor: {
+    status: 400,
+    retryable: false,
+    meaning: 'The page key is damaged or belongs to another list. Start again from the first page.',
+  },
+  invalid_reference: {
+    status: 400,
+    retryable: false,
+    meaning: 'A flavor or image does not exist in the region, or does not fit.',
+  },
+  unauthorized: { status: 401, retryable: false, meaning: 'No valid credential came with the request.' },
+  forbidden: { status: 403, retryable: false, meaning: 'The caller may see the resource but not do this.' },
+  not_found: { status: 404, retryable: false, meaning: 'It does not exist, or the caller may not know that it does.' },
+  method_not_allowed: { status: 405, retryable: false, meaning: 'The path exists under the methods in `Allow`.' },
+  not_acceptable: { status: 406, retryable: false, meaning: 'None of the accepted media types can be produced.' },
+  request_timeout: { status: 408, retryable: true, meaning: 'The request did not arrive or finish in time.' },
+  conflict: { status: 409, retryable: true, meaning: 'Somebody else changed the resource meanwhile. Read it again.' },
+  name_taken: { status: 409, retryable: false, meaning: 'Another living resource of the project has this name.' },
+  power_state_conflict: {
+    status: 409,
+    retryable: false,
+    meaning: 'The instance is not in a power state that allows this.',
+  },
+  instance_busy: {
+    status: 409,
+    retryable: true,
+    meaning: 'A task for the instance is in the way; `blockedBy` is its address.',
+  },
+  being_deleted: { status: 409, retryable: false, meaning: 'The resource is being deleted and takes no more changes.' },
+  too_large: { status: 413, retryable: false, meaning: 'The body is larger than the limit.' },
+  uri_too_long: { status: 414, retryable: false, meaning: 'The request target is longer than the limit.' },
+  unsupported_media_type: { status: 415, retryable: false, meaning: 'The body has a media type that is not taken.' },
+  unprocessable: {
+    status: 422,
+    retryable: false,
+    meaning: 'The body is well formed, but what it asks for cannot be done.',
+  },
+  replace_required: {
+    status: 422,
+    retryable: false,
+    meaning: 'The change would wipe the machine; repeat it with `allowReplace=true` if that is meant.',
+  },
+  rate_limited: { status: 429, retryable: true, meaning: 'Too many requests; wait for `Retry-After`.' },
+  headers_too_large: { status: 431, retryable: false, meaning: 'The request headers are larger than the limit.' },
+  internal: { status: 500, retryable: true, meaning: 'A defect on our side; the log has the cause under the request id.' },
+  not_implemented: { status: 501, retryable: false, meaning: 'The region cannot do this.' },
+  unavailable: { status: 503, retryable: true, meaning: 'A part of the service is away; try again after `Retry-After`.' },
+} as const satisfies Record<string, { status: number; retryable: boolean; meaning: string }>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** One fault within a body or query: where it is, as a JSON pointer (RFC 6901) or a parameter name, and what is wrong. */
+export interface FieldError {
+  pointer?: string;
+  parameter?: string;
+  message: string;
+}
+
+export interface ApiErrorOptions {
+  /** Internal; logged, never sent unless it is itself an ApiError. */
+  cause?: unknown;
+  errors?: FieldError[];
+  /** Address of the task in the way (409). */
+  blockedBy?: string;
+  /** Extra response headers, such as Allow or Retry-After. */
+  headers?: Record<string, string>;
+}
+
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly code: ErrorCode;
+  readonly errors: FieldError[] | undefined;
+  readonly blockedBy: string | undefined;
+  readonly headers: Record<string, string>;
+
+  constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.errors = options.errors;
+    this.blockedBy = options.blockedBy;
+    this.headers = options.headers ?? {};
+  }
+
+  get status(): number {
+    return errorCodes[this.code].status;
+  }
+
+  get retryable(): boolean {
+    return errorCodes[this.code].retryable;
+  }
+
+  /** The public text: this message and those of the ApiErrors below it, joined by ": ". Foreign causes stay out. */
+  get publicMessage(): string {
+    const texts = [this.message];
+    const seen = new Set<unknown>([this]);
+    let cause: unknown = this.cause;
+    while (cause instanceof Error && !seen.has(cause)) {
+      seen.add(cause);
+      if (cause instanceof ApiError) texts.push(cause.message);
+      cause = cause.cause;
+    }
+    return texts.join(': ');
+  }
+}
+
+/** The constant answer for "absent" and "not yours to know": same code, same words. */
+export function notFound(cause?: unknown): ApiError {
+  return new ApiError('not_found', 'There is no such resource, or you may not see it.', { cause });
+}
+
+/** Finds the ApiError in a chain of causes; any other error is a defect and becomes `internal`. */
+export function toApiError(error: unknown): ApiError {
+  const seen = new Set<unknown>();
+  let at: unknown = error;
+  while (at instanceof Error && !seen.has(at)) {
+    if (at instanceof ApiError) return at;
+    seen.add(at);
+    at = at.cause;
+  }
+  return new ApiError('internal', 'The server failed to answer. The request id leads to the cause in its log.', {
+    cause: error,
+  });
+}

@@ -1,0 +1,105 @@
+/**
+ * The port to a place that runs machines. `data` and `task` know this file and no provider.
+ *
+ * Contract, proven for every provider by test/contract/region: each mutation is idempotent and may be repeated after
+ * a lost answer; each takes an AbortSignal; deleting what is absent succeeds; failures are RegionError, so that a
+ * task can tell "try again" from "never". A server is known by the id of its instance: the provider stores it with
+ * the machine and finds the machine by it, never by name.
+ */
+import type { Flavor } from '../model/flavor.js';
+import type { Image } from '../model/image.js';
+import type { PowerState } from '../model/power.js';
+import type { RegionFeatures, RegionType } from '../model/region.js';
+
+/**
+ * - `not_found`: no such server, flavor or image.
+ * - `conflict`: not in this state.
+ * - `busy`: another operation on the server is running; try again soon.
+ * - `unsupported`: the provider can never do this.
+ * - `transient`: may work when tried again.
+ * - `terminal`: will not work however often it is tried.
+ */
+export type RegionErrorKind = 'not_found' | 'conflict' | 'busy' | 'unsupported' | 'transient' | 'terminal';
+
+export class RegionError extends Error {
+  override readonly name = 'RegionError';
+  readonly kind: RegionErrorKind;
+
+  /** The message is shown to users (task cause, status detail): no paths, no command lines. Details go in `cause`. */
+  constructor(kind: RegionErrorKind, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+/** Who is asking: the region decides what that caller sees (Unikorn: impersonation). */
+export interface RegionPrincipal {
+  organizationId: string;
+  projectIds: string[];
+}
+
+/** A machine to have. All values are validated by the caller; the provider still never puts one on a command line. */
+export interface ServerRequest {
+  /** Id of the instance, a UUID: the machine's identity. */
+  id: string;
+  /** DNS label; becomes the guest's hostname. */
+  hostname: string;
+  flavorId: string;
+  imageId: string;
+  /** cloud-init input, decoded. At most 64 KiB. */
+  userData?: Buffer;
+  tags: { name: string; value: string }[];
+}
+
+/** What the region sees of one server. */
+export interface ServerObservation {
+  id: string;
+  powerState: PowerState;
+  privateIP?: string;
+  publicIP?: string;
+  macAddress?: string;
+  /** Why the state is Error, or what is unusual. Shown to users. */
+  message?: string;
+}
+
+export interface ConsoleOutput {
+  contents: string;
+}
+
+export interface ServerEvent {
+  id: string;
+  /** Undefined: the server is gone. */
+  observation: ServerObservation | undefined;
+}
+
+export interface RegionProvider {
+  readonly type: RegionType;
+  /** Known after `open`. */
+  readonly features: RegionFeatures;
+
+  /** Connects and adopts the servers that live on from before. Rejects with the reason and what to do about it. */
+  open(): Promise<void>;
+  /** Lets go of everything without touching a server. */
+  close(): Promise<void>;
+
+  listFlavors(principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]>;
+  listImages(principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]>;
+
+  /** Makes the server if it is absent and has it running at least once. Repeating it never makes a second one. */
+  ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation>;
+  /** Ends the machine and removes everything of it. Absent is success. */
+  deleteServer(id: string, signal: AbortSignal): Promise<void>;
+  /** Running is success. Absent: `not_found`. */
+  startServer(id: string, signal: AbortSignal): Promise<ServerObservation>;
+  /** Asks the guest, then cuts the power after the provider's deadline. Stopped is success. Absent: `not_found`. */
+  stopServer(id: string, signal: AbortSignal): Promise<ServerObservation>;
+  /** Soft: asks the guest, and falls back to hard after the deadline. Not running: `conflict`. Absent: `not_found`. */
+  rebootServer(id: string, options: { hard: boolean }, signal: AbortSignal): Promise<ServerObservation>;
+
+  /** Observations of the given servers, or of all. Absent ones are left out. */
+  describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;
+  /** The last `lines` lines of the console (all that is kept, without `lines`). Absent: `not_found`. */
+  consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput>;
+  /** Changes as they happen, until the signal. The listener must not throw. May repeat; a hint, not a log. */
+  watch(listener: (event: ServerEvent) => void): () => void;
+}
