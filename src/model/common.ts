@@ -69,7 +69,10 @@ const staticMetadata = {
   modifiedBy: Type.Optional(Type.String()),
 };
 
-export const StaticMetadata = Type.Object(staticMetadata, { title: 'StaticMetadata', additionalProperties: false });
+export const StaticMetadata = Type.Object(staticMetadata, {
+  title: 'StaticMetadata',
+  additionalProperties: false,
+});
 export type StaticMetadata = Static<typeof StaticMetadata>;
 
 const StatusDetail = Type.Object(

@@ -7,8 +7,16 @@
 
 /** Every code a client can meet. A code is never renamed or reused; add a row instead. */
 export const errorCodes = {
-  malformed_json: { status: 400, retryable: false, meaning: 'The body is not JSON, or is empty where JSON is needed.' },
-  invalid_body: { status: 400, retryable: false, meaning: 'The body breaks its schema; `errors` says where.' },
+  malformed_json: {
+    status: 400,
+    retryable: false,
+    meaning: 'The body is not JSON, or is empty where JSON is needed.',
+  },
+  invalid_body: {
+    status: 400,
+    retryable: false,
+    meaning: 'The body breaks its schema; `errors` says where.',
+  },
   invalid_parameter: {
     status: 400,
     retryable: false,
@@ -26,30 +34,79 @@ export const errorCodes = {
   },
   unauthorized: { status: 401, retryable: false, meaning: 'No valid credential came with the request.' },
   forbidden: { status: 403, retryable: false, meaning: 'The caller may see the resource but not do this.' },
-  not_found: { status: 404, retryable: false, meaning: 'It does not exist, or the caller may not know that it does.' },
-  method_not_allowed: { status: 405, retryable: false, meaning: 'The path exists under the methods in `Allow`.' },
-  not_acceptable: { status: 406, retryable: false, meaning: 'None of the accepted media types can be produced.' },
+  not_found: {
+    status: 404,
+    retryable: false,
+    meaning: 'It does not exist, or the caller may not know that it does.',
+  },
+  method_not_allowed: {
+    status: 405,
+    retryable: false,
+    meaning: 'The path exists under the methods in `Allow`.',
+  },
+  not_acceptable: {
+    status: 406,
+    retryable: false,
+    meaning: 'None of the accepted media types can be produced.',
+  },
   request_timeout: { status: 408, retryable: true, meaning: 'The request did not arrive or finish in time.' },
-  conflict: { status: 409, retryable: true, meaning: 'Somebody else changed the resource meanwhile. Read it again.' },
-  name_taken: { status: 409, retryable: false, meaning: 'Another living resource of the project has this name.' },
+  conflict: {
+    status: 409,
+    retryable: true,
+    meaning: 'Somebody else changed the resource meanwhile. Read it again.',
+  },
+  name_taken: {
+    status: 409,
+    retryable: false,
+    meaning: 'Another living resource of the project has this name.',
+  },
   power_state_conflict: {
     status: 409,
     retryable: false,
     meaning: 'The instance is not in a power state that allows this.',
+  },
+  idempotency_in_progress: {
+    status: 409,
+    retryable: true,
+    meaning: 'The first request with this Idempotency-Key has no answer yet. Repeat after `Retry-After`.',
   },
   instance_busy: {
     status: 409,
     retryable: true,
     meaning: 'A task for the instance is in the way; `blockedBy` is its address.',
   },
-  being_deleted: { status: 409, retryable: false, meaning: 'The resource is being deleted and takes no more changes.' },
+  being_deleted: {
+    status: 409,
+    retryable: false,
+    meaning: 'The resource is being deleted and takes no more changes.',
+  },
+  gone: { status: 410, retryable: false, meaning: 'The route was withdrawn; its `Link` names what to read.' },
+  precondition_failed: {
+    status: 412,
+    retryable: false,
+    meaning: 'The resource is not in the state that If-Match or If-None-Match demands. Read it again.',
+  },
   too_large: { status: 413, retryable: false, meaning: 'The body is larger than the limit.' },
   uri_too_long: { status: 414, retryable: false, meaning: 'The request target is longer than the limit.' },
-  unsupported_media_type: { status: 415, retryable: false, meaning: 'The body has a media type that is not taken.' },
+  unsupported_media_type: {
+    status: 415,
+    retryable: false,
+    meaning: 'The body has a media type that is not taken.',
+  },
+  expectation_failed: {
+    status: 417,
+    retryable: false,
+    meaning: 'The `Expect` header asks for what is not offered.',
+  },
   unprocessable: {
     status: 422,
     retryable: false,
     meaning: 'The body is well formed, but what it asks for cannot be done.',
+  },
+  idempotency_mismatch: {
+    status: 422,
+    retryable: false,
+    meaning: 'The Idempotency-Key was used for another request.',
   },
   replace_required: {
     status: 422,
@@ -57,10 +114,27 @@ export const errorCodes = {
     meaning: 'The change would wipe the machine; repeat it with `allowReplace=true` if that is meant.',
   },
   rate_limited: { status: 429, retryable: true, meaning: 'Too many requests; wait for `Retry-After`.' },
-  headers_too_large: { status: 431, retryable: false, meaning: 'The request headers are larger than the limit.' },
-  internal: { status: 500, retryable: true, meaning: 'A defect on our side; the log has the cause under the request id.' },
+  headers_too_large: {
+    status: 431,
+    retryable: false,
+    meaning: 'The request headers are larger than the limit.',
+  },
+  internal: {
+    status: 500,
+    retryable: true,
+    meaning: 'A defect on our side; the log has the cause under the request id.',
+  },
   not_implemented: { status: 501, retryable: false, meaning: 'The region cannot do this.' },
-  unavailable: { status: 503, retryable: true, meaning: 'A part of the service is away; try again after `Retry-After`.' },
+  deadline_exceeded: {
+    status: 503,
+    retryable: true,
+    meaning: 'The work of the request took longer than is allowed.',
+  },
+  unavailable: {
+    status: 503,
+    retryable: true,
+    meaning: 'A part of the service is away; try again after `Retry-After`.',
+  },
 } as const satisfies Record<string, { status: number; retryable: boolean; meaning: string }>;
 
 export type ErrorCode = keyof typeof errorCodes;
@@ -133,7 +207,11 @@ export function toApiError(error: unknown): ApiError {
     seen.add(at);
     at = at.cause;
   }
-  return new ApiError('internal', 'The server failed to answer. The request id leads to the cause in its log.', {
-    cause: error,
-  });
+  return new ApiError(
+    'internal',
+    'The server failed to answer. The request id leads to the cause in its log.',
+    {
+      cause: error,
+    },
+  );
 }

@@ -17,7 +17,9 @@ export const RegionFeatures = Type.Object(
     consoleOutput: Type.Boolean(),
     softReboot: Type.Boolean({ description: 'Whether a reboot can ask the guest first.' }),
     accelerator: Type.Optional(
-      Type.String({ description: 'How guests run: `kvm` (hardware) or `tcg` (emulation, several times slower).' }),
+      Type.String({
+        description: 'How guests run: `kvm` (hardware) or `tcg` (emulation, several times slower).',
+      }),
     ),
   },
   { title: 'RegionFeatures', additionalProperties: false },

@@ -1,0 +1,43 @@
+// Compiles the program and makes the guest image; both only when their inputs changed.
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { step } from './steps.mjs';
+
+const root = join(import.meta.dirname, '..', '..');
+const compiler = join(root, 'node_modules/typescript-native/bin/tsc');
+
+function fingerprint(paths) {
+  const hash = createHash('sha256');
+  const add = (path) => {
+    const about = statSync(path);
+    if (about.isDirectory()) for (const name of readdirSync(path).sort()) add(join(path, name));
+    else hash.update(`${path}\0${about.size}\0${about.mtimeMs}\n`);
+  };
+  for (const path of paths) if (existsSync(join(root, path))) add(join(root, path));
+  return hash.digest('hex');
+}
+
+async function compile(project, folder, inputs) {
+  const stamp = join(root, folder, '.inputs');
+  const now = fingerprint([...inputs, 'tsconfig.json', project, 'package-lock.json']);
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return;
+  await step(`compile ${inputs.join(', ')}`, process.execPath, [compiler, '-p', project], { cwd: root });
+  writeFileSync(stamp, now);
+}
+
+export async function buildProgram() {
+  await compile('tsconfig.build.json', 'dist', ['src']);
+}
+
+export async function buildTests() {
+  await compile('tsconfig.test.json', 'build', ['src', 'test', 'bench']);
+}
+
+/** Makes the tiny guest image in the folder, from Debian packages kept in .cache/debs. */
+export async function buildImage(folder) {
+  mkdirSync(folder, { recursive: true });
+  const cache = join(root, '.cache', 'debs');
+  mkdirSync(cache, { recursive: true });
+  await step('make the guest image', 'bash', [join(root, 'scripts/image/build-tiny.sh'), folder, cache], { cwd: root });
+}

@@ -1,0 +1,209 @@
+/** The composition root: config → store → regions → connector → tasks → routes → koa. The only file that knows every part. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import { join, resolve } from 'node:path';
+import Koa from 'koa';
+import type { Config } from './config.js';
+import { packageVersion } from './config.js';
+import { collections, type Connector, createConnector } from './data/connector.js';
+import { IdempotencyData } from './data/idempotency.js';
+import { ObservationData } from './data/observation.js';
+import { ownerName } from './data/owner.js';
+import { TaskQueue } from './data/queue.js';
+import type { OpenRegion } from './data/region.js';
+import { secretFor } from './data/secret.js';
+import { setUp } from './data/setup.js';
+import type { Store } from './data/store/port.js';
+import { SqliteStore } from './data/store/sqlite/sqlite.js';
+import { UserData } from './data/user.js';
+import type { Log } from './model/log.js';
+import { createMetrics } from './metrics.js';
+import type { RegionFailure } from './regions.js';
+import { openRegions } from './regions.js';
+import { attachHandler } from './route/index.js';
+import type { Route } from './route/route.js';
+import { HttpServer } from './server.js';
+import { Housekeeper } from './task/housekeeper.js';
+import { Observer } from './task/observer.js';
+import { TaskRunner } from './task/runner.js';
+import type { Tracing } from './tracing.js';
+import { createTracing } from './tracing.js';
+
+export interface AppOptions {
+  log: Log;
+  /** Told the first superuser's key when it is made now: it cannot be read again. */
+  onNewKey?: (key: string, user: string, file: string) => void;
+  extraRoutes?: readonly Route[];
+}
+
+/** A running server and what tests and the command line need of it. */
+export interface App {
+  readonly url: string;
+  readonly store: Store;
+  readonly connector: Connector;
+  readonly regions: readonly OpenRegion[];
+  /** Ends running requests, hands back tasks, lets go of the regions. Guests live on. */
+  stop(): Promise<void>;
+}
+
+const seconds = 1000;
+
+function openStore(config: Config, dataDir: string): Store {
+  const name = config.store.slice('sqlite:'.length);
+  return new SqliteStore(name === ':memory:' ? name : resolve(dataDir, name), collections);
+}
+
+/** Starts everything, in the order in which the parts need each other; what was begun is undone when a part fails. */
+export async function startApp(config: Config, options: AppOptions): Promise<App> {
+  const { log } = options;
+  const undo: (() => Promise<void>)[] = [];
+  const stop = async () => {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+  };
+  try {
+    return await compose(config, options, undo, stop);
+  } catch (error) {
+    await stop().catch((failure: unknown) => log.warn({ err: failure }, 'cannot undo the start'));
+    throw error;
+  }
+}
+
+async function compose(
+  config: Config,
+  options: AppOptions,
+  undo: (() => Promise<void>)[],
+  stop: () => Promise<void>,
+): Promise<App> {
+  const { log } = options;
+  const dataDir = resolve(config.dataDir);
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const store = openStore(config, dataDir);
+  undo.push(() => store.close());
+  const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
+  await firstRun(config, options, store, userData, dataDir);
+  const tracing = await createTracing(config.tracing.endpoint);
+  undo.push(() => tracing.close());
+  const { open, failures } = await openRegions(config, dataDir, store, log);
+  undo.push(async () => {
+    for (const region of open) await region.provider.close();
+  });
+  const owner = ownerName();
+  const idempotency = new IdempotencyData(store, owner);
+  const connector = createConnector(store, userData, idempotency, open);
+
+  const queue = new TaskQueue(store, { owner, lease: config.tasks.lease * seconds });
+  const runner = makeRunner(config, queue, open, tracing, log);
+  const observer = new Observer(new ObservationData(store), open, config.tasks.observe * seconds, log);
+  const koa = new Koa();
+  const state = { ready: false, url: '' };
+  const server: HttpServer = new HttpServer(handlerOf(koa), config.server, log);
+  attachHandler(koa, {
+    connector,
+    cursorSecret: await secretFor(store, 'cursor'),
+    ...optionsOfRoutes(config, options, tracing, () => state.url),
+    draining: () => server.draining(),
+    ...serviceOf(open, failures, () => state.ready && !server.draining()),
+  });
+  state.url = await server.listen();
+  undo.push(() => server.close());
+  await runner.start();
+  undo.push(() => runner.stop());
+  observer.start();
+  undo.push(() => observer.stop());
+  const housekeeper = new Housekeeper(idempotency, log);
+  housekeeper.start();
+  undo.push(() => housekeeper.stop());
+  state.ready = true;
+  return { url: state.url, store, connector, regions: open, stop };
+}
+
+/** koa's handler never rejects: it answers what a middleware throws. */
+function handlerOf(koa: Koa): RequestListener {
+  let handle: ReturnType<Koa['callback']> | undefined;
+  return (request, response) => void (handle ??= koa.callback())(request, response);
+}
+
+function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, listening: () => string) {
+  const { server, auth } = config;
+  const configured = server.publicUrl.replace(/\/+$/, '');
+  return {
+    publicUrl: () => (configured === '' ? listening() : configured),
+    bodyLimit: server.bodyLimit,
+    timeout: server.requestTimeout * seconds,
+    rateLimit: config.limits,
+    corsOrigins: server.corsOrigins,
+    authorizationServers: auth.authorizationServers,
+    scopes: auth.scopes,
+    tracer: tracing.tracer,
+    log: options.log,
+    ...(options.extraRoutes === undefined ? {} : { extraRoutes: options.extraRoutes }),
+  };
+}
+
+/** What the service says of itself, and who is told of every request. */
+function serviceOf(open: readonly OpenRegion[], failures: readonly RegionFailure[], ready: () => boolean) {
+  const metrics = createMetrics();
+  const service = {
+    version: packageVersion(),
+    started: new Date(),
+    ready,
+    checks: () => checksOf(open, failures),
+    metrics: () => metrics.render(),
+  };
+  return { service, observe: metrics.observe };
+}
+
+function makeRunner(
+  config: Config,
+  queue: TaskQueue,
+  open: readonly OpenRegion[],
+  { tracer }: Tracing,
+  log: Log,
+): TaskRunner {
+  const { tasks } = config;
+  const times = {
+    lease: tasks.lease * seconds,
+    poll: tasks.poll * seconds,
+    backoff: tasks.backoff * seconds,
+    backoffMax: tasks.backoffMax * seconds,
+    grace: tasks.grace * seconds,
+  };
+  return new TaskRunner(
+    queue,
+    open,
+    { ...times, concurrency: tasks.concurrency, maxAttempts: tasks.maxAttempts, tracer },
+    log,
+  );
+}
+
+async function firstRun(
+  config: Config,
+  { log, onNewKey }: AppOptions,
+  store: Store,
+  userData: UserData,
+  dataDir: string,
+): Promise<void> {
+  const { superUsers, everyoneIsSuperUser } = config.auth;
+  const adminName = superUsers[0] ?? 'admin';
+  const { newKey } = await setUp(store, userData, { adminName, adminKey: config.adminKey });
+  const key = newKey ?? (config.adminKey === '' ? undefined : config.adminKey);
+  const file = join(dataDir, 'admin.key');
+  if (key !== undefined) writeFileSync(file, `${key}\n`, { mode: 0o600 });
+  if (newKey !== undefined) onNewKey?.(newKey, adminName, file);
+  if (everyoneIsSuperUser) log.warn({}, 'auth.everyoneIsSuperUser is on: every user may do everything');
+  if (superUsers.length === 0) log.warn({}, 'auth.superUsers is empty: nobody is a superuser');
+}
+
+function checksOf(open: readonly OpenRegion[], failures: readonly RegionFailure[]) {
+  const working = open.map(({ name, provider }) => {
+    const { accelerator } = provider.features;
+    const message = accelerator === undefined ? 'open' : `open, guests run under ${accelerator}`;
+    return { name: `region ${name}`, status: 'pass' as const, message };
+  });
+  const failed = failures.map(({ name }) => ({
+    name: `region ${name}`,
+    status: 'fail' as const,
+    message: 'cannot be opened; the log says why',
+  }));
+  return [...failed, ...working];
+}

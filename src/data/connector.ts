@@ -1,0 +1,67 @@
+/** All that `execute` may touch: one part for each resource. */
+import { FlavorData } from './flavor.js';
+import { ImageData } from './image.js';
+import { idempotency, type IdempotencyData } from './idempotency.js';
+import { InstanceData, instances } from './instance.js';
+import { NetworkData, networks } from './network.js';
+import { OrganizationData, organizations } from './organization.js';
+import { ProjectData, projects } from './project.js';
+import type { OpenRegion } from './region.js';
+import { RegionData, regions } from './region.js';
+import { secrets } from './secret.js';
+import type { CollectionSpec, Store } from './store/port.js';
+import { TaskData, tasks } from './task.js';
+import type { UserData } from './user.js';
+import { apiKeys, users } from './user.js';
+
+export interface Connector {
+  readonly users: UserData;
+  readonly organizations: OrganizationData;
+  readonly projects: ProjectData;
+  readonly networks: NetworkData;
+  readonly regions: RegionData;
+  readonly flavors: FlavorData;
+  readonly images: ImageData;
+  readonly instances: InstanceData;
+  readonly tasks: TaskData;
+  readonly idempotency: IdempotencyData;
+}
+
+/** Every collection that a store must hold. */
+export const collections: readonly CollectionSpec<never>[] = [
+  secrets,
+  users,
+  apiKeys,
+  organizations,
+  projects,
+  networks,
+  regions,
+  instances,
+  tasks,
+  idempotency,
+];
+
+export function createConnector(
+  store: Store,
+  userData: UserData,
+  idempotencyData: IdempotencyData,
+  open: readonly OpenRegion[],
+): Connector {
+  const projectData = new ProjectData(store);
+  const organizationData = new OrganizationData(store, projectData);
+  const networkData = new NetworkData(store, projectData);
+  const regionData = new RegionData(open, organizationData, projectData);
+  const taskData = new TaskData(store, projectData);
+  return {
+    users: userData,
+    organizations: organizationData,
+    projects: projectData,
+    networks: networkData,
+    regions: regionData,
+    flavors: new FlavorData(regionData),
+    images: new ImageData(regionData),
+    instances: new InstanceData(store, projectData, networkData, regionData, taskData),
+    tasks: taskData,
+    idempotency: idempotencyData,
+  };
+}

@@ -1,0 +1,17 @@
+import type { Flavor } from '../model/flavor.js';
+import type { Caller } from './caller.js';
+import type { RegionData } from './region.js';
+
+export class FlavorData {
+  readonly #regions: RegionData;
+
+  constructor(regions: RegionData) {
+    this.#regions = regions;
+  }
+
+  /** The region's flavors as the caller sees them. An unknown region or organization: `not_found`. */
+  async list(caller: Caller, organizationId: string, regionId: string): Promise<Flavor[]> {
+    const principal = await this.#regions.impersonate(caller, organizationId);
+    return this.#regions.ask(regionId, (provider) => provider.listFlavors(principal, caller.signal));
+  }
+}

@@ -1,0 +1,69 @@
+/** What must hold of an instance's body beyond its schema. */
+import type { Tag } from '../model/common.js';
+import type { FieldError } from '../model/error.js';
+import { ApiError } from '../model/error.js';
+import { misfits } from '../model/fit.js';
+import type { InstanceNetworking } from '../model/instance.js';
+import { userDataFault } from '../model/user-data.js';
+import type { RegionData } from './region.js';
+
+/** Each tag name once: the second would shadow the first in every filter. */
+export function checkTags(tags: readonly Tag[] | undefined): void {
+  const seen = new Set<string>();
+  const errors: FieldError[] = [];
+  for (const [index, { name }] of (tags ?? []).entries()) {
+    if (seen.has(name))
+      errors.push({ pointer: `/metadata/tags/${index}/name`, message: `Tag "${name}" is given twice.` });
+    seen.add(name);
+  }
+  if (errors.length > 0) throw new ApiError('invalid_body', 'Tag names must differ.', { errors });
+}
+
+/** No region has these yet; ignoring them would promise what does not happen. */
+export function checkNetworking(networking: InstanceNetworking | undefined): void {
+  const asked: [keyof InstanceNetworking, boolean][] = [
+    ['securityGroups', (networking?.securityGroups ?? []).length > 0],
+    ['publicIP', networking?.publicIP === true],
+    ['allowedSourceAddresses', (networking?.allowedSourceAddresses ?? []).length > 0],
+  ];
+  const errors = asked
+    .filter(([, wanted]) => wanted)
+    .map(([field]) => ({
+      pointer: `/spec/networking/${field}`,
+      message: 'No region offers this yet; leave it out.',
+    }));
+  if (errors.length > 0)
+    throw new ApiError('unprocessable', 'The region cannot give this networking.', { errors });
+}
+
+export function checkUserData(userData: string | undefined): void {
+  const message = userData === undefined ? undefined : userDataFault(userData);
+  if (message !== undefined) {
+    throw new ApiError('unprocessable', message, { errors: [{ pointer: '/spec/userData', message }] });
+  }
+}
+
+/** Flavor and image exist in the region for this project, and fit each other. Else 400, as Unikorn answers. */
+export async function checkReferences(
+  regions: RegionData,
+  wanted: { organizationId: string; projectId: string; regionId: string; flavorId: string; imageId: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const caller = { organizationId: wanted.organizationId, projectIds: [wanted.projectId] };
+  const [flavors, images] = await regions.ask(wanted.regionId, (provider) =>
+    Promise.all([provider.listFlavors(caller, signal), provider.listImages(caller, signal)]),
+  );
+  const flavor = flavors.find((candidate) => candidate.metadata.id === wanted.flavorId);
+  const image = images.find((candidate) => candidate.metadata.id === wanted.imageId);
+  const errors: FieldError[] = [];
+  if (flavor === undefined)
+    errors.push({ pointer: '/spec/flavorId', message: 'The region has no such flavor.' });
+  if (image === undefined)
+    errors.push({ pointer: '/spec/imageId', message: 'The region has no such image.' });
+  if (flavor !== undefined && image !== undefined) {
+    errors.push(...misfits(flavor, image).map((message) => ({ pointer: '/spec/imageId', message })));
+  }
+  if (errors.length > 0) {
+    throw new ApiError('invalid_reference', errors.map((error) => error.message).join(' '), { errors });
+  }
+}

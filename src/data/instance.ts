@@ -1,0 +1,345 @@
+import { uuidv7 } from 'uuidv7';
+import { timestamp } from '../model/common.js';
+import { ApiError, notFound } from '../model/error.js';
+import type { InstanceCreate, InstanceRecord, InstanceUpdate } from '../model/instance.js';
+import { presentInstance } from '../model/instance.js';
+import type { PowerVerb } from '../model/power.js';
+import { permits } from '../model/power.js';
+import type { TaskType } from '../model/task.js';
+import type { ConsoleOutput } from '../region/provider.js';
+import type { Accepted, Caller } from './caller.js';
+import { checkNetworking, checkReferences, checkTags, checkUserData } from './instance-rules.js';
+import type { NetworkData } from './network.js';
+import type { ProjectData } from './project.js';
+import type { RegionData } from './region.js';
+import type { CollectionSpec, Document, PageQuery, Store, TextRow, Write } from './store/port.js';
+import { insert, replace, StoreConflict } from './store/port.js';
+import { retrying } from './store/retry.js';
+import type { TaskData } from './task.js';
+import { narrow, openTask, taskAddress, tasks } from './task.js';
+
+export const instances: CollectionSpec<InstanceRecord> = {
+  name: 'instances',
+  columns: {
+    organization_id: 'text',
+    project_id: 'text',
+    region_id: 'text',
+    network_id: 'text',
+    name: 'text',
+    tags: 'set',
+  },
+  columnsOf: (_id, instance) => ({
+    organization_id: instance.organizationId,
+    project_id: instance.projectId,
+    region_id: instance.regionId,
+    network_id: instance.networkId,
+    name: instance.name,
+    tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
+  }),
+  present: presentInstance,
+  unique: { name: ['project_id', 'name'] },
+  orders: { id: [], name: ['name'] },
+  indexes: [['project_id'], ['region_id'], ['network_id'], ['project_id', 'name']],
+};
+
+export interface InstanceFilter {
+  organizationIds?: readonly string[];
+  projectIds?: readonly string[];
+  regionIds?: readonly string[];
+  networkIds?: readonly string[];
+  /** `name=value`; an instance must have all of them. */
+  tags?: readonly string[];
+}
+
+export class InstanceData {
+  readonly #store: Store;
+  readonly #projects: ProjectData;
+  readonly #networks: NetworkData;
+  readonly #regions: RegionData;
+  readonly #tasks: TaskData;
+
+  constructor(
+    store: Store,
+    projects: ProjectData,
+    networks: NetworkData,
+    regions: RegionData,
+    taskData: TaskData,
+  ) {
+    this.#store = store;
+    this.#projects = projects;
+    this.#networks = networks;
+    this.#regions = regions;
+    this.#tasks = taskData;
+  }
+
+  /** Undefined when absent. No visibility check: for the pipeline's project context. */
+  load(id: string, signal?: AbortSignal): Promise<Document<InstanceRecord> | undefined> {
+    return this.#store.get(instances, id, signal);
+  }
+
+  /** The public text of an instance. Absent: `not_found`. */
+  async text(caller: Caller, id: string): Promise<{ text: string; revision: number }> {
+    const found = await this.#store.text(instances, id, caller.signal);
+    if (found === undefined) throw notFound();
+    return found;
+  }
+
+  async list(
+    caller: Caller,
+    filter: InstanceFilter,
+    page: Omit<PageQuery, 'filter' | 'has'>,
+  ): Promise<TextRow[]> {
+    const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
+    if (scope?.length === 0) return [];
+    const where = {
+      ...(scope === undefined ? {} : { project_id: scope }),
+      ...(filter.organizationIds === undefined ? {} : { organization_id: filter.organizationIds }),
+      ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
+      ...(filter.networkIds === undefined ? {} : { network_id: filter.networkIds }),
+    };
+    const has = filter.tags === undefined ? {} : { has: { tags: filter.tags } };
+    return this.#store.pageTexts(instances, { ...page, filter: where, ...has }, caller.signal);
+  }
+
+  /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */
+  async create(caller: Caller, body: InstanceCreate): Promise<Accepted> {
+    const { metadata, spec } = body;
+    const project = await this.#projects.choose(caller, spec);
+    const network = await this.#networks.choose(caller, project.id, spec);
+    checkTags(metadata.tags);
+    checkNetworking(spec.networking);
+    checkUserData(spec.userData);
+    const { organizationId } = project.value;
+    const { regionId } = network.value;
+    const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
+    await checkReferences(this.#regions, wanted, caller.signal);
+    const id = uuidv7();
+    const record: InstanceRecord = {
+      organizationId,
+      projectId: project.id,
+      networkId: network.id,
+      regionId,
+      ...written(metadata),
+      ...pick(spec),
+      ...(spec.userData === undefined || spec.userData === '' ? {} : { userData: spec.userData }),
+      creationTime: timestamp(),
+      createdBy: caller.principal.name,
+      provisioning: { status: 'pending' },
+      desiredPower: 'running',
+      powerState: 'Pending',
+      openTasks: [],
+    };
+    const task = openTask({ id, revision: 0, value: record }, 'instance.create', {}, caller);
+    const stored = { ...record, openTasks: task.openTasks };
+    const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
+    const writes = [insert(instances, id, stored), task.write, ...(caller.remember?.(accepted) ?? [])];
+    await this.#store.write(writes, caller.signal).catch((error: unknown) => {
+      throw nameTaken(error, metadata.name);
+    });
+    return accepted;
+  }
+
+  /**
+   * Replaces what may be written. A new flavor or image wipes the machine, so it needs `allowReplace`; all else
+   * changes the record only and needs no task.
+   */
+  async update(
+    caller: Caller,
+    id: string,
+    body: InstanceUpdate,
+    options: { allowReplace: boolean },
+  ): Promise<Accepted> {
+    const { metadata, spec } = body;
+    checkTags(metadata.tags);
+    checkNetworking(spec.networking);
+    checkUserData(spec.userData);
+    return retrying(async () => {
+      const instance = await this.#living(caller, id);
+      const { value } = instance;
+      if (metadata.name !== value.name) {
+        const message = 'The name of an instance cannot be changed.';
+        throw new ApiError('unprocessable', message, { errors: [{ pointer: '/metadata/name', message }] });
+      }
+      const changed = (['flavorId', 'imageId'] as const).filter((field) => spec[field] !== value[field]);
+      // Only what changes is looked up: a retired flavor must not block a new description.
+      if (changed.length > 0)
+        await checkReferences(this.#regions, { ...value, ...pick(spec) }, caller.signal);
+      if (changed.length > 0 && !options.allowReplace) {
+        throw new ApiError(
+          'replace_required',
+          'The change would delete the machine and its disk and make a new one.',
+          {
+            errors: changed.map((field) => ({ pointer: `/spec/${field}`, message: 'Replaces the machine.' })),
+          },
+        );
+      }
+      const { description, tags, ...kept } = value;
+      const next: InstanceRecord = {
+        ...kept,
+        ...written(metadata),
+        ...pick(spec),
+        modifiedTime: timestamp(),
+        modifiedBy: caller.principal.name,
+      };
+      if (spec.userData === '') delete next.userData;
+      else if (spec.userData !== undefined) next.userData = spec.userData;
+      if (changed.length === 0) {
+        return this.#commit(caller, instance, next, {});
+      }
+      await this.#refuseWhileBusy(instance);
+      next.provisioning = { status: 'provisioning' };
+      next.powerState = 'Rebuilding';
+      next.desiredPower = 'running';
+      return this.#open(caller, instance, next, 'instance.replace', {});
+    });
+  }
+
+  /** Marks the instance for deletion; a repeated delete shares the task. What else is under way is aborted. */
+  async delete(caller: Caller, id: string): Promise<Accepted> {
+    return retrying(async () => {
+      const instance = await this.load(id, caller.signal);
+      if (instance === undefined) throw notFound();
+      caller.precondition?.(instance.revision);
+      const open = await this.#openTasks(instance);
+      const same = open.find((task) => task.value.type === 'instance.delete');
+      if (same !== undefined) return { id, taskId: same.id };
+      const aborts = open.map((task) => replace(tasks, task, { ...task.value, abort: true }));
+      const next: InstanceRecord = {
+        ...instance.value,
+        deletionTime: timestamp(),
+        provisioning: { status: 'deprovisioning' },
+      };
+      return this.#open(caller, instance, next, 'instance.delete', {}, aborts);
+    });
+  }
+
+  /** Accepts a power verb, or says why the instance cannot take it now. An equal open request is shared. */
+  async power(
+    caller: Caller,
+    id: string,
+    verb: PowerVerb,
+    input: { hard?: boolean } = {},
+  ): Promise<Accepted> {
+    const type: TaskType = `instance.${verb}`;
+    return retrying(async () => {
+      const instance = await this.#living(caller, id);
+      const open = await this.#openTasks(instance);
+      const last = open.at(-1);
+      if (last?.value.type === type && (last.value.input['hard'] ?? false) === (input.hard ?? false)) {
+        return { id, taskId: last.id };
+      }
+      await this.#refuseWhileBusy(instance);
+      const { powerState } = instance.value;
+      if (!permits(powerState, verb)) {
+        throw new ApiError(
+          'power_state_conflict',
+          `The instance is ${powerState ?? 'in no power state'}; it cannot ${verb} now.`,
+        );
+      }
+      const next: InstanceRecord = {
+        ...instance.value,
+        desiredPower: verb === 'stop' ? 'stopped' : 'running',
+        powerState: verb === 'start' ? 'Pending' : 'Stopping',
+      };
+      return this.#open(caller, instance, next, type, input);
+    });
+  }
+
+  /** The end of the console. Before the machine exists it is empty. */
+  async consoleOutput(caller: Caller, id: string, lines: number | undefined): Promise<ConsoleOutput> {
+    const { signal } = caller;
+    const instance = await this.load(id, signal);
+    if (instance === undefined) throw notFound();
+    const options = lines === undefined ? {} : { lines };
+    try {
+      return await this.#regions.ask(instance.value.regionId, (provider) =>
+        provider.consoleOutput(id, options, signal),
+      );
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 'not_found') return { contents: '' };
+      throw error;
+    }
+  }
+
+  async #living(caller: Caller, id: string): Promise<Document<InstanceRecord>> {
+    const instance = await this.load(id, caller.signal);
+    if (instance === undefined) throw notFound();
+    if (instance.value.deletionTime !== undefined) {
+      const [deletion] = instance.value.openTasks.slice(-1);
+      throw new ApiError('being_deleted', 'The instance is being deleted.', {
+        ...(deletion === undefined ? {} : { blockedBy: taskAddress(deletion) }),
+      });
+    }
+    caller.precondition?.(instance.revision);
+    return instance;
+  }
+
+  async #openTasks(instance: Document<InstanceRecord>) {
+    const found = await Promise.all(instance.value.openTasks.map((id) => this.#tasks.load(id)));
+    return found.filter((task) => task !== undefined);
+  }
+
+  async #refuseWhileBusy(instance: Document<InstanceRecord>): Promise<void> {
+    const [first] = await this.#openTasks(instance);
+    if (first === undefined) return;
+    throw new ApiError('instance_busy', `The instance is busy with ${first.value.type}.`, {
+      blockedBy: taskAddress(first.id),
+      headers: { 'Retry-After': '2' },
+    });
+  }
+
+  async #open(
+    caller: Caller,
+    instance: Document<InstanceRecord>,
+    next: InstanceRecord,
+    type: TaskType,
+    input: Record<string, unknown>,
+    others: readonly Write[] = [],
+  ): Promise<Accepted> {
+    const task = openTask(instance, type, input, caller);
+    return this.#commit(caller, instance, { ...next, openTasks: task.openTasks }, { taskId: task.id }, [
+      task.write,
+      ...others,
+    ]);
+  }
+
+  /** Stores the instance's next state, all that goes with it, and the answer for a repeat of the request, in one step. */
+  async #commit(
+    caller: Caller,
+    instance: Document<InstanceRecord>,
+    next: InstanceRecord,
+    told: { taskId?: string },
+    others: readonly Write[] = [],
+  ): Promise<Accepted> {
+    const { id } = instance;
+    const text = JSON.stringify(presentInstance(id, next));
+    const accepted = { id, ...told, text, revision: instance.revision + 1 };
+    const writes = [replace(instances, instance, next), ...others, ...(caller.remember?.(accepted) ?? [])];
+    await this.#store.write(writes, caller.signal);
+    return accepted;
+  }
+}
+
+function pick(spec: { flavorId: string; imageId: string }): { flavorId: string; imageId: string } {
+  return { flavorId: spec.flavorId, imageId: spec.imageId };
+}
+
+function written(
+  metadata: InstanceCreate['metadata'],
+): Pick<InstanceRecord, 'name' | 'description' | 'tags'> {
+  const { name, description, tags } = metadata;
+  return {
+    name,
+    ...(description === undefined ? {} : { description }),
+    ...(tags === undefined ? {} : { tags }),
+  };
+}
+
+function nameTaken(error: unknown, name: string): unknown {
+  if (!(error instanceof StoreConflict) || error.kind !== 'unique' || error.key !== 'name') return error;
+  const message = `The project has an instance named "${name}" already.`;
+  return new ApiError('name_taken', message, {
+    cause: error,
+    errors: [{ pointer: '/metadata/name', message }],
+  });
+}

@@ -1,0 +1,65 @@
+import { ApiError, notFound } from '../model/error.js';
+import type { NetworkRecord } from '../model/network.js';
+import { presentNetwork } from '../model/network.js';
+import type { Caller } from './caller.js';
+import type { ProjectData } from './project.js';
+import type { CollectionSpec, Document, PageQuery, Store, TextRow } from './store/port.js';
+
+export const networks: CollectionSpec<NetworkRecord> = {
+  name: 'networks',
+  columns: { project_id: 'text', region_id: 'text', name: 'text' },
+  columnsOf: (_id, network) => ({
+    project_id: network.projectId,
+    region_id: network.regionId,
+    name: network.name,
+  }),
+  present: presentNetwork,
+  unique: { name: ['project_id', 'region_id', 'name'] },
+  orders: { id: [] },
+  indexes: [['project_id']],
+};
+
+export class NetworkData {
+  readonly #store: Store;
+  readonly #projects: ProjectData;
+
+  constructor(store: Store, projects: ProjectData) {
+    this.#store = store;
+    this.#projects = projects;
+  }
+
+  async list(caller: Caller, page: Omit<PageQuery, 'order' | 'filter'>): Promise<TextRow[]> {
+    const scope = await this.#projects.scope(caller);
+    if (scope?.length === 0) return [];
+    const visible = scope === undefined ? {} : { filter: { project_id: scope } };
+    return this.#store.pageTexts(networks, { ...page, order: 'id', ...visible }, caller.signal);
+  }
+
+  /**
+   * The network of a create: the one named, or the project's `default` in the named region. Absent, or of another
+   * project: `not_found`, as Unikorn passes on a failed read of the network.
+   */
+  async choose(
+    caller: Caller,
+    projectId: string,
+    wanted: { networkId?: string | undefined; regionId?: string | undefined },
+  ): Promise<Document<NetworkRecord>> {
+    const { networkId, regionId } = wanted;
+    if (networkId !== undefined) {
+      const network = await this.#store.get(networks, networkId, caller.signal);
+      if (network?.value.projectId !== projectId) throw notFound();
+      if (regionId !== undefined && network.value.regionId !== regionId) {
+        const message = 'The network is in another region; leave out regionId or networkId.';
+        throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/regionId', message }] });
+      }
+      return network;
+    }
+    if (regionId === undefined) {
+      const message = 'Give networkId, or regionId for the default network there.';
+      throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/networkId', message }] });
+    }
+    const network = await this.#store.find(networks, 'name', [projectId, regionId, 'default'], caller.signal);
+    if (network === undefined) throw notFound();
+    return network;
+  }
+}

@@ -1,0 +1,33 @@
+import { notFound } from '../model/error.js';
+import type { OrganizationRecord } from '../model/organization.js';
+import type { Caller } from './caller.js';
+import type { ProjectData } from './project.js';
+import type { CollectionSpec, Document, Store } from './store/port.js';
+
+export const organizations: CollectionSpec<OrganizationRecord> = {
+  name: 'organizations',
+  columns: { name: 'text' },
+  columnsOf: (_id, organization) => ({ name: organization.name }),
+  unique: { name: ['name'] },
+  orders: { id: [] },
+};
+
+export class OrganizationData {
+  readonly #store: Store;
+  readonly #projects: ProjectData;
+
+  constructor(store: Store, projects: ProjectData) {
+    this.#store = store;
+    this.#projects = projects;
+  }
+
+  /** An organization that the caller belongs to through a project. Else `not_found`. */
+  async get(caller: Caller, id: string): Promise<Document<OrganizationRecord>> {
+    const organization = await this.#store.get(organizations, id, caller.signal);
+    if (organization === undefined) throw notFound();
+    if (caller.principal.superUser) return organization;
+    const projects = await this.#projects.visible(caller);
+    if (!projects.some((project) => project.value.organizationId === id)) throw notFound();
+    return organization;
+  }
+}

@@ -1,0 +1,85 @@
+import { ApiError, notFound } from '../model/error.js';
+import type { ProjectRecord } from '../model/project.js';
+import { isMember, presentProject } from '../model/project.js';
+import type { Caller } from './caller.js';
+import type { CollectionSpec, Document, PageQuery, Store, TextRow } from './store/port.js';
+
+export const projects: CollectionSpec<ProjectRecord> = {
+  name: 'projects',
+  columns: { organization_id: 'text', name: 'text', people: 'set' },
+  columnsOf: (_id, project) => ({
+    organization_id: project.organizationId,
+    name: project.name,
+    people: [...new Set([...project.admins, ...project.members])],
+  }),
+  present: presentProject,
+  unique: { name: ['organization_id', 'name'] },
+  orders: { id: [] },
+};
+
+/** Projects that one person can be in and still have every list answered by one query. */
+const membershipLimit = 1000;
+
+export class ProjectData {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Undefined when absent. No visibility check: for the pipeline's project context. */
+  load(id: string, signal?: AbortSignal): Promise<Document<ProjectRecord> | undefined> {
+    return this.#store.get(projects, id, signal);
+  }
+
+  /** The project, if the caller may use it. Else `not_found`. */
+  async get(caller: Caller, id: string): Promise<Document<ProjectRecord>> {
+    const project = await this.load(id, caller.signal);
+    if (project === undefined) throw notFound();
+    if (!caller.principal.superUser && !isMember(project.value, caller.principal.id)) throw notFound();
+    return project;
+  }
+
+  /** The projects that the caller is a member of. */
+  visible(caller: Caller): Promise<Document<ProjectRecord>[]> {
+    const query = { order: 'id', has: { people: [caller.principal.id] }, limit: membershipLimit };
+    return this.#store.page(projects, query, caller.signal);
+  }
+
+  /** Ids of the projects whose contents the caller may see; undefined means all. */
+  async scope(caller: Caller): Promise<string[] | undefined> {
+    if (caller.principal.superUser) return undefined;
+    return (await this.visible(caller)).map((project) => project.id);
+  }
+
+  list(caller: Caller, page: Omit<PageQuery, 'order' | 'has'>): Promise<TextRow[]> {
+    const mine = caller.principal.superUser ? {} : { has: { people: [caller.principal.id] } };
+    return this.#store.pageTexts(projects, { ...page, order: 'id', ...mine }, caller.signal);
+  }
+
+  /** The project of a create: the one named, or the only one that the caller has. */
+  async choose(
+    caller: Caller,
+    wanted: { organizationId?: string | undefined; projectId?: string | undefined },
+  ): Promise<Document<ProjectRecord>> {
+    const project =
+      wanted.projectId === undefined ? await this.#only(caller) : await this.get(caller, wanted.projectId);
+    if (wanted.organizationId !== undefined && project.value.organizationId !== wanted.organizationId)
+      throw notFound();
+    if (!project.value.enabled) {
+      throw new ApiError('forbidden', `Project "${project.value.name}" is disabled and takes no new work.`);
+    }
+    return project;
+  }
+
+  async #only(caller: Caller): Promise<Document<ProjectRecord>> {
+    const mine = await this.visible(caller);
+    const [only] = mine;
+    if (only !== undefined && mine.length === 1) return only;
+    const message =
+      mine.length === 0
+        ? 'You are in no project; ask an administrator to add you to one.'
+        : `You are in ${mine.length} projects; name one in projectId.`;
+    throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/projectId', message }] });
+  }
+}

@@ -1,0 +1,112 @@
+import { ApiError, notFound } from '../model/error.js';
+import type { Region, RegionType } from '../model/region.js';
+import type { RegionPrincipal, RegionProvider } from '../region/provider.js';
+import { RegionError } from '../region/provider.js';
+import type { Caller } from './caller.js';
+import type { OrganizationData } from './organization.js';
+import type { ProjectData } from './project.js';
+import type { CollectionSpec } from './store/port.js';
+
+export interface RegionRecord {
+  name: string;
+  type: RegionType;
+  creationTime: string;
+}
+
+export const regions: CollectionSpec<RegionRecord> = {
+  name: 'regions',
+  columns: { name: 'text' },
+  columnsOf: (_id, region) => ({ name: region.name }),
+  unique: { name: ['name'] },
+  orders: { id: [] },
+};
+
+/** A region that this process drives. */
+export interface OpenRegion {
+  id: string;
+  name: string;
+  creationTime: string;
+  provider: RegionProvider;
+}
+
+/** What a failure of a region means to an HTTP client. */
+export function regionFailure(error: unknown): unknown {
+  if (!(error instanceof RegionError)) return error;
+  const options = { cause: error };
+  switch (error.kind) {
+    case 'not_found':
+      return notFound(error);
+    case 'conflict':
+      return new ApiError('conflict', error.message, options);
+    case 'unsupported':
+      return new ApiError('not_implemented', error.message, options);
+    case 'busy':
+    case 'transient':
+    case 'terminal':
+      return new ApiError('unavailable', `The region cannot answer now: ${error.message}`, {
+        ...options,
+        headers: { 'Retry-After': '5' },
+      });
+  }
+}
+
+export class RegionData {
+  readonly #regions: ReadonlyMap<string, OpenRegion>;
+  readonly #organizations: OrganizationData;
+  readonly #projects: ProjectData;
+
+  constructor(open: readonly OpenRegion[], organizations: OrganizationData, projects: ProjectData) {
+    this.#regions = new Map(open.map((region) => [region.id, region]));
+    this.#organizations = organizations;
+    this.#projects = projects;
+  }
+
+  /** Every region that this process drives. */
+  all(): OpenRegion[] {
+    return [...this.#regions.values()];
+  }
+
+  find(id: string): OpenRegion | undefined {
+    return this.#regions.get(id);
+  }
+
+  /** Calls the region; its failure becomes an API error. */
+  async ask<R>(regionId: string, call: (provider: RegionProvider) => Promise<R>): Promise<R> {
+    const region = this.find(regionId);
+    if (region === undefined) throw notFound();
+    try {
+      return await call(region.provider);
+    } catch (error) {
+      throw regionFailure(error);
+    }
+  }
+
+  /** The regions that an organization of the caller may use. */
+  async list(caller: Caller, organizationId: string): Promise<Region[]> {
+    await this.#organizations.get(caller, organizationId);
+    return this.all().map(presentRegion);
+  }
+
+  /** In whose name the region is asked: what the caller may use within the organization. */
+  async impersonate(caller: Caller, organizationId: string): Promise<RegionPrincipal> {
+    await this.#organizations.get(caller, organizationId);
+    const mine = await this.#projects.visible(caller);
+    return {
+      organizationId,
+      projectIds: mine.filter((p) => p.value.organizationId === organizationId).map((p) => p.id),
+    };
+  }
+}
+
+function presentRegion(region: OpenRegion): Region {
+  return {
+    metadata: {
+      id: region.id,
+      name: region.name,
+      creationTime: region.creationTime,
+      provisioningStatus: 'provisioned',
+      healthStatus: 'healthy',
+    },
+    spec: { type: region.provider.type, features: region.provider.features },
+  };
+}

@@ -1,0 +1,135 @@
+/** The first run: superuser, organization, project and networks, so that the next call can already make an instance. */
+import { uuidv7 } from 'uuidv7';
+import { timestamp } from '../model/common.js';
+import type { RegionType } from '../model/region.js';
+import { networks } from './network.js';
+import { organizations } from './organization.js';
+import { projects } from './project.js';
+import { regions } from './region.js';
+import type { CollectionSpec, Document, Scalar, Store } from './store/port.js';
+import { insert, replace, StoreConflict } from './store/port.js';
+import type { UserData } from './user.js';
+import { apiKeys, newApiKey, users } from './user.js';
+
+export interface SetupOptions {
+  /** Name of the first superuser. */
+  adminName: string;
+  /** The key that the operator set, or empty. */
+  adminKey: string;
+}
+
+export interface SetupResult {
+  /** The API key that was made now; it cannot be read again. */
+  newKey?: string;
+}
+
+/** The document with this unique key; made now when it is absent. Safe against a second process doing the same. */
+async function ensure<T>(
+  store: Store,
+  collection: CollectionSpec<T>,
+  key: string,
+  values: readonly Scalar[],
+  make: () => T,
+): Promise<Document<T>> {
+  const found = await store.find(collection, key, values);
+  if (found !== undefined) return found;
+  try {
+    await store.write([insert(collection, uuidv7(), make())]);
+  } catch (error) {
+    if (!(error instanceof StoreConflict)) throw error;
+  }
+  return ensure(store, collection, key, values, make);
+}
+
+/** Idempotent; runs at every start. */
+export async function setUp(store: Store, userData: UserData, options: SetupOptions): Promise<SetupResult> {
+  const creationTime = timestamp();
+  const createdBy = 'system';
+  const admin = await ensure(store, users, 'name', [options.adminName], () => ({
+    name: options.adminName,
+    active: true,
+    creationTime,
+  }));
+  const organization = await ensure(store, organizations, 'name', ['default'], () => ({
+    name: 'default',
+    creationTime,
+    createdBy,
+  }));
+  await ensure(store, projects, 'name', [organization.id, 'default'], () => ({
+    organizationId: organization.id,
+    name: 'default',
+    admins: [admin.id],
+    members: [],
+    enabled: true,
+    creationTime,
+    createdBy,
+  }));
+  if (options.adminKey !== '') {
+    await setKey(store, userData, admin.id, 'configured', options.adminKey);
+    return {};
+  }
+  if ((await store.count(apiKeys, { filter: { user_id: admin.id } })) > 0) return {};
+  const newKey = newApiKey();
+  await setKey(store, userData, admin.id, 'first-run', newKey);
+  return { newKey };
+}
+
+async function setKey(
+  store: Store,
+  userData: UserData,
+  userId: string,
+  name: string,
+  key: string,
+): Promise<void> {
+  const hash = userData.hash(key);
+  const holder = await store.find(apiKeys, 'hash', [hash]);
+  if (holder?.value.userId === userId) return;
+  if (holder !== undefined) throw new Error('adminKey is the key of another user; choose a new one.');
+  const record = await ensure(store, apiKeys, 'name', [userId, name], () => ({
+    userId,
+    name,
+    hash,
+    creationTime: timestamp(),
+  }));
+  if (record.value.hash !== hash) await store.write([replace(apiKeys, record, { ...record.value, hash })]);
+}
+
+/** The region's record, and a network `default` in it for every project. */
+export async function setUpRegion(
+  store: Store,
+  name: string,
+  type: RegionType,
+): Promise<{ id: string; creationTime: string }> {
+  const region = await ensure(store, regions, 'name', [name], () => ({
+    name,
+    type,
+    creationTime: timestamp(),
+  }));
+  let after: [string] | undefined;
+  for (;;) {
+    const page = await store.page(projects, {
+      order: 'id',
+      limit: 500,
+      ...(after === undefined ? {} : { after }),
+    });
+    for (const project of page) await ensureNetwork(store, project, region.id);
+    const last = page.at(-1);
+    if (last === undefined) return { id: region.id, creationTime: region.value.creationTime };
+    after = [last.id];
+  }
+}
+
+async function ensureNetwork(
+  store: Store,
+  project: Document<{ organizationId: string }>,
+  regionId: string,
+): Promise<void> {
+  await ensure(store, networks, 'name', [project.id, regionId, 'default'], () => ({
+    organizationId: project.value.organizationId,
+    projectId: project.id,
+    regionId,
+    name: 'default',
+    creationTime: timestamp(),
+    createdBy: 'system',
+  }));
+}

@@ -1,0 +1,125 @@
+/**
+ * The Store port: collections of documents, small enough that two engines can be proven equal.
+ *
+ * A document has an id, a revision that grows by one with each replace, a value (JSON), and the columns that its
+ * collection derives from the value. Beside the value lies its ready public JSON text, because joining stored texts
+ * costs a tenth of reading, parsing and serialising rows.
+ */
+
+export type Scalar = string | number | null;
+
+export interface Document<T> {
+  id: string;
+  revision: number;
+  value: T;
+}
+
+export interface CollectionSpec<T> {
+  /** Lower-case; names the table. */
+  readonly name: string;
+  /** Columns for filters, orders and unique keys. A `set` holds any number of texts, for "has all of" filters. */
+  readonly columns: Readonly<Record<string, 'text' | 'integer' | 'set'>>;
+  columnsOf(id: string, value: T): Record<string, Scalar | string[]>;
+  /** The public representation; its JSON text is stored with the document. */
+  present?(id: string, value: T): unknown;
+  /** Keys of which no two documents may have the same; a document with a null in a key stands outside it. */
+  readonly unique?: Readonly<Record<string, readonly string[]>>;
+  /** Orders that pages may take, each a list of columns (never null); the id is always added as the last. */
+  readonly orders: Readonly<Record<string, readonly string[]>>;
+  /** Extra indexes, as equality columns followed by the columns of an order. */
+  readonly indexes?: readonly (readonly string[])[];
+}
+
+export interface Query {
+  /** Column equals the value, or one of the values. */
+  filter?: Readonly<Record<string, Scalar | readonly Scalar[]>>;
+  /** Set column contains all of the texts. */
+  has?: Readonly<Record<string, readonly string[]>>;
+  /** Name of a declared order. */
+  order: string;
+}
+
+export interface PageQuery extends Query {
+  /** Values of the order's columns and then the id: the page begins behind it. */
+  after?: readonly Scalar[];
+  /** The page begins with the row at `after`, if it exists, instead of behind it. */
+  inclusive?: boolean;
+  limit: number;
+  descending?: boolean;
+}
+
+/** One row of a page as stored text, with the position that a cursor needs. */
+export interface TextRow {
+  position: Scalar[];
+  text: string;
+}
+
+export type Write =
+  | { op: 'insert'; collection: CollectionSpec<never>; id: string; value: unknown }
+  | { op: 'replace'; collection: CollectionSpec<never>; id: string; value: unknown; revision: number }
+  | { op: 'remove'; collection: CollectionSpec<never>; id: string; revision: number };
+
+/** A write that lost: somebody was faster (`revision`), or a unique key is taken (`unique`). Nothing of its batch is stored. */
+export class StoreConflict extends Error {
+  override readonly name = 'StoreConflict';
+  readonly kind: 'revision' | 'unique';
+  readonly collection: string;
+  /** The unique key's name, or the document's id. */
+  readonly key: string;
+
+  constructor(kind: 'revision' | 'unique', collection: string, key: string) {
+    super(`${kind} conflict in ${collection}: ${key}`);
+    this.kind = kind;
+    this.collection = collection;
+    this.key = key;
+  }
+}
+
+/** Every method that takes a signal rejects with its reason when it has aborted; a write that has begun ends. */
+export interface Store {
+  get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined>;
+  /** The public text and the revision, without parsing the value. */
+  text(
+    collection: CollectionSpec<never>,
+    id: string,
+    signal?: AbortSignal,
+  ): Promise<{ text: string; revision: number } | undefined>;
+  /** The document with this unique key. */
+  find<T>(
+    collection: CollectionSpec<T>,
+    key: string,
+    values: readonly Scalar[],
+    signal?: AbortSignal,
+  ): Promise<Document<T> | undefined>;
+  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: AbortSignal): Promise<Document<T>[]>;
+  pageTexts(collection: CollectionSpec<never>, query: PageQuery, signal?: AbortSignal): Promise<TextRow[]>;
+  count(
+    collection: CollectionSpec<never>,
+    query: Omit<Query, 'order'>,
+    signal?: AbortSignal,
+  ): Promise<number>;
+  /** All of the writes or none; rejects with StoreConflict. When it resolves, the writes survive a crash. */
+  write(writes: readonly Write[], signal?: AbortSignal): Promise<void>;
+  /** Changes the first match of the query, atomically; undefined when there is none. `change` may run more than once. */
+  claim<T>(
+    collection: CollectionSpec<T>,
+    query: Query,
+    change: (document: Document<T>) => T,
+  ): Promise<Document<T> | undefined>;
+  /** Tells of written documents as they happen in this process. A hint to look again, not a log. */
+  watch(listener: (collection: string, id: string) => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Helpers that keep the value's type next to the collection's. */
+export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): Write {
+  return { op: 'insert', collection, id, value };
+}
+
+export function replace<T>(collection: CollectionSpec<T>, document: Document<T>, value: T): Write {
+  return { op: 'replace', collection, id: document.id, value, revision: document.revision };
+}
+
+export function remove<T>(collection: CollectionSpec<T>, document: Document<T>): Write {
+  return { op: 'remove', collection, id: document.id, revision: document.revision };
+}

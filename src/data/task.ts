@@ -1,0 +1,182 @@
+import { uuidv7 } from 'uuidv7';
+import { timestamp } from '../model/common.js';
+import { notFound } from '../model/error.js';
+import type { InstanceRecord } from '../model/instance.js';
+import type { TaskRecord, TaskStatus, TaskType } from '../model/task.js';
+import { presentTask } from '../model/task.js';
+import type { Caller } from './caller.js';
+import type { ProjectData } from './project.js';
+import type { CollectionSpec, Document, PageQuery, Store, TextRow, Write } from './store/port.js';
+import { insert } from './store/port.js';
+
+/** `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest. */
+export const tasks: CollectionSpec<TaskRecord> = {
+  name: 'tasks',
+  columns: {
+    project_id: 'text',
+    region_id: 'text',
+    subject_id: 'text',
+    type: 'text',
+    status: 'text',
+    queue: 'text',
+    rank: 'integer',
+    run_after: 'integer',
+    lease_until: 'integer',
+  },
+  columnsOf: (_id, task) => ({
+    project_id: task.projectId,
+    region_id: task.regionId,
+    subject_id: task.subject.id,
+    type: task.type,
+    status: task.status,
+    queue: task.queue,
+    rank: -task.priority,
+    run_after: task.runAfter ?? 0,
+    lease_until: task.leaseUntil ?? 0,
+  }),
+  present: presentTask,
+  orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'] },
+  indexes: [
+    ['queue', 'region_id', 'rank'],
+    ['queue', 'run_after'],
+    ['queue', 'lease_until'],
+    ['project_id'],
+    ['subject_id'],
+  ],
+};
+
+export interface TaskFilter {
+  projectIds?: readonly string[];
+  subjectIds?: readonly string[];
+  types?: readonly TaskType[];
+  statuses?: readonly TaskStatus[];
+}
+
+export function taskAddress(id: string): string {
+  return `/api/v2/tasks/${id}`;
+}
+
+/**
+ * A new task for an instance, as the write that stores it and the record change that goes into the same batch. The
+ * instance's revision guards the order of its tasks: whoever loses the race reads again.
+ */
+export function openTask(
+  instance: Document<InstanceRecord>,
+  type: TaskType,
+  input: Record<string, unknown>,
+  caller: Caller,
+): { id: string; write: Write; openTasks: string[] } {
+  const id = uuidv7();
+  const { organizationId, projectId, regionId, name, openTasks } = instance.value;
+  const record: TaskRecord = {
+    type,
+    status: 'pending',
+    queue: openTasks.length === 0 ? 'ready' : 'blocked',
+    activated: true,
+    priority: 0,
+    subject: { type: 'instance', id: instance.id, name },
+    input,
+    organizationId,
+    projectId,
+    regionId,
+    requester: {
+      user: caller.principal.name,
+      requestId: caller.requestId,
+      ...(caller.traceparent === undefined ? {} : { traceparent: caller.traceparent }),
+    },
+    creationTime: timestamp(),
+    attempts: [],
+    steps: [],
+    token: 0,
+  };
+  return { id, write: insert(tasks, id, record), openTasks: [...openTasks, id] };
+}
+
+export class TaskData {
+  readonly #store: Store;
+  readonly #projects: ProjectData;
+
+  constructor(store: Store, projects: ProjectData) {
+    this.#store = store;
+    this.#projects = projects;
+  }
+
+  /** Undefined when absent. No visibility check: for the pipeline's project context and for the data layer. */
+  load(id: string, signal?: AbortSignal): Promise<Document<TaskRecord> | undefined> {
+    return this.#store.get(tasks, id, signal);
+  }
+
+  /** The public text of a task. Absent: `not_found`. */
+  async text(caller: Caller, id: string): Promise<{ text: string; revision: number }> {
+    const found = await this.#store.text(tasks, id, caller.signal);
+    if (found === undefined) throw notFound();
+    return found;
+  }
+
+  /**
+   * Waits until the task has ended, at most so many milliseconds; tells whether it has. Woken by this process's writes;
+   * looks once a second for those of others.
+   */
+  async ended(caller: Caller, id: string, patience: number): Promise<boolean> {
+    const deadline = Date.now() + patience;
+    for (;;) {
+      const woken = this.#written(id, Math.min(1000, deadline - Date.now()), caller.signal);
+      try {
+        const task = await this.load(id, caller.signal);
+        if (task === undefined || task.value.queue === 'done') return true;
+        if (Date.now() >= deadline) return false;
+        await woken.promise;
+      } finally {
+        woken.cancel();
+      }
+    }
+  }
+
+  /** Resolves when this process writes the task, after the milliseconds, or when the signal aborts. */
+  #written(
+    id: string,
+    milliseconds: number,
+    signal: AbortSignal,
+  ): { promise: Promise<void>; cancel: () => void } {
+    let cancel: () => void = () => undefined;
+    const promise = new Promise<void>((resolve) => {
+      const unwatch = this.#store.watch((collection, written) => {
+        if (collection === tasks.name && written === id) cancel();
+      });
+      const timer = setTimeout(() => cancel(), Math.max(0, milliseconds));
+      cancel = () => {
+        unwatch();
+        clearTimeout(timer);
+        signal.removeEventListener('abort', cancel);
+        resolve();
+      };
+      signal.addEventListener('abort', cancel, { once: true });
+    });
+    return { promise, cancel: () => cancel() };
+  }
+
+  async list(
+    caller: Caller,
+    filter: TaskFilter,
+    page: Omit<PageQuery, 'order' | 'filter'>,
+  ): Promise<TextRow[]> {
+    const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
+    if (scope?.length === 0) return [];
+    const where = {
+      ...(scope === undefined ? {} : { project_id: scope }),
+      ...(filter.subjectIds === undefined ? {} : { subject_id: filter.subjectIds }),
+      ...(filter.types === undefined ? {} : { type: filter.types }),
+      ...(filter.statuses === undefined ? {} : { status: filter.statuses }),
+    };
+    return this.#store.pageTexts(tasks, { ...page, order: 'id', filter: where }, caller.signal);
+  }
+}
+
+/** What is both visible and wanted; undefined means everything. */
+export function narrow(
+  visible: readonly string[] | undefined,
+  wanted: readonly string[] | undefined,
+): readonly string[] | undefined {
+  if (visible === undefined) return wanted;
+  return wanted === undefined ? visible : visible.filter((id) => wanted.includes(id));
+}

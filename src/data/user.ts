@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import type { ApiKeyRecord, Principal, UserRecord } from '../model/user.js';
+import { keyHash } from './secret.js';
+import type { CollectionSpec, Store } from './store/port.js';
+
+export const users: CollectionSpec<UserRecord> = {
+  name: 'users',
+  columns: { name: 'text' },
+  columnsOf: (_id, user) => ({ name: user.name }),
+  unique: { name: ['name'] },
+  orders: { id: [] },
+};
+
+export const apiKeys: CollectionSpec<ApiKeyRecord> = {
+  name: 'apikeys',
+  columns: { user_id: 'text', name: 'text', hash: 'text' },
+  columnsOf: (_id, key) => ({ user_id: key.userId, name: key.name, hash: key.hash }),
+  unique: { hash: ['hash'], name: ['user_id', 'name'] },
+  orders: { id: [] },
+};
+
+/** Who is a superuser; read at each request, so that a change of the settings counts at once. */
+export interface SuperUserRule {
+  superUsers: readonly string[];
+  everyoneIsSuperUser: boolean;
+}
+
+/** A new key: 256 random bits behind a prefix that secret scanners can find. */
+export function newApiKey(): string {
+  return `copse_${randomBytes(32).toString('base64url')}`;
+}
+
+export class UserData {
+  readonly #store: Store;
+  readonly #secret: Buffer;
+  readonly #rule: () => SuperUserRule;
+
+  constructor(store: Store, secret: Buffer, rule: () => SuperUserRule) {
+    this.#store = store;
+    this.#secret = secret;
+    this.#rule = rule;
+  }
+
+  hash(key: string): string {
+    return keyHash(this.#secret, key);
+  }
+
+  /**
+   * The user of an API key, or undefined. A name that is given must be that user's; an unknown name, a wrong key and
+   * an inactive user look alike. The lookup is by HMAC, so its timing says nothing about stored keys.
+   */
+  async identify(key: string, name?: string): Promise<Principal | undefined> {
+    const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)]);
+    const user = found === undefined ? undefined : await this.#store.get(users, found.value.userId);
+    if (user?.value.active !== true) return undefined;
+    if (name !== undefined && name !== user.value.name) return undefined;
+    return { id: user.id, name: user.value.name, superUser: this.#isSuperUser(user.value.name) };
+  }
+
+  #isSuperUser(name: string): boolean {
+    const rule = this.#rule();
+    return rule.everyoneIsSuperUser || rule.superUsers.includes(name);
+  }
+}

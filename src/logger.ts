@@ -1,0 +1,16 @@
+/** The one place that knows pino. One JSON line per event on standard output. */
+import { destination, pino } from 'pino';
+import type { Config } from './config.js';
+import type { Log } from './model/log.js';
+
+export function createLogger(level: Config['log']['level']): Log {
+  return pino(
+    {
+      level,
+      base: { service: 'copse' },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination({ dest: 1, sync: true }),
+  );
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+/** The command line. */
+import { Command, Option } from 'commander';
+import { ConfigError, loadConfig, packageVersion } from './config.js';
+
+interface ServeFlags {
+  config?: string;
+  host?: string;
+  port?: string;
+  dataDir?: string;
+  region?: string[];
+}
+
+interface DemoFlags {
+  url: string;
+  keyFile: string;
+  name: string;
+  stop: boolean;
+}
+
+function flagsTree(flags: ServeFlags): Record<string, unknown> {
+  const server = {
+    ...(flags.host === undefined ? {} : { host: flags.host }),
+    ...(flags.port === undefined ? {} : { port: /^\d+$/.test(flags.port) ? Number(flags.port) : flags.port }),
+  };
+  return {
+    ...(Object.keys(server).length === 0 ? {} : { server }),
+    ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+    ...(flags.region === undefined ? {} : { regions: flags.region }),
+  };
+}
+
+/** Runs until SIGINT or SIGTERM. A second signal ends the process at once. */
+async function serve(flags: ServeFlags): Promise<void> {
+  const config = loadConfig({
+    ...(flags.config === undefined ? {} : { file: flags.config }),
+    flags: flagsTree(flags),
+  });
+  // Loaded only now, so that --help and a wrong option answer at once.
+  const [{ startApp }, { createLogger }] = await Promise.all([import('./app.js'), import('./logger.js')]);
+  const log = createLogger(config.log.level);
+  const app = await startApp(config, { log, onNewKey: showKey });
+  log.info(
+    { url: app.url, version: packageVersion(), regions: config.regions, pid: process.pid },
+    'listening',
+  );
+  const signal = await new Promise<string>((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+  });
+  log.info({ signal }, 'stopping; guests keep running');
+  endAtOnceWhenAskedAgain();
+  await app.stop();
+  log.info({}, 'stopped');
+}
+
+/** A second signal ends the process, unless it is the same Ctrl-C, passed on by a parent such as npm. */
+function endAtOnceWhenAskedAgain(): void {
+  const first = Date.now();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (Date.now() - first > 1000) process.exit(1);
+    });
+  }
+}
+
+function showKey(key: string, user: string, file: string): void {
+  process.stderr.write(
+    `\nFirst run: the superuser is "${user}", its API key (shown only this once, also in ${file}):\n\n  ${key}\n\n`,
+  );
+}
+
+const program = new Command('copse')
+  .description('A compute API for machines that people own.')
+  .version(packageVersion())
+  .showHelpAfterError();
+
+program
+  .command('serve')
+  .description('serve the API and run its tasks')
+  .option('--config <file>', 'YAML or JSON file over config/default.yaml')
+  .option('--host <address>', 'address to listen on')
+  .option('--port <number>', 'port to listen on; 0 picks a free one')
+  .option('--data-dir <folder>', 'folder of everything that must survive')
+  .addOption(new Option('--region <name...>', 'regions to serve').choices(['local', 'simulated']))
+  .action(serve);
+
+program
+  .command('demo')
+  .description('show the main job on a running server, each call as a curl line')
+  .option('--url <url>', 'address of the server', 'http://127.0.0.1:8080')
+  .option('--key-file <file>', 'file that holds the API key', 'data/admin.key')
+  .option('--name <name>', 'name of the instance to create', 'hello')
+  .option('--no-stop', 'leave the instance running at the end')
+  .action(async (flags: DemoFlags) => {
+    const { demo } = await import('./client/demo.js');
+    await demo(flags);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const known = error instanceof ConfigError;
+  process.stderr.write(`copse: ${known ? 'wrong configuration:\n' : ''}${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

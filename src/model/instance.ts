@@ -1,0 +1,189 @@
+/**
+ * A desired machine: what is wished (spec), what is seen (status) and what is under way (tasks).
+ *
+ * Shapes: Unikorn Appendix A. Mended: `userData` can be written but not read, because it may hold secrets and every
+ * reader of the instance would see them; a stopped instance is healthy when the stop was asked for.
+ */
+import { Type, type Static } from 'typebox';
+import type { HealthStatus, ProvisioningStatus, Tag } from './common.js';
+import { ProjectMetadata, Uuid, WriteMetadata } from './common.js';
+import { PowerState } from './power.js';
+
+/** What of it a region cannot do is refused with 422 when the instance is created, never ignored. */
+export const InstanceNetworking = Type.Object(
+  {
+    securityGroups: Type.Optional(Type.Array(Uuid, { maxItems: 64 })),
+    publicIP: Type.Optional(Type.Boolean()),
+    allowedSourceAddresses: Type.Optional(
+      Type.Array(Type.String({ maxLength: 64, description: 'CIDR prefix.' }), { maxItems: 64 }),
+    ),
+  },
+  { title: 'InstanceNetworking', additionalProperties: false },
+);
+export type InstanceNetworking = Static<typeof InstanceNetworking>;
+
+/** At most 64 KiB once decoded, as Nova and DigitalOcean have it. */
+export const userDataLimit = 65536;
+
+export const UserData = Type.String({
+  maxLength: Math.ceil(userDataLimit / 3) * 4,
+  pattern: '^[A-Za-z0-9+/]*={0,2}$',
+  description: 'cloud-init input, base64, at most 64 KiB decoded. Written, never read back.',
+});
+
+const writeSpec = {
+  flavorId: Uuid,
+  imageId: Uuid,
+  networking: Type.Optional(InstanceNetworking),
+  userData: Type.Optional(UserData),
+};
+
+export const InstanceCreate = Type.Object(
+  {
+    metadata: WriteMetadata,
+    spec: Type.Object(
+      {
+        organizationId: Type.Optional(Uuid),
+        projectId: Type.Optional({
+          ...Uuid,
+          description: 'May be left out by a caller who has just one project.',
+        }),
+        networkId: Type.Optional(Uuid),
+        regionId: Type.Optional({
+          ...Uuid,
+          description: "In place of `networkId`: takes the project's network `default` in that region.",
+        }),
+        ...writeSpec,
+      },
+      { title: 'InstanceCreateSpec', additionalProperties: false },
+    ),
+  },
+  { title: 'InstanceCreate', additionalProperties: false },
+);
+export type InstanceCreate = Static<typeof InstanceCreate>;
+
+export const InstanceUpdate = Type.Object(
+  {
+    metadata: WriteMetadata,
+    spec: Type.Object(
+      {
+        ...writeSpec,
+        userData: Type.Optional({
+          ...UserData,
+          description: 'As for a create. Left out: kept, since it cannot be read back. Empty: cleared.',
+        }),
+      },
+      { title: 'InstanceUpdateSpec', additionalProperties: false },
+    ),
+  },
+  { title: 'InstanceUpdate', additionalProperties: false },
+);
+export type InstanceUpdate = Static<typeof InstanceUpdate>;
+
+export const Instance = Type.Object(
+  {
+    metadata: ProjectMetadata,
+    spec: Type.Object(
+      { flavorId: Uuid, imageId: Uuid },
+      { title: 'InstanceSpec', additionalProperties: false },
+    ),
+    status: Type.Object(
+      {
+        regionId: Uuid,
+        networkId: Uuid,
+        powerState: Type.Optional(PowerState),
+        privateIP: Type.Optional(Type.String()),
+        publicIP: Type.Optional(Type.String()),
+        macAddress: Type.Optional(Type.String()),
+        taskId: Type.Optional({
+          ...Uuid,
+          description: 'The task that is working on the instance, or is next to.',
+        }),
+      },
+      { title: 'InstanceStatus', additionalProperties: false },
+    ),
+  },
+  { title: 'Instance', additionalProperties: false },
+);
+export type Instance = Static<typeof Instance>;
+
+export interface InstanceRecord {
+  organizationId: string;
+  projectId: string;
+  networkId: string;
+  regionId: string;
+  name: string;
+  description?: string;
+  tags?: Tag[];
+  flavorId: string;
+  imageId: string;
+  /** base64 */
+  userData?: string;
+  creationTime: string;
+  createdBy: string;
+  modifiedTime?: string;
+  modifiedBy?: string;
+  deletionTime?: string;
+  provisioning: { status: ProvisioningStatus; reason?: string; message?: string };
+  /** What the owner last asked for. */
+  desiredPower: 'running' | 'stopped';
+  /** What the region last reported, or what a verb just accepted makes of it. */
+  powerState?: PowerState;
+  powerMessage?: string;
+  privateIP?: string;
+  publicIP?: string;
+  macAddress?: string;
+  /** Ids of the unfinished tasks in the order in which they run. */
+  openTasks: string[];
+}
+
+/** Rules: Unikorn section 2.3, with the stop that was asked for counted as healthy. */
+export function healthOf(instance: InstanceRecord): HealthStatus {
+  if (instance.provisioning.status === 'error' || instance.powerState === 'Error') return 'error';
+  if (instance.powerState === 'Running') return 'healthy';
+  if (instance.powerState === 'Stopped') return instance.desiredPower === 'stopped' ? 'healthy' : 'degraded';
+  return 'unknown';
+}
+
+function statusDetail(instance: InstanceRecord): { reason: string; message: string } | undefined {
+  const { reason, message } = instance.provisioning;
+  if (message !== undefined) return { reason: reason ?? 'Errored', message };
+  if (instance.powerMessage !== undefined) return { reason: 'Power', message: instance.powerMessage };
+  return undefined;
+}
+
+/** Leaves out members that are undefined, so that texts and types agree. */
+function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
+}
+
+export function presentInstance(id: string, instance: InstanceRecord): Instance {
+  return {
+    metadata: defined({
+      id,
+      name: instance.name,
+      description: instance.description,
+      tags: instance.tags,
+      creationTime: instance.creationTime,
+      createdBy: instance.createdBy,
+      modifiedTime: instance.modifiedTime,
+      modifiedBy: instance.modifiedBy,
+      deletionTime: instance.deletionTime,
+      provisioningStatus: instance.provisioning.status,
+      healthStatus: healthOf(instance),
+      provisioningStatusDetail: statusDetail(instance),
+      organizationId: instance.organizationId,
+      projectId: instance.projectId,
+    }),
+    spec: { flavorId: instance.flavorId, imageId: instance.imageId },
+    status: defined({
+      regionId: instance.regionId,
+      networkId: instance.networkId,
+      powerState: instance.powerState,
+      privateIP: instance.privateIP,
+      publicIP: instance.publicIP,
+      macAddress: instance.macAddress,
+      taskId: instance.openTasks[0],
+    }),
+  };
+}

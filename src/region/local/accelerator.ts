@@ -1,0 +1,143 @@
+/**
+ * Chooses how guests run. That /dev/kvm opens proves nothing: on some hosts every ioctl succeeds and an ordinary
+ * kernel then hangs in its first instructions. So KVM is used after one guest has really booted with it.
+ */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import type { Log } from '../../model/log.js';
+import { RegionError } from '../provider.js';
+import { acceleratorArguments, sandbox, type Accelerator } from './command-line.js';
+import type { LocalImage } from './catalog.js';
+import { writeDurably } from './files.js';
+import { hostBootId } from './process-identity.js';
+
+export const probeMarker = 'copse-probe-ok';
+/** A guest needs well below one second to get there with hardware help. */
+const probeTimeout = 10_000;
+
+const Verdict = Type.Object({
+  qemuVersion: Type.String(),
+  kernel: Type.String(),
+  bootId: Type.String(),
+  image: Type.String(),
+  works: Type.Boolean(),
+  reason: Type.String(),
+});
+
+export interface AcceleratorQuestion {
+  wanted: 'auto' | Accelerator;
+  qemu: string;
+  qemuVersion: string;
+  /** The guest to try with. Without one there is no trying. */
+  image: LocalImage | undefined;
+  /** Folder of the remembered verdict. */
+  dataDir: string;
+  log: Log;
+  /** For tests. */
+  device?: string;
+}
+
+export async function chooseAccelerator(question: AcceleratorQuestion): Promise<Accelerator> {
+  const { wanted, log } = question;
+  const choose = (accelerator: Accelerator, reason: string): Accelerator => {
+    log.info({ accelerator, reason }, 'accelerator chosen');
+    return accelerator;
+  };
+  if (wanted === 'tcg') return choose('tcg', 'the configuration asks for it');
+  const device = question.device ?? '/dev/kvm';
+  const usable = await access(device, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  if (wanted === 'kvm') {
+    if (usable) return choose('kvm', 'the configuration asks for it');
+    throw new RegionError(
+      'terminal',
+      'KVM is asked for, but /dev/kvm is not there or not open to this user. Use accelerator auto or tcg.',
+    );
+  }
+  if (!usable) return choose('tcg', `${device} is not there or not open to this user`);
+  if (question.image === undefined) return choose('tcg', 'there is no image to try KVM with');
+  const verdict = await verdictOnKvm(question, question.image);
+  return choose(verdict.works ? 'kvm' : 'tcg', verdict.reason);
+}
+
+/** Remembered for as long as emulator, host kernel, boot and image are the same. */
+async function verdictOnKvm(
+  question: AcceleratorQuestion,
+  image: LocalImage,
+): Promise<{ works: boolean; reason: string }> {
+  const path = join(question.dataDir, 'accelerator.json');
+  const key = {
+    qemuVersion: question.qemuVersion,
+    kernel: release(),
+    bootId: hostBootId(),
+    image: image.manifest.digest,
+  };
+  const kept: unknown = await readFile(path, 'utf8')
+    .then(
+      (text) => JSON.parse(text) as unknown,
+      () => undefined,
+    )
+    .catch(() => undefined);
+  if (
+    Value.Check(Verdict, kept) &&
+    Object.entries(key).every(([name, value]) => Reflect.get(kept, name) === value)
+  ) {
+    return { works: kept.works, reason: `${kept.reason} (tried before)` };
+  }
+  const verdict = await tryKvm(question, image);
+  await writeDurably(path, `${JSON.stringify({ ...key, ...verdict }, undefined, 2)}\n`);
+  return verdict;
+}
+
+function probeArguments(image: LocalImage): string[] {
+  return [
+    ...['-machine', 'q35', ...acceleratorArguments('kvm', 0), '-smp', '1'],
+    ...['-m', String(image.manifest.minMemoryMiB), '-nodefaults', '-no-user-config', '-display', 'none'],
+    ...['-no-reboot', '-sandbox', sandbox, '-chardev', 'stdio,id=ser0,signal=off', '-serial', 'chardev:ser0'],
+    ...['-kernel', image.files.kernel, '-initrd', image.files.initrd],
+    ...['-append', `${image.files.append} copse.probe`],
+  ];
+}
+
+function tryKvm(
+  question: AcceleratorQuestion,
+  image: LocalImage,
+): Promise<{ works: boolean; reason: string }> {
+  return new Promise((resolve) => {
+    const child = spawn(question.qemu, probeArguments(image), {
+      cwd: question.dataDir,
+      env: {},
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [output, complaint] = ['', ''];
+    const finish = (works: boolean, reason: string): void => {
+      clearTimeout(timer);
+      child.kill('SIGKILL');
+      question.log.debug({ works, output, complaint }, 'KVM tried');
+      resolve({ works, reason });
+    };
+    const timer = setTimeout(() => {
+      finish(false, 'a guest hangs under KVM');
+    }, probeTimeout);
+    child.stdout.setEncoding('latin1').on('data', (chunk: string) => {
+      output = (output + chunk).slice(-4096);
+      if (output.includes(probeMarker)) finish(true, 'a guest boots under KVM');
+    });
+    child.stderr.setEncoding('latin1').on('data', (chunk: string) => {
+      complaint = (complaint + chunk).slice(-4096);
+    });
+    child.on('error', () => {
+      finish(false, 'the emulator does not start');
+    });
+    child.on('close', () => {
+      finish(false, 'the emulator gives up under KVM');
+    });
+  });
+}

@@ -1,0 +1,41 @@
+/** Tells when a guest has booted, so that its place in the start queue goes to the next. */
+import { PromptWatch } from './console-log.js';
+import type { Emulator } from './emulator.js';
+import { cpuSeconds } from './process-identity.js';
+import { pause } from './time.js';
+
+/** Milliseconds. */
+const interval = 250;
+const idleAfter = 3000;
+const idleSpan = 1000;
+/** Share of a core below which a guest is idle. */
+const idleShare = 0.3;
+
+/**
+ * Resolves when the guest asks for a login, or is idle (its console may be elsewhere), or has ended, or `limit` ms have
+ * passed. `from`: size of the console's log before the boot. Rejects only with the signal's reason.
+ */
+export async function waitBooted(
+  emulator: Emulator,
+  folder: string,
+  options: { from: number; limit: number; signal: AbortSignal },
+): Promise<'prompt' | 'idle' | 'ended' | 'limit'> {
+  const begin = Date.now();
+  const prompt = new PromptWatch(folder, options.from);
+  const samples: { at: number; cpu: number }[] = [];
+  for (;;) {
+    if (await prompt.seen()) return 'prompt';
+    const now = Date.now();
+    const cpu = cpuSeconds(emulator.identity);
+    if (cpu === undefined) return 'ended';
+    if (now - begin >= options.limit) return 'limit';
+    samples.push({ at: now, cpu });
+    // The youngest sample that is old enough.
+    while ((samples[1]?.at ?? Infinity) <= now - idleSpan) samples.shift();
+    const old = samples[0];
+    if (old !== undefined && now - old.at >= idleSpan && now - begin >= idleAfter) {
+      if ((cpu - old.cpu) * 1000 < idleShare * (now - old.at)) return 'idle';
+    }
+    await pause(interval, { signal: options.signal, background: true });
+  }
+}

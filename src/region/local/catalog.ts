@@ -1,0 +1,156 @@
+/** The flavors and images on offer. Images are looked up anew each time: one may be built while the server runs. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Flavor } from '../../model/flavor.js';
+import type { Image } from '../../model/image.js';
+import type { Log } from '../../model/log.js';
+import { stableId } from '../stable-id.js';
+import { errorCode } from './files.js';
+import { readManifest, type ImageManifest } from './manifest.js';
+import type { LocalFlavor } from './options.js';
+
+/** Flavors come from the configuration, which has no date; a constant, so that the answer is the same after a restart. */
+const flavorTime = '2026-01-01T00:00:00.000Z';
+
+/** What a machine is booted from; absolute paths. */
+export interface BootFiles {
+  kernel: string;
+  initrd: string;
+  disk: string;
+  append: string;
+}
+
+export interface LocalImage {
+  id: string;
+  manifest: ImageManifest;
+  files: BootFiles;
+}
+
+export class Catalog {
+  readonly #regionId: string;
+  readonly #imageDir: string;
+  readonly #flavors: LocalFlavor[];
+  readonly #log: Log;
+  /** Complaints that were logged already. */
+  readonly #complaints = new Set<string>();
+
+  constructor(options: { regionId: string; imageDir: string; flavors: LocalFlavor[]; log: Log }) {
+    this.#regionId = options.regionId;
+    this.#imageDir = options.imageDir;
+    this.#flavors = options.flavors;
+    this.#log = options.log;
+  }
+
+  flavor(id: string): LocalFlavor | undefined {
+    return this.#flavors.find((flavor) => this.#flavorId(flavor) === id);
+  }
+
+  /** By CPUs, then memory. */
+  flavors(): Flavor[] {
+    const sorted = this.#flavors.toSorted(
+      (a, b) => a.cpus - b.cpus || a.memoryMiB - b.memoryMiB || (a.name < b.name ? -1 : 1),
+    );
+    return sorted.map((flavor) => ({
+      metadata: {
+        id: this.#flavorId(flavor),
+        name: flavor.name,
+        creationTime: flavorTime,
+        createdBy: 'system',
+      },
+      spec: {
+        architecture: 'x86_64',
+        cpus: flavor.cpus,
+        memory: Math.ceil(flavor.memoryMiB / 1024),
+        memoryMiB: flavor.memoryMiB,
+        disk: flavor.diskGB,
+      },
+    }));
+  }
+
+  /** The newest image of each name, by name. */
+  async images(): Promise<Image[]> {
+    const newest = new Map<string, LocalImage>();
+    for (const image of await this.all()) {
+      const rival = newest.get(image.manifest.name);
+      if (rival === undefined || isNewer(image.manifest, rival.manifest))
+        newest.set(image.manifest.name, image);
+    }
+    return [...newest.values()].sort((a, b) => (a.manifest.name < b.manifest.name ? -1 : 1)).map(toImage);
+  }
+
+  /** Also older ones: machines made from them live on, and a task may have been given one before the newer came. */
+  async image(id: string): Promise<LocalImage | undefined> {
+    return (await this.all()).find((image) => image.id === id);
+  }
+
+  async all(): Promise<LocalImage[]> {
+    let folders: string[];
+    try {
+      folders = await readdir(this.#imageDir);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return [];
+      throw error;
+    }
+    const images: LocalImage[] = [];
+    // A dot begins what a build has not finished.
+    for (const name of folders.filter((folder) => !folder.startsWith('.')).sort()) {
+      const image = await this.#read(name);
+      if (image !== undefined) images.push(image);
+    }
+    return images;
+  }
+
+  async #read(name: string): Promise<LocalImage | undefined> {
+    const folder = join(this.#imageDir, name);
+    try {
+      const manifest = await readManifest(folder);
+      const { kernel, initrd, disk } = manifest.files;
+      return {
+        id: stableId(this.#regionId, 'image', manifest.name, manifest.digest),
+        manifest,
+        files: {
+          kernel: join(folder, kernel),
+          initrd: join(folder, initrd),
+          disk: join(folder, disk),
+          append: manifest.append,
+        },
+      };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const complaint = `${name}: ${reason}`;
+      if (!this.#complaints.has(complaint))
+        this.#log.warn({ folder, reason }, 'image left out: it is not valid');
+      this.#complaints.add(complaint);
+      return undefined;
+    }
+  }
+
+  #flavorId(flavor: LocalFlavor): string {
+    return stableId(this.#regionId, 'flavor', flavor.name);
+  }
+}
+
+/** Two builds of one second differ in their digest, which then decides, so that every process decides alike. */
+function isNewer(a: ImageManifest, b: ImageManifest): boolean {
+  const [aTime, bTime] = [Date.parse(a.created), Date.parse(b.created)];
+  return aTime === bTime ? a.digest > b.digest : aTime > bTime;
+}
+
+function toImage({ id, manifest }: LocalImage): Image {
+  return {
+    metadata: {
+      id,
+      name: manifest.name,
+      creationTime: new Date(manifest.created).toISOString(),
+      createdBy: 'system',
+    },
+    spec: {
+      architecture: manifest.architecture,
+      sizeGiB: Math.ceil(manifest.virtualSize / 2 ** 30),
+      virtualization: 'virtualized',
+      os: structuredClone(manifest.os),
+      minMemoryMiB: manifest.minMemoryMiB,
+    },
+    status: { state: 'ready' },
+  };
+}

@@ -1,0 +1,140 @@
+/** The console's log: console.log, written by QEMU, and console.log.1, what was there before the last rotation. */
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { lastLines } from '../last-lines.js';
+import { names } from './command-line.js';
+import { errorCode } from './files.js';
+import { readTail } from './journal.js';
+
+const blockSize = 64 << 10;
+const olderName = `${names.console}.1`;
+
+export async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return 0;
+    throw error;
+  }
+}
+
+/** The last `limit` bytes, or only the last `lines` lines of them. Read from the end, so that a huge log costs little. */
+export async function readConsole(folder: string, limit: number, lines?: number): Promise<string> {
+  if (lines !== undefined && lines <= 0) return '';
+  const blocks: Buffer[] = [];
+  const want = { bytes: limit, newlines: lines === undefined ? Infinity : lines + 1 };
+  for (const name of [names.console, olderName]) {
+    if (want.bytes > 0 && want.newlines > 0) await readBackwards(join(folder, name), want, blocks);
+  }
+  let bytes = Buffer.concat(blocks.reverse());
+  // The limit may have cut a character in two; what is left of it is not worth a replacement mark.
+  if (want.bytes === 0) bytes = bytes.subarray(continuationBytes(bytes));
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  return lines === undefined ? text : lastLines(text, lines);
+}
+
+/** Adds blocks, last first, until the wanted bytes or newlines are found or the file begins. */
+async function readBackwards(
+  path: string,
+  want: { bytes: number; newlines: number },
+  blocks: Buffer[],
+): Promise<void> {
+  let file;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    let end = (await file.stat()).size;
+    while (end > 0 && want.bytes > 0 && want.newlines > 0) {
+      const length = Math.min(blockSize, end, want.bytes);
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, end - length);
+      const block = buffer.subarray(0, bytesRead);
+      blocks.push(block);
+      end -= length;
+      want.bytes -= length;
+      if (want.newlines !== Infinity) for (const byte of block) if (byte === 10) want.newlines -= 1;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function continuationBytes(bytes: Buffer): number {
+  let count = 0;
+  while (count < 3 && ((bytes[count] ?? 0) & 0xc0) === 0x80) count += 1;
+  return count;
+}
+
+/**
+ * Moves a log that has grown beyond half the limit out of the way. `reopen` makes a running QEMU begin a new
+ * console.log; until it does, QEMU writes on into the moved file, so that no byte is lost.
+ */
+export async function rotateConsole(
+  folder: string,
+  limit: number,
+  reopen: () => Promise<void>,
+): Promise<boolean> {
+  const path = join(folder, names.console);
+  if ((await sizeOf(path)) <= limit / 2) return false;
+  const older = join(folder, olderName);
+  await rename(path, older);
+  try {
+    await reopen();
+  } catch (error) {
+    // QEMU still writes to the moved file; under its own name it will be found again.
+    await rename(older, path);
+    throw error;
+  }
+  await keepTail(older, Math.ceil(limit / 2));
+  return true;
+}
+
+/** A fast guest may have written far more than the limit since the last look. */
+async function keepTail(path: string, bytes: number): Promise<void> {
+  if ((await sizeOf(path)) <= bytes * 2) return;
+  const temporary = `${path}.tmp`;
+  const [source, target] = [await open(path, 'r'), await open(temporary, 'w', 0o600)];
+  try {
+    let at = (await source.stat()).size - bytes;
+    for (;;) {
+      const { bytesRead, buffer } = await source.read(Buffer.alloc(blockSize), 0, blockSize, at);
+      if (bytesRead === 0) break;
+      await target.write(buffer, 0, bytesRead);
+      at += bytesRead;
+    }
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  } finally {
+    await source.close();
+    await target.close();
+  }
+  await rename(temporary, path);
+}
+
+/** Watches for the login prompt in what is written after `from`, and says true once it has been seen. */
+export class PromptWatch {
+  readonly #path: string;
+  #from: number;
+  #tail = '';
+
+  constructor(folder: string, from: number) {
+    this.#path = join(folder, names.console);
+    this.#from = from;
+  }
+
+  async seen(): Promise<boolean> {
+    const size = await sizeOf(this.#path);
+    // Smaller than before: the log was rotated.
+    if (size < this.#from) this.#from = 0;
+    if (size > this.#from) {
+      const text = await readTail(this.#path, Math.min(size - this.#from, blockSize));
+      this.#from = size;
+      this.#tail = (this.#tail + text).slice(-2 * blockSize);
+    }
+    return this.#tail.includes('login:');
+  }
+}

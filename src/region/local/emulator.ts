@@ -1,0 +1,220 @@
+/** One QEMU process, from its spawn or adoption to its end. Knows nothing of why it runs. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { open, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Log } from '../../model/log.js';
+import { RegionError } from '../provider.js';
+import { names } from './command-line.js';
+import { errorCode } from './files.js';
+import { journalName, readEnding, readTail, type Ending } from './journal.js';
+import { identify, isAlive, killProcess, type ProcessIdentity } from './process-identity.js';
+import { Qmp, QmpError } from './qmp.js';
+import { pause, settlesWithin } from './time.js';
+
+const run = promisify(execFile);
+
+/** Milliseconds. A QEMU greets 150 ms after its spawn; on a loaded host it may take long. */
+const linkTimeout = 30_000;
+const quitTimeout = 10_000;
+const greetTimeout = 5000;
+
+export interface EmulatorPlace {
+  id: string;
+  /** The server's folder, a real path. */
+  folder: string;
+  log: Log;
+  /** QEMU's run state, told after each (re)connection and when the guest panics or cannot write its disk. */
+  onStatus: (status: string) => void;
+}
+
+export class Emulator {
+  readonly identity: ProcessIdentity;
+  /** Resolves when the process is gone; never rejects. */
+  readonly ended: Promise<Ending>;
+  readonly #place: EmulatorPlace;
+  #qmp: Qmp | undefined;
+  #linked: (() => void)[] = [];
+  #gone = false;
+  #released = false;
+
+  /** Takes over a process that runs. */
+  constructor(place: EmulatorPlace, identity: ProcessIdentity) {
+    this.#place = place;
+    this.identity = identity;
+    this.ended = this.#follow();
+  }
+
+  /** Starts QEMU, with the guest paused. Rejects with RegionError when the program does not start at all. */
+  static async spawn(place: EmulatorPlace, program: string, options: string[]): Promise<Emulator> {
+    const { folder } = place;
+    const streams = await openStreams(folder);
+    try {
+      const child = spawn(program, options, {
+        cwd: folder,
+        detached: true,
+        env: {},
+        stdio: [streams.control.fd, streams.journal.fd, streams.log.fd],
+      });
+      await once(child, 'spawn').catch((cause: unknown) => {
+        throw new RegionError('terminal', 'The emulator cannot be started on this host.', { cause });
+      });
+      child.unref();
+      const identity = child.pid === undefined ? undefined : identify(child.pid);
+      if (identity === undefined) {
+        throw new RegionError('transient', 'The emulator ended at once.', { cause: await readLog(folder) });
+      }
+      return new Emulator(place, identity);
+    } finally {
+      await Promise.all([streams.control.close(), streams.journal.close(), streams.log.close()]);
+    }
+  }
+
+  get isGone(): boolean {
+    return this.#gone;
+  }
+
+  /** QEMU's run state: running, prelaunch, paused, io-error, guest-panicked ... */
+  async status(timeout = linkTimeout): Promise<string> {
+    return (await this.#link(timeout)).status(timeout);
+  }
+
+  /** Lets the guest run; where it runs already, nothing happens. */
+  async continue(): Promise<void> {
+    await (await this.#link()).command('cont');
+  }
+
+  /** Presses the power button. */
+  async pressPower(): Promise<void> {
+    await (await this.#link(greetTimeout)).command('system_powerdown', undefined, greetTimeout);
+  }
+
+  async command(name: string, data: object): Promise<unknown> {
+    return (await this.#link()).command(name, data);
+  }
+
+  /** Cuts the power: asks QEMU to end, kills it when it does not. Rejects with RegionError if even that fails. */
+  async cut(): Promise<Ending> {
+    let asked = true;
+    try {
+      await (await this.#link(greetTimeout)).command('quit', undefined, greetTimeout);
+    } catch (error) {
+      // QEMU may close the monitor before it answers; one that does not even listen is not waited for.
+      asked =
+        !isAlive(this.identity) ||
+        !(error instanceof RegionError || (error instanceof QmpError && error.timedOut));
+      if (!this.#gone) this.#place.log.debug({ err: error }, 'no answer to a quit');
+    }
+    if (!asked || !(await settlesWithin(this.ended, quitTimeout))) {
+      this.#place.log.warn({ pid: this.identity.pid }, 'QEMU does not end, killing it');
+      killProcess(this.identity);
+      if (!(await settlesWithin(this.ended, quitTimeout))) {
+        throw new RegionError('transient', 'The machine could not be ended.');
+      }
+    }
+    return this.ended;
+  }
+
+  /** Lets go of the process without touching it. `ended` then stays open. */
+  release(): void {
+    this.#released = true;
+    this.#qmp?.close();
+  }
+
+  /** The connection, waiting for it if need be. */
+  async #link(timeout = linkTimeout): Promise<Qmp> {
+    const known = this.#qmp;
+    if (known !== undefined) return known;
+    const linked = new Promise<void>((resolve) => this.#linked.push(resolve));
+    const late = !(await settlesWithin(Promise.race([linked, this.ended]), timeout));
+    const qmp = this.#connection();
+    if (!late && qmp !== undefined) return qmp;
+    if (this.#gone) throw new RegionError('transient', 'The machine ended.', { cause: await this.logTail() });
+    throw new RegionError('transient', 'The machine does not answer.');
+  }
+
+  /** A method, because the compiler takes a field that it saw empty to be empty still. */
+  #connection(): Qmp | undefined {
+    return this.#qmp;
+  }
+
+  /** The last that QEMU itself complained about. For the log, never for users. */
+  async logTail(): Promise<string> {
+    return readLog(this.#place.folder);
+  }
+
+  /** Keeps one connection to the monitor for as long as the process lives. */
+  async #follow(): Promise<Ending> {
+    let wait = 20;
+    while (isAlive(this.identity)) {
+      if (this.#released) return new Promise<never>(() => undefined);
+      try {
+        const qmp = await this.#connect();
+        wait = 20;
+        await qmp.closed;
+      } catch (error) {
+        // Just spawned, or about to be gone; anything else is worth a line.
+        const code = errorCode(error);
+        if (code !== 'ENOENT' && code !== 'ECONNREFUSED')
+          this.#place.log.debug({ err: error }, 'no QMP connection');
+      }
+      this.#qmp = undefined;
+      await pause(wait, { background: true });
+      wait = Math.min(wait * 1.5, 1000);
+    }
+    this.#gone = true;
+    return readEnding(this.#place.folder).catch((error: unknown): Ending => {
+      this.#place.log.error({ err: error }, 'cannot read how a machine ended');
+      return 'crash';
+    });
+  }
+
+  async #connect(): Promise<Qmp> {
+    const { folder, id, onStatus } = this.#place;
+    const qmp = await Qmp.connect(folder, names.monitor, greetTimeout, (name) => {
+      if (name === 'GUEST_PANICKED') onStatus('guest-panicked');
+      if (name === 'BLOCK_IO_ERROR') void this.#tellStatus(qmp);
+    });
+    if (this.#released || (await qmp.guestName()) !== id) {
+      qmp.close();
+      throw new Error('the monitor belongs to another machine');
+    }
+    this.#qmp = qmp;
+    for (const resolve of this.#linked.splice(0)) resolve();
+    await this.#tellStatus(qmp);
+    return qmp;
+  }
+
+  async #tellStatus(qmp: Qmp): Promise<void> {
+    try {
+      this.#place.onStatus(await qmp.status());
+    } catch (error) {
+      this.#place.log.debug({ err: error }, 'QEMU told no status');
+    }
+  }
+}
+
+function readLog(folder: string): Promise<string> {
+  return readTail(join(folder, 'qemu.log'), 4096);
+}
+
+/**
+ * QEMU's three streams: the journal's monitor speaks on stdin and stdout, so these are a pipe and the journal file.
+ * The pipe is opened for both directions and inherited so: QEMU itself holds its writing end and never reads an end.
+ */
+async function openStreams(
+  folder: string,
+): Promise<{ control: FileHandle; journal: FileHandle; log: FileHandle }> {
+  const fifo = join(folder, 'control.fifo');
+  await rm(fifo, { force: true });
+  await run('mkfifo', ['-m', '600', 'control.fifo'], { cwd: folder });
+  const control = await open(fifo, constants.O_RDWR);
+  await control.write('{"execute":"qmp_capabilities"}\n');
+  // The journal begins anew with each boot. Nobody else writes to it: the one before is gone.
+  await rm(join(folder, journalName), { force: true });
+  const journal = await open(join(folder, journalName), 'a', 0o600);
+  const log = await open(join(folder, 'qemu.log'), 'a', 0o600);
+  return { control, journal, log };
+}

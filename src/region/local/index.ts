@@ -1,0 +1,239 @@
+/**
+ * A region of real machines on this host: QEMU processes that live on without us, a folder each. See
+ * docs/region-local.md.
+ */
+import { mkdir, readdir, realpath } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import PQueue from 'p-queue';
+import type { Flavor } from '../../model/flavor.js';
+import type { Image } from '../../model/image.js';
+import type { RegionFeatures } from '../../model/region.js';
+import {
+  RegionError,
+  type ConsoleOutput,
+  type RegionPrincipal,
+  type RegionProvider,
+  type ServerEvent,
+  type ServerObservation,
+  type ServerRequest,
+} from '../provider.js';
+import { chooseAccelerator } from './accelerator.js';
+import { Catalog } from './catalog.js';
+import type { Accelerator } from './command-line.js';
+import { Machine, type MachineHost } from './machine.js';
+import type { LocalRegionOptions } from './options.js';
+import { takeFolder } from './owner.js';
+import { sweepDeleted } from './server-folder.js';
+import { absent } from './server-state.js';
+import { StartQueue } from './start-queue.js';
+import { findTools } from './tools.js';
+
+export type { LocalFlavor, LocalRegionOptions } from './options.js';
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** Machines adopted at a time. */
+const adoptionWidth = 16;
+
+interface Opened {
+  accelerator: Accelerator;
+  host: MachineHost;
+  giveBack: () => Promise<void>;
+  timer: NodeJS.Timeout;
+}
+
+export class LocalRegion implements RegionProvider {
+  readonly type = 'local';
+  readonly #options: LocalRegionOptions;
+  readonly #catalog: Catalog;
+  readonly #machines = new Map<string, Machine>();
+  readonly #listeners = new Set<(event: ServerEvent) => void>();
+  #opening: Promise<void> | undefined;
+  #opened: Opened | undefined;
+
+  constructor(options: LocalRegionOptions) {
+    this.#options = options;
+    this.#catalog = new Catalog(options);
+  }
+
+  get features(): RegionFeatures {
+    const features: RegionFeatures = { physicalNetworks: false, consoleOutput: true, softReboot: true };
+    if (this.#opened !== undefined) features.accelerator = this.#opened.accelerator;
+    return features;
+  }
+
+  /**
+   * Checks the programs, chooses the accelerator and adopts the machines that run. Rejects with a terminal RegionError
+   * that says what to install or change.
+   */
+  open(): Promise<void> {
+    this.#opening ??= this.#open().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    const opened = this.#opened;
+    if (opened === undefined) return;
+    clearInterval(opened.timer);
+    this.#opened = undefined;
+    this.#opening = undefined;
+    this.#listeners.clear();
+    await Promise.all([...this.#machines.values()].map((machine) => machine.close()));
+    this.#machines.clear();
+    await opened.giveBack();
+  }
+
+  async listFlavors(_principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]> {
+    signal.throwIfAborted();
+    return Promise.resolve(this.#catalog.flavors());
+  }
+
+  async listImages(_principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]> {
+    signal.throwIfAborted();
+    const images = await this.#catalog.images();
+    signal.throwIfAborted();
+    return images;
+  }
+
+  ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(request.id, signal, (machine) => machine.ensure(request, signal));
+  }
+
+  deleteServer(id: string, signal: AbortSignal): Promise<void> {
+    return this.#act(id, signal, (machine) => machine.remove(signal));
+  }
+
+  startServer(id: string, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(id, signal, (machine) => machine.start(signal));
+  }
+
+  stopServer(id: string, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(id, signal, (machine) => machine.stop(signal));
+  }
+
+  rebootServer(id: string, options: { hard: boolean }, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(id, signal, (machine) => machine.reboot(options.hard, signal));
+  }
+
+  // A function that is not async would throw where its caller expects a rejection.
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
+    signal.throwIfAborted();
+    this.#mustBeOpen();
+    return (ids ?? [...this.#machines.keys()]).flatMap((id) => this.#machines.get(id)?.observation ?? []);
+  }
+
+  async consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
+    signal.throwIfAborted();
+    this.#mustBeOpen();
+    const machine = this.#machines.get(id);
+    if (machine === undefined) throw absent();
+    const contents = await machine.readConsole(options.lines);
+    signal.throwIfAborted();
+    return { contents };
+  }
+
+  watch(listener: (event: ServerEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #open(): Promise<void> {
+    const options = this.#options;
+    const servers = join(options.dataDir, 'servers');
+    await mkdir(servers, { recursive: true, mode: 0o700 });
+    const giveBack = await takeFolder(options.dataDir, (options.handover ?? 15) * 1000);
+    try {
+      const tools = await findTools(options);
+      const images = await this.#catalog.all();
+      const { qemu, qemuVersion } = tools;
+      const accelerator = await chooseAccelerator({
+        wanted: options.accelerator,
+        qemu,
+        qemuVersion,
+        image: images.at(-1),
+        dataDir: options.dataDir,
+        log: options.log,
+      });
+      const width = options.startWidth > 0 ? options.startWidth : availableParallelism();
+      const host: MachineHost = {
+        servers: await realpath(servers),
+        catalog: this.#catalog,
+        tools,
+        helpers: new PQueue({ concurrency: width }),
+        accelerator,
+        tbSize: options.tbSize,
+        stopDeadline: options.stopDeadline * 1000,
+        startSlot: options.startSlot * 1000,
+        consoleLimit: options.consoleLimit,
+        starts: new StartQueue(width),
+        log: options.log,
+        changed: (id, observation) => {
+          for (const listener of this.#listeners) listener({ id, observation });
+        },
+      };
+      await sweepDeleted(host.servers);
+      await this.#adoptAll(host);
+      const timer = setInterval(() => void this.#keepHouse(), (options.housekeeping ?? 30) * 1000);
+      timer.unref();
+      this.#opened = { accelerator, host, giveBack, timer };
+      options.log.info(
+        { qemuVersion, servers: this.#machines.size, images: images.length },
+        'local region open',
+      );
+    } catch (error) {
+      await Promise.all([...this.#machines.values()].map((machine) => machine.close()));
+      this.#machines.clear();
+      await giveBack();
+      throw error;
+    }
+  }
+
+  async #adoptAll(host: MachineHost): Promise<void> {
+    const queue = new PQueue({ concurrency: adoptionWidth });
+    const ids = (await readdir(host.servers)).filter((name) => uuid.test(name));
+    await queue.addAll(
+      ids.map((id) => async () => {
+        const machine = new Machine(id, host);
+        this.#machines.set(id, machine);
+        if (!(await machine.adopt())) this.#machines.delete(id);
+      }),
+    );
+  }
+
+  /** A verb on one server. Whatever goes wrong that we did not foresee is worth another try. */
+  async #act<T>(id: string, signal: AbortSignal, work: (machine: Machine) => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
+    const { host } = this.#mustBeOpen();
+    // The id becomes a folder's name.
+    if (!uuid.test(id)) throw new RegionError('terminal', 'The id of the server is not a UUID.');
+    const machine = this.#machines.get(id) ?? new Machine(id, host);
+    this.#machines.set(id, machine);
+    try {
+      return await work(machine);
+    } catch (error) {
+      if (error instanceof RegionError || (signal.aborted && error === signal.reason)) throw error;
+      host.log.error({ err: error, serverId: id }, 'local region: unforeseen failure');
+      throw new RegionError('transient', 'The region failed to do this.', { cause: error });
+    } finally {
+      if (machine.observation === undefined && !machine.isBusy) this.#machines.delete(id);
+    }
+  }
+
+  async #keepHouse(): Promise<void> {
+    for (const machine of this.#machines.values()) {
+      await machine.keepHouse().catch((error: unknown) => {
+        this.#options.log.warn({ err: error, serverId: machine.id }, 'cannot bound the files of a server');
+      });
+    }
+  }
+
+  #mustBeOpen(): Opened {
+    if (this.#opened === undefined) throw new RegionError('transient', 'The local region is not open.');
+    return this.#opened;
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * The event journal: a second monitor of QEMU on its standard output, which is the file events.log. It goes on while
+ * no server process lives, so that afterwards a guest that shut down can be told from one that crashed.
+ */
+import { open, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorCode } from './files.js';
+import { parseQmp } from './qmp-message.js';
+
+/**
+ * How a machine ended, from QEMU's SHUTDOWN event. `crash`: without any. `other`: by QEMU's own decision.
+ */
+export type Ending = 'guest-shutdown' | 'guest-reset' | 'host-quit' | 'host-signal' | 'other' | 'crash';
+
+export const journalName = 'events.log';
+
+/** A guest can cause an event a second (its clock); this is days of them. */
+const sizeLimit = 4 << 20;
+/** The end is near the end: nothing but a handful of events follows it. */
+const tailSize = 64 << 10;
+
+const endings: Record<string, Ending> = {
+  'guest-shutdown': 'guest-shutdown',
+  'guest-reset': 'guest-reset',
+  'host-qmp-quit': 'host-quit',
+  'host-signal': 'host-signal',
+};
+
+/** The ending that the journal's text tells of; the last one counts. */
+export function endingOf(text: string): Ending {
+  let ending: Ending = 'crash';
+  for (const line of text.split('\n')) {
+    const message = parseQmp(line);
+    if (message.kind !== 'event' || message.name !== 'SHUTDOWN') continue;
+    ending = endings[String(message.data['reason'])] ?? 'other';
+  }
+  return ending;
+}
+
+/** Reads the ending of the present boot. Without a journal it is `crash`. */
+export async function readEnding(folder: string): Promise<Ending> {
+  return endingOf(await readTail(join(folder, journalName), tailSize));
+}
+
+/** The last bytes of a file as text; nothing if there is no file. */
+export async function readTail(path: string, bytes: number): Promise<string> {
+  let file;
+  try {
+    file = await open(path, 'r');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
+  try {
+    const { size } = await file.stat();
+    const length = Math.min(size, bytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+    return buffer.subarray(0, bytesRead).toString('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+/** Keeps the journal of a running machine small. QEMU appends, so that an emptied file just starts again. */
+export async function boundJournal(folder: string, size: number): Promise<void> {
+  if (size > sizeLimit) await truncate(join(folder, journalName), 0);
+}

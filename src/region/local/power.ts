@@ -1,0 +1,323 @@
+/** The power of one machine: on, off, again. Its caller holds the machine's lock. */
+import { join } from 'node:path';
+import type { Log } from '../../model/log.js';
+import { RegionError } from '../provider.js';
+import { waitBooted } from './boot-watch.js';
+import { emulatorArguments, names, type Accelerator } from './command-line.js';
+import { sizeOf } from './console-log.js';
+import { Emulator, type EmulatorPlace } from './emulator.js';
+import { readEnding, type Ending } from './journal.js';
+import type { Operation, Operations } from './operations.js';
+import { findEmulator, hostBootId, type ProcessIdentity } from './process-identity.js';
+import type { ServerRecord } from './record.js';
+import type { Workshop } from './server-folder.js';
+import type { ServerState } from './server-state.js';
+import type { StartQueue } from './start-queue.js';
+import { settlesWithin } from './time.js';
+import { judge, troubleOf } from './verdict.js';
+
+/** How often a guest that does not react is asked again, in ms: one that still boots does not listen yet. */
+const askAgain = 3000;
+/** Milliseconds that a machine gets to answer when there is another way. */
+const patience = 5000;
+
+export interface PowerHost extends Workshop {
+  accelerator: Accelerator;
+  tbSize: number;
+  /** Milliseconds. */
+  stopDeadline: number;
+  startSlot: number;
+  starts: StartQueue;
+  log: Log;
+}
+
+export class Power {
+  readonly #state: ServerState;
+  readonly #operations: Operations;
+  readonly #host: PowerHost;
+  readonly #place: EmulatorPlace;
+  readonly #log: Log;
+  readonly #closing = new AbortController();
+  #emulator: Emulator | undefined;
+
+  constructor(state: ServerState, operations: Operations, host: PowerHost, log: Log) {
+    this.#state = state;
+    this.#operations = operations;
+    this.#host = host;
+    this.#log = log;
+    const onStatus = (status: string): void => {
+      this.#takeStatus(status);
+    };
+    this.#place = { id: state.id, folder: state.folder, log, onStatus };
+  }
+
+  /** The process, if it lives. */
+  get emulator(): Emulator | undefined {
+    return this.#emulator?.isGone === false ? this.#emulator : undefined;
+  }
+
+  /** Has the guest running, from whatever state. */
+  async bringUp(operation: Operation): Promise<void> {
+    this.#state.mustHave().wanted = 'running';
+    const { emulator } = this;
+    if (emulator !== undefined) {
+      const status = await emulator.status();
+      if (status === 'running') return this.#state.settle('Running');
+      if (status === 'paused' || status === 'io-error') {
+        await emulator.continue();
+        return this.#state.settle('Running');
+      }
+      if (status !== 'prelaunch') await this.#cut(emulator);
+    }
+    await this.#boot(operation.signal, operation);
+  }
+
+  /** Asks the guest, cuts the power after the deadline. When the caller gives up, the machine is as it was. */
+  async stop(operation: Operation): Promise<void> {
+    const record = this.#state.mustHave();
+    record.wanted = 'stopped';
+    record.rebooting = false;
+    const { emulator } = this;
+    if (emulator !== undefined) {
+      await this.#state.settle('Stopping');
+      await this.#powerDown(emulator, operation.signal);
+    }
+    this.#emulator = undefined;
+    await this.#state.settle('Stopped');
+  }
+
+  async reboot(hard: boolean, operation: Operation): Promise<void> {
+    const record = this.#state.mustHave();
+    record.wanted = 'running';
+    record.rebooting = true;
+    const { emulator } = this;
+    if (emulator !== undefined) {
+      await this.#state.settle('Stopping');
+      if (hard) await this.#cut(emulator);
+      else await this.#powerDown(emulator, operation.signal);
+    }
+    // Now that it is off, it must come up again, whether or not the caller still waits.
+    await this.#boot(operation.overtaken, operation);
+  }
+
+  /** Ends the process, also one that nobody has written down, and resolves when it is gone. */
+  async destroy(): Promise<void> {
+    const stray =
+      this.emulator === undefined ? findEmulator(this.#state.folder, this.#state.id, true) : undefined;
+    if (stray !== undefined) this.#watch(new Emulator(this.#place, stray));
+    if (this.#emulator !== undefined) await this.#cut(this.#emulator);
+  }
+
+  /** Takes over a machine that an earlier process left, and finishes in the background what was interrupted. */
+  async adopt(record: ServerRecord, process: ProcessIdentity | undefined): Promise<void> {
+    if (process === undefined) return this.#adoptDead(record);
+    const emulator = this.#watch(new Emulator(this.#place, process));
+    record.process = process;
+    let status: string;
+    try {
+      status = await emulator.status(patience);
+    } catch (error) {
+      if (emulator.isGone) return;
+      this.#log.error({ err: error, pid: process.pid }, 'an adopted machine does not answer');
+      await this.#state.settle('Error', "The machine's monitor does not answer.");
+      return;
+    }
+    this.#log.info({ pid: process.pid, status }, 'machine adopted');
+    if (record.wanted === 'stopped') this.#inBackground('stop', (operation) => this.stop(operation));
+    else if (status === 'prelaunch') this.#inBackground('start', (operation) => this.bringUp(operation));
+    else if (record.rebooting) this.#inBackground('reboot', (operation) => this.reboot(false, operation));
+    else {
+      record.continued = true;
+      const trouble = troubleOf(status);
+      await this.#state.settle(trouble === undefined ? 'Running' : 'Error', trouble);
+    }
+  }
+
+  /** Lets go of the process, which runs on. */
+  async close(): Promise<void> {
+    const reason = new RegionError('transient', 'The server process is ending.');
+    this.#closing.abort(reason);
+    await this.#operations.close(reason);
+    this.#emulator?.release();
+    this.#emulator = undefined;
+  }
+
+  async #adoptDead(record: ServerRecord): Promise<void> {
+    const ending = await readEnding(this.#state.folder);
+    switch (record.powerState) {
+      case 'Stopped':
+      case 'Error':
+      case 'Pending':
+        return;
+      case 'Queued':
+        this.#inBackground('start', (operation) => this.bringUp(operation));
+        return;
+      case 'Building':
+        // No word from QEMU means that it did not get to run the guest.
+        if (ending !== 'crash') break;
+        this.#inBackground('start', (operation) => this.bringUp(operation));
+        return;
+      case 'Running':
+      case 'Stopping':
+      case 'Rebuilding':
+        break;
+    }
+    this.#inBackground('end', (operation) => this.#takeEnd(ending, operation));
+  }
+
+  async #boot(signal: AbortSignal, operation: Operation): Promise<void> {
+    const record = this.#state.mustHave();
+    await this.#state.settle('Queued');
+    operation.queued = true;
+    // The field changes behind the compiler's back, so this is what the error is judged by.
+    let begun = false;
+    try {
+      await this.#host.starts.run({
+        signal,
+        begin: () => {
+          operation.queued = false;
+          begun = true;
+          return this.#launch();
+        },
+        booted: (from) => this.#booted(from),
+      });
+    } catch (error) {
+      if (!this.#closing.signal.aborted) await this.#notStarted(record, begun);
+      throw error;
+    } finally {
+      operation.queued = false;
+    }
+  }
+
+  async #notStarted(record: ServerRecord, begun: boolean): Promise<void> {
+    record.rebooting = false;
+    if (begun) return this.#state.settle('Error', 'The machine could not be started.');
+    // Nobody wants this start any more. A server that never ran keeps waiting for its first one.
+    if (record.continued) record.wanted = 'stopped';
+    await this.#state.settle(record.continued ? 'Stopped' : 'Pending');
+  }
+
+  /** Spawns the emulator, unless there is one, and lets the guest run. Resolves with where its console begins. */
+  async #launch(): Promise<number> {
+    const record = this.#state.mustHave();
+    const image = await this.#host.catalog.image(record.imageId);
+    if (image === undefined) {
+      throw new RegionError('terminal', 'The image that the server was made from is no longer there.');
+    }
+    await this.#state.settle('Building');
+    const from = await sizeOf(join(this.#state.folder, names.console));
+    try {
+      const options = emulatorArguments(record, image.files, this.#host);
+      const emulator = this.emulator ?? (await this.#spawn(record, options));
+      await emulator.continue();
+      const status = await emulator.status();
+      if (status !== 'running')
+        throw new RegionError('transient', 'The machine does not run.', { cause: status });
+    } catch (error) {
+      this.#log.error(
+        { err: error, qemu: await this.#emulator?.logTail() },
+        'a machine could not be started',
+      );
+      if (this.#emulator !== undefined) await this.#cut(this.#emulator);
+      throw error;
+    }
+    record.continued = true;
+    record.rebooting = false;
+    await this.#state.settle('Running');
+    return from;
+  }
+
+  async #spawn(record: ServerRecord, options: string[]): Promise<Emulator> {
+    // A process that nobody has written down yet must not get a twin.
+    const stray = findEmulator(this.#state.folder, this.#state.id, true);
+    const emulator = this.#watch(
+      stray === undefined
+        ? await Emulator.spawn(this.#place, this.#host.tools.qemu, options)
+        : new Emulator(this.#place, stray),
+    );
+    record.process = emulator.identity;
+    await this.#state.save();
+    return emulator;
+  }
+
+  async #booted(from: number): Promise<void> {
+    const { emulator } = this;
+    if (emulator === undefined) return;
+    const options = { from, limit: this.#host.startSlot, signal: this.#closing.signal };
+    const sign = await waitBooted(emulator, this.#state.folder, options).catch(() => 'closing');
+    this.#log.debug({ sign }, 'place in the start queue given back');
+  }
+
+  async #powerDown(emulator: Emulator, signal: AbortSignal): Promise<void> {
+    const deadline = Date.now() + this.#host.stopDeadline;
+    try {
+      const listens = (await emulator.status(patience).catch(() => 'unknown')) === 'running';
+      while (listens && Date.now() < deadline) {
+        await emulator.pressPower();
+        const wait = Math.min(askAgain, Math.max(0, deadline - Date.now()));
+        if (await settlesWithin(emulator.ended, wait, signal)) break;
+      }
+    } catch (error) {
+      if (signal.aborted) {
+        await this.#standBack();
+        throw error;
+      }
+      if (!emulator.isGone) this.#log.warn({ err: error }, 'a machine cannot be asked to shut down');
+    }
+    await this.#cut(emulator);
+  }
+
+  /** After a stop or reboot that its caller gave up: the machine is as it was, and nothing is owed. */
+  async #standBack(): Promise<void> {
+    const { record } = this.#state;
+    if (record === undefined || this.#closing.signal.aborted) return;
+    record.wanted = 'running';
+    record.rebooting = false;
+    await this.#state.settle('Running');
+  }
+
+  async #cut(emulator: Emulator): Promise<void> {
+    if (!emulator.isGone) await emulator.cut();
+    if (this.#emulator === emulator) this.#emulator = undefined;
+  }
+
+  /** What an end that nobody here asked for leads to. */
+  async #takeEnd(ending: Ending, operation: Operation): Promise<void> {
+    const record = this.#state.mustHave();
+    const verdict = judge(record, ending, record.process?.bootId === hostBootId());
+    this.#log.info({ ending, verdict }, 'machine ended');
+    if (verdict.restart) return this.#boot(operation.overtaken, operation);
+    if (verdict.powerState === 'Stopped') record.wanted = 'stopped';
+    record.rebooting = false;
+    await this.#state.settle(verdict.powerState, verdict.message);
+  }
+
+  #watch(emulator: Emulator): Emulator {
+    this.#emulator = emulator;
+    void emulator.ended.then((ending) => {
+      this.#inBackground('end', async (operation) => {
+        // Whoever ended it on purpose has let go of it already.
+        if (this.#emulator !== emulator) return;
+        this.#emulator = undefined;
+        if (ending === 'crash') this.#log.error({ qemu: await emulator.logTail() }, 'QEMU crashed');
+        await this.#takeEnd(ending, operation);
+      });
+    });
+    return emulator;
+  }
+
+  /** A run state that QEMU told by itself. Acts under way say themselves what the state is. */
+  #takeStatus(status: string): void {
+    const trouble = troubleOf(status);
+    if (trouble !== undefined) this.#state.show('Error', trouble);
+    else if (status === 'running' && this.#state.record?.powerState === 'Error') this.#state.show('Running');
+  }
+
+  #inBackground(what: string, work: (operation: Operation) => Promise<void>): void {
+    if (this.#closing.signal.aborted) return;
+    this.#operations.run(undefined, work).catch((error: unknown) => {
+      if (!this.#closing.signal.aborted)
+        this.#log.warn({ err: error, what }, 'work on a machine was not finished');
+    });
+  }
+}

@@ -1,0 +1,55 @@
+/** state.json: what must be known about a server when nobody remembers it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Type, type Static } from 'typebox';
+import { Value } from 'typebox/value';
+import { PowerState } from '../../model/power.js';
+import { errorCode, writeDurably } from './files.js';
+
+export const ServerRecord = Type.Object(
+  {
+    format: Type.Literal(1),
+    id: Type.String(),
+    flavorId: Type.String(),
+    imageId: Type.String(),
+    /** The shape is fixed at creation; a flavor may change later. */
+    cpus: Type.Integer({ minimum: 1 }),
+    memoryMiB: Type.Integer({ minimum: 1 }),
+    diskBytes: Type.Integer({ minimum: 1 }),
+    mac: Type.String({ pattern: '^([0-9a-f]{2}:){5}[0-9a-f]{2}$' }),
+    /** What the machine ought to be; an interrupted stop or start is finished by it. */
+    wanted: Type.Union([Type.Literal('running'), Type.Literal('stopped')]),
+    /** A reboot is under way: when the machine ends, it is started again. */
+    rebooting: Type.Boolean(),
+    /** The guest ran at least once, so its disk holds something. */
+    continued: Type.Boolean(),
+    /** The last emulator. */
+    process: Type.Optional(
+      Type.Object({ pid: Type.Integer({ minimum: 2 }), startTime: Type.String(), bootId: Type.String() }),
+    ),
+    powerState: PowerState,
+    message: Type.Optional(Type.String()),
+  },
+  { title: 'ServerRecord' },
+);
+export type ServerRecord = Static<typeof ServerRecord>;
+
+const fileName = 'state.json';
+
+/** Undefined: there is none. Rejects when it is damaged or of another server. */
+export async function readRecord(folder: string, id: string): Promise<ServerRecord | undefined> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, fileName), 'utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  const record: unknown = JSON.parse(text);
+  if (!Value.Check(ServerRecord, record) || record.id !== id) throw new Error(`${fileName} is damaged`);
+  return record;
+}
+
+export async function writeRecord(folder: string, record: ServerRecord): Promise<void> {
+  await writeDurably(join(folder, fileName), `${JSON.stringify(record, undefined, 2)}\n`);
+}

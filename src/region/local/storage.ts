@@ -1,0 +1,46 @@
+/** What a server's folder is filled with before its first boot: the seed with its identity, and its disk. */
+import { execFile } from 'node:child_process';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { names } from './command-line.js';
+
+const run = promisify(execFile);
+/** Milliseconds; both programs take some ten. */
+const timeout = 60_000;
+
+/**
+ * NoCloud (cloud-init's data source for a local disk): an ISO with the volume id `cidata`. meta-data is JSON with a
+ * member on each line, which is YAML for cloud-init and easy for the tiny guest.
+ */
+export async function makeSeed(
+  folder: string,
+  isoMaker: string,
+  seed: { id: string; hostname: string; userData: Buffer | undefined },
+): Promise<void> {
+  const source = join(folder, 'seed.tmp');
+  await rm(source, { recursive: true, force: true });
+  await mkdir(source, { mode: 0o700 });
+  const metaData = { 'instance-id': seed.id, 'local-hostname': seed.hostname };
+  await writeFile(join(source, 'meta-data'), `${JSON.stringify(metaData, undefined, 2)}\n`);
+  await writeFile(join(source, 'user-data'), seed.userData ?? '');
+  const temporary = `${names.seed}.tmp`;
+  const options = ['-quiet', '-volid', 'cidata', '-joliet', '-rock', '-output', temporary, 'seed.tmp'];
+  await run(isoMaker, options, { cwd: folder, timeout });
+  await rename(join(folder, temporary), join(folder, names.seed));
+  await rm(source, { recursive: true, force: true });
+}
+
+/** An overlay on the image's disk. `size` in bytes. The formats are always said: a guest can write any header. */
+export async function makeDisk(folder: string, qemuImg: string, base: string, size: number): Promise<void> {
+  const temporary = `${names.disk}.tmp`;
+  const options = ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', base, temporary, String(size)];
+  await run(qemuImg, options, { cwd: folder, timeout });
+  await rename(join(folder, temporary), join(folder, names.disk));
+}
+
+/** Bytes of a root disk: what the flavor promises, in whole MiB, and at least what the image needs. */
+export function diskSize(diskGB: number, imageSize: number): number {
+  const mebibyte = 2 ** 20;
+  return Math.max(Math.ceil((diskGB * 1e9) / mebibyte) * mebibyte, imageSize);
+}

@@ -1,0 +1,46 @@
+/** What an end of a machine means, by how it ended and what was wanted of it. Pure. */
+import type { Ending } from './journal.js';
+import type { ServerRecord } from './record.js';
+
+export type Verdict =
+  { restart: true } | { restart: false; powerState: 'Stopped' | 'Error'; message?: string };
+
+/** `sameHostBoot`: whether the host still runs since the machine was started. */
+export function judge(
+  record: Pick<ServerRecord, 'wanted' | 'rebooting'>,
+  ending: Ending,
+  sameHostBoot: boolean,
+): Verdict {
+  if (record.wanted === 'stopped') return { restart: false, powerState: 'Stopped' };
+  // A reboot is a stop and a start; whoever finds the machine between the two finishes it.
+  if (record.rebooting) return { restart: true };
+  switch (ending) {
+    case 'guest-reset':
+      return { restart: true };
+    case 'guest-shutdown':
+      return { restart: false, powerState: 'Stopped' };
+    case 'host-quit':
+    case 'host-signal':
+      return { restart: false, powerState: 'Stopped', message: 'The machine was stopped on its host.' };
+    case 'other':
+      return { restart: false, powerState: 'Error', message: 'The emulator gave the machine up.' };
+    case 'crash':
+      return sameHostBoot
+        ? { restart: false, powerState: 'Error', message: 'The machine ended unexpectedly.' }
+        : { restart: false, powerState: 'Stopped', message: 'The host was restarted.' };
+  }
+}
+
+/** What a run state of QEMU means to users. Undefined: nothing worth telling. */
+export function troubleOf(status: string): string | undefined {
+  switch (status) {
+    case 'guest-panicked':
+      return 'The kernel of the guest panicked.';
+    case 'io-error':
+      return "The host cannot write the server's disk; it may be full.";
+    case 'internal-error':
+      return 'The emulator met an error that it cannot go on from.';
+    default:
+      return undefined;
+  }
+}

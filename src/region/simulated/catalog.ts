@@ -1,0 +1,46 @@
+/** What the simulated region offers. The flavors have the shapes of the local region's defaults. */
+import type { Flavor } from '../../model/flavor.js';
+import type { Image } from '../../model/image.js';
+import { stableId } from '../stable-id.js';
+
+// Nothing was ever made here, so the time is a constant: two processes must tell the same.
+const creationTime = '2026-01-01T00:00:00.000Z';
+
+const sizes = [
+  { name: 'tiny', cpus: 1, memoryMiB: 128, disk: 1 },
+  { name: 'small', cpus: 1, memoryMiB: 512, disk: 5 },
+  { name: 'medium', cpus: 2, memoryMiB: 2048, disk: 20 },
+  { name: 'large', cpus: 4, memoryMiB: 8192, disk: 80 },
+  { name: 'huge', cpus: 16, memoryMiB: 65536, disk: 640 },
+];
+
+const disks = [
+  { name: 'sim-linux', version: '1', minMemoryMiB: 96 },
+  { name: 'sim-linux-next', version: '2', minMemoryMiB: 96 },
+  { name: 'sim-large', version: '1', minMemoryMiB: 2048 },
+];
+
+export interface Catalog {
+  flavors: Flavor[];
+  images: Image[];
+}
+
+export function makeCatalog(regionId: string): Catalog {
+  const flavors = sizes.map(({ name, cpus, memoryMiB, disk }): Flavor => ({
+    metadata: { id: stableId(regionId, 'flavor', name), name, creationTime, createdBy: 'system' },
+    spec: { architecture: 'x86_64', cpus, memory: Math.ceil(memoryMiB / 1024), memoryMiB, disk },
+  }));
+  const images = disks.map(({ name, version, minMemoryMiB }): Image => ({
+    metadata: { id: stableId(regionId, 'image', name), name, creationTime, createdBy: 'system' },
+    spec: {
+      architecture: 'x86_64',
+      sizeGiB: 1,
+      virtualization: 'virtualized',
+      os: { kernel: 'linux', family: 'debian', distro: 'simulated', version },
+      minMemoryMiB,
+    },
+    status: { state: 'ready' },
+  }));
+  images.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  return { flavors, images };
+}

@@ -1,0 +1,189 @@
+/** The imagined cloud: machines as rows of a SQLite file that outlives the process and may be shared by several. */
+import Database from 'better-sqlite3';
+import type { PowerState } from '../../model/power.js';
+import { RegionError, type ServerRequest } from '../provider.js';
+import { schema } from './schema.js';
+
+export interface CloudServer {
+  /** Counts from 1 in the order of creation; never used twice. */
+  number: number;
+  id: string;
+  hostname: string;
+  flavorId: string;
+  imageId: string;
+  powerState: PowerState;
+  /** Where the machine is on its way to, and when (ms since the epoch) it gets there. */
+  nextState: PowerState | null;
+  settleAt: number | null;
+  /** Times that it was powered on or reset. */
+  boots: number;
+  message: string | null;
+}
+
+export interface HistoryEntry {
+  verb: string;
+  /** RFC 3339. */
+  time: string;
+  /** False when there was nothing to do. */
+  changed: boolean;
+}
+
+const columns = 'number, id, hostname, flavorId, imageId, powerState, nextState, settleAt, boots, message';
+
+function statements(db: Database.Database) {
+  return {
+    get: db.prepare<[string], CloudServer>(`SELECT ${columns} FROM server WHERE id = ?`),
+    all: db.prepare<[], CloudServer>(`SELECT ${columns} FROM server ORDER BY id`),
+    insert: db.prepare<[string, string, string, string, string, number, string, string, number]>(
+      `INSERT INTO server (id, hostname, flavorId, imageId, tags, userDataBytes, powerState, nextState, settleAt, boots)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`,
+    ),
+    remove: db.prepare<[string]>('DELETE FROM server WHERE id = ?'),
+    move: db.prepare<[string, string, number, number, string]>(
+      `UPDATE server SET powerState = ?, nextState = ?, settleAt = ?, boots = boots + ?, message = NULL WHERE id = ?`,
+    ),
+    force: db.prepare<[string, string | null, string]>(
+      'UPDATE server SET powerState = ?, nextState = NULL, settleAt = NULL, message = ? WHERE id = ?',
+    ),
+    due: db.prepare<[number], number>('SELECT 1 FROM server WHERE settleAt <= ? LIMIT 1').pluck(),
+    settle: db.prepare<[number]>(
+      'UPDATE server SET powerState = nextState, nextState = NULL, settleAt = NULL WHERE settleAt <= ?',
+    ),
+    note: db.prepare<[string, string, string, number]>(
+      'INSERT INTO history (id, verb, time, changed) VALUES (?, ?, ?, ?)',
+    ),
+    history: db.prepare<[string], { verb: string; time: string; changed: number }>(
+      'SELECT verb, time, changed FROM history WHERE id = ? ORDER BY seq',
+    ),
+    changesAfter: db.prepare<[number], { seq: number; id: string }>(
+      'SELECT max(seq) AS seq, id FROM change WHERE seq > ? GROUP BY id ORDER BY 1',
+    ),
+    lastChange: db.prepare<[], number>('SELECT coalesce(max(seq), 0) FROM change').pluck(),
+  };
+}
+
+export class Cloud {
+  readonly #db: Database.Database;
+  readonly #sql: ReturnType<typeof statements>;
+
+  constructor(file: string) {
+    this.#db = new Database(file);
+    this.#db.pragma('busy_timeout = 10000');
+    this.#db.pragma('journal_mode = WAL');
+    this.#db.pragma('synchronous = NORMAL');
+    this.#db.exec(schema);
+    this.#sql = statements(this.#db);
+  }
+
+  /** For the rules, which live in the same file. */
+  get database(): Database.Database {
+    return this.#db;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  get(id: string): CloudServer | undefined {
+    this.settle();
+    return this.#sql.get.get(id);
+  }
+
+  all(): CloudServer[] {
+    this.settle();
+    return this.#sql.all.all();
+  }
+
+  /** False: it was there already, and stays as it is. */
+  create(request: ServerRequest, settleAt: number): boolean {
+    return this.#write(() => {
+      const { id, hostname, flavorId, imageId, tags, userData } = request;
+      const bytes = userData?.length ?? 0;
+      const made = this.#sql.insert.run(
+        id,
+        hostname,
+        flavorId,
+        imageId,
+        JSON.stringify(tags),
+        bytes,
+        'Building',
+        'Running',
+        settleAt,
+      );
+      this.#note(id, 'ensureServer', made.changes === 1);
+      return made.changes === 1;
+    });
+  }
+
+  remove(id: string): void {
+    this.#write(() => {
+      const gone = this.#sql.remove.run(id);
+      this.#note(id, 'deleteServer', gone.changes === 1);
+    });
+  }
+
+  /**
+   * Sends the machine to another state. `decide` sees it as it is and answers whether to; it runs inside the
+   * transaction, so no other process changes the machine in between. What it throws undoes the step.
+   */
+  move(id: string, step: PowerStep, decide: (server: CloudServer | undefined) => boolean): void {
+    this.#write(() => {
+      const go = decide(this.#sql.get.get(id));
+      if (go) this.#sql.move.run(step.through, step.to, step.settleAt, step.to === 'Running' ? 1 : 0, id);
+      this.#note(id, step.verb, go);
+    });
+  }
+
+  /** Changes a machine behind everybody's back, as an outage would. */
+  force(id: string, powerState: PowerState, message: string | null): void {
+    this.#sql.force.run(powerState, message, id);
+  }
+
+  vanish(id: string): void {
+    this.#sql.remove.run(id);
+  }
+
+  /** Lets machines arrive whose time has come. Reads first: mostly there is nothing, and a write takes the lock. */
+  settle(): void {
+    const now = Date.now();
+    if (this.#sql.due.get(now) !== undefined) this.#sql.settle.run(now);
+  }
+
+  history(id: string): HistoryEntry[] {
+    return this.#sql.history.all(id).map((row) => ({ ...row, changed: row.changed === 1 }));
+  }
+
+  lastChange(): number {
+    return this.#sql.lastChange.get() ?? 0;
+  }
+
+  /** Each id that changed after `seq`, once, with the place of its last change. */
+  changesAfter(seq: number): { seq: number; id: string }[] {
+    return this.#sql.changesAfter.all(seq);
+  }
+
+  #note(id: string, verb: string, changed: boolean): void {
+    this.#sql.note.run(id, verb, new Date().toISOString(), changed ? 1 : 0);
+  }
+
+  #write<T>(work: () => T): T {
+    const transaction = this.#db.transaction(() => {
+      this.settle();
+      return work();
+    });
+    try {
+      return transaction.immediate();
+    } catch (cause) {
+      if (!(cause instanceof Database.SqliteError)) throw cause;
+      throw new RegionError('transient', 'The simulated region could not write to its file.', { cause });
+    }
+  }
+}
+
+export interface PowerStep {
+  verb: string;
+  /** Shown until `settleAt` (ms since the epoch), then `to`. */
+  through: PowerState;
+  to: PowerState;
+  settleAt: number;
+}

@@ -1,0 +1,141 @@
+/** Decides what becomes of an act: how long it takes, and whether it fails. Programmed rules first, then chance. */
+import { createHash } from 'node:crypto';
+import type Database from 'better-sqlite3';
+import { RegionError, type RegionErrorKind } from '../provider.js';
+
+export type SimulatedVerb =
+  | 'ensureServer'
+  | 'deleteServer'
+  | 'startServer'
+  | 'stopServer'
+  | 'rebootServer'
+  | 'describeServers'
+  | 'consoleOutput';
+
+export interface SimulatedRule {
+  verb: SimulatedVerb;
+  /** Only for this server. A rule for all also meets `describeServers`, which has no server of its own. */
+  serverId?: string;
+  /** Milliseconds, in place of the region's delay. */
+  delay?: number;
+  error?: RegionErrorKind;
+  /** With `error`: the act is carried out, and then reported as failed. */
+  ambiguous?: boolean;
+  /** Acts that the rule applies to before it is used up. Absent: all, until `clearProgram`. */
+  times?: number;
+}
+
+export interface Fate {
+  /** Milliseconds. */
+  delay: number;
+  error?: RegionError;
+  /** The error comes after the act instead of in its place. */
+  ambiguous: boolean;
+}
+
+interface RuleRow {
+  seq: number;
+  delay: number | null;
+  error: RegionErrorKind | null;
+  ambiguous: number;
+  remaining: number | null;
+}
+
+function statements(db: Database.Database) {
+  return {
+    add: db.prepare<[string, string | null, number | null, string | null, number, number | null]>(
+      'INSERT INTO rule (verb, serverId, delay, error, ambiguous, remaining) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
+    clear: db.prepare<[]>('DELETE FROM rule'),
+    find: db.prepare<[string, string | null], RuleRow>(
+      `SELECT seq, delay, error, ambiguous, remaining FROM rule
+       WHERE verb = ? AND (serverId IS NULL OR serverId = ?) ORDER BY seq LIMIT 1`,
+    ),
+    use: db.prepare<[number]>(
+      'UPDATE rule SET remaining = remaining - 1 WHERE seq = ? AND remaining IS NOT NULL',
+    ),
+    drop: db.prepare<[number]>('DELETE FROM rule WHERE seq = ? AND remaining <= 0'),
+    count: db
+      .prepare<[string, string], number>(
+        `INSERT INTO attempt (id, verb, calls) VALUES (?, ?, 1)
+         ON CONFLICT (id, verb) DO UPDATE SET calls = calls + 1 RETURNING calls`,
+      )
+      .pluck(),
+  };
+}
+
+export class Fates {
+  readonly #db: Database.Database;
+  readonly #sql: ReturnType<typeof statements>;
+  readonly #delay: number;
+  readonly #failureRate: number;
+  readonly #seed: number;
+
+  constructor(db: Database.Database, options: { delay: number; failureRate: number; seed: number }) {
+    this.#db = db;
+    this.#sql = statements(db);
+    this.#delay = options.delay;
+    this.#failureRate = options.failureRate;
+    this.#seed = options.seed;
+  }
+
+  program(rule: SimulatedRule): void {
+    this.#sql.add.run(
+      rule.verb,
+      rule.serverId ?? null,
+      rule.delay ?? null,
+      rule.error ?? null,
+      rule.ambiguous === true ? 1 : 0,
+      rule.times ?? null,
+    );
+  }
+
+  clear(): void {
+    this.#sql.clear.run();
+  }
+
+  /** The fate of a mutation of one server: takes the delay, may fail at random. */
+  ofMutation(verb: SimulatedVerb, serverId: string): Fate {
+    return this.#programmed(verb, serverId, this.#delay) ?? this.#chance(verb, serverId);
+  }
+
+  /** The fate of a look: at once and fine, unless programmed. */
+  ofLook(verb: SimulatedVerb, serverId: string | null): Fate {
+    return this.#programmed(verb, serverId, 0) ?? { delay: 0, ambiguous: false };
+  }
+
+  #programmed(verb: SimulatedVerb, serverId: string | null, delay: number): Fate | undefined {
+    // The common case is no rule at all; only a hit takes the write lock, and looks again under it.
+    if (this.#sql.find.get(verb, serverId) === undefined) return undefined;
+    const take = this.#db.transaction(() => {
+      const row = this.#sql.find.get(verb, serverId);
+      if (row === undefined) return undefined;
+      this.#sql.use.run(row.seq);
+      this.#sql.drop.run(row.seq);
+      return row;
+    });
+    const rule = take.immediate();
+    if (rule === undefined) return undefined;
+    const fate: Fate = { delay: rule.delay ?? delay, ambiguous: rule.ambiguous === 1 };
+    if (rule.error !== null)
+      fate.error = new RegionError(rule.error, `The simulated region was told to fail (${verb}).`);
+    return fate;
+  }
+
+  /** Derived from seed, verb, server and call number, so that the order in which acts run changes nothing. */
+  #chance(verb: SimulatedVerb, serverId: string): Fate {
+    const fate: Fate = { delay: this.#delay, ambiguous: false };
+    if (this.#failureRate <= 0) return fate;
+    const calls = this.#sql.count.get(serverId, verb) ?? 1;
+    const hash = createHash('sha256')
+      .update(JSON.stringify([this.#seed, verb, serverId, calls]))
+      .digest();
+    if (hash.readUInt32BE(0) / 2 ** 32 >= this.#failureRate) return fate;
+    // A real cloud also loses answers: every fourth failure comes after the work was done.
+    return {
+      ...fate,
+      error: new RegionError('transient', 'The simulated region failed by chance.'),
+      ambiguous: hash.readUInt8(4) % 4 === 0,
+    };
+  }
+}

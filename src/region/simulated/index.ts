@@ -1,0 +1,333 @@
+/**
+ * A region without machines, for tests and for scale. It behaves as a cloud does: what was asked for happens even
+ * when the process that asked dies, several processes see the same servers, and answers can fail, late or after the
+ * fact. See docs/region-simulated.md.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Flavor } from '../../model/flavor.js';
+import type { Image } from '../../model/image.js';
+import type { Log } from '../../model/log.js';
+import type { PowerState } from '../../model/power.js';
+import type { RegionFeatures } from '../../model/region.js';
+import { lastLines } from '../last-lines.js';
+import {
+  RegionError,
+  type ConsoleOutput,
+  type RegionPrincipal,
+  type RegionProvider,
+  type ServerEvent,
+  type ServerObservation,
+  type ServerRequest,
+} from '../provider.js';
+import { stableMac } from '../stable-id.js';
+import { makeCatalog, type Catalog } from './catalog.js';
+import { Cloud, type CloudServer, type HistoryEntry } from './cloud.js';
+import { consoleText } from './console.js';
+import { Fates, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
+
+export type { CloudServer, HistoryEntry } from './cloud.js';
+export type { SimulatedRule, SimulatedVerb } from './fate.js';
+
+export interface SimulatedRegionOptions {
+  regionId: string;
+  /** Path of the region's own SQLite file, or ':memory:'. Its folder must exist. */
+  file: string;
+  /** Milliseconds that a mutation takes. */
+  delay: number;
+  /** Share of mutations, from 0 to 1, that fail with `transient`. */
+  failureRate: number;
+  seed: number;
+  log: Log;
+}
+
+/** How often changes made by other processes are looked for, in ms. */
+const pollInterval = 250;
+
+export class SimulatedRegion implements RegionProvider {
+  readonly type = 'simulated';
+  readonly features: RegionFeatures = { physicalNetworks: false, consoleOutput: true, softReboot: true };
+  readonly #options: SimulatedRegionOptions;
+  readonly #catalog: Catalog;
+  readonly #listeners = new Set<(event: ServerEvent) => void>();
+  #inner: { cloud: Cloud; fates: Fates } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #seen = 0;
+
+  constructor(options: SimulatedRegionOptions) {
+    this.#options = options;
+    this.#catalog = makeCatalog(options.regionId);
+  }
+
+  /** Opens the file, and makes it if it is not there. Repeating it does nothing. */
+  open(): Promise<void> {
+    if (this.#inner !== undefined) return Promise.resolve();
+    try {
+      const cloud = new Cloud(this.#options.file);
+      this.#inner = { cloud, fates: new Fates(cloud.database, this.#options) };
+    } catch (cause) {
+      return Promise.reject(
+        new RegionError('terminal', 'The simulated region cannot open its file.', { cause }),
+      );
+    }
+    const servers = this.#cloud.all().length;
+    this.#options.log.info({ regionId: this.#options.regionId, servers }, 'simulated region open');
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#listeners.clear();
+    this.#inner?.cloud.close();
+    this.#inner = undefined;
+    return Promise.resolve();
+  }
+
+  listFlavors(_principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]> {
+    return this.#look(signal, () => structuredClone(this.#catalog.flavors));
+  }
+
+  listImages(_principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]> {
+    return this.#look(signal, () => structuredClone(this.#catalog.images));
+  }
+
+  async ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act('ensureServer', request.id, signal, async (delay) => {
+      if (this.#cloud.get(request.id) === undefined) this.#mustFit(request);
+      await this.#arrival(request.id, signal);
+      this.#cloud.create(request, Date.now() + delay);
+    });
+  }
+
+  async deleteServer(id: string, signal: AbortSignal): Promise<void> {
+    const fate = await this.#begin('deleteServer', id, signal);
+    await pause(fate.delay, signal);
+    this.#cloud.remove(id);
+    this.#announce();
+    if (fate.error !== undefined) throw fate.error;
+  }
+
+  async startServer(id: string, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#power('startServer', id, signal, {
+      through: 'Building',
+      to: 'Running',
+      decide: (server) => server.powerState !== 'Running',
+    });
+  }
+
+  async stopServer(id: string, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#power('stopServer', id, signal, {
+      through: 'Stopping',
+      to: 'Stopped',
+      decide: (server) => server.powerState !== 'Stopped',
+    });
+  }
+
+  async rebootServer(
+    id: string,
+    _options: { hard: boolean },
+    signal: AbortSignal,
+  ): Promise<ServerObservation> {
+    return this.#power('rebootServer', id, signal, {
+      through: 'Building',
+      to: 'Running',
+      decide: (server) => {
+        if (server.powerState === 'Running' || server.powerState === 'Error') return true;
+        throw new RegionError('conflict', 'The server is not running, so it cannot be rebooted.');
+      },
+    });
+  }
+
+  async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
+    signal.throwIfAborted();
+    await endure(this.#fates.ofLook('describeServers', ids?.length === 1 ? (ids[0] ?? null) : null), signal);
+    if (ids === undefined) return this.#cloud.all().map(observe);
+    return ids.flatMap((id) => {
+      const server = this.#cloud.get(id);
+      return server === undefined ? [] : [observe(server)];
+    });
+  }
+
+  async consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
+    signal.throwIfAborted();
+    await endure(this.#fates.ofLook('consoleOutput', id), signal);
+    const text = consoleText(this.#mustHave(id));
+    return { contents: options.lines === undefined ? text : lastLines(text, options.lines) };
+  }
+
+  watch(listener: (event: ServerEvent) => void): () => void {
+    if (this.#listeners.size === 0) {
+      this.#seen = this.#cloud.lastChange();
+      this.#timer = setInterval(() => this.#poll(), pollInterval);
+      this.#timer.unref();
+    }
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) clearInterval(this.#timer);
+    };
+  }
+
+  /** Tells the region, in whatever process it is open, how coming acts go. The first rule that fits is taken. */
+  program(rule: SimulatedRule): void {
+    this.#fates.program(rule);
+  }
+
+  clearProgram(): void {
+    this.#fates.clear();
+  }
+
+  /** The mutations of one server that were carried out, oldest first; they stay after it is deleted. */
+  history(id: string): HistoryEntry[] {
+    return this.#cloud.history(id);
+  }
+
+  /** All machines there are, by id. */
+  servers(): CloudServer[] {
+    return this.#cloud.all();
+  }
+
+  /** Changes a machine without being asked by the API, as an outage or another operator would. */
+  interfere(id: string, change: { powerState: PowerState; message?: string } | 'vanish'): void {
+    if (change === 'vanish') this.#cloud.vanish(id);
+    else this.#cloud.force(id, change.powerState, change.message ?? null);
+    this.#announce();
+  }
+
+  /** One verb on one server that must exist: decides under the lock, then takes its time. */
+  #power(
+    verb: SimulatedVerb,
+    id: string,
+    signal: AbortSignal,
+    step: { through: PowerState; to: PowerState; decide: (server: CloudServer) => boolean },
+  ): Promise<ServerObservation> {
+    return this.#act(verb, id, signal, async (delay) => {
+      await this.#arrival(id, signal);
+      const move = { verb, through: step.through, to: step.to, settleAt: Date.now() + delay };
+      this.#cloud.move(id, move, (server) => {
+        if (server === undefined) throw absent();
+        return step.decide(server);
+      });
+    });
+  }
+
+  async #act(
+    verb: SimulatedVerb,
+    id: string,
+    signal: AbortSignal,
+    work: (delay: number) => Promise<void>,
+  ): Promise<ServerObservation> {
+    const fate = await this.#begin(verb, id, signal);
+    await work(fate.delay);
+    this.#announce();
+    await this.#arrival(id, signal);
+    this.#announce();
+    if (fate.error !== undefined) throw fate.error;
+    return observe(this.#mustHave(id));
+  }
+
+  /** Takes the fate of a mutation, and suffers it when it fails before anything is done. */
+  async #begin(verb: SimulatedVerb, id: string, signal: AbortSignal): Promise<Fate> {
+    signal.throwIfAborted();
+    const fate = this.#fates.ofMutation(verb, id);
+    if (fate.error !== undefined && !fate.ambiguous) await endure(fate, signal);
+    return fate;
+  }
+
+  /** Waits until the machine is on its way nowhere. Whoever stops waiting does not stop the machine. */
+  async #arrival(id: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      const server = this.#cloud.get(id);
+      if (server?.settleAt == null) return;
+      await pause(Math.max(1, server.settleAt - Date.now()), signal);
+    }
+  }
+
+  #mustFit(request: ServerRequest): void {
+    const flavor = this.#catalog.flavors.find((one) => one.metadata.id === request.flavorId);
+    const image = this.#catalog.images.find((one) => one.metadata.id === request.imageId);
+    if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
+    if (image === undefined) throw new RegionError('not_found', 'The region has no such image.');
+    const least = image.spec.minMemoryMiB ?? 0;
+    if (flavor.spec.memoryMiB < least) {
+      throw new RegionError('terminal', `The image needs ${least} MiB of memory; the flavor has less.`);
+    }
+  }
+
+  #mustHave(id: string): CloudServer {
+    const server = this.#cloud.get(id);
+    if (server === undefined) throw absent();
+    return server;
+  }
+
+  #look<T>(signal: AbortSignal, work: () => T): Promise<T> {
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
+    return Promise.resolve(work());
+  }
+
+  #poll(): void {
+    try {
+      this.#announce();
+    } catch (error) {
+      // Another process may hold the file for long; the next look will do.
+      this.#options.log.warn({ err: error }, 'simulated region: cannot look for changes');
+    }
+  }
+
+  #announce(): void {
+    if (this.#listeners.size === 0) return;
+    this.#cloud.settle();
+    for (const { seq, id } of this.#cloud.changesAfter(this.#seen)) {
+      this.#seen = seq;
+      const server = this.#cloud.get(id);
+      const event: ServerEvent = { id, observation: server === undefined ? undefined : observe(server) };
+      for (const listener of this.#listeners) listener(event);
+    }
+  }
+
+  get #cloud(): Cloud {
+    return this.#mustBeOpen().cloud;
+  }
+
+  get #fates(): Fates {
+    return this.#mustBeOpen().fates;
+  }
+
+  #mustBeOpen(): { cloud: Cloud; fates: Fates } {
+    if (this.#inner === undefined) throw new RegionError('transient', 'The simulated region is not open.');
+    return this.#inner;
+  }
+}
+
+async function pause(delay: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (delay <= 0) return;
+  try {
+    await sleep(delay, undefined, { signal });
+  } catch (error) {
+    // The port promises the signal's own reason, not the timer's AbortError.
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function endure(fate: Fate, signal: AbortSignal): Promise<void> {
+  await pause(fate.delay, signal);
+  if (fate.error !== undefined) throw fate.error;
+}
+
+function absent(): RegionError {
+  return new RegionError('not_found', 'The region has no such server.');
+}
+
+function observe(server: CloudServer): ServerObservation {
+  const observation: ServerObservation = {
+    id: server.id,
+    powerState: server.powerState,
+    privateIP: `10.${(server.number >> 16) & 255}.${(server.number >> 8) & 255}.${server.number & 255}`,
+    macAddress: stableMac(server.id),
+  };
+  if (server.message !== null) observation.message = server.message;
+  return observation;
+}

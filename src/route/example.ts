@@ -1,0 +1,10 @@
+/** Ids that stand for existing resources in the document's examples; the test that runs them puts real ones in. */
+export const exampleIds = {
+  organizationID: '0193a5c0-0000-7000-8000-000000000001',
+  projectID: '0193a5c0-0000-7000-8000-000000000002',
+  regionID: '0193a5c0-0000-7000-8000-000000000003',
+  flavorID: '0193a5c0-0000-8000-8000-000000000004',
+  imageID: '0193a5c0-0000-8000-8000-000000000005',
+  instanceID: '0193a5c0-0000-7000-8000-000000000006',
+  task_id: '0193a5c0-0000-7000-8000-000000000007',
+} as const;

@@ -1,0 +1,33 @@
+import { Type } from 'typebox';
+import { Uuid } from '../model/common.js';
+import { Image } from '../model/image.js';
+import { callerOf } from './caller.js';
+import { RequireUserAuthenticator } from './pipeline/authenticator.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+/** GET /api/v1/organizations/{organizationID}/regions/{regionID}/images */
+const list = defineHandler(
+  {
+    operationId: 'listImages',
+    summary: 'Images that instances can start from',
+    tags: ['catalog'],
+    params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
+    responses: { 200: { description: 'The images that are ready, by name.', schema: Type.Array(Image) } },
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), ...params }),
+    execute: async (connector, { caller, organizationID, regionID }) => ({
+      result: await connector.images.list(caller, organizationID, regionID),
+      metadata: { cacheControl: 'private, max-age=60' },
+    }),
+  },
+);
+
+export const imageRoutes: Route[] = [
+  {
+    route: '/organizations/{organizationID}/regions/{regionID}/images',
+    version: 1,
+    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
+  },
+];

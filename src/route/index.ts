@@ -1,0 +1,145 @@
+/** Every route of the API, and how they come onto koa. Names: Evergreen's AttachHandler and GetHandler. */
+import Router from '@koa/router';
+import cors from '@koa/cors';
+import type Koa from 'koa';
+import type { Connector } from '../data/connector.js';
+import { exampleIds } from './example.js';
+import { flavorRoutes } from './flavor.js';
+import { identify } from './identity.js';
+import { imageRoutes } from './image.js';
+import { instanceConsoleRoutes } from './instance-console.js';
+import { instancePowerRoutes } from './instance-power.js';
+import { instanceRoutes } from './instance.js';
+import { networkRoutes } from './network.js';
+import { bodyReader } from './pipeline/body.js';
+import { CursorCodec } from './pipeline/cursor.js';
+import { compression } from './pipeline/compression.js';
+import type { RequestOptions } from './pipeline/middleware.js';
+import { errorBoundary, requestScope } from './pipeline/middleware.js';
+import { openApiDocument } from './pipeline/openapi.js';
+import type { PipelineEnvironment } from './pipeline/route-manager.js';
+import type { RateLimitOptions } from './pipeline/rate-limit.js';
+import { RateLimit } from './pipeline/rate-limit.js';
+import { checkRoutes } from './pipeline/registry.js';
+import { answerUnmatched, register } from './pipeline/route-manager.js';
+import { projectRoutes } from './project.js';
+import { referenceRoutes } from './reference.js';
+import { regionRoutes } from './region.js';
+import type { Route } from './route.js';
+import type { ServiceState } from './service.js';
+import { serviceRoutes } from './service.js';
+import { taskRoutes } from './task.js';
+import { wellKnownRoutes } from './well-known.js';
+
+export interface ApiOptions extends RequestOptions {
+  connector: Connector;
+  service: ServiceState;
+  /** Signs page keys; the same for every process on one store. */
+  cursorSecret: Buffer;
+  /** Bytes. */
+  bodyLimit: number;
+  rateLimit: RateLimitOptions;
+  /** Origins of other sites whose pages may call the API. */
+  corsOrigins: readonly string[];
+  /** Issuers of tokens and their scopes, for the well-known documents. */
+  authorizationServers: readonly string[];
+  scopes: readonly string[];
+  /** Routes beyond those of the API itself. */
+  extraRoutes?: readonly Route[];
+}
+
+/** The route table. */
+export function allRoutes(options: ApiOptions, document: () => string): Route[] {
+  return [
+    ...instanceRoutes,
+    ...instancePowerRoutes,
+    ...instanceConsoleRoutes,
+    ...taskRoutes,
+    ...projectRoutes,
+    ...networkRoutes,
+    ...regionRoutes,
+    ...flavorRoutes,
+    ...imageRoutes,
+    ...serviceRoutes(options.service),
+    ...wellKnownRoutes(options),
+    ...referenceRoutes(document),
+    ...(options.extraRoutes ?? []),
+  ];
+}
+
+/**
+ * Builds the routes and registers them on the router. Throws for whatever is wrong with a declaration: RegistrationError,
+ * or the reason why the document cannot be rendered.
+ */
+export function getHandler(router: Router, options: ApiOptions): Router {
+  const { connector, publicUrl } = options;
+  let rendered: string | undefined;
+  const routes = allRoutes(options, () => (rendered ??= render()));
+  const render = () =>
+    JSON.stringify(
+      openApiDocument(routes, {
+        title: 'Copse',
+        version: options.service.version,
+        description: 'A compute API for machines that people own.',
+        serverUrl: publicUrl(),
+        examples: exampleIds,
+      }),
+    );
+  const environment: PipelineEnvironment<Connector> = {
+    connector,
+    cursors: new CursorCodec(options.cursorSecret),
+    publicUrl,
+    identify: (headers) => identify(connector.users, headers),
+    readBody: bodyReader(options.bodyLimit),
+    rateLimit: new RateLimit(options.rateLimit),
+    idempotency: connector.idempotency,
+  };
+  checkRoutes(routes);
+  for (const route of routes) register(router, route, environment);
+  render();
+  return router;
+}
+
+/** Header fields of ours that a page of another site may read. */
+const exposedHeaders = [
+  ...[
+    'ETag',
+    'Idempotency-Replayed',
+    'Link',
+    'Location',
+    'Preference-Applied',
+    'RateLimit',
+    'RateLimit-Policy',
+  ],
+  ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset'],
+];
+
+const allowedHeaders = [
+  ...['Authorization', 'Api-User', 'Api-Key', 'Content-Type', 'Idempotency-Key', 'If-Match', 'If-None-Match'],
+  ...['Prefer', 'X-Request-Id', 'traceparent', 'tracestate'],
+];
+
+/** Answers pages of the configured origins, and only those, by name and never by pattern. */
+function crossOrigin(origins: readonly string[]) {
+  return cors({
+    origin: (ctx) => (origins.includes(ctx.get('Origin')) ? ctx.get('Origin') : ''),
+    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowHeaders: allowedHeaders,
+    exposeHeaders: exposedHeaders,
+    maxAge: 86400,
+  });
+}
+
+/** Puts the whole API onto a koa app: what surrounds every request, the routes, and the answer where none matches. */
+export function attachHandler(app: Koa, options: ApiOptions): void {
+  app.on('error', (error: unknown) => {
+    options.log.warn({ err: error }, 'an answer could not be sent whole');
+  });
+  const router = getHandler(new Router({ strict: true, sensitive: true }), options);
+  app.use(requestScope(options));
+  if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins));
+  app.use(errorBoundary(options));
+  app.use(compression());
+  app.use(router.routes());
+  app.use((ctx) => answerUnmatched(router, ctx));
+}

@@ -1,0 +1,23 @@
+/** What the routes of one instance share: its path parameter, and who may use it. */
+import { Type } from 'typebox';
+import type { Connector } from '../data/connector.js';
+import { Uuid } from '../model/common.js';
+import { ProjectMemberAuthenticator } from './pipeline/authenticator.js';
+import type { RequestHandler } from './pipeline/handler.js';
+import type { MethodHandler, MethodType } from './pipeline/route-manager.js';
+import { prefetchProjectContext } from './prefetch.js';
+
+export const instanceParams = Type.Object({ instanceID: Uuid }, { additionalProperties: false });
+
+/** A method for members of the instance's project; everybody else finds no such instance. */
+export function memberOnly(
+  methodType: MethodType,
+  requestHandler: RequestHandler<Connector>,
+): MethodHandler<Connector> {
+  return {
+    methodType,
+    prefetchFunctions: [prefetchProjectContext],
+    authenticator: new ProjectMemberAuthenticator(),
+    requestHandler,
+  };
+}

@@ -1,0 +1,57 @@
+import { Type } from 'typebox';
+import { callerOf } from './caller.js';
+import { instanceParams, memberOnly } from './instance-access.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+const ConsoleOutput = Type.Object(
+  {
+    contents: Type.String({
+      description: 'What the guest wrote to its serial console, as it is: escapes and all.',
+    }),
+  },
+  { title: 'ConsoleOutput', additionalProperties: false },
+);
+
+/** Lines that one answer may ask for; more is had without `length`, bounded by what the region keeps. */
+const maxLines = 100_000;
+
+/** GET /api/v2/instances/{instanceID}/consoleoutput */
+const consoleOutput = defineHandler(
+  {
+    operationId: 'getConsoleOutput',
+    summary: 'What the instance wrote to its console',
+    tags: ['instances'],
+    params: instanceParams,
+    query: Type.Object(
+      {
+        length: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: maxLines,
+            description: 'Lines from the end; left out: all that is kept.',
+          }),
+        ),
+      },
+      { additionalProperties: false },
+    ),
+    responses: {
+      200: { description: 'The output, empty before the machine exists.', schema: ConsoleOutput },
+    },
+  },
+  {
+    parse: ({ params, query, context }) => ({
+      caller: callerOf(context),
+      id: params.instanceID,
+      lines: query.length,
+    }),
+    execute: async (connector, { caller, id, lines }) => ({
+      result: await connector.instances.consoleOutput(caller, id, lines),
+      metadata: { cacheControl: 'no-store' },
+    }),
+  },
+);
+
+export const instanceConsoleRoutes: Route[] = [
+  { route: '/instances/{instanceID}/consoleoutput', version: 2, methods: [memberOnly('GET', consoleOutput)] },
+];

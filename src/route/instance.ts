@@ -1,0 +1,231 @@
+import { Type } from 'typebox';
+import type { Connector } from '../data/connector.js';
+import type { InstanceFilter } from '../data/instance.js';
+import { Uuid } from '../model/common.js';
+import { Instance, InstanceCreate, InstanceUpdate } from '../model/instance.js';
+import { Task } from '../model/task.js';
+import type { Accepted, Caller } from '../data/caller.js';
+import { acceptedAnswer, answerWhenEnded, callerOf } from './caller.js';
+import { instanceParams, memberOnly } from './instance-access.js';
+import { RequireUserAuthenticator } from './pipeline/authenticator.js';
+import type { RouteRequest } from './pipeline/handler.js';
+import { PaginationExecutor } from './pipeline/pagination.js';
+import type { ResponseData } from './pipeline/response.js';
+import { JsonText } from './pipeline/response.js';
+import type { Route } from './route.js';
+import { defineHandler, textPage } from './route.js';
+import { taskAddress } from '../data/task.js';
+import { exampleIds } from './example.js';
+
+const listDeclaration = {
+  operationId: 'listInstances',
+  summary: 'Instances, oldest first',
+  description:
+    'Values of one parameter are alternatives (except tags, which must all be there); different parameters must all hold.',
+  tags: ['instances'],
+  query: Type.Object(
+    {
+      organizationID: Type.Optional(Type.Array(Uuid)),
+      projectID: Type.Optional(Type.Array(Uuid)),
+      regionID: Type.Optional(Type.Array(Uuid)),
+      networkID: Type.Optional(Type.Array(Uuid)),
+      tag: Type.Optional(
+        Type.Array(
+          Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may hold further "=".' }),
+        ),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+  responses: {
+    200: { description: 'A page of instances.', schema: Type.Array(Instance), headers: ['Link'] },
+  },
+} as const;
+
+/** GET /api/v2/instances */
+const list = new PaginationExecutor<Connector, { caller: Caller; filter: InstanceFilter }>({
+  declaration: listDeclaration,
+  orders: ['id', 'name'],
+  args: (request) => {
+    const { query, context } = request as RouteRequest<typeof listDeclaration>;
+    return {
+      caller: callerOf(context),
+      filter: {
+        ...(query.organizationID === undefined ? {} : { organizationIds: query.organizationID }),
+        ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
+        ...(query.regionID === undefined ? {} : { regionIds: query.regionID }),
+        ...(query.networkID === undefined ? {} : { networkIds: query.networkID }),
+        ...(query.tag === undefined ? {} : { tags: query.tag }),
+      },
+    };
+  },
+  paginator: (key, limit, { caller, filter }, connector, { sort, descending }) =>
+    textPage(
+      key,
+      limit,
+      (page) => connector.instances.list(caller, filter, { ...page, order: sort }),
+      descending,
+    ),
+});
+
+function created({ id, text = '', revision = 1 }: Accepted): ResponseData {
+  return {
+    result: new JsonText(text),
+    metadata: { status: 201, location: `/api/v2/instances/${id}`, revision },
+  };
+}
+
+/** POST /api/v2/instances */
+const create = defineHandler(
+  {
+    operationId: 'createInstance',
+    summary: 'Create an instance',
+    description:
+      'Answers at once; `status.taskId` names the task that makes the machine. Organization and project may be left out by a caller who has just one project, and `regionId` may stand in for `networkId`.',
+    tags: ['instances'],
+    waits: true,
+    body: InstanceCreate,
+    example: {
+      metadata: { name: 'hello', tags: [{ name: 'purpose', value: 'first-steps' }] },
+      spec: { regionId: exampleIds.regionID, flavorId: exampleIds.flavorID, imageId: exampleIds.imageID },
+    },
+    responses: {
+      201: {
+        description: 'The instance; not yet made, unless the client waited for that.',
+        schema: Instance,
+        headers: ['Location', 'ETag', 'Preference-Applied'],
+      },
+    },
+    errors: ['invalid_reference', 'not_found', 'name_taken', 'unprocessable', 'forbidden'],
+  },
+  {
+    parse: ({ body, context }) => ({ caller: callerOf(context, created), body, wait: context.wait }),
+    execute: async (connector, { caller, body, wait }) => {
+      const accepted = await connector.instances.create(caller, body);
+      if (wait === 0 || accepted.taskId === undefined) return created(accepted);
+      await connector.tasks.ended(caller, accepted.taskId, wait * 1000);
+      return created({ ...accepted, ...(await connector.instances.text(caller, accepted.id)) });
+    },
+  },
+);
+
+/** GET /api/v2/instances/{instanceID} */
+const get = defineHandler(
+  {
+    operationId: 'getInstance',
+    summary: 'One instance',
+    tags: ['instances'],
+    params: instanceParams,
+    responses: { 200: { description: 'The instance.', schema: Instance, headers: ['ETag'] } },
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), id: params.instanceID }),
+    execute: async (connector, { caller, id }) => {
+      const { text, revision } = await connector.instances.text(caller, id);
+      return { result: new JsonText(text), metadata: { revision } };
+    },
+  },
+);
+
+/** PUT /api/v2/instances/{instanceID} */
+const update = defineHandler(
+  {
+    operationId: 'updateInstance',
+    summary: 'Replace what may be written of an instance',
+    description:
+      'What is left out is cleared, except `userData`, which cannot be read back and is kept. A new flavor or image deletes the machine with its disk and makes a new one; that needs `allowReplace=true`. New user data takes effect when the machine is next made.',
+    tags: ['instances'],
+    params: instanceParams,
+    query: Type.Object(
+      {
+        allowReplace: Type.Optional(Type.Boolean({ description: 'Permit a change that wipes the machine.' })),
+      },
+      { additionalProperties: false },
+    ),
+    waits: true,
+    body: InstanceUpdate,
+    example: {
+      metadata: { name: 'example', description: 'The machine of the examples' },
+      spec: { flavorId: exampleIds.flavorID, imageId: exampleIds.imageID },
+    },
+    responses: {
+      202: {
+        description: 'The instance as it is wished now; Location names the task, if one is needed.',
+        schema: Instance,
+        headers: ['Location', 'Retry-After', 'Preference-Applied'],
+      },
+    },
+    errors: [
+      'invalid_reference',
+      'replace_required',
+      'unprocessable',
+      'instance_busy',
+      'being_deleted',
+      'conflict',
+      'precondition_failed',
+    ],
+  },
+  {
+    parse: ({ params, query, body, context }) => ({
+      caller: callerOf(context),
+      id: params.instanceID,
+      body,
+      allowReplace: query.allowReplace ?? false,
+      wait: context.wait,
+    }),
+    execute: async (connector, { caller, id, body, allowReplace, wait }) => {
+      const { taskId } = await connector.instances.update(caller, id, body, { allowReplace });
+      if (taskId !== undefined && wait > 0) await connector.tasks.ended(caller, taskId, wait * 1000);
+      const { text } = await connector.instances.text(caller, id);
+      const follow = taskId === undefined ? {} : { location: taskAddress(taskId), retryAfter: 1 };
+      return { result: new JsonText(text), metadata: { status: 202, ...follow } };
+    },
+  },
+);
+
+/** DELETE /api/v2/instances/{instanceID} */
+const remove = defineHandler(
+  {
+    operationId: 'deleteInstance',
+    summary: 'Delete an instance, its machine and its disk',
+    description:
+      'What is under way for the instance is aborted. Repeating it while the deletion runs changes nothing.',
+    tags: ['instances'],
+    params: instanceParams,
+    waits: true,
+    responses: {
+      202: { description: 'The deletion is under way.', headers: ['Location', 'Retry-After'] },
+      200: {
+        description: 'The client waited for the end of the task, which this is.',
+        schema: Task,
+        headers: ['ETag', 'Preference-Applied'],
+      },
+    },
+    errors: ['precondition_failed'],
+  },
+  {
+    parse: ({ params, context }) => ({
+      caller: callerOf(context, acceptedAnswer),
+      id: params.instanceID,
+      wait: context.wait,
+    }),
+    execute: async (connector, { caller, id, wait }) =>
+      answerWhenEnded(connector, caller, await connector.instances.delete(caller, id), wait),
+  },
+);
+
+export const instanceRoutes: Route[] = [
+  {
+    route: '/instances',
+    version: 2,
+    methods: [
+      { methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list },
+      { methodType: 'POST', authenticator: new RequireUserAuthenticator(), requestHandler: create },
+    ],
+  },
+  {
+    route: '/instances/{instanceID}',
+    version: 2,
+    methods: [memberOnly('GET', get), memberOnly('PUT', update), memberOnly('DELETE', remove)],
+  },
+];

@@ -1,0 +1,56 @@
+/**
+ * Opaque page keys: versioned, bound to one list with its filters, and signed, so that a damaged or foreign key is
+ * told apart from a valid one. A key holds the position of a row, not the row: it outlives it.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { ApiError } from '../../model/error.js';
+
+export interface PageKey {
+  /** Values of the order's columns, the id last. */
+  position: (string | number | null)[];
+  /** The page ends before the position instead of beginning behind it. */
+  backward?: boolean;
+  /** The row at the position belongs to the page. */
+  inclusive?: boolean;
+}
+
+const version = 1;
+const keyPattern = /^[A-Za-z0-9_-]{2,1500}\.[A-Za-z0-9_-]{22}$/;
+
+export class CursorCodec {
+  readonly #secret: Buffer;
+
+  constructor(secret: Buffer) {
+    this.#secret = secret;
+  }
+
+  /** `binding` names the list: path, filters and order. */
+  encode(key: PageKey, binding: string): string {
+    const flags = (key.backward === true ? 1 : 0) + (key.inclusive === true ? 2 : 0);
+    const payload = Buffer.from(JSON.stringify([version, flags, ...key.position])).toString('base64url');
+    return `${payload}.${this.#signature(payload, binding).toString('base64url')}`;
+  }
+
+  decode(text: string, binding: string): PageKey {
+    const [payload, signature] = text.split('.') as [string, string];
+    if (!keyPattern.test(text)) throw invalid();
+    if (!timingSafeEqual(Buffer.from(signature, 'base64url'), this.#signature(payload, binding)))
+      throw invalid();
+    const [found, flags, ...position] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
+      number,
+      number,
+    ];
+    if (found !== version) throw invalid();
+    return { position, backward: (flags & 1) !== 0, inclusive: (flags & 2) !== 0 };
+  }
+
+  #signature(payload: string, binding: string): Buffer {
+    return createHmac('sha256', this.#secret).update(`${binding}\n${payload}`).digest().subarray(0, 16);
+  }
+}
+
+function invalid(): ApiError {
+  return new ApiError('invalid_cursor', 'The page key is not valid for this list and these filters.', {
+    errors: [{ parameter: 'key', message: 'Start again without a key, or follow the links of the answers.' }],
+  });
+}

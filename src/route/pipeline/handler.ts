@@ -1,0 +1,100 @@
+/** The unit of the pipeline: a declaration, from which validation and OpenAPI come, and the code behind it. */
+import type { Static, TObject, TSchema } from 'typebox';
+import type { ErrorCode } from '../../model/error.js';
+import type { RequestContext } from './context.js';
+import type { CursorCodec } from './cursor.js';
+import type { ResponseData } from './response.js';
+
+export interface ResponseDeclaration {
+  description: string;
+  /** Of the JSON body; none: no body. */
+  schema?: TSchema;
+  /** Where the body is not JSON. */
+  mediaType?: string;
+  /** Header fields beyond the common ones. */
+  headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag' | 'Preference-Applied')[];
+}
+
+export interface Declaration {
+  operationId: string;
+  summary: string;
+  description?: string;
+  tags: readonly string[];
+  /** Path parameters: exactly those of the route. */
+  params?: TObject;
+  /** Query parameters; any other is refused. Arrays are repeated parameters. */
+  query?: TObject;
+  /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
+  waits?: boolean;
+  /** JSON body; none: a body is refused. */
+  body?: TObject;
+  /** A body that works, for the document. */
+  example?: unknown;
+  responses: Readonly<Record<number, ResponseDeclaration>>;
+  /** Errors beyond those that follow from the rest of the declaration. */
+  errors?: readonly ErrorCode[];
+}
+
+type Part<S> = S extends TSchema ? Static<S> : Record<string, never>;
+
+/** A request whose parts have passed their schemas. Only `parseAndValidate` ever sees it. */
+export interface RouteRequest<D extends Declaration = Declaration> {
+  readonly params: Part<D['params']>;
+  readonly query: Part<D['query']>;
+  readonly body: Part<D['body']>;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Path as the client sent it, without the query. */
+  readonly path: string;
+  /** Query as the client sent it, without the question mark. */
+  readonly querystring: string;
+  readonly context: RequestContext;
+  readonly cursors: CursorCodec;
+}
+
+/** Model: Evergreen's RequestHandler. `C` is the connector, the only way to data. */
+export interface RequestHandler<C> {
+  readonly declaration: Declaration;
+  /** A fresh copy for one request, so that nothing of a request outlives it. */
+  handler(): RequestHandler<C>;
+  /** Takes what `execute` needs from the request; the only method that sees it. */
+  parseAndValidate(request: RouteRequest): void | Promise<void>;
+  /** Does the work; the only method that sees the connector. */
+  execute(connector: C): Promise<ResponseData>;
+}
+
+/** The two functions of a handler, where parse's result is all that execute gets of the request. */
+export interface HandlerCode<C, D extends Declaration, I> {
+  parse(request: RouteRequest<D>): I | Promise<I>;
+  execute(connector: C, input: I): Promise<ResponseData> | ResponseData;
+}
+
+class FunctionHandler<C, D extends Declaration, I> implements RequestHandler<C> {
+  readonly declaration: D;
+  readonly #code: HandlerCode<C, D, I>;
+  #input: { value: I } | undefined;
+
+  constructor(declaration: D, code: HandlerCode<C, D, I>) {
+    this.declaration = declaration;
+    this.#code = code;
+  }
+
+  handler(): RequestHandler<C> {
+    return new FunctionHandler(this.declaration, this.#code);
+  }
+
+  async parseAndValidate(request: RouteRequest): Promise<void> {
+    this.#input = { value: await this.#code.parse(request) };
+  }
+
+  async execute(connector: C): Promise<ResponseData> {
+    if (this.#input === undefined)
+      throw new Error(`${this.declaration.operationId}: execute before parseAndValidate`);
+    return this.#code.execute(connector, this.#input.value);
+  }
+}
+
+/** Makes a RequestHandler of a declaration and two functions; the request's types follow from the declaration. */
+export function requestHandler<C>() {
+  return <const D extends Declaration, I>(declaration: D, code: HandlerCode<C, D, I>): RequestHandler<C> =>
+    new FunctionHandler(declaration, code);
+}

@@ -1,0 +1,79 @@
+/** Idempotency-Key on POST (draft-ietf-httpapi-idempotency-key-header): the port to where answers are kept, and its use. */
+import type { Context } from 'koa';
+import { ApiError, toApiError } from '../../model/error.js';
+import type { Answer } from './response.js';
+
+/** An answer without bytes that are not text. */
+export type KeptAnswer = Omit<Answer, 'body'> & { body?: string };
+
+export interface Claim {
+  /** The answer, if the work was done before. */
+  readonly answer: KeptAnswer | undefined;
+  /** Writes that keep the answer, for the batch of the work's effect. */
+  writes(answer: KeptAnswer): unknown[];
+  finish(answer: KeptAnswer, afterFailure?: boolean): Promise<void>;
+  release(): Promise<void>;
+}
+
+export interface IdempotencyKeeper {
+  begin(
+    request: { userId: string; key: string; operation: string; content: string },
+    signal?: AbortSignal,
+  ): Promise<Claim>;
+}
+
+/** The key, quoted as the draft has it (RFC 9651 String) or bare as many clients send it; undefined without one. */
+export function idempotencyKeyOf(ctx: Context): string | undefined {
+  const header = ctx.get('Idempotency-Key');
+  if (header === '') return undefined;
+  const [, quoted, bare] =
+    /^(?:"([\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/.exec(header) ?? [];
+  const key = quoted ?? bare;
+  if (key !== undefined) return key;
+  throw new ApiError(
+    'invalid_parameter',
+    'Idempotency-Key must be 1 to 255 printable ASCII characters, best a UUID in quotes.',
+    {
+      errors: [
+        {
+          parameter: 'Idempotency-Key',
+          message: 'Example: Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324"',
+        },
+      ],
+    },
+  );
+}
+
+/** Failures that a repeat must not be bound to: they say that now is the wrong moment, not that the request is wrong. */
+function passing(error: ApiError): boolean {
+  return error.retryable || error.status >= 500 || error.status === 401 || error.status === 403;
+}
+
+/**
+ * Does the work once: keeps its answer, a lasting refusal too, and forgets the key when nothing was done. `answerError`
+ * renders a refusal as it would be sent.
+ */
+export async function once(
+  claim: Claim,
+  work: () => Promise<Answer>,
+  answerError: (error: ApiError) => KeptAnswer,
+): Promise<Answer> {
+  if (claim.answer !== undefined) {
+    return { ...claim.answer, headers: { ...claim.answer.headers, 'Idempotency-Replayed': 'true' } };
+  }
+  let answer: Answer;
+  try {
+    answer = await work();
+  } catch (thrown) {
+    const error = toApiError(thrown);
+    if (passing(error)) await claim.release();
+    else await claim.finish(answerError(error), true);
+    throw thrown;
+  }
+  await claim.finish(kept(answer));
+  return answer;
+}
+
+export function kept({ body, ...rest }: Answer): KeptAnswer {
+  return body === undefined ? rest : { ...rest, body: body.toString() };
+}

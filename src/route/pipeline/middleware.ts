@@ -1,0 +1,111 @@
+/** What surrounds every request: its id, its log line, its time limit, and the conversion of anything thrown. */
+import type { Context, Middleware } from 'koa';
+import { uuidv7 } from 'uuidv7';
+import { ApiError, toApiError } from '../../model/error.js';
+import type { Log } from '../../model/log.js';
+import type { Tracer } from '../../model/trace.js';
+import { writeError } from './error-response.js';
+import { waitOf } from './prefer.js';
+import type { PipelineState } from './route-manager.js';
+
+/** What is known of a request at its end. */
+export interface RequestSummary {
+  method: string;
+  /** The route's pattern; undefined when none matched. */
+  route: string | undefined;
+  status: number;
+  seconds: number;
+}
+
+export interface RequestOptions {
+  log: Log;
+  publicUrl: () => string;
+  tracer: Tracer;
+  /** Milliseconds. */
+  timeout: number;
+  /** Told of every request at its end. */
+  observe: (summary: RequestSummary) => void;
+  /** True from the beginning of the shutdown: connections are to end. */
+  draining: () => boolean;
+}
+
+const requestIdPattern = /^[A-Za-z0-9._~-]{1,128}$/;
+
+/** Longest request target that is taken, in bytes; the HTTP parser's own limit is on all headers together. */
+const targetLimit = 8192;
+
+/** Gives the request an id (the client's, if it is well formed), an abort signal, a span and one log line. */
+export function requestScope(options: RequestOptions): Middleware {
+  return async (ctx, next) => {
+    const started = performance.now();
+    const given = ctx.get('X-Request-Id');
+    const requestId = requestIdPattern.test(given) ? given : uuidv7();
+    const span = options.tracer.start(`${ctx.method} request`, 'server', ctx.get('traceparent'));
+    const wait = waitOf(ctx.headers['prefer']);
+    const controller = new AbortController();
+    const timer = setTimeout(
+      () => {
+        controller.abort(new ApiError('deadline_exceeded', 'The request took too long and was given up.'));
+      },
+      options.timeout + wait * 1000,
+    );
+    const state = ctx.state as PipelineState;
+    Object.assign(state, { requestId, signal: controller.signal, wait, traceparent: span.traceparent });
+    ctx.set('X-Request-Id', requestId);
+    ctx.set('X-Content-Type-Options', 'nosniff');
+    if (options.draining()) ctx.set('Connection', 'close');
+    ctx.res.once('close', () => {
+      clearTimeout(timer);
+      if (!ctx.res.writableFinished)
+        controller.abort(new ApiError('request_timeout', 'The client went away.'));
+      const seconds = (performance.now() - started) / 1000;
+      summarise(ctx, state, seconds, span.traceId, options);
+      const attributes = { 'http.route': state.routePattern ?? '', 'http.response.status_code': ctx.status };
+      span.end({ failed: ctx.status >= 500, attributes });
+    });
+    await next();
+  };
+}
+
+function summarise(
+  ctx: Context,
+  state: PipelineState,
+  seconds: number,
+  traceId: string | undefined,
+  { log, observe }: RequestOptions,
+): void {
+  const { method, status } = ctx;
+  const route = state.routePattern;
+  observe({ method, route, status, seconds });
+  log.info(
+    {
+      requestId: state.requestId,
+      method,
+      route: route ?? null,
+      status,
+      ms: Math.round(seconds * 10_000) / 10,
+      user: state.user ?? null,
+      bytes: ctx.response.length,
+      ...(traceId === undefined ? {} : { traceId }),
+    },
+    'request',
+  );
+}
+
+/** Turns whatever is thrown into an answer, and logs what the answer does not say. */
+export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
+  return async (ctx, next) => {
+    try {
+      if (ctx.url.length > targetLimit) {
+        throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
+      }
+      await next();
+    } catch (thrown) {
+      const error = toApiError(thrown);
+      const { requestId } = ctx.state as PipelineState;
+      if (error.status >= 500) log.error({ err: thrown, requestId }, 'request failed');
+      else if (error.cause !== undefined) log.debug({ err: thrown, requestId }, 'request refused');
+      writeError(ctx, error, requestId, publicUrl());
+    }
+  };
+}

@@ -1,0 +1,230 @@
+/**
+ * Lists in pages with RFC 8288 links. Names: Evergreen's REST v2 route package. Mended: links are comma-joined, keep
+ * all other parameters and carry opaque keys; limits have bounds; a page costs the same at any depth.
+ */
+import parseLinkHeader from 'parse-link-header';
+import { Type } from 'typebox';
+import type { PageKey } from './cursor.js';
+import type { Declaration, RequestHandler, RouteRequest } from './handler.js';
+import type { JsonText, Links, ResponseData } from './response.js';
+
+export const defaultLimit = 100;
+export const maxLimit = 1000;
+
+/** A page beside the present one: how it relates, where it begins and how many items it holds at most. */
+export interface Page {
+  relation: 'next' | 'prev';
+  key: PageKey;
+  limit: number;
+}
+
+/** The pages beside the present one; the first and the last page lack one of them. */
+export interface PageResult {
+  next?: Page;
+  prev?: Page;
+}
+
+/** The order that the client asked for. */
+export interface PageOrder {
+  /** One of the declared orders. */
+  sort: string;
+  descending: boolean;
+}
+
+/** Fetches one page: the items, or their ready texts, and the pages beside it. `args` is whatever else the list needs. */
+export type PaginatorFunc<C, A> = (
+  key: PageKey | undefined,
+  limit: number,
+  args: A,
+  connector: C,
+  order: PageOrder,
+) => Promise<{ items: JsonText | unknown[]; pages: PageResult }>;
+
+export interface PaginationOptions<C, A> {
+  /** Without `key` and `limit`, which are added to the query. */
+  declaration: Declaration;
+  paginator: PaginatorFunc<C, A>;
+  /** Takes from the request what the paginator needs besides key and limit. */
+  args: (request: RouteRequest) => A;
+  /** Orders that a client may ask for with `sort`; the first is the default. Default: `id` alone. */
+  orders?: readonly [string, ...string[]];
+  keyQueryParam?: string;
+  limitQueryParam?: string;
+}
+
+/** A RequestHandler for lists: takes key and limit from the query and leaves the fetching to its PaginatorFunc. */
+export class PaginationExecutor<C, A> implements RequestHandler<C> {
+  readonly declaration: Declaration;
+  readonly keyQueryParam: string;
+  readonly limitQueryParam: string;
+  readonly #options: PaginationOptions<C, A>;
+  readonly #orders: readonly [string, ...string[]];
+  #page:
+    | { key: PageKey | undefined; limit: number; args: A; metadata: PaginationMetadata; order: PageOrder }
+    | undefined;
+
+  constructor(options: PaginationOptions<C, A>) {
+    this.#options = options;
+    this.keyQueryParam = options.keyQueryParam ?? 'key';
+    this.limitQueryParam = options.limitQueryParam ?? 'limit';
+    this.#orders = options.orders ?? ['id'];
+    this.declaration = withPageParameters(
+      options.declaration,
+      this.keyQueryParam,
+      this.limitQueryParam,
+      this.#orders,
+    );
+  }
+
+  handler(): PaginationExecutor<C, A> {
+    return new PaginationExecutor(this.#options);
+  }
+
+  parseAndValidate(request: RouteRequest): void {
+    const query = request.query as Record<string, unknown>;
+    const limit = (query[this.limitQueryParam] as number | undefined) ?? defaultLimit;
+    const text = query[this.keyQueryParam] as string | undefined;
+    const metadata = new PaginationMetadata(request, this.keyQueryParam, this.limitQueryParam, limit);
+    const key = text === undefined ? undefined : request.cursors.decode(text, metadata.binding);
+    const order = {
+      sort: (query['sort'] as string | undefined) ?? this.#orders[0],
+      descending: query['descending'] === true,
+    };
+    this.#page = { key, limit, args: this.#options.args(request), metadata, order };
+  }
+
+  async execute(connector: C): Promise<ResponseData> {
+    if (this.#page === undefined)
+      throw new Error(`${this.declaration.operationId}: execute before parseAndValidate`);
+    const { key, limit, args, metadata, order } = this.#page;
+    const { items, pages } = await this.#options.paginator(key, limit, args, connector, order);
+    return { result: items, metadata: { pages: metadata.with(pages) } };
+  }
+}
+
+function withPageParameters(
+  declaration: Declaration,
+  key: string,
+  limit: string,
+  orders: readonly string[],
+): Declaration {
+  const { properties = {} } = declaration.query ?? {};
+  const sort = Type.Union(
+    orders.map((order) => Type.Literal(order)),
+    { default: orders[0], description: 'Order of the items; ties are in the order of their ids.' },
+  );
+  const query = Type.Object(
+    {
+      ...properties,
+      ...(orders.length > 1 ? { sort: Type.Optional(sort) } : {}),
+      descending: Type.Optional(Type.Boolean({ default: false, description: 'The other way round.' })),
+      [key]: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: 2000,
+          description: 'Where the page begins: taken from a link, never made up.',
+        }),
+      ),
+      [limit]: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          maximum: maxLimit,
+          default: defaultLimit,
+          description: 'Items on the page at most.',
+        }),
+      ),
+    },
+    { additionalProperties: false },
+  );
+  return { ...declaration, query };
+}
+
+/** All that the Link header needs: the request's own path and parameters, and the pages beside it. */
+export class PaginationMetadata implements Links {
+  readonly keyQueryParam: string;
+  readonly limitQueryParam: string;
+  readonly pages: PageResult;
+  readonly #request: Pick<RouteRequest, 'path' | 'querystring' | 'cursors'>;
+  readonly #limit: number;
+
+  constructor(
+    request: Pick<RouteRequest, 'path' | 'querystring' | 'cursors'>,
+    keyQueryParam: string,
+    limitQueryParam: string,
+    limit: number,
+    pages: PageResult = {},
+  ) {
+    this.#request = request;
+    this.keyQueryParam = keyQueryParam;
+    this.limitQueryParam = limitQueryParam;
+    this.#limit = limit;
+    this.pages = pages;
+  }
+
+  with(pages: PageResult): PaginationMetadata {
+    return new PaginationMetadata(
+      this.#request,
+      this.keyQueryParam,
+      this.limitQueryParam,
+      this.#limit,
+      pages,
+    );
+  }
+
+  /** What a key is bound to: the list and its filters, in any order of parameters. */
+  get binding(): string {
+    return `${this.#request.path}?${this.#filters().toString()}`;
+  }
+
+  #filters(): URLSearchParams {
+    const filters = new URLSearchParams(this.#request.querystring);
+    filters.delete(this.keyQueryParam);
+    filters.delete(this.limitQueryParam);
+    filters.sort();
+    return filters;
+  }
+
+  /** The value of the Link header: absolute URLs, comma-joined, all other parameters kept. */
+  makeHeader(apiUrl: string): string {
+    const { next, prev } = this.pages;
+    const links = [next, prev]
+      .filter((page) => page !== undefined)
+      .map((page) => this.#link(apiUrl, page.relation, page.limit, page.key));
+    return [...links, this.#link(apiUrl, 'first', this.#limit)].join(', ');
+  }
+
+  #link(apiUrl: string, relation: string, limit: number, key?: PageKey): string {
+    const query = this.#filters();
+    if (key !== undefined) query.set(this.keyQueryParam, this.#request.cursors.encode(key, this.binding));
+    query.set(this.limitQueryParam, String(limit));
+    return `<${apiUrl}${this.#request.path}?${query.toString()}>; rel="${relation}"`;
+  }
+}
+
+/** A page as a client reads it from a link. */
+export interface LinkedPage {
+  url: string;
+  key: string | undefined;
+  limit: number | undefined;
+}
+
+/** The pages that a Link header names. Unknown relations are ignored; of a malformed header nothing is left. */
+export function parsePaginationHeader(
+  header: string | undefined,
+  keyQueryParam = 'key',
+  limitQueryParam = 'limit',
+): { next?: LinkedPage; prev?: LinkedPage; first?: LinkedPage } {
+  const links = parseLinkHeader(header) ?? {};
+  const pages: { next?: LinkedPage; prev?: LinkedPage; first?: LinkedPage } = {};
+  for (const relation of ['next', 'prev', 'first'] as const) {
+    const link = links[relation];
+    if (link === undefined) continue;
+    const limit = link[limitQueryParam];
+    pages[relation] = {
+      url: link.url,
+      key: link[keyQueryParam],
+      limit: limit !== undefined && /^\d+$/.test(limit) ? Number(limit) : undefined,
+    };
+  }
+  return pages;
+}

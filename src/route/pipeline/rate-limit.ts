@@ -1,0 +1,55 @@
+/**
+ * Requests per caller by the generic cell rate algorithm: one number for each caller, no timers, smooth refill. The
+ * fields follow draft-ietf-httpapi-ratelimit-headers.
+ */
+import type { Context } from 'koa';
+import { ApiError } from '../../model/error.js';
+
+export interface RateLimitOptions {
+  /** Requests that a caller may make at once, and in each window. 0: no limit. */
+  requests: number;
+  /** Seconds. */
+  window: number;
+}
+
+/** Callers remembered; beyond it those that have their whole quota are forgotten. */
+const callerLimit = 10_000;
+
+export class RateLimit {
+  readonly #interval: number;
+  readonly #span: number;
+  readonly #policy: string;
+  /** For each caller the time (ms) at which all of his quota is back. */
+  readonly #full = new Map<string, number>();
+
+  constructor({ requests, window }: RateLimitOptions) {
+    this.#span = window * 1000;
+    this.#interval = requests === 0 ? 0 : this.#span / requests;
+    this.#policy = `"default";q=${requests};w=${window}`;
+  }
+
+  /** Counts one request and writes the fields. Throws 429 when the quota is used up. */
+  take(ctx: Context, caller: string, now = Date.now()): void {
+    if (this.#interval === 0) return;
+    const full = Math.max(this.#full.get(caller) ?? 0, now) + this.#interval;
+    const over = full - now - this.#span;
+    ctx.set('RateLimit-Policy', this.#policy);
+    if (over > 0) {
+      const seconds = Math.max(1, Math.ceil(over / 1000));
+      ctx.set('RateLimit', `"default";r=0;t=${seconds}`);
+      throw new ApiError('rate_limited', 'You make requests faster than is allowed.', {
+        headers: { 'Retry-After': String(seconds) },
+      });
+    }
+    this.#full.set(caller, full);
+    if (this.#full.size > callerLimit) this.#forget(now);
+    ctx.set(
+      'RateLimit',
+      `"default";r=${Math.floor(-over / this.#interval)};t=${Math.ceil((full - now) / 1000)}`,
+    );
+  }
+
+  #forget(now: number): void {
+    for (const [caller, full] of this.#full) if (full <= now) this.#full.delete(caller);
+  }
+}

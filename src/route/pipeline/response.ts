@@ -1,0 +1,99 @@
+/** What a handler gives back, and the one place that turns it into an HTTP answer. */
+import type { Context } from 'koa';
+import { conditionOfRead, entityTag } from './preconditions.js';
+
+/** JSON that is already text, such as stored documents; sent as it is. */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  static array(texts: readonly string[]): JsonText {
+    return new JsonText(`[${texts.join(',')}]`);
+  }
+}
+
+/** A body that is not JSON, such as the reference page. */
+export class RawBody {
+  readonly mediaType: string;
+  readonly content: Buffer | string;
+
+  constructor(mediaType: string, content: Buffer | string) {
+    this.mediaType = mediaType;
+    this.content = content;
+  }
+}
+
+/** The pages beside this one, as PaginationMetadata knows them. */
+export interface Links {
+  /** The value of the Link header (RFC 8288), with absolute URLs. */
+  makeHeader(apiUrl: string): string;
+}
+
+/** How a handler says more than a body. */
+export interface ResponseMetadata {
+  /** Default: 200 with a result, 204 without. */
+  status?: number;
+  /** Path of what was created (201) or of the task to follow (202). Made absolute by the encoder. */
+  location?: string;
+  /** Seconds after which a look at `location` makes sense. */
+  retryAfter?: number;
+  pages?: Links;
+  /** Default: no-cache, so that a client may keep the answer and must ask whether it still holds. */
+  cacheControl?: string;
+  /** Revision of the one resource that is the result. Gives a strong ETag and conditional reads. */
+  revision?: string | number;
+}
+
+export interface ResponseData {
+  /** Undefined: no body. Lists are always arrays, also with one element or none. */
+  result?: unknown;
+  metadata?: ResponseMetadata;
+}
+
+/** An answer that is ready to go, or to be kept for a repeat of the request. */
+export interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body?: string | Buffer;
+}
+
+const json = 'application/json; charset=utf-8';
+
+/** Serialises before anything of the response is touched, so that a failure can still become a clean 500. */
+export function answerOf(data: ResponseData, publicUrl: string): Answer {
+  const { result, metadata = {} } = data;
+  const headers: Record<string, string> = { 'Cache-Control': metadata.cacheControl ?? 'no-cache' };
+  if (metadata.location !== undefined) headers['Location'] = publicUrl + metadata.location;
+  if (metadata.retryAfter !== undefined) headers['Retry-After'] = String(metadata.retryAfter);
+  if (metadata.revision !== undefined) headers['ETag'] = entityTag(metadata.revision);
+  if (metadata.pages !== undefined) headers['Link'] = metadata.pages.makeHeader(publicUrl);
+  if (result === undefined) return { status: metadata.status ?? 204, headers };
+  const status = metadata.status ?? 200;
+  if (result instanceof RawBody)
+    return { status, headers: { ...headers, 'Content-Type': result.mediaType }, body: result.content };
+  headers['Content-Type'] = json;
+  return { status, headers, body: result instanceof JsonText ? result.text : JSON.stringify(result) };
+}
+
+/** Sends the answer, or 304 when the client has it already. */
+export function send(ctx: Context, { status, headers, body }: Answer): void {
+  const tag = headers['ETag'];
+  const reading = ctx.method === 'GET' || ctx.method === 'HEAD';
+  const current = tag !== undefined && reading && conditionOfRead(ctx.headers, tag) === 'not-modified';
+  ctx.status = current ? 304 : status;
+  if (current || body === undefined) {
+    ctx.body = null;
+    // Koa makes any answer with a null body 204; an accepted task (202) has no body either.
+    ctx.status = current ? 304 : status;
+    if (!current && status !== 204) ctx.length = 0;
+  } else {
+    ctx.body = body;
+  }
+  for (const name in headers) {
+    if (!current || name !== 'Content-Type') ctx.set(name, headers[name] ?? '');
+  }
+  if (body === undefined) ctx.remove('Content-Type');
+}

@@ -1,0 +1,264 @@
+/**
+ * The composition of a route, and the way of a request through it. Names: Evergreen's REST v2 route package.
+ *
+ * Order, mended against the model: the caller is identified and, where a user is needed, demanded before anything is
+ * read for him; path parameters are checked before they reach a prefetch; the body is read last.
+ */
+import type Router from '@koa/router';
+import type { Context } from 'koa';
+import { ApiError } from '../../model/error.js';
+import type { Authenticator } from './authenticator.js';
+import { unauthorized } from './authenticator.js';
+import type { BodyReader } from './body.js';
+import { refuseBody } from './body.js';
+import type { RequestContext, User } from './context.js';
+import type { CursorCodec } from './cursor.js';
+import { writeDeprecation, type Deprecation } from './deprecation.js';
+import { errorAnswer } from './error-response.js';
+import type { RequestHandler, RouteRequest } from './handler.js';
+import type { Claim, IdempotencyKeeper } from './idempotency.js';
+import { idempotencyKeyOf, kept, once } from './idempotency.js';
+import { preconditionOf } from './preconditions.js';
+import type { RateLimit } from './rate-limit.js';
+import { type Answer, answerOf, send } from './response.js';
+import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
+
+export type MethodType = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** Fetches what must be known before the access decision, such as the project of the path's resource. */
+export type PrefetchFunc<C> = (
+  context: RequestContext,
+  connector: C,
+  params: Readonly<Record<string, string>>,
+) => Promise<RequestContext>;
+
+/** One method of a route. */
+export interface MethodHandler<C> {
+  prefetchFunctions?: readonly PrefetchFunc<C>[];
+  methodType: MethodType;
+  authenticator: Authenticator;
+  requestHandler: RequestHandler<C>;
+}
+
+/** All methods of one path. With a version the path is `/api/v{version}{route}`, without one the route itself. */
+export interface RouteManager<C> {
+  route: string;
+  version?: number;
+  methods: readonly MethodHandler<C>[];
+  /** Announces that the route goes away (RFC 9745, RFC 8594). */
+  deprecation?: Deprecation;
+}
+
+/** What the pipeline needs of its surroundings. */
+export interface PipelineEnvironment<C> {
+  connector: C;
+  cursors: CursorCodec;
+  /** Base URL under which clients reach the server, without a trailing slash. */
+  publicUrl: () => string;
+  /** The caller of the request; undefined without credentials. Throws 401 for wrong ones. */
+  identify: (headers: Context['headers']) => Promise<User | undefined> | User | undefined;
+  readBody: BodyReader;
+  rateLimit: RateLimit;
+  idempotency: IdempotencyKeeper;
+}
+
+/** State that the pipeline keeps on koa's context. */
+export interface PipelineState {
+  requestId: string;
+  signal: AbortSignal;
+  /** Seconds of `Prefer: wait`. */
+  wait: number;
+  traceparent?: string | undefined;
+  /** The route's pattern, for logs and metrics; never the raw path. */
+  routePattern?: string;
+  user?: string;
+}
+
+export function pathOf<C>(manager: RouteManager<C>): string {
+  return (manager.version === undefined ? '' : `/api/v${manager.version}`) + manager.route;
+}
+
+/** A mistake in the declaration of a route; stops the start. */
+export class RegistrationError extends Error {
+  override readonly name = 'RegistrationError';
+}
+
+/** Puts the route on the router. Throws RegistrationError for whatever would only show at a request. */
+export function register<C>(
+  router: Router,
+  manager: RouteManager<C>,
+  environment: PipelineEnvironment<C>,
+): void {
+  const path = pathOf(manager);
+  if (manager.methods.length === 0) throw new RegistrationError(`${path}: has no methods`);
+  const seen = new Set<MethodType>();
+  for (const method of manager.methods) {
+    const where = `${method.methodType} ${path}`;
+    if (seen.has(method.methodType)) throw new RegistrationError(`${where}: is declared twice`);
+    seen.add(method.methodType);
+    // The types forbid it, but a route may be assembled at run time.
+    if ((method.authenticator as Authenticator | undefined) === undefined) {
+      throw new RegistrationError(`${where}: has no authenticator; say NoAuth if everybody may pass`);
+    }
+    const serve = makeHandler(path, method, environment, where);
+    const koaPath = path.replaceAll(/\{([A-Za-z_]+)\}/g, ':$1');
+    router.register(koaPath, [method.methodType], async (ctx) => {
+      if (manager.deprecation !== undefined) writeDeprecation(ctx, manager.deprecation);
+      await serve(ctx);
+    });
+  }
+}
+
+function makeHandler<C>(
+  path: string,
+  method: MethodHandler<C>,
+  environment: PipelineEnvironment<C>,
+  where: string,
+) {
+  const { declaration } = method.requestHandler;
+  const check = compile(path, declaration, where);
+
+  /** Steps 1 to 4: who calls, for which resource, and whether he may. */
+  async function admit(ctx: Context, state: PipelineState) {
+    let context: RequestContext = {
+      requestId: state.requestId,
+      signal: state.signal,
+      wait: declaration.waits === true ? state.wait : 0,
+      ...(state.traceparent === undefined ? {} : { traceparent: state.traceparent }),
+    };
+    if (method.authenticator.needsUser) {
+      const user = await environment.identify(ctx.headers);
+      if (user === undefined) throw unauthorized(false);
+      state.user = user.name;
+      environment.rateLimit.take(ctx, user.id);
+      context = { ...context, user };
+    }
+    const params = check.params(ctx['params'] as Record<string, string>);
+    for (const prefetch of method.prefetchFunctions ?? []) {
+      context = await prefetch(context, environment.connector, params as Record<string, string>);
+    }
+    method.authenticator.authenticate(context);
+    return { context, params };
+  }
+
+  /** Steps 5 to 7, without the sending. */
+  async function perform(
+    ctx: Context,
+    context: RequestContext,
+    input: Pick<RouteRequest, 'params' | 'query' | 'body'>,
+  ) {
+    const handler = method.requestHandler.handler();
+    const { headers, path: sent, querystring } = ctx;
+    const request = { ...input, headers, path: sent, querystring, context, cursors: environment.cursors };
+    await handler.parseAndValidate(request);
+    const data = await inTime(handler.execute(environment.connector), context.signal);
+    if (context.wait > 0) ctx.set('Preference-Applied', `wait=${context.wait}`);
+    return answerOf(data, environment.publicUrl());
+  }
+
+  /** The same, once for each Idempotency-Key. */
+  async function performOnce(
+    ctx: Context,
+    context: RequestContext,
+    input: Pick<RouteRequest, 'params' | 'query' | 'body'>,
+    key: string,
+  ) {
+    const operation = `${ctx.method} ${ctx.path}`;
+    const content = JSON.stringify([input.query, input.body]);
+    const claim = await environment.idempotency.begin(
+      { userId: context.user?.id ?? '', key, operation, content },
+      context.signal,
+    );
+    const remember = rememberIn(claim, environment.publicUrl);
+    return once(
+      claim,
+      () => perform(ctx, { ...context, remember }, input),
+      (error) => kept(errorAnswer(error, context.requestId, environment.publicUrl())),
+    );
+  }
+
+  return async (ctx: Context): Promise<void> => {
+    const state = ctx.state as PipelineState;
+    state.routePattern = path;
+    const admitted = await admit(ctx, state);
+    const { params } = admitted;
+    let { context } = admitted;
+    const query = check.query(ctx.querystring);
+    let body: unknown = {};
+    if (declaration.body === undefined) refuseBody(ctx);
+    else {
+      body = await environment.readBody(ctx);
+      check.body(body);
+    }
+    if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
+      const precondition = preconditionOf(ctx.headers);
+      if (precondition !== undefined) context = { ...context, precondition };
+    }
+    const input = { params, query, body } as Pick<RouteRequest, 'params' | 'query' | 'body'>;
+    const key = method.methodType === 'POST' ? idempotencyKeyOf(ctx) : undefined;
+    send(
+      ctx,
+      await (key === undefined ? perform(ctx, context, input) : performOnce(ctx, context, input, key)),
+    );
+  };
+}
+
+function rememberIn(claim: Claim, publicUrl: () => string): NonNullable<RequestContext['remember']> {
+  return (data) => claim.writes(kept(answerOf(data, publicUrl())));
+}
+
+/** The work's result, or the signal's reason as soon as it aborts: whoever waits gets an answer in any case. */
+function inTime<R>(work: Promise<R>, signal: AbortSignal): Promise<R> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+function compile(path: string, declaration: RequestHandler<never>['declaration'], where: string) {
+  const declared = Object.keys(declaration.params?.properties ?? {}).sort();
+  const inPath = [...path.matchAll(/\{([A-Za-z_]+)\}/g)].map((match) => match[1] ?? '').sort();
+  if (declared.join() !== inPath.join()) {
+    throw new RegistrationError(
+      `${where}: the path has parameters [${inPath.join()}], the declaration [${declared.join()}]`,
+    );
+  }
+  if (Object.keys(declaration.responses).length === 0)
+    throw new RegistrationError(`${where}: declares no response`);
+  try {
+    for (const response of Object.values(declaration.responses)) {
+      if (response.schema !== undefined) assertSchema(response.schema);
+    }
+    const none = { type: 'object', properties: {}, additionalProperties: false } as never;
+    const params = parameterValidator(declaration.params ?? none);
+    const query = parameterValidator(declaration.query ?? none);
+    return {
+      params: (raw: Record<string, string>) => params(Object.entries(raw)),
+      query: (text: string) => query(text === '' ? [] : new URLSearchParams(text)),
+      body: declaration.body === undefined ? () => undefined : bodyValidator(declaration.body),
+    };
+  } catch (cause) {
+    throw new RegistrationError(`${where}: a schema cannot be compiled: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** Answers what no route matched: OPTIONS with what the path allows, 405 with Allow when it exists, else 404. */
+export function answerUnmatched(router: Router, ctx: Context): void {
+  const matched = router.match(ctx.path, ctx.method);
+  const methods = new Set(matched.path.flatMap((layer) => layer.methods));
+  if (methods.size === 0) {
+    throw new ApiError('not_found', `There is no ${ctx.path.slice(0, 200)} here; /docs lists what there is.`);
+  }
+  const allow = [...methods, 'OPTIONS'].sort().join(', ');
+  if (ctx.method !== 'OPTIONS') {
+    throw new ApiError('method_not_allowed', `${ctx.method} is not possible here; allowed are ${allow}.`, {
+      headers: { Allow: allow },
+    });
+  }
+  const answer: Answer = { status: 204, headers: { Allow: allow, 'Cache-Control': 'no-cache' } };
+  send(ctx, answer);
+}

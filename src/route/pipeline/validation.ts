@@ -1,0 +1,135 @@
+/** Turns declared schemas into checks whose failures name the place, the fault and what would be accepted. */
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { closest, distance } from 'fastest-levenshtein';
+import type { TObject, TSchema } from 'typebox';
+import type { FieldError } from '../../model/error.js';
+import { ApiError } from '../../model/error.js';
+
+/** Faults that one answer lists at most; the rest would only make it longer. */
+const faultLimit = 20;
+
+const ajv = new Ajv2020({ allErrors: true, strict: true, verbose: true });
+formats.default(ajv, ['uuid', 'date-time', 'ipv4', 'ipv6', 'uri']);
+
+type Properties = Record<string, TSchema & Record<string, unknown>>;
+
+function suggestion(name: string, known: readonly string[]): string {
+  if (known.length === 0) return 'None are taken here.';
+  const nearest = closest(name, known);
+  if (distance(name, nearest) <= Math.max(2, nearest.length / 3)) return `Did you mean "${nearest}"?`;
+  return `Known are: ${known.join(', ')}.`;
+}
+
+function describe(error: ErrorObject): string {
+  const schema = (error.parentSchema ?? {}) as Record<string, unknown>;
+  const params = error.params as Record<string, unknown>;
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const known = Object.keys(schema['properties'] ?? {});
+      return `"${String(params['additionalProperty']).slice(0, 100)}" is not known. ${suggestion(String(params['additionalProperty']).slice(0, 100), known)}`;
+    }
+    case 'required':
+      return `"${String(params['missingProperty'])}" is missing.`;
+    case 'enum':
+      return `Must be one of ${(params['allowedValues'] as string[]).join(', ')}.`;
+    case 'anyOf': {
+      const choices = (schema['anyOf'] as { const?: string }[]).map((choice) => choice.const);
+      return choices.every((choice) => choice !== undefined)
+        ? `Must be one of ${choices.join(', ')}.`
+        : 'Matches none of the choices.';
+    }
+    case 'pattern':
+    case 'format': {
+      const { description } = schema;
+      return typeof description === 'string'
+        ? `Is not a valid value. ${description}`
+        : sentence(error.message);
+    }
+    default:
+      return sentence(error.message);
+  }
+}
+
+function sentence(text = 'is not valid'): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+/** Errors of the branches of a choice say less than the choice's own. */
+function telling(errors: readonly ErrorObject[]): ErrorObject[] {
+  return errors.filter((error) => error.keyword !== 'const').slice(0, faultLimit);
+}
+
+function pointerOf(error: ErrorObject): string {
+  const params = error.params as Record<string, unknown>;
+  const member = params['additionalProperty'] ?? params['missingProperty'];
+  if (error.keyword !== 'additionalProperties' && error.keyword !== 'required') return error.instancePath;
+  return `${error.instancePath}/${String(member).slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+function parameterOf(error: ErrorObject): string {
+  return pointerOf(error).split('/')[1] ?? '';
+}
+
+/** The message of an error with one or more faults: the first, and how many follow. */
+function headline(errors: readonly FieldError[]): string {
+  const [first, ...others] = errors;
+  const place = first?.pointer ?? first?.parameter ?? '';
+  const rest = others.length === 0 ? '' : ` (and ${others.length} more, see errors)`;
+  return `${place === '' ? '' : `${place}: `}${first?.message ?? 'The input is not valid.'}${rest}`;
+}
+
+/** Checks a JSON body. */
+export function bodyValidator(schema: TSchema): (body: unknown) => void {
+  const check = ajv.compile(schema);
+  return (body) => {
+    if (check(body)) return;
+    const errors = telling(check.errors ?? []).map((error) => ({
+      pointer: pointerOf(error),
+      message: describe(error),
+    }));
+    throw new ApiError('invalid_body', headline(errors), { errors });
+  };
+}
+
+/** Checks path or query parameters, which arrive as pairs of texts, and gives them their declared types. */
+export function parameterValidator(
+  schema: TObject,
+): (raw: Iterable<[string, string]>) => Record<string, unknown> {
+  const check: ValidateFunction = ajv.compile(schema);
+  const properties = schema.properties as Properties;
+  return (raw) => {
+    const value: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+    const faults: FieldError[] = [];
+    for (const [name, text] of raw) {
+      const declared = Object.hasOwn(properties, name) ? properties[name] : undefined;
+      if (declared?.['type'] === 'array') {
+        const list = (value[name] ??= []) as unknown[];
+        list.push(typed(text, declared['items'] as Record<string, unknown>));
+      } else if (declared !== undefined && name in value) {
+        faults.push({ parameter: name, message: 'Is given more than once.' });
+      } else {
+        value[name] = declared === undefined ? text : typed(text, declared);
+      }
+    }
+    if (!check(value)) {
+      const wrong = telling(check.errors ?? []);
+      faults.push(...wrong.map((error) => ({ parameter: parameterOf(error), message: describe(error) })));
+    }
+    if (faults.length > 0) throw new ApiError('invalid_parameter', headline(faults), { errors: faults });
+    return value;
+  };
+}
+
+/** A text as its schema's type. What does not fit stays a text, for the check to refuse. */
+function typed(text: string, schema: Record<string, unknown>): unknown {
+  // Number() would also take "", " 3", "1e2" and "0x10".
+  if (schema['type'] === 'integer') return /^[+-]?\d{1,15}$/.test(text) ? Number(text) : text;
+  if (schema['type'] === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  return text;
+}
+
+/** Compiles a schema that only leaves the server, so that a mistake in it shows at start. */
+export function assertSchema(schema: TSchema): void {
+  ajv.compile(schema);
+}

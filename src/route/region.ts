@@ -1,0 +1,33 @@
+import { Type } from 'typebox';
+import { Uuid } from '../model/common.js';
+import { Region } from '../model/region.js';
+import { callerOf } from './caller.js';
+import { RequireUserAuthenticator } from './pipeline/authenticator.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+/** GET /api/v1/organizations/{organizationID}/regions */
+const list = defineHandler(
+  {
+    operationId: 'listRegions',
+    summary: 'Regions that the organization may use',
+    tags: ['catalog'],
+    params: Type.Object({ organizationID: Uuid }, { additionalProperties: false }),
+    responses: { 200: { description: 'The regions.', schema: Type.Array(Region) } },
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), organizationId: params.organizationID }),
+    execute: async (connector, { caller, organizationId }) => ({
+      result: await connector.regions.list(caller, organizationId),
+      metadata: { cacheControl: 'private, max-age=60' },
+    }),
+  },
+);
+
+export const regionRoutes: Route[] = [
+  {
+    route: '/organizations/{organizationID}/regions',
+    version: 1,
+    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
+  },
+];

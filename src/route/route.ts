@@ -1,0 +1,25 @@
+/** The pipeline's types bound to this API's connector: what a route file imports. */
+import type { Connector } from '../data/connector.js';
+import type { TextRow } from '../data/store/port.js';
+import type { PageKey } from './pipeline/cursor.js';
+import { requestHandler } from './pipeline/handler.js';
+import type { KeysetQuery } from './pipeline/keyset.js';
+import { keysetPage } from './pipeline/keyset.js';
+import type { PageResult } from './pipeline/pagination.js';
+import { JsonText } from './pipeline/response.js';
+import type { RouteManager } from './pipeline/route-manager.js';
+
+export type Route = RouteManager<Connector>;
+
+export const defineHandler = requestHandler<Connector>();
+
+/** A page of stored texts, joined as they are. */
+export async function textPage(
+  key: PageKey | undefined,
+  limit: number,
+  fetch: (query: KeysetQuery) => Promise<TextRow[]>,
+  descending = false,
+): Promise<{ items: JsonText; pages: PageResult }> {
+  const { rows, pages } = await keysetPage(key, limit, fetch, descending);
+  return { items: JsonText.array(rows.map((row) => row.text)), pages };
+}

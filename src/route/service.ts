@@ -1,0 +1,156 @@
+/** What the service says of itself: version, health and readiness. Model: Unikorn 1.3, InfluxDB 4.1. */
+import { Type } from 'typebox';
+import { Timestamp } from '../model/common.js';
+import { ApiError } from '../model/error.js';
+import { NoAuthAuthenticator, RequireUserAuthenticator } from './pipeline/authenticator.js';
+import { RawBody } from './pipeline/response.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+export interface ServiceState {
+  readonly version: string;
+  readonly started: Date;
+  /** False before the start is complete and from the beginning of the shutdown. */
+  ready(): boolean;
+  /** Parts that can be ill by themselves. */
+  checks(): { name: string; status: 'pass' | 'fail'; message: string }[];
+  /** The text exposition format of Prometheus. */
+  metrics(): Promise<string>;
+}
+
+const Version = Type.Object(
+  { name: Type.String(), version: Type.String() },
+  { title: 'ServiceVersion', additionalProperties: false },
+);
+
+const Status = Type.Union([Type.Literal('pass'), Type.Literal('fail')]);
+
+const Health = Type.Object(
+  {
+    name: Type.String(),
+    version: Type.String(),
+    status: Status,
+    message: Type.String(),
+    checks: Type.Array(
+      Type.Object(
+        { name: Type.String(), status: Status, message: Type.String() },
+        { title: 'HealthCheck', additionalProperties: false },
+      ),
+    ),
+  },
+  { title: 'Health', additionalProperties: false },
+);
+
+const Ready = Type.Object(
+  {
+    status: Type.Literal('ready'),
+    started: Timestamp,
+    up: Type.String({ description: 'Time since the start.' }),
+  },
+  { title: 'Ready', additionalProperties: false },
+);
+
+export function serviceRoutes(state: ServiceState): Route[] {
+  /** GET /api/version */
+  const version = defineHandler(
+    {
+      operationId: 'getVersion',
+      summary: 'Name and version of the server',
+      tags: ['service'],
+      responses: { 200: { description: 'The version.', schema: Version } },
+    },
+    { parse: () => undefined, execute: () => ({ result: { name: 'copse', version: state.version } }) },
+  );
+  /** GET /health */
+  const health = defineHandler(
+    {
+      operationId: 'getHealth',
+      summary: 'Whether the parts of the server work',
+      tags: ['service'],
+      responses: {
+        200: { description: 'All parts work.', schema: Health },
+        503: { description: 'A part does not; `checks` says which.', schema: Health },
+      },
+    },
+    {
+      parse: () => undefined,
+      execute: () => {
+        const checks = state.checks();
+        const ill = checks.filter((check) => check.status === 'fail');
+        return {
+          result: {
+            name: 'copse',
+            version: state.version,
+            status: ill.length === 0 ? 'pass' : 'fail',
+            message:
+              ill.length === 0
+                ? 'ready for requests'
+                : ill.map((check) => `${check.name}: ${check.message}`).join('; '),
+            checks,
+          },
+          metadata: { status: ill.length === 0 ? 200 : 503, cacheControl: 'no-store' },
+        };
+      },
+    },
+  );
+  /** GET /ready */
+  const ready = defineHandler(
+    {
+      operationId: 'getReady',
+      summary: 'Whether the server takes requests now',
+      tags: ['service'],
+      responses: { 200: { description: 'It does.', schema: Ready } },
+    },
+    {
+      parse: () => undefined,
+      execute: () => {
+        if (!state.ready()) {
+          throw new ApiError('unavailable', 'The server is starting or shutting down.', {
+            headers: { 'Retry-After': '1' },
+          });
+        }
+        const seconds = Math.floor((Date.now() - state.started.getTime()) / 1000);
+        return {
+          result: { status: 'ready', started: state.started.toISOString(), up: `${seconds}s` },
+          metadata: { cacheControl: 'no-store' },
+        };
+      },
+    },
+  );
+  /** GET /metrics */
+  const metrics = defineHandler(
+    {
+      operationId: 'getMetrics',
+      summary: 'Counters and histograms for Prometheus, by route pattern',
+      tags: ['service'],
+      responses: { 200: { description: 'The metrics.', mediaType: 'text/plain' } },
+    },
+    {
+      parse: () => undefined,
+      execute: async () => ({
+        result: new RawBody('text/plain; version=0.0.4; charset=utf-8', await state.metrics()),
+        metadata: { cacheControl: 'no-store' },
+      }),
+    },
+  );
+  return [
+    {
+      route: '/metrics',
+      methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: metrics }],
+    },
+    {
+      route: '/api/version',
+      methods: [
+        { methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: version },
+      ],
+    },
+    {
+      route: '/health',
+      methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: health }],
+    },
+    {
+      route: '/ready',
+      methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: ready }],
+    },
+  ];
+}

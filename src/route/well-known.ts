@@ -1,0 +1,64 @@
+/**
+ * Who issues tokens for this server (RFC 9728). The same document stands at the registered path and at the one that
+ * Unikorn's clients know. All of it comes from the configuration, none from the Host header.
+ */
+import { Type } from 'typebox';
+import { NoAuthAuthenticator } from './pipeline/authenticator.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+const ProtectedResource = Type.Object(
+  {
+    resource: Type.String({ format: 'uri', description: 'Base URL of the API.' }),
+    resource_name: Type.String(),
+    resource_documentation: Type.String({ format: 'uri' }),
+    authorization_servers: Type.Optional(Type.Array(Type.String({ format: 'uri' }))),
+    scopes_supported: Type.Optional(Type.Array(Type.String())),
+    bearer_methods_supported: Type.Array(Type.String()),
+  },
+  { title: 'ProtectedResource', additionalProperties: false },
+);
+
+export interface ProtectedResourceOptions {
+  publicUrl: () => string;
+  authorizationServers: readonly string[];
+  scopes: readonly string[];
+}
+
+export function wellKnownRoutes(options: ProtectedResourceOptions): Route[] {
+  const { publicUrl, authorizationServers, scopes } = options;
+  const handler = (operationId: string) =>
+    defineHandler(
+      {
+        operationId,
+        summary: 'OAuth protected resource metadata',
+        tags: ['service'],
+        responses: { 200: { description: 'The metadata.', schema: ProtectedResource } },
+      },
+      {
+        parse: () => undefined,
+        execute: () => ({
+          result: {
+            resource: publicUrl(),
+            resource_name: 'Copse',
+            resource_documentation: `${publicUrl()}/docs`,
+            // RFC 9728 section 3.2: members without a value are left out.
+            ...(authorizationServers.length === 0 ? {} : { authorization_servers: authorizationServers }),
+            ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
+            bearer_methods_supported: ['header'],
+          },
+          metadata: { cacheControl: 'private, max-age=86400' },
+        }),
+      },
+    );
+  const route = (name: string, operationId: string): Route => ({
+    route: `/.well-known/${name}`,
+    methods: [
+      { methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: handler(operationId) },
+    ],
+  });
+  return [
+    route('oauth-protected-resource', 'getOAuthProtectedResource'),
+    route('openid-protected-resource', 'getOpenIdProtectedResource'),
+  ];
+}

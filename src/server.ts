@@ -1,0 +1,98 @@
+/** The HTTP server under koa: its limits against slow and broken clients, and its orderly end. */
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from './config.js';
+import type { Log } from './model/log.js';
+import { answerClientError, answerExpectation } from './route/pipeline/client-error.js';
+
+const seconds = 1000;
+
+/** Milliseconds between two looks for connections that are too slow. */
+const checkInterval = 1000;
+
+/** Headers that one request may have; beyond it Node drops them silently, so the size limit must strike first. */
+const maxHeaderSize = 16384;
+
+export class HttpServer {
+  readonly #server: Server;
+  readonly #config: Config['server'];
+  #draining = false;
+  #running = 0;
+  #idle: (() => void) | undefined;
+
+  constructor(handle: RequestListener, config: Config['server'], log: Log) {
+    this.#config = config;
+    this.#server = createServer(
+      {
+        connectionsCheckingInterval: checkInterval,
+        headersTimeout: config.headersTimeout * seconds,
+        requestTimeout: Math.max(config.requestTimeout, config.headersTimeout) * seconds,
+        keepAliveTimeout: 5 * seconds,
+        maxHeaderSize,
+        // The parser checks Content-Length and Transfer-Encoding strictly, whatever the process was started with.
+        insecureHTTPParser: false,
+      },
+      (request, response) => {
+        this.#running += 1;
+        response.once('close', () => {
+          this.#running -= 1;
+          if (this.#running === 0) this.#idle?.();
+        });
+        handle(request, response);
+      },
+    );
+    this.#server.maxHeadersCount = 0;
+    this.#server.maxConnections = config.maxConnections;
+    this.#server.on('clientError', (error, socket) => {
+      answerClientError(error, socket, log);
+    });
+    this.#server.on('checkExpectation', (request, response) => {
+      answerExpectation(request, response);
+    });
+  }
+
+  /** Resolves with the URL. Rejects when the address is taken or not ours. */
+  listen(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(this.#config.port, this.#config.host, () => {
+        this.#server.off('error', reject);
+        const { address, family, port } = this.#server.address() as AddressInfo;
+        resolve(`http://${family === 'IPv6' ? `[${address}]` : address}:${port}`);
+      });
+    });
+  }
+
+  /** From the beginning of the shutdown: answers ask for the end of their connections. */
+  draining(): boolean {
+    return this.#draining;
+  }
+
+  /**
+   * Ends in order: for the configured delay requests are served while /ready says 503; then no connection is taken any
+   * more, running requests get their time to end, and what is left is cut.
+   */
+  async close(): Promise<void> {
+    this.#draining = true;
+    if (this.#config.drainDelay > 0) await sleep(this.#config.drainDelay * seconds);
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+    this.#server.closeIdleConnections();
+    const limit = new AbortController();
+    const idle = new Promise<void>((resolve) => {
+      if (this.#running === 0) resolve();
+      else this.#idle = resolve;
+    });
+    const late = sleep(this.#config.drainLimit * seconds, undefined, { signal: limit.signal }).catch(
+      () => undefined,
+    );
+    await Promise.race([idle, late]);
+    limit.abort();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+}

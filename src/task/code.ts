@@ -1,0 +1,42 @@
+/** What one type of task does: the contract between the runner and the files of the task types. */
+import type { InstanceChange } from '../data/queue.js';
+import type { Document } from '../data/store/port.js';
+import type { InstanceRecord } from '../model/instance.js';
+import type { TaskCause, TaskRecord, TaskType } from '../model/task.js';
+import type { RegionProvider } from '../region/provider.js';
+
+/** One attempt at a task, as its code sees it. */
+export interface Work {
+  readonly task: Document<TaskRecord>;
+  /** The instance as it was when the attempt began. */
+  readonly instance: Document<InstanceRecord>;
+  readonly provider: RegionProvider;
+  /** Aborts when the lease is lost, the task is superseded or the process shuts down. Pass it on. */
+  readonly signal: AbortSignal;
+  /** Runs a named step and records it. Steps must be idempotent: an attempt may repeat what an earlier one did. */
+  step<R>(name: string, act: () => Promise<R>): Promise<R>;
+  /** Changes the instance while the task runs. */
+  change(change: (instance: InstanceRecord) => InstanceRecord): Promise<void>;
+}
+
+export interface TaskCode {
+  readonly type: TaskType;
+  /** Does the work and says what its success makes of the instance (undefined removes the record). */
+  run(work: Work): Promise<InstanceChange>;
+  /** What it makes of the instance that the task failed for good. */
+  failed: (instance: InstanceRecord, cause: TaskCause) => InstanceRecord;
+}
+
+/** A power verb that failed leaves a working record; what the machine does now is for the observer to tell. */
+export function powerFailed(instance: InstanceRecord, cause: TaskCause): InstanceRecord {
+  return { ...instance, powerMessage: cause.message };
+}
+
+/** A machine that could not be made. */
+export function provisioningFailed(instance: InstanceRecord, cause: TaskCause): InstanceRecord {
+  return {
+    ...instance,
+    provisioning: { status: 'error', reason: 'Errored', message: cause.message },
+    powerState: 'Error',
+  };
+}

@@ -1,0 +1,25 @@
+import { observed } from '../data/observation.js';
+import type { TaskCode } from './code.js';
+import { powerFailed } from './code.js';
+
+/**
+ * Reboots softly or hard. When an attempt was interrupted after the guest went down, the repeat finds it stopped and
+ * starts it, which is the other half of a reboot.
+ */
+export const instanceReboot: TaskCode = {
+  type: 'instance.reboot',
+  async run(work) {
+    const { id } = work.instance;
+    const hard = work.task.value.input['hard'] === true;
+    const repeated = work.task.value.attempts.length > 1;
+    const [before] = repeated
+      ? await work.step('describeServer', () => work.provider.describeServers([id], work.signal))
+      : [];
+    const seen =
+      before?.powerState === 'Stopped'
+        ? await work.step('startServer', () => work.provider.startServer(id, work.signal))
+        : await work.step('rebootServer', () => work.provider.rebootServer(id, { hard }, work.signal));
+    return (instance) => observed(instance, seen);
+  },
+  failed: powerFailed,
+};

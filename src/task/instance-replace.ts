@@ -1,0 +1,19 @@
+import type { TaskCode } from './code.js';
+import { provisioningFailed } from './code.js';
+import { ensureServer } from './ensure-server.js';
+
+/** The step whose record says that the old machine is gone, and that what is found now is the new one. */
+const removal = 'deleteServer';
+
+/** Deletes the machine and makes it anew with the flavor and image that the instance has now. */
+export const instanceReplace: TaskCode = {
+  type: 'instance.replace',
+  async run(work) {
+    const removed = work.task.value.steps.some(
+      (step) => step.name === removal && step.outcome === 'succeeded',
+    );
+    if (!removed) await work.step(removal, () => work.provider.deleteServer(work.instance.id, work.signal));
+    return ensureServer(work);
+  },
+  failed: provisioningFailed,
+};

@@ -1,0 +1,153 @@
+/**
+ * Claims tasks of the regions that this process drives and runs them, so many at a time. The queue remembers, p-queue
+ * executes. A task ends, is handed back or waits for its next attempt; it is never dropped: when a write fails here,
+ * its lease runs out and it is taken over.
+ */
+import PQueue from 'p-queue';
+import { isDeadOwner } from '../data/owner.js';
+import { LeaseLost, type TaskQueue } from '../data/queue.js';
+import type { OpenRegion } from '../data/region.js';
+import type { Document } from '../data/store/port.js';
+import type { Log } from '../model/log.js';
+import type { TaskRecord } from '../model/task.js';
+import { Attempt, type AttemptOptions } from './attempt.js';
+
+export interface RunnerOptions extends AttemptOptions {
+  /** Tasks at a time in each region. */
+  concurrency: number;
+  /** Milliseconds between looks into the queue when nothing announces work. */
+  poll: number;
+  /** Milliseconds that running tasks get to end at shutdown. */
+  grace: number;
+}
+
+interface Lane {
+  region: OpenRegion;
+  queue: PQueue;
+  /** Whether a claim loop is going on, and whether it should look once more. */
+  pumping: boolean;
+  again: boolean;
+}
+
+export class TaskRunner {
+  readonly #queue: TaskQueue;
+  readonly #options: RunnerOptions;
+  readonly #log: Log;
+  readonly #lanes: Lane[];
+  readonly #attempts = new Map<string, Attempt>();
+  #timer: NodeJS.Timeout | undefined;
+  #unwatch: (() => void) | undefined;
+  #stopping = false;
+
+  constructor(queue: TaskQueue, open: readonly OpenRegion[], options: RunnerOptions, log: Log) {
+    this.#queue = queue;
+    this.#options = options;
+    this.#log = log;
+    this.#lanes = open.map((region) => ({
+      region,
+      queue: new PQueue({ concurrency: options.concurrency }),
+      pumping: false,
+      again: false,
+    }));
+  }
+
+  /** Takes over what dead processes left and begins to work. */
+  async start(): Promise<void> {
+    this.#unwatch = this.#queue.watch((taskId) => {
+      this.#attempts.get(taskId)?.look();
+      this.#pumpAll();
+    });
+    await this.#tend();
+  }
+
+  /** Stops claiming, gives running tasks the grace time, then hands them back. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#timer);
+    this.#unwatch?.();
+    const idle = Promise.all(this.#lanes.map((lane) => lane.queue.onIdle()));
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise((resolve) => {
+      timer = setTimeout(resolve, this.#options.grace);
+    });
+    await Promise.race([idle, deadline]);
+    clearTimeout(timer);
+    for (const attempt of this.#attempts.values()) attempt.handBack();
+    await idle;
+  }
+
+  /** Looks after the queue: dead owners, due retries, ready tasks; then sets the timer for the next look. */
+  async #tend(): Promise<void> {
+    let wait = this.#options.poll;
+    try {
+      const now = Date.now();
+      const taken = await this.#queue.takeOver(now, isDeadOwner);
+      if (taken > 0) this.#log.info({ taken }, 'took over tasks of processes that ended');
+      const due = await this.#queue.promoteDue(now);
+      if (due !== undefined) wait = Math.min(wait, Math.max(due - Date.now(), 10));
+    } catch (error) {
+      this.#log.error({ err: error }, 'cannot look after the task queue');
+    }
+    if (this.#stopping) return;
+    this.#pumpAll();
+    this.#timer = setTimeout(() => void this.#tend(), wait);
+  }
+
+  #pumpAll(): void {
+    for (const lane of this.#lanes) void this.#pump(lane);
+  }
+
+  async #pump(lane: Lane): Promise<void> {
+    lane.again = true;
+    if (lane.pumping) return;
+    lane.pumping = true;
+    try {
+      while (lane.again && !this.#stopping) {
+        lane.again = false;
+        await this.#fill(lane);
+      }
+    } catch (error) {
+      this.#log.error({ err: error, region: lane.region.name }, 'cannot claim tasks');
+    } finally {
+      lane.pumping = false;
+    }
+  }
+
+  async #fill(lane: Lane): Promise<void> {
+    while (!this.#stopping && lane.queue.pending + lane.queue.size < this.#options.concurrency) {
+      const claim = await this.#queue.claim(lane.region.id);
+      if (claim === undefined) return;
+      void lane.queue.add(() => this.#run(lane, claim));
+    }
+  }
+
+  async #run(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
+    const log = this.#log.child({
+      taskId: claim.id,
+      type: claim.value.type,
+      instanceId: claim.value.subject.id,
+    });
+    const attempt = new Attempt(this.#queue, claim, lane.region.provider, this.#options, log);
+    this.#attempts.set(claim.id, attempt);
+    if (this.#stopping) attempt.handBack();
+    try {
+      const { retryAt } = await attempt.run();
+      if (retryAt !== undefined) this.#lookAt(retryAt);
+    } catch (error) {
+      if (error instanceof LeaseLost) log.warn({ err: error }, 'another process has the task');
+      else log.error({ err: error }, 'the task could not be recorded; its lease will run out');
+    } finally {
+      this.#attempts.delete(claim.id);
+      void this.#pump(lane);
+    }
+  }
+
+  /** Looks into the queue no later than the time. */
+  #lookAt(time: number): void {
+    if (this.#stopping) return;
+    const wait = time - Date.now();
+    if (wait >= this.#options.poll) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#tend(), Math.max(wait, 0) + 1);
+  }
+}

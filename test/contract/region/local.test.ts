@@ -1,0 +1,21 @@
+import { join } from 'node:path';
+import { LocalRegion } from '../../../src/region/local/index.js';
+import { cleanUp, localOptions, scratchFolder, skipLoudly } from '../../support/region.js';
+import { testRegionContract } from './suite.js';
+
+const suite = 'region contract: local';
+
+(skipLoudly(suite) ? describe.skip : describe)(suite, function () {
+  this.timeout(120_000);
+  const folder = scratchFolder('local');
+  // A name with QEMU's separator in it, longer than a unix socket's path may be.
+  const dataDir = join(folder, `a long, winding path ${'x'.repeat(120)}`);
+  testRegionContract({
+    name: 'local',
+    make: () => new LocalRegion(localOptions(dataDir)),
+    flavor: 'tiny',
+    tooSmall: 'micro',
+    image: 'tiny',
+    cleanUp: () => cleanUp(folder),
+  });
+});

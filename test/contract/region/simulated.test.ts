@@ -1,0 +1,51 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { silentLog } from '../../../src/model/log.js';
+import { SimulatedRegion } from '../../../src/region/simulated/index.js';
+import { scratchFolder } from '../../support/region.js';
+import { testRegionContract } from './suite.js';
+
+describe('region contract: simulated', () => {
+  const folder = scratchFolder('simulated');
+  testRegionContract({
+    name: 'simulated',
+    make: () =>
+      new SimulatedRegion({
+        regionId: 'region',
+        file: join(folder, 'cloud.sqlite'),
+        delay: 10,
+        failureRate: 0,
+        seed: 1,
+        log: silentLog,
+      }),
+    flavor: 'tiny',
+    image: 'sim-linux',
+    cleanUp: () => {
+      rmSync(folder, { recursive: true, force: true });
+      return Promise.resolve();
+    },
+  });
+
+  describe('with an image that needs more than a flavor has', () => {
+    const other = scratchFolder('simulated');
+    testRegionContract({
+      name: 'simulated',
+      make: () =>
+        new SimulatedRegion({
+          regionId: 'region',
+          file: join(other, 'cloud.sqlite'),
+          delay: 0,
+          failureRate: 0,
+          seed: 1,
+          log: silentLog,
+        }),
+      flavor: 'medium',
+      tooSmall: 'small',
+      image: 'sim-large',
+      cleanUp: () => {
+        rmSync(other, { recursive: true, force: true });
+        return Promise.resolve();
+      },
+    });
+  });
+});

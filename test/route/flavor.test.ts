@@ -1,0 +1,42 @@
+import { expect } from 'chai';
+import type { Flavor } from '../../src/model/flavor.js';
+import { addPerson } from '../support/people.js';
+import { startServer, type TestServer } from '../support/server.js';
+
+describe('GET /api/v1/organizations/{organizationID}/regions/{regionID}/flavors', () => {
+  let server: TestServer;
+  let path: string;
+
+  before(async () => {
+    server = await startServer();
+    path = `/api/v1/organizations/${server.catalog.organizationId}/regions/${server.catalog.regionId}/flavors`;
+  });
+  after(() => server.stop());
+
+  it('lists the sizes, smallest first, with memory in GiB rounded up and in MiB exactly', async () => {
+    const { body, headers } = await server.admin.get<Flavor[]>(path);
+    expect(body.map(({ spec }) => [spec.cpus, spec.memoryMiB])).to.deep.equal([
+      [1, 128],
+      [1, 512],
+      [2, 2048],
+      [4, 8192],
+      [16, 65536],
+    ]);
+    for (const { spec } of body) expect(spec.memory).to.equal(Math.ceil(spec.memoryMiB / 1024));
+    expect(headers.get('cache-control')).to.equal('private, max-age=60');
+  });
+
+  it('gives the same ids each time, so that a client may keep them', async () => {
+    const first = await server.admin.get(path);
+    const second = await server.admin.get(path);
+    expect(first.text).to.equal(second.text);
+  });
+
+  it('does not know an absent region or organization, nor one of strangers', async () => {
+    const absent = '0193a5c0-0000-7000-8000-000000000001';
+    const stranger = await addPerson(server.app, 'f-stranger');
+    await server.admin.refused('not_found', 'GET', path.replace(server.catalog.regionId, absent));
+    await server.admin.refused('not_found', 'GET', path.replace(server.catalog.organizationId, absent));
+    await stranger.api.refused('not_found', 'GET', path);
+  });
+});

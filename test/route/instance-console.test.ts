@@ -1,0 +1,76 @@
+import { expect } from 'chai';
+import type { RegionErrorKind } from '../../src/region/provider.js';
+import { startServer, type TestServer } from '../support/server.js';
+
+interface Output {
+  contents: string;
+}
+
+describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
+  let server: TestServer;
+  let path: string;
+
+  before(async () => {
+    server = await startServer({ flags: { server: { requestTimeout: 0.5 } } });
+    const { metadata } = await server.running('talker');
+    path = `/api/v2/instances/${metadata.id}/consoleoutput`;
+  });
+  after(() => server.stop());
+  afterEach(() => server.cloud.clearProgram());
+
+  it('shows what the guest wrote, up to its login prompt, and is never cached', async () => {
+    const { status, headers, body } = await server.admin.get<Output>(path);
+    expect(status).to.equal(200);
+    expect(body.contents).to.match(/^\[ {4}0\.000000\] Linux version/).and.to.match(/talker login: $/);
+    expect(headers.get('cache-control')).to.equal('no-store');
+  });
+
+  it('with length gives as many lines from the end', async () => {
+    const all = (await server.admin.get<Output>(path)).body.contents;
+    const lines = all.split('\n');
+    for (const count of [1, 2, 5, lines.length, lines.length + 1, 100_000]) {
+      const { contents } = (await server.admin.get<Output>(`${path}?length=${count}`)).body;
+      expect(contents, `length=${count}`).to.equal(lines.slice(-count).join('\n'));
+    }
+  });
+
+  it('refuses a length that is no number from 1 to 100000', async () => {
+    for (const length of ['0', '-1', '100001', '1.5', '1e2', '0x10', 'all', '', '1&length=2', '99999999999999999999']) {
+      const reply = await server.admin.refused('invalid_parameter', 'GET', `${path}?length=${length}`);
+      expect(reply.body.errors?.[0]?.parameter, length).to.equal('length');
+    }
+  });
+
+  it('is empty while there is no machine yet', async () => {
+    server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
+    const { metadata } = await server.order('unborn');
+    const { body } = await server.admin.get<Output>(`/api/v2/instances/${metadata.id}/consoleoutput`);
+    expect(body).to.deep.equal({ contents: '' });
+  });
+
+  it('does not know an absent instance', async () => {
+    await server.admin.refused('not_found', 'GET', '/api/v2/instances/0193a5c0-0000-7000-8000-000000000001/consoleoutput');
+  });
+
+  const failures: [RegionErrorKind, number][] = [
+    ['busy', 503],
+    ['transient', 503],
+    ['terminal', 503],
+    ['conflict', 409],
+    ['unsupported', 501],
+  ];
+  for (const [kind, status] of failures) {
+    it(`answers ${status}, as its declaration says, when the region fails with "${kind}"`, async () => {
+      server.cloud.program({ verb: 'consoleOutput', error: kind, times: 1 });
+      const reply = await server.admin.get(path, { failing: status });
+      expect(reply.status).to.equal(status);
+      if (status === 503) expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
+    });
+  }
+
+  it('answers 408 when the region does not answer within the time of a request', async () => {
+    server.cloud.program({ verb: 'consoleOutput', delay: 60_000, times: 1 });
+    const reply = await server.admin.refused('request_timeout', 'GET', path);
+    expect(reply.body.retryable).to.be.true;
+  });
+});

@@ -1,0 +1,223 @@
+/**
+ * fetch for the route tests: every answer is held against /openapi.json, so that no test can pass while the server
+ * says something that its document does not.
+ */
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import { expect } from 'chai';
+import { type ErrorCode, errorCodes } from '../../src/model/error.js';
+
+type Json = Record<string, unknown>;
+
+interface ResponseObject {
+  headers?: Json;
+  content?: Record<string, { schema: Json }>;
+}
+
+interface OpenApi {
+  paths: Record<string, Record<string, { operationId: string; responses: Record<string, ResponseObject> }>>;
+  components: Json;
+}
+
+export interface ErrorAnswer {
+  code: ErrorCode;
+  message: string;
+  requestId: string;
+  retryable: boolean;
+  errors?: { pointer?: string; parameter?: string; message: string }[];
+  blockedBy?: string;
+}
+
+export interface Reply<T = unknown> {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** The parsed JSON; undefined where there is no JSON body. */
+  body: T;
+}
+
+export interface CallOptions {
+  /** Sent as JSON. */
+  body?: unknown;
+  /** Sent as it is. */
+  raw?: RequestInit['body'];
+  headers?: Record<string, string>;
+  /** The only status from 500 on that the test means to see. */
+  failing?: number;
+}
+
+/** Headers that only make sense where the document names them. */
+const tellingHeaders = ['Location', 'Link', 'Retry-After', 'Allow', 'WWW-Authenticate'];
+
+/** Traces of the inside that no answer may show. */
+const inside =
+  /node_modules|\n\s+at |\/src\/|\.[cm]?[jt]s:\d+|SQLITE|sqlite_|better-sqlite3|ENOENT|\/tmp\/|\/work\//;
+
+class Conformance {
+  readonly #document: OpenApi;
+  readonly #paths: { pattern: RegExp; operations: OpenApi['paths'][string] }[];
+  readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
+  readonly #validators = new Map<Json, ValidateFunction>();
+
+  constructor(document: OpenApi) {
+    this.#document = document;
+    formats.default(this.#ajv);
+    this.#paths = Object.entries(document.paths).map(([path, operations]) => ({
+      pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{[A-Za-z_]+\}/g, '[^/]+')}$`),
+      operations,
+    }));
+  }
+
+  check(method: string, path: string, reply: Reply): void {
+    const where = `${method} ${path} → ${reply.status}`;
+    expect(reply.headers.get('x-request-id'), `${where}: X-Request-Id`).to.match(/^[A-Za-z0-9._~-]{1,128}$/);
+    const { operations } = this.#paths.find(({ pattern }) => pattern.test(path)) ?? {};
+    const operation = operations?.[method === 'HEAD' ? 'get' : method.toLowerCase()];
+    const declared = operation?.responses[String(reply.status)];
+    const ownShape = declared?.content?.['application/json']?.schema['$ref'] !== '#/components/schemas/Error';
+    if (reply.status >= 400 && method !== 'HEAD' && !(declared !== undefined && ownShape)) checkError(where, reply);
+    if (operation === undefined) {
+      expect(reply.status, `${where}: no such operation`).to.be.oneOf([404, 405]);
+      return;
+    }
+    if (declared === undefined)
+      throw new Error(`${where}: ${operation.operationId} does not declare this status: ${reply.text}`);
+    for (const name of tellingHeaders.filter((header) => reply.headers.has(header))) {
+      expect(Object.keys(declared.headers ?? {}), `${where}: declared headers`).to.include(name);
+    }
+    if (method !== 'HEAD') this.#checkBody(where, declared, reply);
+  }
+
+  #checkBody(where: string, declared: ResponseObject, reply: Reply): void {
+    if (declared.content === undefined) {
+      expect(reply.text, `${where}: declares no body`).to.equal('');
+      return;
+    }
+    const mediaType = (reply.headers.get('content-type') ?? '').split(';')[0] ?? '';
+    const content = declared.content[mediaType] ?? declared.content['*/*'];
+    if (content === undefined) throw new Error(`${where}: does not declare ${mediaType}`);
+    if (!mediaType.endsWith('json')) return;
+    const validate = this.#validator(content.schema);
+    if (!validate(reply.body)) {
+      throw new Error(
+        `${where}: the body breaks its schema: ${this.#ajv.errorsText(validate.errors)}: ${reply.text}`,
+      );
+    }
+  }
+
+  #validator(schema: Json): ValidateFunction {
+    let validate = this.#validators.get(schema);
+    if (validate === undefined) {
+      validate = this.#ajv.compile({ ...schema, components: this.#document.components });
+      this.#validators.set(schema, validate);
+    }
+    return validate;
+  }
+}
+
+/** The shape that every error has, wherever it comes from. */
+export function checkError(
+  where: string,
+  { status, headers, text, body }: Omit<Reply, 'headers'> & { headers: { get(name: string): string | null } },
+): void {
+  const error = body as Partial<ErrorAnswer>;
+  const { code } = error;
+  expect(code, `${where}: code in ${text.slice(0, 300)}`).to.be.a('string');
+  expect(headers.get('x-error-code'), `${where}: X-Error-Code`).to.equal(code);
+  expect(errorCodes[code as ErrorCode].status, `${where}: status of ${code ?? ''}`).to.equal(status);
+  expect(error.retryable, `${where}: retryable`).to.equal(errorCodes[code as ErrorCode].retryable);
+  expect(error.requestId, `${where}: requestId`).to.equal(headers.get('x-request-id'));
+  const problem = (headers.get('content-type') ?? '').startsWith('application/problem+json');
+  expect(problem ? (body as { detail: unknown }).detail : error.message, `${where}: message`).to.be.a(
+    'string',
+  ).that.is.not.empty;
+  expect(text, `${where}: the inside shows`).not.to.match(inside);
+  if (code === 'unauthorized')
+    expect(headers.get('www-authenticate'), `${where}: WWW-Authenticate`).to.match(/^Bearer realm="copse"/);
+}
+
+const known = new Map<string, Promise<Conformance>>();
+
+async function conformanceOf(url: string): Promise<Conformance> {
+  let found = known.get(url);
+  if (found === undefined) {
+    found = fetch(`${url}/openapi.json`).then(
+      async (response) => new Conformance((await response.json()) as OpenApi),
+    );
+    known.set(url, found);
+  }
+  return found;
+}
+
+/** The API as one caller sees it. */
+export class Api {
+  readonly url: string;
+  readonly #headers: Record<string, string>;
+
+  /** Without `headers` an anonymous caller. */
+  constructor(url: string, headers: Record<string, string> = {}) {
+    this.url = url;
+    this.#headers = headers;
+  }
+
+  static withKey(url: string, key: string): Api {
+    return new Api(url, { Authorization: `Bearer ${key}` });
+  }
+
+  get<T = unknown>(path: string, options: CallOptions = {}): Promise<Reply<T>> {
+    return this.call<T>('GET', path, options);
+  }
+
+  post<T = unknown>(path: string, body?: unknown, options: CallOptions = {}): Promise<Reply<T>> {
+    return this.call<T>('POST', path, { body, ...options });
+  }
+
+  put<T = unknown>(path: string, body?: unknown, options: CallOptions = {}): Promise<Reply<T>> {
+    return this.call<T>('PUT', path, { body, ...options });
+  }
+
+  delete(path: string, options: CallOptions = {}): Promise<Reply> {
+    return this.call('DELETE', path, options);
+  }
+
+  /** Fails when the answer is not as the OpenAPI document says, or is a 5xx that the test does not mean to see. */
+  async call<T = unknown>(method: string, path: string, options: CallOptions = {}): Promise<Reply<T>> {
+    const { body, raw, headers = {}, failing } = options;
+    const target = path.startsWith('http') ? path : this.url + path;
+    const conformance = await conformanceOf(this.url);
+    const response = await fetch(target, {
+      method,
+      headers: {
+        ...this.#headers,
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(raw === undefined ? {} : { body: raw, duplex: 'half' }),
+    });
+    const text = await response.text();
+    const json = /^application\/(problem\+)?json/.test(response.headers.get('content-type') ?? '');
+    const reply: Reply<T> = {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: (json && text !== '' ? JSON.parse(text) : undefined) as T,
+    };
+    if (response.status >= 500) expect(response.status, `${method} ${path}: ${text}`).to.equal(failing);
+    conformance.check(method, new URL(target).pathname, reply);
+    return reply;
+  }
+
+  /** The error answer of a call that must be refused with this code. */
+  async refused(
+    code: ErrorCode,
+    method: string,
+    path: string,
+    options: CallOptions = {},
+  ): Promise<Reply<ErrorAnswer>> {
+    const reply = await this.call<ErrorAnswer>(method, path, options);
+    expect(reply.status, `${method} ${path}: ${reply.text}`).to.equal(errorCodes[code].status);
+    expect(reply.body.code, `${method} ${path}: ${reply.text}`).to.equal(code);
+    return reply;
+  }
+}

@@ -1,0 +1,44 @@
+/** Waiting in tests: for a condition with a deadline, never for a fixed time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Patience {
+  /** Milliseconds. */
+  within?: number;
+  /** What is waited for, for the message of the failure. */
+  what?: string;
+}
+
+/**
+ * Looks until it gets something other than undefined or false, and gives that back. Assertions inside `look` count as
+ * "not yet"; after the deadline the last of them is thrown.
+ */
+export async function eventually<T>(
+  look: () => T | Promise<T>,
+  { within = 5000, what = 'the condition' }: Patience = {},
+): Promise<Exclude<T, undefined | false>> {
+  const deadline = Date.now() + within;
+  let last: unknown;
+  do {
+    try {
+      const found = await look();
+      if (found !== undefined && found !== false) return found as Exclude<T, undefined | false>;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    await sleep(4);
+  } while (Date.now() < deadline);
+  if (last instanceof Error) throw last;
+  throw new Error(`${what} did not come true within ${within} ms`);
+}
+
+/** The error that the work fails with. Fails when the work succeeds. */
+export async function failureOf(work: (() => unknown) | Promise<unknown>): Promise<Error> {
+  try {
+    await (typeof work === 'function' ? work() : work);
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw new Error('something was thrown that is not an Error', { cause: error });
+  }
+  throw new Error('expected a failure, but it succeeded');
+}

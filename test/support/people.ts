@@ -1,0 +1,79 @@
+/** Users, keys, projects and networks, put into the store as an administrator's API will one day do. */
+import { uuidv7 } from 'uuidv7';
+import type { App } from '../../src/app.js';
+import { networks } from '../../src/data/network.js';
+import { organizations } from '../../src/data/organization.js';
+import { projects } from '../../src/data/project.js';
+import { insert } from '../../src/data/store/port.js';
+import { apiKeys, newApiKey, users } from '../../src/data/user.js';
+import { timestamp } from '../../src/model/common.js';
+import { Api } from './conform.js';
+
+type Parts = Pick<App, 'store' | 'connector' | 'regions' | 'url'>;
+
+export interface Person {
+  id: string;
+  name: string;
+  key: string;
+  api: Api;
+}
+
+/** A user with one API key. */
+export async function addPerson(app: Parts, name: string, { active = true } = {}): Promise<Person> {
+  const id = uuidv7();
+  const key = newApiKey();
+  const creationTime = timestamp();
+  const record = { userId: id, name: 'test', hash: app.connector.users.hash(key), creationTime };
+  await app.store.write([
+    insert(users, id, { name, active, creationTime }),
+    insert(apiKeys, uuidv7(), record),
+  ]);
+  return { id, name, key, api: Api.withKey(app.url, key) };
+}
+
+export interface SeededProject {
+  id: string;
+  organizationId: string;
+  /** Its network `default` in each region. */
+  networkIds: string[];
+}
+
+export interface ProjectSeed {
+  name: string;
+  organizationId?: string;
+  admins?: readonly Person[];
+  members?: readonly Person[];
+  enabled?: boolean;
+}
+
+/** A project with a network `default` in each region; in an organization of its own unless one is named. */
+export async function addProject(app: Parts, seed: ProjectSeed): Promise<SeededProject> {
+  const { name, admins = [], members = [], enabled = true } = seed;
+  const creationTime = timestamp();
+  const createdBy = 'test';
+  const organizationId = seed.organizationId ?? uuidv7();
+  if (seed.organizationId === undefined) {
+    await app.store.write([
+      insert(organizations, organizationId, { name: `${name}-org`, creationTime, createdBy }),
+    ]);
+  }
+  const id = uuidv7();
+  const record = {
+    organizationId,
+    name,
+    admins: admins.map((person) => person.id),
+    members: members.map((person) => person.id),
+    enabled,
+    creationTime,
+    createdBy,
+  };
+  const made = app.regions.map((region) => ({
+    id: uuidv7(),
+    record: { organizationId, projectId: id, regionId: region.id, name: 'default', creationTime, createdBy },
+  }));
+  await app.store.write([
+    insert(projects, id, record),
+    ...made.map((network) => insert(networks, network.id, network.record)),
+  ]);
+  return { id, organizationId, networkIds: made.map((network) => network.id) };
+}

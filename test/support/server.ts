@@ -1,0 +1,231 @@
+/** A whole server in this process: real HTTP, a fresh SQLite in memory, the simulated region. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { type App, type AppOptions, startApp } from '../../src/app.js';
+import { type Config, loadConfig } from '../../src/config.js';
+import type { Flavor } from '../../src/model/flavor.js';
+import type { Image } from '../../src/model/image.js';
+import type { Instance } from '../../src/model/instance.js';
+import type { Network } from '../../src/model/network.js';
+import type { Project } from '../../src/model/project.js';
+import type { Region } from '../../src/model/region.js';
+import type { Task } from '../../src/model/task.js';
+import { SimulatedRegion } from '../../src/region/simulated/index.js';
+import { Api, type Reply } from './conform.js';
+import { eventually } from './eventually.js';
+import { RecordingLog } from './log.js';
+
+type Tree = Record<string, unknown>;
+
+export const adminKey = 'the-key-of-the-first-superuser-0123456789';
+
+/** What the default project has to make instances of. */
+export interface Catalog {
+  organizationId: string;
+  projectId: string;
+  regionId: string;
+  networkId: string;
+  /** Ids by name. */
+  flavors: Record<string, string>;
+  images: Record<string, string>;
+}
+
+export interface ServerOptions extends Pick<AppOptions, 'extraRoutes' | 'onNewKey'> {
+  /** Options over those of a test server, as a tree. */
+  flags?: Tree;
+  /** A folder to use and keep; without it a fresh one that goes when the server stops. */
+  dataDir?: string;
+  /** Leaves defects in the log to the test. */
+  defectsExpected?: boolean;
+}
+
+export class TestServer {
+  readonly app: App;
+  readonly config: Config;
+  readonly log: RecordingLog;
+  readonly admin: Api;
+  readonly catalog: Catalog;
+  readonly #end: () => Promise<void>;
+
+  constructor(app: App, config: Config, log: RecordingLog, catalog: Catalog, end: () => Promise<void>) {
+    this.app = app;
+    this.config = config;
+    this.log = log;
+    this.admin = Api.withKey(app.url, adminKey);
+    this.catalog = catalog;
+    this.#end = end;
+  }
+
+  get url(): string {
+    return this.app.url;
+  }
+
+  /** The cloud behind the simulated region, to program failures and to look behind the API. */
+  get cloud(): SimulatedRegion {
+    const provider = this.app.regions
+      .map((region) => region.provider)
+      .find((one) => one instanceof SimulatedRegion);
+    if (provider === undefined) throw new Error('this server has no simulated region');
+    return provider;
+  }
+
+  /** Stops the server, and fails when it logged a defect of its own. */
+  stop(): Promise<void> {
+    return this.#end();
+  }
+
+  /** A body that creates an instance. */
+  wish(name: string, { metadata = {}, spec = {} }: { metadata?: Tree; spec?: Tree } = {}) {
+    const { regionId, flavors, images } = this.catalog;
+    return {
+      metadata: { name, ...metadata },
+      spec: { regionId, flavorId: flavors['tiny'], imageId: images['sim-linux'], ...spec },
+    };
+  }
+
+  /** An instance that is accepted, and perhaps not yet made. */
+  async order(
+    name: string,
+    more: { metadata?: Tree; spec?: Tree } = {},
+    api = this.admin,
+  ): Promise<Instance> {
+    const reply = await api.post<Instance>('/api/v2/instances', this.wish(name, more));
+    expect(reply.status, reply.text).to.equal(201);
+    return reply.body;
+  }
+
+  /** An instance that runs and that nothing is under way for. */
+  async running(
+    name: string,
+    more: { metadata?: Tree; spec?: Tree } = {},
+    api = this.admin,
+  ): Promise<Instance> {
+    const { metadata } = await this.order(name, more, api);
+    return this.settled(metadata.id, (instance) => instance.status.powerState === 'Running', api);
+  }
+
+  /** The instance once nothing is under way for it and the condition holds. */
+  settled(
+    id: string,
+    holds: (instance: Instance) => boolean = () => true,
+    api = this.admin,
+  ): Promise<Instance> {
+    return eventually(
+      async () => {
+        const { body } = await api.get<Instance>(`/api/v2/instances/${id}`);
+        return body.status.taskId === undefined && holds(body) ? body : undefined;
+      },
+      { what: `instance ${id} as expected` },
+    );
+  }
+
+  /** The task once it has ended; its address as Location has it, or its id. */
+  async ended(address: string | null | undefined, api = this.admin): Promise<Task> {
+    const id = address?.split('/').at(-1) ?? '';
+    return eventually(
+      async () => {
+        const { body } = await api.get<Task>(`/api/v2/tasks/${id}`);
+        return ['succeeded', 'failed', 'cancelled'].includes(body.status) ? body : undefined;
+      },
+      { what: `the end of task ${id}` },
+    );
+  }
+
+  async task(address: string | null | undefined): Promise<Task> {
+    const { body } = await this.admin.get<Task>(`/api/v2/tasks/${address?.split('/').at(-1) ?? ''}`);
+    return body;
+  }
+
+  /** Deletes the instance and waits until it is gone. */
+  async gone(id: string): Promise<void> {
+    await this.admin.delete(`/api/v2/instances/${id}`);
+    await eventually(async () => (await this.admin.get(`/api/v2/instances/${id}`)).status === 404);
+  }
+}
+
+function merged(base: Tree, over: Tree): Tree {
+  const isTree = (value: unknown): value is Tree =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const result: Tree = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const below = result[key];
+    result[key] = isTree(below) && isTree(value) ? merged(below, value) : value;
+  }
+  return result;
+}
+
+/** The configuration of a test server: a free port, no file outside `dataDir`, quick retries. */
+export function testConfig(dataDir: string, flags: Tree = {}): Config {
+  const base = {
+    server: { port: 0 },
+    dataDir,
+    store: 'sqlite::memory:',
+    adminKey,
+    regions: ['simulated'],
+    simulated: { delay: 1 },
+    tasks: { backoff: 0.01, backoffMax: 0.05, poll: 0.2, grace: 2 },
+  };
+  return loadConfig({ environment: {}, flags: merged(base, flags) });
+}
+
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const { flags = {}, extraRoutes, onNewKey, defectsExpected = false } = options;
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'copse-test-'));
+  const config = testConfig(dataDir, flags);
+  const log = new RecordingLog();
+  const app = await startApp(config, {
+    log,
+    ...(extraRoutes === undefined ? {} : { extraRoutes }),
+    ...(onNewKey === undefined ? {} : { onNewKey }),
+  });
+  const end = async () => {
+    await app.stop();
+    if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+    if (!defectsExpected) expect(log.defects(), 'defects in the log').to.deep.equal([]);
+  };
+  try {
+    return new TestServer(app, config, log, await catalogOf(app), end);
+  } catch (error) {
+    await app.stop();
+    throw error;
+  }
+}
+
+async function catalogOf(app: App): Promise<Catalog> {
+  const get = async <T>(path: string): Promise<T[]> => {
+    const response = await fetch(app.url + path, { headers: { Authorization: `Bearer ${adminKey}` } });
+    return (await response.json()) as T[];
+  };
+  const project = only(
+    (await get<Project>('/api/v2/projects')).filter((one) => one.metadata.name === 'default'),
+  );
+  const { organizationId } = project.metadata;
+  const address = `/api/v1/organizations/${organizationId}/regions`;
+  const region = only(await get<Region>(address));
+  const network = only(
+    (await get<Network>('/api/v2/networks')).filter((one) => one.metadata.projectId === project.metadata.id && one.status.regionId === region.metadata.id),
+  );
+  const byName = (items: readonly (Flavor | Image)[]) =>
+    Object.fromEntries(items.map(({ metadata }) => [metadata.name, metadata.id]));
+  return {
+    organizationId,
+    projectId: project.metadata.id,
+    regionId: region.metadata.id,
+    networkId: network.metadata.id,
+    flavors: byName(await get<Flavor>(`${address}/${region.metadata.id}/flavors`)),
+    images: byName(await get<Image>(`${address}/${region.metadata.id}/images`)),
+  };
+}
+
+function only<T>(items: readonly T[]): T {
+  const [item] = items;
+  if (item === undefined || items.length !== 1) throw new Error(`expected one item, found ${items.length}`);
+  return item;
+}
+
+/** What a refused call said. */
+export function messageOf(reply: Reply): string {
+  return (reply.body as { message: string }).message;
+}
