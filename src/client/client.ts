@@ -1,6 +1,6 @@
 /** A REST client for the API: authenticates, follows Link headers, turns error answers into errors. */
-import parseLinkHeader from 'parse-link-header';
 import type { ErrorCode } from '../model/error.js';
+import { linksOf } from '../model/link-header.js';
 
 /** An error answer, with the stable code to act on. */
 export class CallError extends Error {
@@ -93,7 +93,7 @@ export class Client {
       seen.add(next);
       const answer: Answer<T[]> = await this.get<T[]>(next);
       yield answer;
-      next = parseLinkHeader(answer.headers.get('link') ?? undefined)?.['next']?.url;
+      next = linksOf(answer.headers.get('link')).get('next');
     }
   }
 

@@ -2,8 +2,8 @@
  * Lists in pages with RFC 8288 links. Names: Evergreen's REST v2 route package. Mended: links are comma-joined, keep
  * all other parameters and carry opaque keys; limits have bounds; a page costs the same at any depth.
  */
-import parseLinkHeader from 'parse-link-header';
 import { Type } from 'typebox';
+import { linksOf } from '../../model/link-header.js';
 import type { PageKey } from './cursor.js';
 import type { Declaration, RequestHandler, RouteRequest } from './handler.js';
 import type { JsonText, Links, ResponseData } from './response.js';
@@ -210,20 +210,22 @@ export interface LinkedPage {
 
 /** The pages that a Link header names. Unknown relations are ignored; of a malformed header nothing is left. */
 export function parsePaginationHeader(
-  header: string | undefined,
+  header: string | readonly string[] | null | undefined,
   keyQueryParam = 'key',
   limitQueryParam = 'limit',
 ): { next?: LinkedPage; prev?: LinkedPage; first?: LinkedPage } {
-  const links = parseLinkHeader(header) ?? {};
+  const links = linksOf(header);
   const pages: { next?: LinkedPage; prev?: LinkedPage; first?: LinkedPage } = {};
   for (const relation of ['next', 'prev', 'first'] as const) {
-    const link = links[relation];
-    if (link === undefined) continue;
-    const limit = link[limitQueryParam];
+    const url = links.get(relation);
+    if (url === undefined) continue;
+    // A relative target is legal; the base is only there to read its query.
+    const { searchParams } = new URL(url, 'http://localhost');
+    const limit = searchParams.get(limitQueryParam) ?? '';
     pages[relation] = {
-      url: link.url,
-      key: link[keyQueryParam],
-      limit: limit !== undefined && /^\d+$/.test(limit) ? Number(limit) : undefined,
+      url,
+      key: searchParams.get(keyQueryParam) ?? undefined,
+      limit: /^\d+$/.test(limit) ? Number(limit) : undefined,
     };
   }
   return pages;
