@@ -72,9 +72,15 @@ export class InstanceData {
     this.#tasks = taskData;
   }
 
-  /** Undefined when absent. No visibility check: for the pipeline's project context. */
+  /** Undefined when absent. No visibility check. */
   load(id: string, signal?: AbortSignal): Promise<Document<InstanceRecord> | undefined> {
     return this.#store.get(instances, id, signal);
+  }
+
+  /** The project that the instance belongs to; undefined when it is absent. No visibility check, as above. */
+  async projectOf(id: string, signal: AbortSignal): Promise<string | undefined> {
+    return (await this.#store.columns(instances, id, ['project_id'], signal))?.project_id as
+      string | undefined;
   }
 
   /** The public text of an instance. Absent: `not_found`. */

@@ -2,6 +2,7 @@ import { ApiError, notFound } from '../model/error.js';
 import type { ProjectRecord } from '../model/project.js';
 import { isMember, presentProject } from '../model/project.js';
 import type { Caller } from './caller.js';
+import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Document, PageQuery, Store, TextRow } from './store/port.js';
 
 export const projects: CollectionSpec<ProjectRecord> = {
@@ -22,14 +23,16 @@ const membershipLimit = 1000;
 
 export class ProjectData {
   readonly #store: Store;
+  readonly #loaded: ReadCache<Document<ProjectRecord>>;
 
   constructor(store: Store) {
     this.#store = store;
+    this.#loaded = new ReadCache(store, [projects.name]);
   }
 
   /** Undefined when absent. No visibility check: for the pipeline's project context. */
   load(id: string, signal?: AbortSignal): Promise<Document<ProjectRecord> | undefined> {
-    return this.#store.get(projects, id, signal);
+    return this.#loaded.read(id, () => this.#store.get(projects, id, signal));
   }
 
   /** The project, if the caller may use it. Else `not_found`. */

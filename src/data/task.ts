@@ -106,6 +106,11 @@ export class TaskData {
     return this.#store.get(tasks, id, signal);
   }
 
+  /** The project that the task belongs to; undefined when it is absent. No visibility check, as above. */
+  async projectOf(id: string, signal: AbortSignal): Promise<string | undefined> {
+    return (await this.#store.columns(tasks, id, ['project_id'], signal))?.project_id as string | undefined;
+  }
+
   /** The public text of a task. Absent: `not_found`. */
   async text(caller: Caller, id: string): Promise<{ text: string; revision: number }> {
     const found = await this.#store.text(tasks, id, caller.signal);

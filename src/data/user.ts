@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ApiKeyRecord, Principal, UserRecord } from '../model/user.js';
 import { keyHash } from './secret.js';
+import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Store } from './store/port.js';
 
 export const users: CollectionSpec<UserRecord> = {
@@ -34,11 +35,13 @@ export class UserData {
   readonly #store: Store;
   readonly #secret: Buffer;
   readonly #rule: () => SuperUserRule;
+  readonly #identified: ReadCache<{ id: string; name: string }>;
 
   constructor(store: Store, secret: Buffer, rule: () => SuperUserRule) {
     this.#store = store;
     this.#secret = secret;
     this.#rule = rule;
+    this.#identified = new ReadCache(store, [users.name, apiKeys.name]);
   }
 
   hash(key: string): string {
@@ -50,11 +53,15 @@ export class UserData {
    * an inactive user look alike. The lookup is by HMAC, so its timing says nothing about stored keys.
    */
   async identify(key: string, name?: string): Promise<Principal | undefined> {
+    const user = this.#identified.get(key) ?? (await this.#identified.read(key, () => this.#lookUp(key)));
+    if (user === undefined || (name !== undefined && name !== user.name)) return undefined;
+    return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name) };
+  }
+
+  async #lookUp(key: string): Promise<{ id: string; name: string } | undefined> {
     const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)]);
     const user = found === undefined ? undefined : await this.#store.get(users, found.value.userId);
-    if (user?.value.active !== true) return undefined;
-    if (name !== undefined && name !== user.value.name) return undefined;
-    return { id: user.id, name: user.value.name, superUser: this.#isSuperUser(user.value.name) };
+    return user?.value.active === true ? { id: user.id, name: user.value.name } : undefined;
   }
 
   #isSuperUser(name: string): boolean {

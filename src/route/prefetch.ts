@@ -29,7 +29,7 @@ async function projectOf(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { instanceID, task_id, projectID } = params;
-  if (instanceID !== undefined) return (await connector.instances.load(instanceID, signal))?.value.projectId;
-  if (task_id !== undefined) return (await connector.tasks.load(task_id, signal))?.value.projectId;
+  if (instanceID !== undefined) return connector.instances.projectOf(instanceID, signal);
+  if (task_id !== undefined) return connector.tasks.projectOf(task_id, signal);
   return projectID;
 }

@@ -10,10 +10,11 @@ interface ParserFailure {
   type?: string;
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 function failure(error: Error & ParserFailure, limit: number): ApiError {
   const options = { cause: error };
-  if (error.status === 413)
-    return new ApiError('too_large', `The body is larger than ${limit} bytes.`, options);
+  if (error.status === 413) return tooLarge(limit, options);
   if (error.status === 415) {
     return new ApiError(
       'unsupported_media_type',
@@ -23,32 +24,77 @@ function failure(error: Error & ParserFailure, limit: number): ApiError {
   }
   if (error.type === 'request.aborted')
     return new ApiError('request_timeout', 'The body did not arrive whole.', options);
+  return malformed(options);
+}
+
+function tooLarge(limit: number, options = {}): ApiError {
+  return new ApiError('too_large', `The body is larger than ${limit} bytes.`, options);
+}
+
+function malformed(options = {}): ApiError {
   return new ApiError('malformed_json', 'The body is not a JSON object in UTF-8.', options);
 }
 
-/** `limit` in bytes, of the body after any decompression. */
+/**
+ * `limit` in bytes, of the body after any decompression. The parser hands out the bytes as they are (as Latin-1), because
+ * its own decoding would put replacement characters where the client sent broken UTF-8.
+ */
 export function bodyReader(limit: number): BodyReader {
-  const parse = bodyParser({
-    enableTypes: ['json'],
-    jsonLimit: `${limit}b`,
-    onerror: (error) => {
+  const options: bodyParser.Options & { encoding: string } = {
+    enableTypes: ['text'],
+    extendTypes: { text: ['application/json'] },
+    encoding: 'latin1',
+    textLimit: `${limit}b`,
+    onerror: (error, ctx) => {
+      // The rest of a body that is refused is read and dropped, or the connection could not go on.
+      ctx.req.unpipe();
+      ctx.req.resume();
       throw failure(error, limit);
     },
-  });
+  };
+  const parse = bodyParser(options);
   return async (ctx) => {
     if (!hasBody(ctx)) throw new ApiError('malformed_json', 'A JSON body is needed.');
-    if (ctx.is('application/json') === false) {
-      throw new ApiError('unsupported_media_type', 'The body must be application/json.', {
+    const charset = ctx.request.charset.toLowerCase();
+    if (ctx.is('application/json') === false || (charset !== '' && charset !== 'utf-8')) {
+      throw new ApiError('unsupported_media_type', 'The body must be application/json in UTF-8.', {
         headers: { Accept: 'application/json' },
       });
     }
-    if (Number(ctx.get('Content-Length')) > limit)
-      throw new ApiError('too_large', `The body is larger than ${limit} bytes.`);
+    if (Number(ctx.get('Content-Length')) > limit) throw tooLarge(limit);
     await parse(ctx, () => Promise.resolve());
-    if ((ctx.request.rawBody as string | undefined) === '')
-      throw new ApiError('malformed_json', 'A JSON body is needed.');
-    return ctx.request.body;
+    return objectOf(ctx.request.rawBody as string | undefined);
   };
+}
+
+function objectOf(raw = ''): object {
+  if (raw === '') throw new ApiError('malformed_json', 'A JSON body is needed.');
+  let text: string;
+  let value: unknown;
+  try {
+    text = utf8.decode(Buffer.from(raw, 'latin1'));
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw malformed({ cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed();
+  // Only an escape can smuggle in half of a surrogate pair, which no store and no other client could take.
+  if (text.includes('\\u') && !isWellFormed(value)) {
+    throw new ApiError('invalid_body', 'The body holds half of a surrogate pair, which is no Unicode text.');
+  }
+  return value;
+}
+
+/** Whether every text and member name within is Unicode. Without recursion: nesting is the client's choice. */
+function isWellFormed(value: unknown): boolean {
+  const open: unknown[] = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next === 'string' && /\p{Surrogate}/u.test(next)) return false;
+    if (typeof next !== 'object' || next === null) continue;
+    for (const [name, member] of Object.entries(next)) open.push(name, member);
+  }
+  return true;
 }
 
 function hasBody(ctx: Context): boolean {

@@ -92,13 +92,22 @@ function summarise(
   );
 }
 
+/** Refuses a request target that no route could match, before the router stumbles over it. */
+function checkTarget(ctx: Context): void {
+  if (ctx.url.length > targetLimit) {
+    throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
+  }
+  // An absolute target (RFC 9112 section 3.2.2) is parsed as a URL, which may fail; a path never does.
+  if (!ctx.url.startsWith('/') && ctx.url !== '*' && !URL.canParse(ctx.url)) {
+    throw new ApiError('invalid_parameter', 'The request target is neither a path nor a URL.');
+  }
+}
+
 /** Turns whatever is thrown into an answer, and logs what the answer does not say. */
 export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
   return async (ctx, next) => {
     try {
-      if (ctx.url.length > targetLimit) {
-        throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
-      }
+      checkTarget(ctx);
       await next();
     } catch (thrown) {
       const error = toApiError(thrown);

@@ -30,6 +30,7 @@ const statementLimit = 500;
 export class SqliteStore implements Store {
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement<Scalar[]>>();
+  readonly #dataVersion: Database.Statement<[]>;
   readonly #listeners = new Set<(collection: string, id: string) => void>();
   readonly #uniqueKeys = new Map<string, { collection: string; key: string }>();
 
@@ -45,6 +46,7 @@ export class SqliteStore implements Store {
         `The database ${file} has layout ${found}; this program knows ${schemaVersion}. Use the newer program that wrote it.`,
       );
     }
+    this.#dataVersion = this.#db.prepare<[]>('PRAGMA data_version').pluck(true);
     this.#transaction(() => {
       for (const collection of collections) {
         for (const statement of schemaOf(collection)) this.#db.exec(statement);
@@ -100,6 +102,18 @@ export class SqliteStore implements Store {
     return attempt(() => {
       const sql = `SELECT "revision", "public" AS "text" FROM ${quoted(collection.name)} WHERE "id" = ?`;
       return this.#statement(sql).get(id) as { text: string; revision: number } | undefined;
+    }, signal);
+  }
+
+  columns<N extends string>(
+    collection: AnyCollection,
+    id: string,
+    names: readonly N[],
+    signal?: AbortSignal,
+  ): Promise<Record<N, Scalar> | undefined> {
+    return attempt(() => {
+      const sql = `SELECT ${names.map(quoted).join(', ')} FROM ${quoted(collection.name)} WHERE "id" = ?`;
+      return this.#statement(sql).get(id) as Record<N, Scalar> | undefined;
     }, signal);
   }
 
@@ -182,6 +196,11 @@ export class SqliteStore implements Store {
   watch(listener: (collection: string, id: string) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  epoch(): number {
+    // Counts commits of other connections only; our own are announced by `watch`.
+    return this.#dataVersion.get() as number;
   }
 
   close(): Promise<void> {

@@ -1,0 +1,52 @@
+import type { Store } from './port.js';
+
+/** Entries kept; beyond it the cache starts anew, which costs a read each and no more. */
+const entryLimit = 10_000;
+
+/**
+ * Remembers what was read from some collections until one of them is written: by this process, which the store
+ * announces at once, or by another, which its epoch shows. So a revoked key or a removed member is refused with the very
+ * next request.
+ */
+export class ReadCache<V> {
+  readonly #store: Store;
+  readonly #entries = new Map<string, V>();
+  #epoch: number;
+  /** Counts invalidations, so that a read that was under way meanwhile is not kept. */
+  #generation = 0;
+
+  constructor(store: Store, collections: readonly string[]) {
+    this.#store = store;
+    this.#epoch = store.epoch();
+    store.watch((collection) => {
+      if (collections.includes(collection)) this.#clear();
+    });
+  }
+
+  /** The entry, or undefined when it must be read. */
+  get(key: string): V | undefined {
+    const epoch = this.#store.epoch();
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#clear();
+    }
+    return this.#entries.get(key);
+  }
+
+  /** Reads and remembers. What is absent is not remembered: it may be made any time. */
+  async read(key: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
+    const known = this.get(key);
+    if (known !== undefined) return known;
+    const generation = this.#generation;
+    const value = await read();
+    if (value === undefined || generation !== this.#generation) return value;
+    if (this.#entries.size >= entryLimit) this.#entries.clear();
+    this.#entries.set(key, value);
+    return value;
+  }
+
+  #clear(): void {
+    this.#entries.clear();
+    this.#generation += 1;
+  }
+}

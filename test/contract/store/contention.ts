@@ -1,0 +1,87 @@
+/** The part of the store contract about many at once. */
+import { expect } from 'chai';
+import { insert, type Store } from '../../../src/data/store/port.js';
+import { failureOf } from '../../support/eventually.js';
+import { counters, type Ground, increment, thing, things } from './bench.js';
+
+export function contentionContract(makeGround: () => Ground): void {
+  let ground: Ground;
+  let store: Store;
+
+  beforeEach(() => {
+    ground = makeGround();
+    store = ground.open();
+  });
+  afterEach(async () => {
+    await store.close();
+    ground.clear();
+  });
+
+  describe('a claim', () => {
+    const claim = (one: Store, group: string) =>
+      one.claim(things, { order: 'rank', filter: { group_id: group } }, ({ value }) => ({ ...value, group: 'taken' }));
+
+    it('takes the first in the order, changes it and gives it back as it is now', async () => {
+      await store.write([insert(things, 'a', thing({ name: 'a', rank: 2 })), insert(things, 'b', thing({ name: 'b', rank: 1 }))]);
+      const claimed = await claim(store, 'g');
+      expect(claimed).to.deep.equal({ id: 'b', revision: 2, value: thing({ name: 'b', rank: 1, group: 'taken' }) });
+      expect(await store.get(things, 'b')).to.deep.equal(claimed);
+    });
+
+    it('finds nothing where nothing matches', async () => {
+      await store.write([insert(things, 'a', thing({ group: 'other' }))]);
+      expect(await claim(store, 'g')).to.be.undefined;
+    });
+
+    it('gives each of 100 documents to one of 100 at a time, in order', async () => {
+      await store.write(
+        Array.from({ length: 100 }, (_, index) => insert(things, `id-${String(index).padStart(3, '0')}`, thing({ name: `n${index}` }))),
+      );
+      const claimed = await Promise.all(Array.from({ length: 100 }, () => claim(store, 'g')));
+      const ids = claimed.map((document) => document?.id ?? 'none');
+      expect(new Set(ids).size).to.equal(100);
+      expect(ids).not.to.include('none');
+      expect(await claim(store, 'g')).to.be.undefined;
+      expect(await store.count(things, { filter: { group_id: 'taken' } })).to.equal(100);
+    });
+
+    it('is told to watchers when it found something, and only then', async () => {
+      const news: string[] = [];
+      await store.write([insert(things, 'a', thing())]);
+      store.watch((_collection, id) => news.push(id));
+      await claim(store, 'g');
+      await claim(store, 'g');
+      expect(news).to.deep.equal(['a']);
+    });
+
+    it('that fails while it changes the document leaves it as it was', async () => {
+      await store.write([insert(things, 'a', thing())]);
+      const failing = store.claim(things, { order: 'id' }, () => {
+        throw new Error('no');
+      });
+      expect((await failureOf(failing)).message).to.equal('no');
+      expect(await store.get(things, 'a')).to.deep.equal({ id: 'a', revision: 1, value: thing() });
+    });
+  });
+
+  describe('read, change and write again', () => {
+    it('1,000 times at 20 a time loses nothing', async () => {
+      await store.write([insert(counters, 'c', { count: 0 })]);
+      const worker = async () => {
+        for (let turn = 0; turn < 50; turn += 1) await increment(store, 'c');
+      };
+      await Promise.all(Array.from({ length: 20 }, worker));
+      expect(await store.get(counters, 'c')).to.deep.equal({ id: 'c', revision: 1001, value: { count: 1000 } });
+    });
+
+    it('1,000 at once counts exactly those that were not told to try again', async () => {
+      await store.write([insert(counters, 'c', { count: 0 })]);
+      const ends = await Promise.allSettled(Array.from({ length: 1000 }, () => increment(store, 'c')));
+      const done = ends.filter((end) => end.status === 'fulfilled').length;
+      for (const end of ends) {
+        if (end.status === 'rejected') expect(end.reason).to.include({ code: 'conflict', retryable: true });
+      }
+      expect((await store.get(counters, 'c'))?.value.count).to.equal(done).and.to.be.above(0);
+    });
+  });
+}

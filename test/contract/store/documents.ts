@@ -1,0 +1,243 @@
+/** The part of the store contract about single documents and batches of writes. */
+import { expect } from 'chai';
+import { insert, remove, replace, type Store } from '../../../src/data/store/port.js';
+import { failureOf } from '../../support/eventually.js';
+import { conflictOf, counters, type Ground, thing, things } from './bench.js';
+
+/** Texts that have broken databases, drivers and JSON at some time. */
+const hostile = ['$where', '{"$gt":""}', '__proto__', 'constructor', "'; DROP TABLE things; --", '"', '\\', '`', '%', '_', '', ' ', 'a\u0000b', '\u0000', '\n', '\u2028', 'ä', '𝄞', '\ufeff', '\uffff', 'NULL', '0', '1e3', '-0', 'x'.repeat(2000)];
+
+export function documentContract(makeGround: () => Ground): void {
+  let ground: Ground;
+  let store: Store;
+
+  beforeEach(() => {
+    ground = makeGround();
+    store = ground.open();
+  });
+  afterEach(async () => {
+    await store.close();
+    ground.clear();
+  });
+
+  const put = async (id: string, change = {}) => {
+    await store.write([insert(things, id, thing({ name: id, ...change }))]);
+    const found = await store.get(things, id);
+    if (found === undefined) throw new Error(`${id} is not there`);
+    return found;
+  };
+
+  describe('a document', () => {
+    it('comes back as it was written, with revision 1', async () => {
+      const value = thing({ tags: ['b', 'a'], payload: { deep: [1, 'two', null, { three: 3.5 }], empty: {} } });
+      await store.write([insert(things, 'one', value)]);
+      expect(await store.get(things, 'one')).to.deep.equal({ id: 'one', revision: 1, value });
+    });
+
+    it('has its public text beside it, made at each write', async () => {
+      const document = await put('one', { rank: 3 });
+      expect(await store.text(things, 'one')).to.deep.equal({ text: '{"id":"one","name":"one","rank":3}', revision: 1 });
+      await store.write([replace(things, document, { ...document.value, rank: 4 })]);
+      expect(await store.text(things, 'one')).to.deep.equal({ text: '{"id":"one","name":"one","rank":4}', revision: 2 });
+    });
+
+    it('is undefined when it is absent', async () => {
+      expect(await store.get(things, 'none')).to.be.undefined;
+      expect(await store.text(things, 'none')).to.be.undefined;
+      expect(await store.find(things, 'name', ['g', 'none'])).to.be.undefined;
+    });
+
+    it('takes no second one of its id', async () => {
+      await put('one');
+      const conflict = await conflictOf(store.write([insert(things, 'one', thing({ name: 'other' }))]));
+      expect(conflict).to.include({ kind: 'unique', collection: 'things', key: 'id' });
+      expect((await store.get(things, 'one'))?.value.name).to.equal('one');
+    });
+
+    it('may have the id of a document of another collection', async () => {
+      await put('one');
+      await store.write([insert(counters, 'one', { count: 1 })]);
+      expect((await store.get(counters, 'one'))?.value).to.deep.equal({ count: 1 });
+    });
+
+    it('grows its revision by one with each replace', async () => {
+      let document = await put('one');
+      for (let revision = 2; revision < 6; revision += 1) {
+        await store.write([replace(things, document, { ...document.value, rank: revision })]);
+        document = (await store.get(things, 'one')) ?? document;
+        expect(document).to.deep.include({ revision, value: { ...document.value, rank: revision } });
+      }
+    });
+
+    it('is neither replaced nor removed by one who saw an older revision', async () => {
+      const old = await put('one');
+      await store.write([replace(things, old, { ...old.value, rank: 1 })]);
+      for (const write of [replace(things, old, { ...old.value, rank: 2 }), remove(things, old)]) {
+        expect(await conflictOf(store.write([write]))).to.include({ kind: 'revision', collection: 'things', key: 'one' });
+      }
+      expect(await store.get(things, 'one')).to.deep.include({ revision: 2, value: { ...old.value, rank: 1 } });
+    });
+
+    it('that is absent cannot be replaced or removed', async () => {
+      const gone = await put('one');
+      await store.write([remove(things, gone)]);
+      expect(await store.get(things, 'one')).to.be.undefined;
+      for (const write of [replace(things, gone, gone.value), remove(things, gone)]) {
+        expect(await conflictOf(store.write([write]))).to.include({ kind: 'revision', key: 'one' });
+      }
+    });
+
+    it('of 1 MiB is kept whole', async () => {
+      const payload = 'ä🌲"\\'.repeat(130_000);
+      await put('large', { payload });
+      expect((await store.get(things, 'large'))?.value.payload).to.equal(payload);
+    });
+
+    it('keeps hostile texts as id, as value, as column and as item of a set', async () => {
+      for (const text of hostile) {
+        const value = thing({ name: text, group: text, serial: text, tags: [text], payload: { [text]: text } });
+        await store.write([insert(things, text, value)]);
+        const label = JSON.stringify(text.slice(0, 20));
+        expect(await store.get(things, text), label).to.deep.equal({ id: text, revision: 1, value });
+        expect((await store.find(things, 'name', [text, text]))?.id, label).to.equal(text);
+        const page = await store.page(things, { order: 'id', filter: { name: text }, has: { tags: [text] }, limit: 2 });
+        expect(page.map((document) => document.id), label).to.deep.equal([text]);
+      }
+      expect(await store.count(things, {})).to.equal(hostile.length);
+      expect(({} as Record<string, unknown>)['polluted']).to.be.undefined;
+    });
+
+    it('keeps a value with half a surrogate, which UTF-8 cannot hold, exactly', async () => {
+      const payload = { text: '\ud800', 'key\udfff': 'x\udc00y' };
+      await put('halves', { payload });
+      expect((await store.get(things, 'halves'))?.value.payload).to.deep.equal(payload);
+    });
+
+    it('with half a surrogate in a column or set is refused, or can be found, replaced and removed like any other', async () => {
+      const value = thing({ name: '\ud800', tags: ['\ud800', '\ud801'] });
+      try {
+        await store.write([insert(things, 'half', value)]);
+      } catch {
+        expect(await store.count(things, {})).to.equal(0);
+        return;
+      }
+      const document = await store.get(things, 'half');
+      if (document === undefined) throw new Error('it is not there');
+      expect((await store.find(things, 'name', ['g', '\ud800']))?.id).to.equal('half');
+      await store.write([replace(things, document, { ...value, rank: 1 })]);
+      await store.write([replace(things, { ...document, revision: 2 }, { ...value, tags: [] })]);
+      await store.write([remove(things, { ...document, revision: 3 })]);
+      expect(await store.count(things, { has: { tags: ['\ud801'] } })).to.equal(0);
+    });
+  });
+
+  describe('a unique key', () => {
+    it('of several columns finds its document and refuses a second one, by name', async () => {
+      await put('one', { group: 'a', name: 'x' });
+      await put('two', { group: 'b', name: 'x' });
+      await put('three', { group: 'a', name: 'y' });
+      expect((await store.find(things, 'name', ['b', 'x']))?.id).to.equal('two');
+      const second = insert(things, 'four', thing({ group: 'a', name: 'x' }));
+      expect(await conflictOf(store.write([second]))).to.include({ kind: 'unique', collection: 'things', key: 'name' });
+    });
+
+    it('says which of several keys was taken', async () => {
+      await put('one', { serial: 's' });
+      const second = insert(things, 'two', thing({ name: 'two', serial: 's' }));
+      expect(await conflictOf(store.write([second]))).to.include({ kind: 'unique', key: 'serial' });
+    });
+
+    it('leaves out documents with a null in it', async () => {
+      await put('one', { serial: null });
+      await put('two', { serial: null });
+      await put('three', { group: null, name: 'x' });
+      await put('four', { group: null, name: 'x' });
+      expect(await store.count(things, {})).to.equal(4);
+      expect(await store.find(things, 'serial', [null])).to.be.undefined;
+    });
+
+    it('refuses a replace that would take another’s, and lets a document keep its own', async () => {
+      await put('one', { name: 'x' });
+      const two = await put('two', { name: 'y' });
+      expect(await conflictOf(store.write([replace(things, two, { ...two.value, name: 'x' })]))).to.include({ key: 'name' });
+      await store.write([replace(things, two, { ...two.value, rank: 9 })]);
+    });
+
+    it('is free again after a remove and after a change', async () => {
+      const one = await put('one', { name: 'x' });
+      await store.write([remove(things, one)]);
+      const two = await put('two', { name: 'x' });
+      await store.write([replace(things, two, { ...two.value, name: 'z' })]);
+      await put('three', { name: 'x' });
+      expect((await store.find(things, 'name', ['g', 'x']))?.id).to.equal('three');
+    });
+
+    it('moves from one document to another within one batch', async () => {
+      const one = await put('one', { name: 'x' });
+      await store.write([remove(things, one), insert(things, 'two', thing({ name: 'x' }))]);
+      expect((await store.find(things, 'name', ['g', 'x']))?.id).to.equal('two');
+    });
+
+    it('that is not declared is a mistake of the caller', async () => {
+      expect((await failureOf(store.find(things, 'nonsense', ['x']))).message).to.include('nonsense');
+    });
+  });
+
+  describe('a batch', () => {
+    it('over several collections is stored as one', async () => {
+      const one = await put('one');
+      await store.write([
+        replace(things, one, { ...one.value, rank: 1 }),
+        insert(things, 'two', thing({ name: 'two' })),
+        insert(counters, 'c', { count: 1 }),
+      ]);
+      expect((await store.get(things, 'one'))?.value.rank).to.equal(1);
+      expect(await store.count(things, {})).to.equal(2);
+      expect(await store.count(counters, {})).to.equal(1);
+    });
+
+    it('that fails anywhere leaves nothing behind, neither documents nor set items nor news', async () => {
+      const one = await put('one', { tags: ['old'] });
+      const failing = [
+        insert(things, 'one', thing()),
+        replace(things, { ...one, revision: 7 }, one.value),
+        remove(things, { ...one, id: 'none' }),
+      ];
+      const news: string[] = [];
+      store.watch((_collection, id) => news.push(id));
+      for (const last of failing) {
+        await conflictOf(
+          store.write([
+            insert(counters, 'c', { count: 1 }),
+            replace(things, one, { ...one.value, tags: ['new'] }),
+            insert(things, 'two', thing({ name: 'two', tags: ['new'] })),
+            last,
+          ]),
+        );
+        expect(await store.count(counters, {})).to.equal(0);
+        expect(await store.count(things, {})).to.equal(1);
+        expect(await store.count(things, { has: { tags: ['new'] } })).to.equal(0);
+        expect(await store.count(things, { has: { tags: ['old'] } })).to.equal(1);
+        expect(await store.get(things, 'one')).to.deep.equal(one);
+      }
+      expect(news).to.deep.equal([]);
+    });
+
+    it('of nothing changes nothing', async () => {
+      await store.write([]);
+      expect(await store.count(things, {})).to.equal(0);
+    });
+
+    it('is told to watchers, each document once, until they stop watching', async () => {
+      const news: string[] = [];
+      const stop = store.watch((collection, id) => news.push(`${collection} ${id}`));
+      await store.write([insert(things, 'one', thing()), insert(counters, 'c', { count: 0 })]);
+      const one = await store.get(things, 'one');
+      if (one !== undefined) await store.write([remove(things, one)]);
+      expect(news).to.deep.equal(['things one', 'counters c', 'things one']);
+      stop();
+      await store.write([insert(things, 'two', thing())]);
+      expect(news).to.have.length(3);
+    });
+  });
+}

@@ -1,0 +1,62 @@
+/** The part of the store contract for engines whose data outlives the store and can be shared. */
+import { expect } from 'chai';
+import { insert, remove, replace, type Store } from '../../../src/data/store/port.js';
+import { conflictOf, counters, type Ground, increment, thing, things } from './bench.js';
+
+export function lastingContract(makeGround: () => Ground): void {
+  let ground: Ground;
+  let store: Store;
+
+  beforeEach(() => {
+    ground = makeGround();
+    store = ground.open();
+  });
+  afterEach(async () => {
+    await store.close();
+    ground.clear();
+  });
+
+  describe('what was written', () => {
+    it('is there for the next who opens the same data: documents, revisions, keys, sets and orders', async () => {
+      await store.write(Array.from({ length: 50 }, (_, index) => insert(things, `id-${index}`, thing({ name: `n${index}`, rank: index % 5, tags: [`t${index % 3}`] }))));
+      const first = await store.get(things, 'id-0');
+      if (first !== undefined) await store.write([replace(things, first, { ...first.value, name: 'renamed' })]);
+      const before = await store.pageTexts(things, { order: 'rank', limit: 100 });
+      await store.close();
+      store = ground.open();
+      expect(await store.pageTexts(things, { order: 'rank', limit: 100 })).to.deep.equal(before);
+      expect(await store.get(things, 'id-0')).to.deep.include({ revision: 2 });
+      expect((await store.find(things, 'name', ['g', 'renamed']))?.id).to.equal('id-0');
+      expect(await store.count(things, { has: { tags: ['t1'] } })).to.equal(17);
+      expect(await conflictOf(store.write([insert(things, 'new', thing({ name: 'n1' }))]))).to.include({ key: 'name' });
+    });
+
+    it('is seen at once by another who has the same data open, and neither overwrites the other', async () => {
+      const other = ground.open();
+      try {
+        await store.write([insert(counters, 'c', { count: 0 })]);
+        await Promise.all(Array.from({ length: 40 }, (_, index) => increment(index % 2 === 0 ? store : other, 'c')));
+        expect((await other.get(counters, 'c'))?.value.count).to.equal(40);
+        const seen = await other.get(counters, 'c');
+        if (seen !== undefined) await store.write([remove(counters, seen)]);
+        expect(await other.get(counters, 'c')).to.be.undefined;
+      } finally {
+        await other.close();
+      }
+    });
+
+    it('is claimed once when two who have the same data open ask together', async () => {
+      const other = ground.open();
+      try {
+        await store.write(Array.from({ length: 40 }, (_, index) => insert(things, `id-${index}`, thing({ name: `n${index}` }))));
+        const claims = Array.from({ length: 40 }, (_, index) =>
+          (index % 2 === 0 ? store : other).claim(things, { order: 'id', filter: { group_id: 'g' } }, ({ value }) => ({ ...value, group: 'taken' })),
+        );
+        const ids = (await Promise.all(claims)).map((document) => document?.id);
+        expect(new Set(ids).size).to.equal(40);
+      } finally {
+        await other.close();
+      }
+    });
+  });
+}
