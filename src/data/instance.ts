@@ -5,7 +5,7 @@ import type { InstanceCreate, InstanceRecord, InstanceUpdate } from '../model/in
 import { presentInstance } from '../model/instance.js';
 import type { PowerVerb } from '../model/power.js';
 import { permits } from '../model/power.js';
-import type { TaskType } from '../model/task.js';
+import type { TaskRecord, TaskType } from '../model/task.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
 import { checkNetworking, checkReferences, checkTags, checkUserData } from './instance-rules.js';
@@ -209,7 +209,7 @@ export class InstanceData {
       const open = await this.#openTasks(instance);
       const same = open.find((task) => task.value.type === 'instance.delete');
       if (same !== undefined) return { id, taskId: same.id };
-      const aborts = open.map((task) => replace(tasks, task, { ...task.value, abort: true }));
+      const aborts = open.map((task) => replace(tasks, task, aborted(task.value)));
       const next: InstanceRecord = {
         ...instance.value,
         deletionTime: timestamp(),
@@ -324,6 +324,11 @@ export class InstanceData {
     await this.#store.write(writes, caller.signal);
     return accepted;
   }
+}
+
+/** One that waits for its retry is made ready, so that it ends now. */
+function aborted(task: TaskRecord): TaskRecord {
+  return { ...task, abort: true, queue: task.queue === 'waiting' ? 'ready' : task.queue };
 }
 
 function pick(spec: { flavorId: string; imageId: string }): { flavorId: string; imageId: string } {

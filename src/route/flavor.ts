@@ -13,6 +13,7 @@ const list = defineHandler(
     summary: 'Sizes of machine that the region offers',
     tags: ['catalog'],
     params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
+    errors: ['conflict', 'not_implemented'],
     responses: { 200: { description: 'The flavors, smallest first.', schema: Type.Array(Flavor) } },
   },
   {

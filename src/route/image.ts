@@ -13,6 +13,7 @@ const list = defineHandler(
     summary: 'Images that instances can start from',
     tags: ['catalog'],
     params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
+    errors: ['conflict', 'not_implemented'],
     responses: { 200: { description: 'The images that are ready, by name.', schema: Type.Array(Image) } },
   },
   {

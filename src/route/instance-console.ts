@@ -35,6 +35,7 @@ const consoleOutput = defineHandler(
       },
       { additionalProperties: false },
     ),
+    errors: ['conflict', 'not_implemented'],
     responses: {
       200: { description: 'The output, empty before the machine exists.', schema: ConsoleOutput },
     },

@@ -96,7 +96,7 @@ const create = defineHandler(
         headers: ['Location', 'ETag', 'Preference-Applied'],
       },
     },
-    errors: ['invalid_reference', 'not_found', 'name_taken', 'unprocessable', 'forbidden'],
+    errors: ['invalid_reference', 'not_found', 'name_taken', 'unprocessable', 'forbidden', 'not_implemented'],
   },
   {
     parse: ({ body, context }) => ({ caller: callerOf(context, created), body, wait: context.wait }),
@@ -163,6 +163,7 @@ const update = defineHandler(
       'being_deleted',
       'conflict',
       'precondition_failed',
+      'not_implemented',
     ],
   },
   {

@@ -1,4 +1,5 @@
 /** One attempt at a claimed task: heartbeat, steps, and the decision what a failure means. */
+import { observed } from '../data/observation.js';
 import type { TaskQueue } from '../data/queue.js';
 import { LeaseLost } from '../data/queue.js';
 import type { Document } from '../data/store/port.js';
@@ -7,7 +8,7 @@ import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
 import type { TaskCause, TaskRecord } from '../model/task.js';
 import type { Tracer } from '../model/trace.js';
-import type { RegionProvider } from '../region/provider.js';
+import type { RegionProvider, ServerObservation } from '../region/provider.js';
 import { causeOf } from './cause.js';
 import type { Work } from './code.js';
 import { taskCodes } from './registry.js';
@@ -170,9 +171,24 @@ export class Attempt {
 
   async #fail(cause: TaskCause): Promise<AttemptEnd> {
     const { failed } = taskCodes[this.#claim.value.type];
-    await this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) => failed(instance, cause));
+    const seen = await this.#observation();
+    await this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) =>
+      failed(seen === undefined ? instance : observed(instance, seen), cause),
+    );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
+  }
+
+  /** What the machine does after a failure, so that the record does not go on to say what was hoped for. */
+  async #observation(): Promise<ServerObservation | undefined> {
+    try {
+      const { subject } = this.#claim.value;
+      const [seen] = await this.#provider.describeServers([subject.id], this.#controller.signal);
+      return seen;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'cannot observe the machine after a failure; the observer will');
+      return undefined;
+    }
   }
 
   async #cancel(message: string): Promise<AttemptEnd> {

@@ -128,15 +128,22 @@ describe('bad requests', () => {
     });
 
     it('survives filters that are repeated as often as a request can hold', async () => {
-      const many = ['tag=a=&'.repeat(1500), `projectID=${absent}&`.repeat(300), 'type=instance.stop&'.repeat(600)];
-      for (const [index, query] of many.entries()) {
-        const reply = await server.admin.get(`${index === 2 ? '/api/v2/tasks' : path}?${query.slice(0, -1)}`);
-        expect(reply.status, query.slice(0, 40)).to.be.oneOf([200, 400]);
+      const lists = [
+        [path, 'tag=a='],
+        [path, `projectID=${absent}`],
+        ['/api/v2/tasks', 'type=instance.stop'],
+      ] as const;
+      for (const [list, parameter] of lists) {
+        for (const bytes of [8000, 15_000]) {
+          const query = Array<string>(Math.floor(bytes / (parameter.length + 1))).fill(parameter);
+          const reply = await server.admin.get(`${list}?${query.join('&')}`);
+          expect(reply.status, `${parameter} up to ${bytes} bytes`).to.be.oneOf([200, 400, 414]);
+        }
       }
     });
 
     it('survives values that are hostile to databases', async () => {
-      for (const value of ["a='; DROP TABLE instances; --", 'a=%00', 'a=\u0000', '$where=1', 'a=%', '"=\\', 'a={"$gt":""}', `a=${'%'.repeat(3000)}`]) {
+      for (const value of ["a='; DROP TABLE instances; --", 'a=%00', 'a=\u0000', '$where=1', 'a=%', '"=\\', 'a={"$gt":""}', `a=${'%'.repeat(1000)}`]) {
         const reply = await server.admin.get<unknown[]>(`${path}?tag=${encodeURIComponent(value)}`);
         expect(reply.status, value).to.equal(200);
         expect(reply.body).to.deep.equal([]);

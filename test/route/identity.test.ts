@@ -9,7 +9,7 @@ const absent = '0193a5c0-0000-7000-8000-000000000001';
 
 /** All of an answer that could tell two refusals apart, without what differs in any two answers. */
 function essence(reply: Reply): unknown {
-  const ownToEach = ['x-request-id', 'date', 'connection', 'keep-alive'];
+  const ownToEach = ['x-request-id', 'date', 'connection', 'keep-alive', 'ratelimit'];
   const headers = [...reply.headers].filter(([name]) => !ownToEach.includes(name));
   const { requestId } = reply.body as ErrorAnswer;
   return { status: reply.status, headers, text: reply.text.replaceAll(requestId, '') };
@@ -53,7 +53,7 @@ describe('who is calling', () => {
     ] as const;
     for (const [method, path] of routes) {
       const reply = await anonymous.refused('unauthorized', method, path);
-      expect(reply.headers.get('www-authenticate'), path).to.equal('Bearer realm="copse"');
+      expect(reply.headers.get('www-authenticate'), path).to.match(/^Bearer realm="copse"(?!.*error=)/);
     }
   });
 
@@ -102,7 +102,7 @@ describe('who is calling', () => {
     for (const headers of named) {
       const reply = await ask(headers as Record<string, string>);
       expect(reply.status, JSON.stringify(headers)).to.equal(401);
-      expect(reply.headers.get('www-authenticate')).to.equal('Bearer realm="copse", error="invalid_token"');
+      expect(reply.headers.get('www-authenticate')).to.match(/^Bearer realm="copse", error="invalid_token"/);
       essences.add(JSON.stringify(essence(reply)));
     }
     expect([...essences]).to.have.length(1);

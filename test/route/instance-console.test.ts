@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { errorCodes } from '../../src/model/error.js';
 import type { RegionErrorKind } from '../../src/region/provider.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -68,9 +69,10 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     });
   }
 
-  it('answers 408 when the region does not answer within the time of a request', async () => {
+  it('gives up in time, as retryable, when the region does not answer within the time of a request', async () => {
     server.cloud.program({ verb: 'consoleOutput', delay: 60_000, times: 1 });
-    const reply = await server.admin.refused('request_timeout', 'GET', path);
+    const failing = errorCodes.deadline_exceeded.status;
+    const reply = await server.admin.refused('deadline_exceeded', 'GET', path, { failing });
     expect(reply.body.retryable).to.be.true;
   });
 });

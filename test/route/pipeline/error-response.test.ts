@@ -53,9 +53,9 @@ describe('an error answer', () => {
     const headers = { Accept: 'application/problem+json' };
     const reply = await server.admin.get<Record<string, unknown>>('/api/v2/instances?limt=1', { headers });
     expect(reply.headers.get('content-type')).to.match(/^application\/problem\+json/);
-    expect(reply.body).to.deep.equal({
+    expect(reply.body['title']).to.match(/^invalid parameter$/i);
+    expect(reply.body).to.deep.include({
       type: `${server.url}/docs/errors#invalid_parameter`,
-      title: 'invalid parameter',
       status: 400,
       detail: 'limt: "limt" is not known. Did you mean "limit"?',
       code: 'invalid_parameter',

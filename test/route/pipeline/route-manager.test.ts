@@ -11,6 +11,7 @@ import { bodyReader } from '../../../src/route/pipeline/body.js';
 import { mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import type { Declaration } from '../../../src/route/pipeline/handler.js';
+import { checkRoutes } from '../../../src/route/pipeline/registry.js';
 import {
   type MethodHandler,
   type PipelineEnvironment,
@@ -52,6 +53,7 @@ function method(change: Partial<Declaration> = {}, more: Partial<MethodHandler<C
 function refusal(...managers: RouteManager<Connector>[]): Error {
   const router = new Router();
   try {
+    checkRoutes(managers);
     for (const manager of managers) register(router, manager, environment);
   } catch (error) {
     if (error instanceof RegistrationError) return error;
