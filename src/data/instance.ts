@@ -12,8 +12,8 @@ import { checkNetworking, checkReferences, checkTags, checkUserData } from './in
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
-import type { CollectionSpec, Document, PageQuery, Store, TextRow, Write } from './store/port.js';
-import { insert, replace, StoreConflict } from './store/port.js';
+import type { CollectionSpec, Document, TextQuery, Store, TextPage, Write } from './store/port.js';
+import { emptyPage, insert, replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
 import type { TaskData } from './task.js';
 import { narrow, openTask, taskAddress, tasks } from './task.js';
@@ -93,18 +93,33 @@ export class InstanceData {
   async list(
     caller: Caller,
     filter: InstanceFilter,
-    page: Omit<PageQuery, 'filter' | 'has'>,
-  ): Promise<TextRow[]> {
+    page: Omit<TextQuery, 'filter' | 'has'>,
+  ): Promise<TextPage> {
+    const wanted = await this.#wanted(caller, filter);
+    if (wanted === undefined) return emptyPage;
+    return this.#store.pageTexts(instances, { ...page, ...wanted }, caller.signal);
+  }
+
+  /** How many instances the caller can list. */
+  async count(caller: Caller, filter: InstanceFilter): Promise<number> {
+    const wanted = await this.#wanted(caller, filter);
+    return wanted === undefined ? 0 : this.#store.count(instances, wanted, caller.signal);
+  }
+
+  /** What is both visible and wanted; undefined: nothing. */
+  async #wanted(
+    caller: Caller,
+    filter: InstanceFilter,
+  ): Promise<Pick<TextQuery, 'filter' | 'has'> | undefined> {
     const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
-    if (scope?.length === 0) return [];
+    if (scope?.length === 0) return undefined;
     const where = {
       ...(scope === undefined ? {} : { project_id: scope }),
       ...(filter.organizationIds === undefined ? {} : { organization_id: filter.organizationIds }),
       ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
       ...(filter.networkIds === undefined ? {} : { network_id: filter.networkIds }),
     };
-    const has = filter.tags === undefined ? {} : { has: { tags: filter.tags } };
-    return this.#store.pageTexts(instances, { ...page, filter: where, ...has }, caller.signal);
+    return { filter: where, ...(filter.tags === undefined ? {} : { has: { tags: filter.tags } }) };
   }
 
   /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */

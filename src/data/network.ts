@@ -3,7 +3,8 @@ import type { NetworkRecord } from '../model/network.js';
 import { presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec, Document, PageQuery, Store, TextRow } from './store/port.js';
+import type { CollectionSpec, Document, TextQuery, Store, TextPage } from './store/port.js';
+import { emptyPage } from './store/port.js';
 
 export const networks: CollectionSpec<NetworkRecord> = {
   name: 'networks',
@@ -28,9 +29,9 @@ export class NetworkData {
     this.#projects = projects;
   }
 
-  async list(caller: Caller, page: Omit<PageQuery, 'order' | 'filter'>): Promise<TextRow[]> {
+  async list(caller: Caller, page: Omit<TextQuery, 'order' | 'filter'>): Promise<TextPage> {
     const scope = await this.#projects.scope(caller);
-    if (scope?.length === 0) return [];
+    if (scope?.length === 0) return emptyPage;
     const visible = scope === undefined ? {} : { filter: { project_id: scope } };
     return this.#store.pageTexts(networks, { ...page, order: 'id', ...visible }, caller.signal);
   }

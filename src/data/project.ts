@@ -3,7 +3,7 @@ import type { ProjectRecord } from '../model/project.js';
 import { isMember, presentProject } from '../model/project.js';
 import type { Caller } from './caller.js';
 import { ReadCache } from './store/cache.js';
-import type { CollectionSpec, Document, PageQuery, Store, TextRow } from './store/port.js';
+import type { CollectionSpec, Document, TextQuery, Store, TextPage } from './store/port.js';
 
 export const projects: CollectionSpec<ProjectRecord> = {
   name: 'projects',
@@ -55,7 +55,7 @@ export class ProjectData {
     return (await this.visible(caller)).map((project) => project.id);
   }
 
-  list(caller: Caller, page: Omit<PageQuery, 'order' | 'has'>): Promise<TextRow[]> {
+  list(caller: Caller, page: Omit<TextQuery, 'order' | 'has'>): Promise<TextPage> {
     const mine = caller.principal.superUser ? {} : { has: { people: [caller.principal.id] } };
     return this.#store.pageTexts(projects, { ...page, order: 'id', ...mine }, caller.signal);
   }

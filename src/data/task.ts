@@ -6,8 +6,8 @@ import type { TaskRecord, TaskStatus, TaskType } from '../model/task.js';
 import { presentTask } from '../model/task.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec, Document, PageQuery, Store, TextRow, Write } from './store/port.js';
-import { insert } from './store/port.js';
+import type { CollectionSpec, Document, TextQuery, Store, TextPage, Write } from './store/port.js';
+import { emptyPage, insert } from './store/port.js';
 
 /** `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest. */
 export const tasks: CollectionSpec<TaskRecord> = {
@@ -163,10 +163,10 @@ export class TaskData {
   async list(
     caller: Caller,
     filter: TaskFilter,
-    page: Omit<PageQuery, 'order' | 'filter'>,
-  ): Promise<TextRow[]> {
+    page: Omit<TextQuery, 'order' | 'filter'>,
+  ): Promise<TextPage> {
     const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
-    if (scope?.length === 0) return [];
+    if (scope?.length === 0) return emptyPage;
     const where = {
       ...(scope === undefined ? {} : { project_id: scope }),
       ...(filter.subjectIds === undefined ? {} : { subject_id: filter.subjectIds }),

@@ -1,6 +1,6 @@
 /** The pipeline's types bound to this API's connector: what a route file imports. */
 import type { Connector } from '../data/connector.js';
-import type { TextRow } from '../data/store/port.js';
+import type { TextPage } from '../data/store/port.js';
 import type { PageKey } from './pipeline/cursor.js';
 import { requestHandler } from './pipeline/handler.js';
 import type { KeysetQuery } from './pipeline/keyset.js';
@@ -17,9 +17,9 @@ export const defineHandler = requestHandler<Connector>();
 export async function textPage(
   key: PageKey | undefined,
   limit: number,
-  fetch: (query: KeysetQuery) => Promise<TextRow[]>,
+  fetch: (query: KeysetQuery) => Promise<TextPage>,
   descending = false,
 ): Promise<{ items: JsonText; pages: PageResult }> {
-  const { rows, pages } = await keysetPage(key, limit, fetch, descending);
-  return { items: JsonText.array(rows.map((row) => row.text)), pages };
+  const { slice, pages } = await keysetPage(key, limit, fetch, descending);
+  return { items: new JsonText(slice.body), pages };
 }

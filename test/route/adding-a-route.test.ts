@@ -20,11 +20,18 @@ function follow(page: string, folder: string): void {
   const [, table = '', name = ''] = /In `([^`]+)`, import `(\w+)` and add `\.\.\.\w+`/.exec(page) ?? [];
   const index = readFileSync(join(folder, table), 'utf8');
   const imported = `import { ${name} } from './tally.js';\n${index}`;
-  writeFileSync(join(folder, table), imported.replace('...networkRoutes,', `...networkRoutes,\n    ...${name},`));
+  writeFileSync(
+    join(folder, table),
+    imported.replace('...networkRoutes,', `...networkRoutes,\n    ...${name},`),
+  );
 }
 
 function compile(folder: string): string {
-  const project = { extends: '../../tsconfig.json', compilerOptions: { rootDir: 'src', outDir: 'out', types: ['node'] }, include: ['src'] };
+  const project = {
+    extends: '../../tsconfig.json',
+    compilerOptions: { rootDir: 'src', outDir: 'out', types: ['node'] },
+    include: ['src'],
+  };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(project));
   const compiler = join(packageRoot(), 'node_modules/typescript-native/bin/tsc');
   const run = spawnSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' });
@@ -39,8 +46,16 @@ describe('docs/adding-a-route.md', function () {
     follow(readFileSync(join(packageRoot(), 'docs', 'adding-a-route.md'), 'utf8'), folder);
     expect(compile(folder)).to.equal('');
 
-    const { startApp } = (await import(pathToFileURL(join(folder, 'out', 'app.js')).href)) as typeof AppModule;
-    const flags = { server: { port: 0 }, regions: ['simulated'], store: 'sqlite::memory:', adminKey: key, dataDir: join(folder, 'data') };
+    const { startApp } = (await import(
+      pathToFileURL(join(folder, 'out', 'app.js')).href
+    )) as typeof AppModule;
+    const flags = {
+      server: { port: 0 },
+      regions: ['simulated'],
+      store: 'sqlite::memory:',
+      adminKey: key,
+      dataDir: join(folder, 'data'),
+    };
     const app = await startApp(loadConfig({ environment: {}, flags }), { log: silentLog });
     try {
       const ask = async (path: string, authorization = `Bearer ${key}`) => {
@@ -50,7 +65,10 @@ describe('docs/adding-a-route.md', function () {
       const { body } = await ask('/api/v2/projects');
       const [project] = body as unknown as { metadata: { id: string } }[];
       const id = project?.metadata.id ?? '';
-      expect(await ask(`/api/v2/projects/${id}/tally`)).to.deep.equal({ status: 200, body: { projectId: id, instances: 0 } });
+      expect(await ask(`/api/v2/projects/${id}/tally`)).to.deep.equal({
+        status: 200,
+        body: { projectId: id, instances: 0 },
+      });
       const wrong = await ask(`/api/v2/projects/${id}/tally?atmost=3`);
       expect(wrong.status).to.equal(400);
       expect(wrong.body['message']).to.contain('Did you mean "atMost"?');

@@ -63,19 +63,36 @@ describe('bad input', () => {
     it('refuses arrays nested half a million deep', async () => {
       const reply = await create({ raw: '['.repeat(500_000) + ']'.repeat(500_000), headers: json });
       expect(reply.status).to.equal(400);
-      const inside = create({ raw: `{"metadata":${'['.repeat(500_000)}${']'.repeat(500_000)}}`, headers: json });
+      const inside = create({
+        raw: `{"metadata":${'['.repeat(500_000)}${']'.repeat(500_000)}}`,
+        headers: json,
+      });
       expect((await inside).status).to.equal(400);
     });
 
     it('refuses no body at all', async () => {
       await server.admin.refused('malformed_json', 'POST', path);
-      await server.admin.refused('malformed_json', 'PUT', `${path}/${(await server.order('bodyless')).metadata.id}`);
+      await server.admin.refused(
+        'malformed_json',
+        'PUT',
+        `${path}/${(await server.order('bodyless')).metadata.id}`,
+      );
     });
 
     it('refuses other media types with 415', async () => {
       const raw = JSON.stringify(server.wish('typed'));
-      for (const type of ['text/plain', 'application/xml', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/jsonp', 'garbage']) {
-        await server.admin.refused('unsupported_media_type', 'POST', path, { raw, headers: { 'Content-Type': type } });
+      for (const type of [
+        'text/plain',
+        'application/xml',
+        'application/x-www-form-urlencoded',
+        'multipart/form-data; boundary=x',
+        'application/jsonp',
+        'garbage',
+      ]) {
+        await server.admin.refused('unsupported_media_type', 'POST', path, {
+          raw,
+          headers: { 'Content-Type': type },
+        });
       }
     });
 
@@ -85,7 +102,10 @@ describe('bad input', () => {
     });
 
     it('takes the media type with a charset of UTF-8 in any case, and no other charset', async () => {
-      for (const [index, type] of ['application/json; charset=utf-8', 'APPLICATION/JSON;charset="UTF-8"'].entries()) {
+      for (const [index, type] of [
+        'application/json; charset=utf-8',
+        'APPLICATION/JSON;charset="UTF-8"',
+      ].entries()) {
         const raw = JSON.stringify(server.wish(`charset-${index}`));
         expect((await create({ raw, headers: { 'Content-Type': type } })).status, type).to.equal(201);
       }
@@ -98,13 +118,21 @@ describe('bad input', () => {
 
     it('refuses a content coding that it cannot undo, and a body that is not what its coding says', async () => {
       const raw = JSON.stringify(server.wish('coded'));
-      await server.admin.refused('unsupported_media_type', 'POST', path, { raw, headers: { ...json, 'Content-Encoding': 'zstd' } });
-      await server.admin.refused('malformed_json', 'POST', path, { raw, headers: { ...json, 'Content-Encoding': 'gzip' } });
+      await server.admin.refused('unsupported_media_type', 'POST', path, {
+        raw,
+        headers: { ...json, 'Content-Encoding': 'zstd' },
+      });
+      await server.admin.refused('malformed_json', 'POST', path, {
+        raw,
+        headers: { ...json, 'Content-Encoding': 'gzip' },
+      });
     });
 
     it('takes a gzip body, and refuses one that unfolds beyond the limit with 413', async () => {
       const headers = { ...json, 'Content-Encoding': 'gzip' };
-      expect((await create({ raw: gzipSync(JSON.stringify(server.wish('zipped'))), headers })).status).to.equal(201);
+      expect(
+        (await create({ raw: gzipSync(JSON.stringify(server.wish('zipped'))), headers })).status,
+      ).to.equal(201);
       const bomb = gzipSync(Buffer.alloc(200 * mebibyte, ' '));
       expect(bomb.length).to.be.below(mebibyte);
       await server.admin.refused('too_large', 'POST', path, { raw: bomb, headers });
@@ -148,7 +176,9 @@ describe('bad input', () => {
   describe('in the members of the body', () => {
     const wrong = async (change: (wish: ReturnType<TestServer['wish']>) => unknown) => {
       const before = await stored();
-      const reply = await server.admin.refused('invalid_body', 'POST', path, { body: change(server.wish('wrong')) });
+      const reply = await server.admin.refused('invalid_body', 'POST', path, {
+        body: change(server.wish('wrong')),
+      });
       expect(await stored()).to.equal(before);
       return reply.body;
     };
@@ -156,10 +186,25 @@ describe('bad input', () => {
     it('names an unknown member, where it is and the nearest known one', async () => {
       const cases: [(wish: ReturnType<TestServer['wish']>) => unknown, string, string][] = [
         [(wish) => ({ ...wish, metdata: {} }), '/metdata', 'metadata'],
-        [(wish) => ({ ...wish, metadata: { ...wish.metadata, descripton: '' } }), '/metadata/descripton', 'description'],
+        [
+          (wish) => ({ ...wish, metadata: { ...wish.metadata, descripton: '' } }),
+          '/metadata/descripton',
+          'description',
+        ],
         [(wish) => ({ ...wish, spec: { ...wish.spec, flavourId: '' } }), '/spec/flavourId', 'flavorId'],
-        [(wish) => ({ ...wish, spec: { ...wish.spec, networking: { publicIp: true } } }), '/spec/networking/publicIp', 'publicIP'],
-        [(wish) => ({ ...wish, metadata: { ...wish.metadata, tags: [{ name: 'a', value: 'b', vlaue: 'c' }] } }), '/metadata/tags/0/vlaue', 'value'],
+        [
+          (wish) => ({ ...wish, spec: { ...wish.spec, networking: { publicIp: true } } }),
+          '/spec/networking/publicIp',
+          'publicIP',
+        ],
+        [
+          (wish) => ({
+            ...wish,
+            metadata: { ...wish.metadata, tags: [{ name: 'a', value: 'b', vlaue: 'c' }] },
+          }),
+          '/metadata/tags/0/vlaue',
+          'value',
+        ],
       ];
       for (const [change, pointer, nearest] of cases) {
         const { errors, message } = await wrong(change);
@@ -181,8 +226,15 @@ describe('bad input', () => {
 
     it('names every missing member', async () => {
       const { errors } = await wrong(() => ({ metadata: {}, spec: {} }));
-      expect(errors?.map((error) => error.pointer)).to.deep.equal(['/metadata/name', '/spec/flavorId', '/spec/imageId']);
-      expect((await wrong(() => ({}))).errors?.map((error) => error.pointer)).to.deep.equal(['/metadata', '/spec']);
+      expect(errors?.map((error) => error.pointer)).to.deep.equal([
+        '/metadata/name',
+        '/spec/flavorId',
+        '/spec/imageId',
+      ]);
+      expect((await wrong(() => ({}))).errors?.map((error) => error.pointer)).to.deep.equal([
+        '/metadata',
+        '/spec',
+      ]);
     });
 
     it('refuses values of the wrong type', async () => {
@@ -195,8 +247,15 @@ describe('bad input', () => {
     });
 
     it('refuses members that would change the prototype of objects', async () => {
-      for (const member of ['"__proto__":{"polluted":true}', '"constructor":{"prototype":{"polluted":true}}', '"\\u005f_proto__":{}']) {
-        for (const text of [`{${member},"metadata":{"name":"a"},"spec":{}}`, `{"metadata":{"name":"a",${member}},"spec":{}}`]) {
+      for (const member of [
+        '"__proto__":{"polluted":true}',
+        '"constructor":{"prototype":{"polluted":true}}',
+        '"\\u005f_proto__":{}',
+      ]) {
+        for (const text of [
+          `{${member},"metadata":{"name":"a"},"spec":{}}`,
+          `{"metadata":{"name":"a",${member}},"spec":{}}`,
+        ]) {
           expect((await create({ raw: text, headers: json })).status, text).to.equal(400);
         }
       }
@@ -204,8 +263,23 @@ describe('bad input', () => {
     });
 
     it('refuses ids that are not UUIDs', async () => {
-      for (const id of ['', 'hello', '123', `${absent}0`, absent.replaceAll('-', ''), `{${absent}}`, ` ${absent}`]) {
-        for (const member of ['flavorId', 'imageId', 'networkId', 'regionId', 'projectId', 'organizationId']) {
+      for (const id of [
+        '',
+        'hello',
+        '123',
+        `${absent}0`,
+        absent.replaceAll('-', ''),
+        `{${absent}}`,
+        ` ${absent}`,
+      ]) {
+        for (const member of [
+          'flavorId',
+          'imageId',
+          'networkId',
+          'regionId',
+          'projectId',
+          'organizationId',
+        ]) {
           const { errors } = await wrong((wish) => ({ ...wish, spec: { ...wish.spec, [member]: id } }));
           expect(errors?.[0]?.pointer, `${member} ${id}`).to.equal(`/spec/${member}`);
         }
@@ -213,8 +287,12 @@ describe('bad input', () => {
     });
 
     it('limits the number and the length of tags and the length of a description', async () => {
-      const tags = (count: number) => Array.from({ length: count }, (_, index) => ({ name: `t${index}`, value: '' }));
-      const metadata = (more: object) => (wish: ReturnType<TestServer['wish']>) => ({ ...wish, metadata: { ...wish.metadata, ...more } });
+      const tags = (count: number) =>
+        Array.from({ length: count }, (_, index) => ({ name: `t${index}`, value: '' }));
+      const metadata = (more: object) => (wish: ReturnType<TestServer['wish']>) => ({
+        ...wish,
+        metadata: { ...wish.metadata, ...more },
+      });
       await wrong(metadata({ tags: tags(65) }));
       await wrong(metadata({ tags: [{ name: '', value: '' }] }));
       await wrong(metadata({ tags: [{ name: 'n'.repeat(129), value: '' }] }));
@@ -224,15 +302,29 @@ describe('bad input', () => {
     });
 
     it('refuses a tag name that is given twice, and says which', async () => {
-      const tags = [{ name: 'a', value: '1' }, { name: 'b', value: '2' }, { name: 'a', value: '3' }];
+      const tags = [
+        { name: 'a', value: '1' },
+        { name: 'b', value: '2' },
+        { name: 'a', value: '3' },
+      ];
       const { errors } = await wrong((wish) => ({ ...wish, metadata: { ...wish.metadata, tags } }));
       expect(errors?.map((error) => error.pointer)).to.deep.equal(['/metadata/tags/2/name']);
     });
 
     it('refuses texts that UTF-8 cannot hold, or keeps them and can still run and delete the instance', async () => {
-      const tags = [{ name: '\ud800', value: 'v' }, { name: '\ud801', value: 'v' }];
-      for (const [index, metadata] of [{ tags }, { tags: tags.slice(1) }, { description: 'half \udc00' }].entries()) {
-        const reply = await server.admin.post<Instance>(path, server.wish(`surrogate-${index}`, { metadata }));
+      const tags = [
+        { name: '\ud800', value: 'v' },
+        { name: '\ud801', value: 'v' },
+      ];
+      for (const [index, metadata] of [
+        { tags },
+        { tags: tags.slice(1) },
+        { description: 'half \udc00' },
+      ].entries()) {
+        const reply = await server.admin.post<Instance>(
+          path,
+          server.wish(`surrogate-${index}`, { metadata }),
+        );
         expect(reply.status, reply.text).to.be.oneOf([201, 400]);
         if (reply.status === 400) continue;
         expect(reply.body.metadata).to.deep.include(metadata);
@@ -251,7 +343,21 @@ describe('bad input', () => {
         fc.string({ unit: 'binary', maxLength: 10 }),
         fc.stringMatching(/^[-a-z0-9]{1,66}$/),
         fc.stringMatching(/^[a-z0-9]{1,5}[-_.A-Z][a-z0-9]{0,5}$/),
-        fc.constantFrom('', '-', 'a-', '-a', 'a\n', 'a'.repeat(63), 'a'.repeat(64), 'ä', 'a b', 'a\u0000', '../x', '$(id)', ';ls'),
+        fc.constantFrom(
+          '',
+          '-',
+          'a-',
+          '-a',
+          'a\n',
+          'a'.repeat(63),
+          'a'.repeat(64),
+          'ä',
+          'a b',
+          'a\u0000',
+          '../x',
+          '$(id)',
+          ';ls',
+        ),
       );
       const taken = new Set<string>();
       await fc.assert(
@@ -268,7 +374,9 @@ describe('bad input', () => {
     });
 
     it('says what a name may be', async () => {
-      const reply = await server.admin.refused('invalid_body', 'POST', path, { body: server.wish('Not_A_Label') });
+      const reply = await server.admin.refused('invalid_body', 'POST', path, {
+        body: server.wish('Not_A_Label'),
+      });
       expect(reply.body.message).to.include('DNS label');
       expect(reply.body.errors?.[0]?.pointer).to.equal('/metadata/name');
     });
@@ -291,13 +399,18 @@ describe('bad input', () => {
 
     it('answers 404 for an absent project, organization, network or region', async () => {
       for (const member of ['projectId', 'organizationId', 'networkId', 'regionId']) {
-        const spec = { regionId: member === 'networkId' ? undefined : server.catalog.regionId, [member]: absent };
+        const spec = {
+          regionId: member === 'networkId' ? undefined : server.catalog.regionId,
+          [member]: absent,
+        };
         await server.admin.refused('not_found', 'POST', path, { body: server.wish('absent', { spec }) });
       }
     });
 
     it('answers 400 when network and region contradict each other', async () => {
-      const body = server.wish('contradiction', { spec: { networkId: server.catalog.networkId, regionId: absent } });
+      const body = server.wish('contradiction', {
+        spec: { networkId: server.catalog.networkId, regionId: absent },
+      });
       await server.admin.refused('invalid_body', 'POST', path, { body });
     });
   });
@@ -309,7 +422,9 @@ describe('bad input', () => {
       for (const userData of ['#cloud-config', 'abc', 'a===', 'YQ=', '====', 'YQ==\n', 'Y Q=', 'YW-_']) {
         const reply = await create({ body: server.wish('not-base64', { spec: { userData } }) });
         expect(reply.status, userData).to.be.oneOf([400, 422]);
-        expect((reply.body as unknown as { errors: { pointer: string }[] }).errors[0]?.pointer).to.equal('/spec/userData');
+        expect((reply.body as unknown as { errors: { pointer: string }[] }).errors[0]?.pointer).to.equal(
+          '/spec/userData',
+        );
       }
     });
 
@@ -323,12 +438,21 @@ describe('bad input', () => {
     it('takes 64 KiB, and not one byte more', async () => {
       const text = '#cloud-config\n'.padEnd(65536, '#');
       await server.order('full', { spec: { userData: encode(text) } });
-      const reply = await create({ body: server.wish('overfull', { spec: { userData: encode(`${text}#`) } }) });
+      const reply = await create({
+        body: server.wish('overfull', { spec: { userData: encode(`${text}#`) } }),
+      });
       expect(reply.status).to.be.oneOf([400, 422]);
     });
 
     it('takes each kind of cloud-init input', async () => {
-      const kinds: (string | Buffer)[] = ['', '#cloud-config\n{}', '#!/bin/sh\n', '#include\nhttp://x/', '## template: jinja\n#cloud-config\n', gzipSync('#cloud-config\n')];
+      const kinds: (string | Buffer)[] = [
+        '',
+        '#cloud-config\n{}',
+        '#!/bin/sh\n',
+        '#include\nhttp://x/',
+        '## template: jinja\n#cloud-config\n',
+        gzipSync('#cloud-config\n'),
+      ];
       for (const [index, kind] of kinds.entries()) {
         await server.order(`cloud-${index}`, { spec: { userData: encode(kind) } });
       }

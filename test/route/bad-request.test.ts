@@ -18,7 +18,18 @@ describe('bad requests', () => {
 
   describe('in the path', () => {
     it('answers 400 for an id that is not a UUID, naming the parameter', async () => {
-      for (const id of ['hello', '1', `${absent}0`, '%00', '%F0%9F%8C%B2', '%zz', '..%2f..', '__proto__', 'constructor', absent.replaceAll('-', '_')]) {
+      for (const id of [
+        'hello',
+        '1',
+        `${absent}0`,
+        '%00',
+        '%F0%9F%8C%B2',
+        '%zz',
+        '..%2f..',
+        '__proto__',
+        'constructor',
+        absent.replaceAll('-', '_'),
+      ]) {
         for (const [address, parameter] of [
           [`${path}/${id}`, 'instanceID'],
           [`${path}/${id}/consoleoutput`, 'instanceID'],
@@ -33,13 +44,30 @@ describe('bad requests', () => {
     });
 
     it('answers 404 where nothing is, also for a trailing slash, other capitals and double slashes', async () => {
-      for (const address of ['/', '/nothing', '/api', '/api/v2', '/api/v3/instances', `${path}/`, '/API/v2/instances', '//api/v2/instances', '/api//v2/instances', `${path}/${absent}/dance`, '/openapi.json/', '/health/']) {
+      for (const address of [
+        '/',
+        '/nothing',
+        '/api',
+        '/api/v2',
+        '/api/v3/instances',
+        `${path}/`,
+        '/API/v2/instances',
+        '//api/v2/instances',
+        '/api//v2/instances',
+        `${path}/${absent}/dance`,
+        '/openapi.json/',
+        '/health/',
+      ]) {
         await server.admin.refused('not_found', 'GET', address);
       }
     });
 
     it('shows an unknown path shortened and as data, whatever it holds', async () => {
-      const reply = await server.admin.refused('not_found', 'GET', `/<script>alert(1)</script>${'x'.repeat(5000)}`);
+      const reply = await server.admin.refused(
+        'not_found',
+        'GET',
+        `/<script>alert(1)</script>${'x'.repeat(5000)}`,
+      );
       expect(reply.text.length).to.be.below(700);
       expect(reply.headers.get('content-type')).to.match(/^application\/json/);
       expect(reply.headers.get('x-content-type-options')).to.equal('nosniff');
@@ -67,7 +95,10 @@ describe('bad requests', () => {
 
     it('answers odd methods like any other that a path does not have', async () => {
       for (const method of ['PROPFIND', 'LINK', 'PURGE', 'QUERY', 'SEARCH', 'MKCOL', 'TRACE']) {
-        const reply = await sendRaw(server.url, `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+        const reply = await sendRaw(
+          server.url,
+          `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+        );
         expect(reply?.status, method).to.equal(405);
         expect(reply?.headers.get('allow'), method).to.include('GET');
       }
@@ -107,22 +138,51 @@ describe('bad requests', () => {
     });
 
     it('refuses names that mean something to JavaScript', async () => {
-      for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '__proto__[limit]', 'limit[]', '$where', '']) {
+      for (const name of [
+        '__proto__',
+        'constructor',
+        'toString',
+        'hasOwnProperty',
+        '__proto__[limit]',
+        'limit[]',
+        '$where',
+        '',
+      ]) {
         await server.admin.refused('invalid_parameter', 'GET', `${path}?${name}=1`);
       }
     });
 
     it('refuses a limit that is no plain number from 1 to 1000, or is given twice', async () => {
-      for (const limit of ['0', '-1', '1001', '1e2', '', '%20', '1.0', '0x10', '1%20', 'Infinity', 'NaN', '١', '9'.repeat(30), '3&limit=4']) {
+      for (const limit of [
+        '0',
+        '-1',
+        '1001',
+        '1e2',
+        '',
+        '%20',
+        '1.0',
+        '0x10',
+        '1%20',
+        'Infinity',
+        'NaN',
+        '١',
+        '9'.repeat(30),
+        '3&limit=4',
+      ]) {
         const reply = await server.admin.refused('invalid_parameter', 'GET', `${path}?limit=${limit}`);
         expect(reply.body.errors?.[0]?.parameter, limit).to.equal('limit');
       }
-      for (const limit of ['1', '1000']) expect((await server.admin.get(`${path}?limit=${limit}`)).status).to.equal(200);
+      for (const limit of ['1', '1000'])
+        expect((await server.admin.get(`${path}?limit=${limit}`)).status).to.equal(200);
     });
 
     it('refuses filters that are not UUIDs', async () => {
       for (const parameter of ['organizationID', 'projectID', 'regionID', 'networkID']) {
-        const reply = await server.admin.refused('invalid_parameter', 'GET', `${path}?${parameter}=${absent}&${parameter}=x`);
+        const reply = await server.admin.refused(
+          'invalid_parameter',
+          'GET',
+          `${path}?${parameter}=${absent}&${parameter}=x`,
+        );
         expect(reply.body.errors?.[0]?.parameter).to.equal(parameter);
       }
     });
@@ -143,7 +203,16 @@ describe('bad requests', () => {
     });
 
     it('survives values that are hostile to databases', async () => {
-      for (const value of ["a='; DROP TABLE instances; --", 'a=%00', 'a=\u0000', '$where=1', 'a=%', '"=\\', 'a={"$gt":""}', `a=${'%'.repeat(1000)}`]) {
+      for (const value of [
+        "a='; DROP TABLE instances; --",
+        'a=%00',
+        'a=\u0000',
+        '$where=1',
+        'a=%',
+        '"=\\',
+        'a={"$gt":""}',
+        `a=${'%'.repeat(1000)}`,
+      ]) {
         const reply = await server.admin.get<unknown[]>(`${path}?tag=${encodeURIComponent(value)}`);
         expect(reply.status, value).to.equal(200);
         expect(reply.body).to.deep.equal([]);
@@ -168,7 +237,10 @@ describe('bad requests', () => {
     };
 
     it('answers 431 in the usual shape when the headers are too large', async () => {
-      for (const head of [`GET /health HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(20_000)}\r\n\r\n`, `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`]) {
+      for (const head of [
+        `GET /health HTTP/1.1\r\nHost: x\r\nX-Large: ${'x'.repeat(20_000)}\r\n\r\n`,
+        `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`,
+      ]) {
         const reply = await sendRaw(server.url, head);
         expect(reply?.status).to.equal(431);
         expect(error(reply).code).to.equal('headers_too_large');
@@ -198,16 +270,40 @@ describe('bad requests', () => {
 
     it('answers a broken chunk of a body with 400, and the server lives', async () => {
       const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminKey}\r\nContent-Type: application/json\r\n`;
-      const reply = await sendRaw(server.url, `${head}Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n`);
+      const reply = await sendRaw(
+        server.url,
+        `${head}Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n`,
+      );
       expect(reply?.status).to.equal(400);
       expect((await server.admin.get('/health')).status).to.equal(200);
     });
 
     it('never answers 5xx for a request target that is no path', async () => {
-      const targets = ['*', 'http://[bad/', 'http://exa%mple.com/', 'http://a:99999999/', 'http://a b/', 'http:///', '/\\evil', '/?%', '/api/v2/instances?%zz=%', '/%', '/%c0%af', '//', '///', '/;', 'foo:bar', '/#frag', 'http://user:pass@x/health'];
+      const targets = [
+        '*',
+        'http://[bad/',
+        'http://exa%mple.com/',
+        'http://a:99999999/',
+        'http://a b/',
+        'http:///',
+        '/\\evil',
+        '/?%',
+        '/api/v2/instances?%zz=%',
+        '/%',
+        '/%c0%af',
+        '//',
+        '///',
+        '/;',
+        'foo:bar',
+        '/#frag',
+        'http://user:pass@x/health',
+      ];
       for (const method of ['GET', 'OPTIONS', 'POST']) {
         for (const target of targets) {
-          const reply = await sendRaw(server.url, `${method} ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminKey}\r\nConnection: close\r\n\r\n`);
+          const reply = await sendRaw(
+            server.url,
+            `${method} ${target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminKey}\r\nConnection: close\r\n\r\n`,
+          );
           expect(reply?.status, `${method} ${target}`).to.be.within(200, 499);
         }
       }
@@ -222,25 +318,50 @@ describe('bad requests', () => {
     });
 
     it('answers the requests of one connection in their order', async () => {
-      const one = (id: string, end: string) => `GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${id}\r\n${end}\r\n`;
+      const one = (id: string, end: string) =>
+        `GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${id}\r\n${end}\r\n`;
       const reply = await sendRaw(server.url, one('first', '') + one('second', 'Connection: close\r\n'));
       expect(reply?.status).to.equal(200);
       expect(reply?.headers.get('x-request-id')).to.equal('first');
     });
 
     const oversized: [string, KeptRequest][] = [
-      ['too long by its Content-Length', { method: 'POST', path, headers: { 'Content-Length': '2000000' }, body: [Buffer.alloc(2_000_000, ' ')] }],
-      ['too long without a Content-Length', { method: 'POST', path, body: Array<string>(40).fill(' '.repeat(65536)) }],
-      ['too long once unfolded', { method: 'POST', path, headers: { 'Content-Encoding': 'gzip' }, body: [gzipSync(Buffer.alloc(100_000_000, ' '))] }],
+      [
+        'too long by its Content-Length',
+        {
+          method: 'POST',
+          path,
+          headers: { 'Content-Length': '2000000' },
+          body: [Buffer.alloc(2_000_000, ' ')],
+        },
+      ],
+      [
+        'too long without a Content-Length',
+        { method: 'POST', path, body: Array<string>(40).fill(' '.repeat(65536)) },
+      ],
+      [
+        'too long once unfolded',
+        {
+          method: 'POST',
+          path,
+          headers: { 'Content-Encoding': 'gzip' },
+          body: [gzipSync(Buffer.alloc(100_000_000, ' '))],
+        },
+      ],
     ];
     for (const [what, sent] of oversized) {
       it(`after a body ${what} serves the next request of the connection, or says that it closes it`, async () => {
         const connection = new KeptConnection(server.url);
-        const headers = { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json', ...sent.headers };
+        const headers = {
+          Authorization: `Bearer ${adminKey}`,
+          'Content-Type': 'application/json',
+          ...sent.headers,
+        };
         try {
           const reply = await connection.send({ ...sent, headers });
           expect(reply.status).to.equal(413);
-          if (!reply.closes) expect((await connection.send({ method: 'GET', path: '/health' })).status).to.equal(200);
+          if (!reply.closes)
+            expect((await connection.send({ method: 'GET', path: '/health' })).status).to.equal(200);
         } finally {
           connection.close();
         }

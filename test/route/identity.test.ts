@@ -29,7 +29,8 @@ describe('who is calling', () => {
   });
   after(() => server.stop());
 
-  const ask = (headers: Record<string, string>) => anonymous.call<ErrorAnswer>('GET', '/api/version', { headers });
+  const ask = (headers: Record<string, string>) =>
+    anonymous.call<ErrorAnswer>('GET', '/api/version', { headers });
 
   it('without a credential is 401 with the challenge and no error in it, on every route that needs a user', async () => {
     const routes = [
@@ -117,7 +118,9 @@ describe('who is calling', () => {
 
   it('is not held against anybody where no user is needed', async () => {
     for (const path of ['/health', '/openapi.json']) {
-      expect((await anonymous.get(path, { headers: { Authorization: 'Bearer wrong' } })).status).to.equal(200);
+      expect((await anonymous.get(path, { headers: { Authorization: 'Bearer wrong' } })).status).to.equal(
+        200,
+      );
     }
   });
 
@@ -178,7 +181,9 @@ describe('who may see and do what', () => {
       expect(hidden.status, `${method} ${template}`).to.equal(404);
       expect(essence(hidden), `${method} ${template}`).to.deep.equal(essence(none));
     }
-    expect((await member.api.get<Instance>(`/api/v2/instances/${mine.metadata.id}`)).body).to.deep.equal(mine);
+    expect((await member.api.get<Instance>(`/api/v2/instances/${mine.metadata.id}`)).body).to.deep.equal(
+      mine,
+    );
   });
 
   it('is told apart by nothing in a stranger’s bad request either', async () => {
@@ -209,15 +214,23 @@ describe('who may see and do what', () => {
   });
 
   it('a member of one project need not name it; one of two must, and is told so', async () => {
-    const reply = await both.api.refused('invalid_body', 'POST', '/api/v2/instances', { body: server.wish('which') });
+    const reply = await both.api.refused('invalid_body', 'POST', '/api/v2/instances', {
+      body: server.wish('which'),
+    });
     expect(reply.body.message).to.include('2 projects');
     expect(reply.body.errors?.[0]?.pointer).to.equal('/spec/projectId');
     const named = await server.order('named', { spec: { projectId: blue.id } }, both.api);
-    expect(named.metadata).to.include({ projectId: blue.id, organizationId: blue.organizationId, createdBy: 'both' });
+    expect(named.metadata).to.include({
+      projectId: blue.id,
+      organizationId: blue.organizationId,
+      createdBy: 'both',
+    });
   });
 
   it('a user of no project is told so, and one of another project finds no such project', async () => {
-    const reply = await stranger.api.refused('invalid_body', 'POST', '/api/v2/instances', { body: server.wish('none') });
+    const reply = await stranger.api.refused('invalid_body', 'POST', '/api/v2/instances', {
+      body: server.wish('none'),
+    });
     expect(reply.body.message).to.include('no project');
     const body = server.wish('theirs', { spec: { projectId: red.id } });
     const hidden = await stranger.api.refused('not_found', 'POST', '/api/v2/instances', { body });
@@ -255,9 +268,9 @@ describe('superusers', () => {
       await addProject(server.app, { name: 'not-mine' });
       const { body } = await server.admin.get<Project[]>('/api/v2/projects');
       expect(body.map((project) => project.metadata.name)).to.deep.equal(['default']);
-      expect(server.log.entries.filter(({ level }) => level === 'warn').map(({ message }) => message)).to.include(
-        'auth.superUsers is empty: nobody is a superuser',
-      );
+      expect(
+        server.log.entries.filter(({ level }) => level === 'warn').map(({ message }) => message),
+      ).to.include('auth.superUsers is empty: nobody is a superuser');
     } finally {
       await server.stop();
     }
@@ -269,7 +282,11 @@ describe('superusers', () => {
       const person = await addPerson(server.app, 'anybody');
       await server.running('theirs');
       expect((await person.api.get<Instance[]>('/api/v2/instances')).body).to.have.length(1);
-      expect(server.log.entries.some(({ level, message }) => level === 'warn' && message.includes('everyoneIsSuperUser'))).to.be.true;
+      expect(
+        server.log.entries.some(
+          ({ level, message }) => level === 'warn' && message.includes('everyoneIsSuperUser'),
+        ),
+      ).to.be.true;
     } finally {
       await server.stop();
     }

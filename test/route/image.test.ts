@@ -16,7 +16,9 @@ describe('GET /api/v1/organizations/{organizationID}/regions/{regionID}/images',
   it('lists the images that are ready, by name', async () => {
     const { body } = await server.admin.get<Image[]>(path);
     const names = body.map((image) => image.metadata.name);
-    expect(names).to.deep.equal([...names].sort()).and.to.include('sim-linux');
+    expect(names)
+      .to.deep.equal([...names].sort())
+      .and.to.include('sim-linux');
     expect(new Set(body.map((image) => image.status.state))).to.deep.equal(new Set(['ready']));
     expect(body[0]?.spec.os).to.include({ kernel: 'linux', family: 'debian' });
   });

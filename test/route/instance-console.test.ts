@@ -22,7 +22,9 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
   it('shows what the guest wrote, up to its login prompt, and is never cached', async () => {
     const { status, headers, body } = await server.admin.get<Output>(path);
     expect(status).to.equal(200);
-    expect(body.contents).to.match(/^\[ {4}0\.000000\] Linux version/).and.to.match(/talker login: $/);
+    expect(body.contents)
+      .to.match(/^\[ {4}0\.000000\] Linux version/)
+      .and.to.match(/talker login: $/);
     expect(headers.get('cache-control')).to.equal('no-store');
   });
 
@@ -36,7 +38,18 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
   });
 
   it('refuses a length that is no number from 1 to 100000', async () => {
-    for (const length of ['0', '-1', '100001', '1.5', '1e2', '0x10', 'all', '', '1&length=2', '99999999999999999999']) {
+    for (const length of [
+      '0',
+      '-1',
+      '100001',
+      '1.5',
+      '1e2',
+      '0x10',
+      'all',
+      '',
+      '1&length=2',
+      '99999999999999999999',
+    ]) {
       const reply = await server.admin.refused('invalid_parameter', 'GET', `${path}?length=${length}`);
       expect(reply.body.errors?.[0]?.parameter, length).to.equal('length');
     }
@@ -50,7 +63,11 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
   });
 
   it('does not know an absent instance', async () => {
-    await server.admin.refused('not_found', 'GET', '/api/v2/instances/0193a5c0-0000-7000-8000-000000000001/consoleoutput');
+    await server.admin.refused(
+      'not_found',
+      'GET',
+      '/api/v2/instances/0193a5c0-0000-7000-8000-000000000001/consoleoutput',
+    );
   });
 
   const failures: [RegionErrorKind, number][] = [

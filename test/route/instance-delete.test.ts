@@ -25,7 +25,9 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
     expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
     const { body } = await server.admin.get<Instance>(address(instance));
     expect(body.metadata.provisioningStatus).to.equal('deprovisioning');
-    expect(Date.parse(body.metadata.deletionTime ?? '')).to.be.at.least(Date.parse(instance.metadata.creationTime));
+    expect(Date.parse(body.metadata.deletionTime ?? '')).to.be.at.least(
+      Date.parse(instance.metadata.creationTime),
+    );
     expect(`${server.url}/api/v2/tasks/${body.status.taskId ?? ''}`).to.equal(reply.headers.get('location'));
 
     const task = await server.ended(reply.headers.get('location'));
@@ -39,11 +41,15 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
   it('repeated while it is under way shares the one task', async () => {
     const instance = await server.running('repeated');
     server.cloud.program({ verb: 'deleteServer', delay: 100, times: 1 });
-    const replies = await Promise.all(Array.from({ length: 10 }, () => server.admin.delete(address(instance))));
+    const replies = await Promise.all(
+      Array.from({ length: 10 }, () => server.admin.delete(address(instance))),
+    );
     expect(new Set(replies.map((reply) => reply.status))).to.deep.equal(new Set([202]));
     expect(new Set(replies.map((reply) => reply.headers.get('location'))).size).to.equal(1);
     await server.ended(replies[0]?.headers.get('location'));
-    expect(server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'deleteServer')).to.have.length(1);
+    expect(
+      server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'deleteServer'),
+    ).to.have.length(1);
   });
 
   it('frees the name only when it is done, and a new instance of that name has another id', async () => {

@@ -5,7 +5,8 @@ import { eventually } from '../support/eventually.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 const address = (instance: Instance) => `/api/v2/instances/${instance.metadata.id}`;
-const absolute = (server: TestServer, taskId: string | undefined) => `${server.url}/api/v2/tasks/${taskId ?? ''}`;
+const absolute = (server: TestServer, taskId: string | undefined) =>
+  `${server.url}/api/v2/tasks/${taskId ?? ''}`;
 
 describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
   let server: TestServer;
@@ -20,7 +21,8 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     await done(await power(instance, 'stop'));
     return server.settled(instance.metadata.id, (one) => one.status.powerState === 'Stopped');
   };
-  const boots = (instance: Instance) => server.cloud.servers().find((one) => one.id === instance.metadata.id)?.boots;
+  const boots = (instance: Instance) =>
+    server.cloud.servers().find((one) => one.id === instance.metadata.id)?.boots;
 
   before(async () => {
     server = await startServer();
@@ -48,7 +50,10 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     const instance = await stopped('starts');
     server.cloud.program({ verb: 'startServer', delay: 100, times: 1 });
     const reply = await power(instance, 'start');
-    expect((await server.admin.get<Instance>(address(instance))).body.status.powerState).to.be.oneOf(['Pending', 'Building']);
+    expect((await server.admin.get<Instance>(address(instance))).body.status.powerState).to.be.oneOf([
+      'Pending',
+      'Building',
+    ]);
     expect(await done(reply)).to.include({ type: 'instance.start', status: 'succeeded' });
     expect((await server.settled(instance.metadata.id)).status.powerState).to.equal('Running');
     expect(boots(instance)).to.equal(2);
@@ -57,7 +62,10 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
   it('reboot boots the machine once more, softly or hard', async () => {
     const instance = await server.running('reboots');
     for (const [count, query] of ['', '?hard=false', '?hard=true'].entries()) {
-      expect(await done(await power(instance, `reboot${query}`))).to.include({ type: 'instance.reboot', status: 'succeeded' });
+      expect(await done(await power(instance, `reboot${query}`))).to.include({
+        type: 'instance.reboot',
+        status: 'succeeded',
+      });
       expect((await server.settled(instance.metadata.id)).status.powerState).to.equal('Running');
       expect(boots(instance)).to.equal(count + 2);
     }
@@ -73,7 +81,11 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
       [halted, 'reboot?hard=true', 'Stopped'],
     ];
     for (const [instance, verb, state] of cases) {
-      const reply = await server.admin.refused('power_state_conflict', 'POST', `${address(instance)}/${verb}`);
+      const reply = await server.admin.refused(
+        'power_state_conflict',
+        'POST',
+        `${address(instance)}/${verb}`,
+      );
       expect(reply.body.message).to.include(state).and.to.include(verb.split('?')[0]);
     }
   });
@@ -98,14 +110,18 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     expect(new Set(replies.map((reply) => reply.headers.get('location'))).size).to.equal(1);
     expect(new Set(replies.map((reply) => reply.status))).to.deep.equal(new Set([202]));
     await server.ended(replies[0]?.headers.get('location'));
-    expect(server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'stopServer')).to.have.length(1);
+    expect(
+      server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'stopServer'),
+    ).to.have.length(1);
   });
 
   it('does not merge a hard reboot with a soft one', async () => {
     const instance = await server.running('mixed');
     server.cloud.program({ verb: 'rebootServer', delay: 100, times: 1 });
     const soft = await power(instance, 'reboot');
-    expect((await power(instance, 'reboot?hard=false')).headers.get('location')).to.equal(soft.headers.get('location'));
+    expect((await power(instance, 'reboot?hard=false')).headers.get('location')).to.equal(
+      soft.headers.get('location'),
+    );
     const hard = await server.admin.refused('instance_busy', 'POST', `${address(instance)}/reboot?hard=true`);
     expect(hard.body.blockedBy).to.equal(soft.headers.get('location'));
     await done(soft);

@@ -26,11 +26,16 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
   it('changes description and tags at once, without a task and without touching the machine', async () => {
     const instance = await server.running('described');
     const tags = [{ name: 'a', value: '1' }];
-    const reply = await server.admin.put<Instance>(address(instance), body(instance, { description: 'new', tags }));
+    const reply = await server.admin.put<Instance>(
+      address(instance),
+      body(instance, { description: 'new', tags }),
+    );
     expect(reply.status).to.equal(202);
     expect(reply.headers.has('location')).to.be.false;
     expect(reply.body.metadata).to.deep.include({ description: 'new', tags, modifiedBy: 'admin' });
-    expect(Date.parse(reply.body.metadata.modifiedTime ?? '')).to.be.at.least(Date.parse(instance.metadata.creationTime));
+    expect(Date.parse(reply.body.metadata.modifiedTime ?? '')).to.be.at.least(
+      Date.parse(instance.metadata.creationTime),
+    );
     expect(reply.body.status).to.deep.equal(instance.status);
     expect(acts(instance)).to.deep.equal(['ensureServer']);
     expect((await server.admin.get<Instance>(address(instance))).body).to.deep.equal(reply.body);
@@ -72,7 +77,10 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
       const reply = await server.admin.refused('replace_required', 'PUT', address(instance) + query, {
         body: body(instance, { description: 'lost' }, spec),
       });
-      expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal(['/spec/flavorId', '/spec/imageId']);
+      expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal([
+        '/spec/flavorId',
+        '/spec/imageId',
+      ]);
     }
     expect((await server.admin.get<Instance>(address(instance))).body).to.deep.equal(instance);
     expect(acts(instance)).to.deep.equal(['ensureServer']);
@@ -84,7 +92,9 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
     const wish = body(instance, { description: 'bigger' }, { flavorId });
     const reply = await server.admin.put<Instance>(`${address(instance)}?allowReplace=true`, wish);
     expect(reply.status).to.equal(202);
-    expect(reply.headers.get('location')).to.equal(`${server.url}/api/v2/tasks/${reply.body.status.taskId ?? ''}`);
+    expect(reply.headers.get('location')).to.equal(
+      `${server.url}/api/v2/tasks/${reply.body.status.taskId ?? ''}`,
+    );
     expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
     expect(reply.body.status.powerState).to.equal('Rebuilding');
     expect(reply.body.metadata).to.include({ provisioningStatus: 'provisioning', description: 'bigger' });
@@ -120,11 +130,19 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
   it('changes the record while a task is at work, but replaces nothing then', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
     const instance = await server.order('busy');
-    const reply = await server.admin.put<Instance>(address(instance), body(instance, { description: 'meanwhile' }));
+    const reply = await server.admin.put<Instance>(
+      address(instance),
+      body(instance, { description: 'meanwhile' }),
+    );
     expect(reply.body.metadata.description).to.equal('meanwhile');
     expect(reply.body.status.taskId).to.equal(instance.status.taskId);
     const wish = body(instance, {}, { flavorId: server.catalog.flavors['small'] });
-    const refused = await server.admin.refused('instance_busy', 'PUT', `${address(instance)}?allowReplace=true`, { body: wish });
+    const refused = await server.admin.refused(
+      'instance_busy',
+      'PUT',
+      `${address(instance)}?allowReplace=true`,
+      { body: wish },
+    );
     expect(refused.body.blockedBy).to.equal(`${server.url}/api/v2/tasks/${instance.status.taskId ?? ''}`);
     await server.gone(instance.metadata.id);
   });
@@ -133,7 +151,9 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
     const instance = await server.running('leaving');
     server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
     const deletion = await server.admin.delete(address(instance));
-    const reply = await server.admin.refused('being_deleted', 'PUT', address(instance), { body: body(instance) });
+    const reply = await server.admin.refused('being_deleted', 'PUT', address(instance), {
+      body: body(instance),
+    });
     expect(reply.body.blockedBy).to.equal(deletion.headers.get('location'));
   });
 

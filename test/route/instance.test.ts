@@ -53,8 +53,18 @@ describe('POST /api/v2/instances', () => {
   it('leads to a provisioned, running and healthy instance with addresses and no task', async () => {
     const instance = await server.running('runs');
     expect(instance.metadata).to.include({ provisioningStatus: 'provisioned', healthStatus: 'healthy' });
-    expect(instance.metadata).not.to.have.any.keys('provisioningStatusDetail', 'modifiedTime', 'deletionTime');
-    expect(instance.status).to.have.all.keys('regionId', 'networkId', 'powerState', 'privateIP', 'macAddress');
+    expect(instance.metadata).not.to.have.any.keys(
+      'provisioningStatusDetail',
+      'modifiedTime',
+      'deletionTime',
+    );
+    expect(instance.status).to.have.all.keys(
+      'regionId',
+      'networkId',
+      'powerState',
+      'privateIP',
+      'macAddress',
+    );
     expect(instance.status.privateIP).to.match(/^10(\.\d{1,3}){3}$/);
     expect(instance.status.macAddress).to.match(/^52:54:00(:[0-9a-f]{2}){3}$/);
   });
@@ -64,13 +74,23 @@ describe('POST /api/v2/instances', () => {
       spec: { flavorId: server.catalog.flavors['medium'], imageId: server.catalog.images['sim-large'] },
     });
     const machine = server.cloud.servers().find((one) => one.id === metadata.id);
-    expect(machine).to.include({ hostname: 'wished', flavorId: spec.flavorId, imageId: spec.imageId, boots: 1 });
+    expect(machine).to.include({
+      hostname: 'wished',
+      flavorId: spec.flavorId,
+      imageId: spec.imageId,
+      boots: 1,
+    });
   });
 
   it('takes organization, project and network by name of their ids, with or without the region', async () => {
     const { organizationId, projectId, networkId, regionId } = server.catalog;
-    for (const [name, region] of [['named', { regionId: undefined }], ['named-region', { regionId }]] as const) {
-      const instance = await server.order(name, { spec: { organizationId, projectId, networkId, ...region } });
+    for (const [name, region] of [
+      ['named', { regionId: undefined }],
+      ['named-region', { regionId }],
+    ] as const) {
+      const instance = await server.order(name, {
+        spec: { organizationId, projectId, networkId, ...region },
+      });
       expect(instance.metadata).to.include({ organizationId, projectId });
       expect(instance.status).to.include({ networkId, regionId });
     }
@@ -82,7 +102,10 @@ describe('POST /api/v2/instances', () => {
       { name: 'empty', value: '' },
     ];
     const userData = Buffer.from('#cloud-config\npassword: secret\n').toString('base64');
-    const instance = await server.order('told', { metadata: { description: 'Ünïcode 🌲', tags }, spec: { userData } });
+    const instance = await server.order('told', {
+      metadata: { description: 'Ünïcode 🌲', tags },
+      spec: { userData },
+    });
     const { text, body } = await server.admin.get<Instance>(`${path}/${instance.metadata.id}`);
     expect(body.metadata).to.deep.include({ description: 'Ünïcode 🌲', tags });
     expect(text).not.to.include(userData).and.not.to.include('userData');
@@ -93,7 +116,10 @@ describe('POST /api/v2/instances', () => {
   });
 
   it('lets two projects use one name, and one project only once', async () => {
-    const other = await addProject(server.app, { name: 'other', organizationId: server.catalog.organizationId });
+    const other = await addProject(server.app, {
+      name: 'other',
+      organizationId: server.catalog.organizationId,
+    });
     await server.order('twice');
     await server.order('twice', { spec: { projectId: other.id } });
     const refused = await server.admin.refused('name_taken', 'POST', path, { body: server.wish('twice') });
@@ -193,7 +219,9 @@ describe('GET /api/v2/instances', () => {
   it('takes the values of one parameter as alternatives', async () => {
     expect(await find(`?projectID=${blue.id}`)).to.deep.equal(['two', 'four']);
     expect(await find(`?projectID=${blue.id}&projectID=${green.id}`)).to.deep.equal(['two', 'three', 'four']);
-    expect(await find(`?organizationID=${blue.organizationId}&organizationID=${green.organizationId}`)).to.have.length(3);
+    expect(
+      await find(`?organizationID=${blue.organizationId}&organizationID=${green.organizationId}`),
+    ).to.have.length(3);
     expect(await find(`?networkID=${server.catalog.networkId}`)).to.deep.equal(['one']);
     expect(await find(`?regionID=${server.catalog.regionId}`)).to.have.length(4);
   });
@@ -256,7 +284,11 @@ describe('GET /api/v2/instances/{instanceID}', () => {
   });
 
   it('does not know an absent one', async () => {
-    const reply = await server.admin.refused('not_found', 'GET', `${path}/0193a5c0-0000-7000-8000-000000000001`);
+    const reply = await server.admin.refused(
+      'not_found',
+      'GET',
+      `${path}/0193a5c0-0000-7000-8000-000000000001`,
+    );
     expect(reply.body.message).to.equal('There is no such resource, or you may not see it.');
   });
 });

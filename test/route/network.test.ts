@@ -37,10 +37,15 @@ describe('GET /api/v2/networks', () => {
     const { body } = await member.api.get<Network[]>('/api/v2/networks');
     expect(body.map((network) => network.metadata.id)).to.deep.equal(project.networkIds);
     const [networkId] = project.networkIds;
-    const mine = await member.api.post<Instance>('/api/v2/instances', server.wish('on-mine', { spec: { networkId, regionId: undefined } }));
+    const mine = await member.api.post<Instance>(
+      '/api/v2/instances',
+      server.wish('on-mine', { spec: { networkId, regionId: undefined } }),
+    );
     expect(mine.status, mine.text).to.equal(201);
     expect(mine.body.status).to.include({ networkId, regionId: server.catalog.regionId });
-    const theirs = server.wish('on-theirs', { spec: { networkId: server.catalog.networkId, regionId: undefined } });
+    const theirs = server.wish('on-theirs', {
+      spec: { networkId: server.catalog.networkId, regionId: undefined },
+    });
     await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: theirs });
   });
 

@@ -39,7 +39,11 @@ describe('GET /api/v2/projects', () => {
     expect(await seen(member)).to.deep.equal([red.id, dark.id]);
     expect(await seen(stranger)).to.deep.equal([]);
     const all = (await server.admin.get<Project[]>('/api/v2/projects')).body;
-    expect(all.map((project) => project.metadata.id)).to.deep.equal([server.catalog.projectId, red.id, dark.id]);
+    expect(all.map((project) => project.metadata.id)).to.deep.equal([
+      server.catalog.projectId,
+      red.id,
+      dark.id,
+    ]);
     expect(all.at(-1)?.spec).to.deep.equal({ enabled: false, admins: [], members: [member.id] });
   });
 });

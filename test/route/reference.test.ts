@@ -48,7 +48,12 @@ describe('GET /openapi.json', () => {
 
   const operations = () =>
     Object.entries(document.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ path, method, operation, where: `${method} ${path}` })),
+      Object.entries(methods).map(([method, operation]) => ({
+        path,
+        method,
+        operation,
+        where: `${method} ${path}`,
+      })),
     );
 
   before(async () => {
@@ -84,8 +89,14 @@ describe('GET /openapi.json', () => {
     for (const { path, operation, where } of operations()) {
       const inPath = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
       const declared = operation.parameters.filter((parameter) => parameter.in === 'path');
-      expect(declared.map((parameter) => parameter.name), where).to.have.members(inPath);
-      expect(declared.every((parameter) => parameter.required), where).to.be.true;
+      expect(
+        declared.map((parameter) => parameter.name),
+        where,
+      ).to.have.members(inPath);
+      expect(
+        declared.every((parameter) => parameter.required),
+        where,
+      ).to.be.true;
     }
   });
 
@@ -104,7 +115,9 @@ describe('GET /openapi.json', () => {
   });
 
   it('lists every error code that there is', () => {
-    const { Error: schema } = document.components.schemas as { Error: { properties: { code: { enum: string[] } } } };
+    const { Error: schema } = document.components.schemas as {
+      Error: { properties: { code: { enum: string[] } } };
+    };
     expect(schema.properties.code.enum).to.have.members(Object.keys(errorCodes));
   });
 
@@ -129,7 +142,11 @@ describe('GET /docs', () => {
 
   const load = async (path: string) => {
     const response = await fetch(server.url + path);
-    return { status: response.status, type: response.headers.get('content-type') ?? '', text: await response.text() };
+    return {
+      status: response.status,
+      type: response.headers.get('content-type') ?? '',
+      text: await response.text(),
+    };
   };
   /** Addresses that a browser would load by itself. */
   const foreign = (text: string) => text.match(/(?:https?:)?\/\/[a-z0-9.-]+\.[a-z]{2,}/gi);
@@ -170,16 +187,31 @@ describe('GET /docs', () => {
     const { text, type } = await load('/docs/errors');
     expect(type).to.match(/^text\/html/);
     for (const code of Object.keys(errorCodes)) expect(text).to.include(`id="${code}"`);
-    const problem = await new Api(server.url).get<{ type: string; status: number; code: string }>('/api/version', {
-      headers: { Accept: 'application/problem+json' },
-    });
+    const problem = await new Api(server.url).get<{ type: string; status: number; code: string }>(
+      '/api/version',
+      {
+        headers: { Accept: 'application/problem+json' },
+      },
+    );
     expect(problem.headers.get('content-type')).to.match(/^application\/problem\+json/);
-    expect(problem.body).to.include({ type: `${server.url}/docs/errors#unauthorized`, status: 401, code: 'unauthorized' });
+    expect(problem.body).to.include({
+      type: `${server.url}/docs/errors#unauthorized`,
+      status: 401,
+      code: 'unauthorized',
+    });
   });
 
   it('has no other files, whatever the name', async () => {
     const api = new Api(server.url);
-    for (const name of ['nothing', '..%2f..%2fpackage.json', '%2e%2e', 'constructor', '__proto__', 'index.html', '%00']) {
+    for (const name of [
+      'nothing',
+      '..%2f..%2fpackage.json',
+      '%2e%2e',
+      'constructor',
+      '__proto__',
+      'index.html',
+      '%00',
+    ]) {
       const reply = await api.get(`/docs/${name}`);
       expect(reply.status, name).to.equal(404);
     }

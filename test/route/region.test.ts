@@ -24,7 +24,10 @@ describe('GET /api/v1/organizations/{organizationID}/regions', () => {
           provisioningStatus: 'provisioned',
           healthStatus: 'healthy',
         },
-        spec: { type: 'simulated', features: { physicalNetworks: false, consoleOutput: true, softReboot: true } },
+        spec: {
+          type: 'simulated',
+          features: { physicalNetworks: false, consoleOutput: true, softReboot: true },
+        },
       },
     ]);
   });

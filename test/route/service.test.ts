@@ -69,7 +69,12 @@ describe('what the service says of itself', () => {
     await person.api.get('/api/v2/tasks?limit=3', { headers: { 'X-Request-Id': 'logged-once' } });
     const lines = server.log.entries.filter((entry) => entry.details['requestId'] === 'logged-once');
     expect(lines).to.have.length(1);
-    expect(lines[0]?.details).to.include({ method: 'GET', route: '/api/v2/tasks', status: 200, user: 'logged' });
+    expect(lines[0]?.details).to.include({
+      method: 'GET',
+      route: '/api/v2/tasks',
+      status: 200,
+      user: 'logged',
+    });
     expect(JSON.stringify(server.log.entries)).not.to.include(person.key);
   });
 
@@ -80,7 +85,9 @@ describe('what the service says of itself', () => {
     });
     try {
       const api = new Api(half.url);
-      const reply = await api.get<{ status: string; checks: { name: string; status: string }[] }>('/health', { failing: 503 });
+      const reply = await api.get<{ status: string; checks: { name: string; status: string }[] }>('/health', {
+        failing: 503,
+      });
       expect(reply.status).to.equal(503);
       expect(reply.body.status).to.equal('fail');
       expect(reply.body.checks.map((check) => [check.name, check.status])).to.deep.equal([

@@ -39,12 +39,17 @@ describe('GET /api/v2/tasks', () => {
 
   it('filters by subject, type, status and project: alternatives within one, all of them together', async () => {
     const { projectId } = server.catalog;
-    expect(await types(`?subjectID=${second.metadata.id}`)).to.deep.equal(['instance.create', 'instance.stop']);
+    expect(await types(`?subjectID=${second.metadata.id}`)).to.deep.equal([
+      'instance.create',
+      'instance.stop',
+    ]);
     expect(await types(`?subjectID=${first.metadata.id}&subjectID=${second.metadata.id}`)).to.have.length(3);
     expect(await types('?type=instance.stop')).to.deep.equal(['instance.stop']);
     expect(await types('?type=instance.stop&type=instance.create')).to.have.length(4);
     expect(await types('?status=failed')).to.deep.equal(['instance.create']);
-    expect(await types(`?subjectID=${second.metadata.id}&type=instance.create&status=succeeded`)).to.have.length(1);
+    expect(
+      await types(`?subjectID=${second.metadata.id}&type=instance.create&status=succeeded`),
+    ).to.have.length(1);
     expect(await types(`?subjectID=${first.metadata.id}&status=failed`)).to.deep.equal([]);
     expect(await types(`?projectID=${projectId}`)).to.have.length(4);
     expect(await types('?projectID=0193a5c0-0000-7000-8000-000000000001')).to.deep.equal([]);
@@ -65,7 +70,9 @@ describe('GET /api/v2/tasks', () => {
     const { body } = await member.api.get<Task[]>('/api/v2/tasks');
     expect(body.map((task) => task.projectId)).to.deep.equal([project.id]);
     expect(body[0]?.subject).to.deep.equal({ type: 'instance', id: mine.metadata.id, name: 'mine' });
-    expect((await member.api.get<Task[]>(`/api/v2/tasks?projectID=${server.catalog.projectId}`)).body).to.deep.equal([]);
+    expect(
+      (await member.api.get<Task[]>(`/api/v2/tasks?projectID=${server.catalog.projectId}`)).body,
+    ).to.deep.equal([]);
   });
 });
 
@@ -103,7 +110,9 @@ describe('GET /api/v2/tasks/{task_id}', () => {
       startTime: task.startTime,
       endTime: task.endTime,
       attempts: [{ number: 1, startTime: times[2], endTime: ends[1], outcome: 'succeeded' }],
-      steps: [{ name: 'ensureServer', attempt: 1, startTime: times[3], endTime: ends[0], outcome: 'succeeded' }],
+      steps: [
+        { name: 'ensureServer', attempt: 1, startTime: times[3], endTime: ends[0], outcome: 'succeeded' },
+      ],
     });
   });
 
@@ -122,7 +131,8 @@ describe('GET /api/v2/tasks/{task_id}', () => {
   it('does not show what the task was given to do, nor the lease of its process', async () => {
     const { status } = await server.order('private');
     const { text } = await server.admin.get(`/api/v2/tasks/${status.taskId ?? ''}`);
-    for (const member of ['input', 'owner', 'token', 'leaseUntil', 'queue', 'pid']) expect(text).not.to.include(`"${member}"`);
+    for (const member of ['input', 'owner', 'token', 'leaseUntil', 'queue', 'pid'])
+      expect(text).not.to.include(`"${member}"`);
   });
 
   it('is still there when its instance is gone', async () => {

@@ -48,11 +48,23 @@ export interface PageQuery extends Query {
   descending?: boolean;
 }
 
-/** One row of a page as stored text, with the position that a cursor needs. */
-export interface TextRow {
-  position: Scalar[];
-  text: string;
+/** A page query for texts. `reversed` turns the rows of the page round once they are found. */
+export interface TextQuery extends PageQuery {
+  reversed?: boolean;
 }
+
+/** A page as stored texts, joined where they lie: no row of it becomes an object. */
+export interface TextPage {
+  /** The public texts as one JSON array, in UTF-8. */
+  body: Buffer;
+  /** Whether more rows follow. */
+  more: boolean;
+  /** Position of the last row, if the page is full: values of the order's columns, and the id. */
+  last?: Scalar[];
+}
+
+/** What a list answers of which the caller may see nothing. */
+export const emptyPage: TextPage = { body: Buffer.from('[]'), more: false };
 
 export type Write =
   | { op: 'insert'; collection: CollectionSpec<never>; id: string; value: unknown }
@@ -99,7 +111,8 @@ export interface Store {
     signal?: AbortSignal,
   ): Promise<Document<T> | undefined>;
   page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: AbortSignal): Promise<Document<T>[]>;
-  pageTexts(collection: CollectionSpec<never>, query: PageQuery, signal?: AbortSignal): Promise<TextRow[]>;
+  /** The texts of a page; `reversed` is for pages that are walked to backwards. */
+  pageTexts(collection: CollectionSpec<never>, query: TextQuery, signal?: AbortSignal): Promise<TextPage>;
   count(
     collection: CollectionSpec<never>,
     query: Omit<Query, 'order'>,

@@ -1,57 +1,61 @@
-/** One page over any ordered source: n+1 rows tell whether there is more, one row whether there is something before. */
+/** One page over any ordered source: it tells whether there is more, and one row tells whether there is something before. */
 import type { PageKey } from './cursor.js';
 import type { PageResult } from './pagination.js';
-
-export interface KeysetRow {
-  position: (string | number | null)[];
-}
 
 export interface KeysetQuery {
   after?: (string | number | null)[];
   inclusive?: boolean;
   descending?: boolean;
+  /** The rows are to be turned round once they are found. */
+  reversed?: boolean;
   limit: number;
+}
+
+export interface KeysetSlice {
+  /** Whether more rows follow in the direction of the query. */
+  more: boolean;
+  /** Position of the row found last, if the slice has as many rows as were asked for. */
+  last?: (string | number | null)[];
 }
 
 /**
  * Fetches the page that begins (or ends) at the key. Rows inserted or removed between two pages neither shift nor
- * repeat others, because a page is found by position and not by number.
+ * repeat others, because a page is found by position and not by number. The way back leads to exactly what the key
+ * excluded.
  */
-export async function keysetPage<R extends KeysetRow>(
+export async function keysetPage<S extends KeysetSlice>(
   key: PageKey | undefined,
   limit: number,
-  fetch: (query: KeysetQuery) => Promise<R[]>,
+  fetch: (query: KeysetQuery) => Promise<S>,
   descending = false,
-): Promise<{ rows: R[]; pages: PageResult }> {
+): Promise<{ slice: S; pages: PageResult }> {
   const backward = key?.backward === true;
   const start = key === undefined ? {} : { after: key.position, inclusive: key.inclusive === true };
-  const found = await fetch({ ...start, descending: backward !== descending, limit: limit + 1 });
-  const more = found.length > limit;
-  const rows = found.slice(0, limit);
-  const edges = { near: rows[0]?.position, far: rows.at(-1)?.position };
-  if (backward) rows.reverse();
-
+  const slice = await fetch({ ...start, descending: backward !== descending, reversed: backward, limit });
   const onwards: PageKey | undefined =
-    more && edges.far !== undefined ? { position: edges.far, backward } : undefined;
-  const back = key === undefined ? undefined : await behind(key, edges.near, { backward, descending }, fetch);
+    slice.more && slice.last !== undefined ? { position: slice.last, backward } : undefined;
+  const back = key === undefined ? undefined : await behind(key, descending, fetch);
   const pages: PageResult = {};
   const next = backward ? back : onwards;
   const prev = backward ? onwards : back;
   if (next !== undefined) pages.next = { relation: 'next', key: next, limit };
   if (prev !== undefined) pages.prev = { relation: 'prev', key: prev, limit };
-  return { rows, pages };
+  return { slice, pages };
 }
 
-/** The key back to where the walk came from, if a row is there. */
-async function behind<R extends KeysetRow>(
+/** The key to what this one excludes, if a row is there. */
+async function behind(
   key: PageKey,
-  near: (string | number | null)[] | undefined,
-  { backward, descending }: { backward: boolean; descending: boolean },
-  fetch: (query: KeysetQuery) => Promise<R[]>,
+  descending: boolean,
+  fetch: (query: KeysetQuery) => Promise<KeysetSlice>,
 ): Promise<PageKey | undefined> {
-  // An empty page lies between two rows: what its key excluded is the way back.
-  const position = near ?? key.position;
-  const inclusive = near === undefined && key.inclusive !== true;
-  const [row] = await fetch({ after: position, inclusive, descending: backward === descending, limit: 1 });
-  return row === undefined ? undefined : { position, backward: !backward, inclusive };
+  const backward = key.backward !== true;
+  const inclusive = key.inclusive !== true;
+  const { last } = await fetch({
+    after: key.position,
+    inclusive,
+    descending: backward !== descending,
+    limit: 1,
+  });
+  return last === undefined ? undefined : { position: key.position, backward, inclusive };
 }

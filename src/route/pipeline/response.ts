@@ -2,16 +2,12 @@
 import type { Context } from 'koa';
 import { conditionOfRead, entityTag } from './preconditions.js';
 
-/** JSON that is already text, such as stored documents; sent as it is. */
+/** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
 export class JsonText {
-  readonly text: string;
+  readonly text: string | Buffer;
 
-  constructor(text: string) {
+  constructor(text: string | Buffer) {
     this.text = text;
-  }
-
-  static array(texts: readonly string[]): JsonText {
-    return new JsonText(`[${texts.join(',')}]`);
   }
 }
 

@@ -1,5 +1,5 @@
 /** What the store contract is tried on: two collections that use every kind of declaration. */
-import type { CollectionSpec, PageQuery, Store, TextRow } from '../../../src/data/store/port.js';
+import type { CollectionSpec, PageQuery, Scalar, Store } from '../../../src/data/store/port.js';
 import { replace, StoreConflict } from '../../../src/data/store/port.js';
 import { retrying } from '../../../src/data/store/retry.js';
 import { failureOf } from '../../support/eventually.js';
@@ -58,14 +58,22 @@ export async function conflictOf(work: Promise<unknown>): Promise<StoreConflict>
   throw error;
 }
 
-/** All rows of a query, page by page. */
-export async function allTexts(store: Store, query: Omit<PageQuery, 'after' | 'limit'>, limit: number): Promise<TextRow[]> {
-  const rows: TextRow[] = [];
-  for (;;) {
-    const after = rows.at(-1)?.position;
-    const page = await store.pageTexts(things, { ...query, limit, ...(after === undefined ? {} : { after }) });
-    if (page.length === 0) return rows;
-    rows.push(...page);
+/** The public documents of all rows of a query, page by page. */
+export async function allTexts(
+  store: Store,
+  query: Omit<PageQuery, 'after' | 'limit'>,
+  limit: number,
+): Promise<{ id: string }[]> {
+  const rows: { id: string }[] = [];
+  for (let after: Scalar[] | undefined; ;) {
+    const page = await store.pageTexts(things, {
+      ...query,
+      limit,
+      ...(after === undefined ? {} : { after }),
+    });
+    rows.push(...(JSON.parse(page.body.toString()) as { id: string }[]));
+    if (!page.more) return rows;
+    after = page.last;
   }
 }
 

@@ -19,12 +19,22 @@ export function contentionContract(makeGround: () => Ground): void {
 
   describe('a claim', () => {
     const claim = (one: Store, group: string) =>
-      one.claim(things, { order: 'rank', filter: { group_id: group } }, ({ value }) => ({ ...value, group: 'taken' }));
+      one.claim(things, { order: 'rank', filter: { group_id: group } }, ({ value }) => ({
+        ...value,
+        group: 'taken',
+      }));
 
     it('takes the first in the order, changes it and gives it back as it is now', async () => {
-      await store.write([insert(things, 'a', thing({ name: 'a', rank: 2 })), insert(things, 'b', thing({ name: 'b', rank: 1 }))]);
+      await store.write([
+        insert(things, 'a', thing({ name: 'a', rank: 2 })),
+        insert(things, 'b', thing({ name: 'b', rank: 1 })),
+      ]);
       const claimed = await claim(store, 'g');
-      expect(claimed).to.deep.equal({ id: 'b', revision: 2, value: thing({ name: 'b', rank: 1, group: 'taken' }) });
+      expect(claimed).to.deep.equal({
+        id: 'b',
+        revision: 2,
+        value: thing({ name: 'b', rank: 1, group: 'taken' }),
+      });
       expect(await store.get(things, 'b')).to.deep.equal(claimed);
     });
 
@@ -35,7 +45,9 @@ export function contentionContract(makeGround: () => Ground): void {
 
     it('gives each of 100 documents to one of 100 at a time, in order', async () => {
       await store.write(
-        Array.from({ length: 100 }, (_, index) => insert(things, `id-${String(index).padStart(3, '0')}`, thing({ name: `n${index}` }))),
+        Array.from({ length: 100 }, (_, index) =>
+          insert(things, `id-${String(index).padStart(3, '0')}`, thing({ name: `n${index}` })),
+        ),
       );
       const claimed = await Promise.all(Array.from({ length: 100 }, () => claim(store, 'g')));
       const ids = claimed.map((document) => document?.id ?? 'none');
@@ -71,7 +83,11 @@ export function contentionContract(makeGround: () => Ground): void {
         for (let turn = 0; turn < 50; turn += 1) await increment(store, 'c');
       };
       await Promise.all(Array.from({ length: 20 }, worker));
-      expect(await store.get(counters, 'c')).to.deep.equal({ id: 'c', revision: 1001, value: { count: 1000 } });
+      expect(await store.get(counters, 'c')).to.deep.equal({
+        id: 'c',
+        revision: 1001,
+        value: { count: 1000 },
+      });
     });
 
     it('1,000 at once counts exactly those that were not told to try again', async () => {
@@ -81,7 +97,9 @@ export function contentionContract(makeGround: () => Ground): void {
       for (const end of ends) {
         if (end.status === 'rejected') expect(end.reason).to.include({ code: 'conflict', retryable: true });
       }
-      expect((await store.get(counters, 'c'))?.value.count).to.equal(done).and.to.be.above(0);
+      expect((await store.get(counters, 'c'))?.value.count)
+        .to.equal(done)
+        .and.to.be.above(0);
     });
   });
 }

@@ -5,7 +5,33 @@ import { failureOf } from '../../support/eventually.js';
 import { conflictOf, counters, type Ground, thing, things } from './bench.js';
 
 /** Texts that have broken databases, drivers and JSON at some time. */
-const hostile = ['$where', '{"$gt":""}', '__proto__', 'constructor', "'; DROP TABLE things; --", '"', '\\', '`', '%', '_', '', ' ', 'a\u0000b', '\u0000', '\n', '\u2028', 'ä', '𝄞', '\ufeff', '\uffff', 'NULL', '0', '1e3', '-0', 'x'.repeat(2000)];
+const hostile = [
+  '$where',
+  '{"$gt":""}',
+  '__proto__',
+  'constructor',
+  "'; DROP TABLE things; --",
+  '"',
+  '\\',
+  '`',
+  '%',
+  '_',
+  '',
+  ' ',
+  'a\u0000b',
+  '\u0000',
+  '\n',
+  '\u2028',
+  'ä',
+  '𝄞',
+  '\ufeff',
+  '\uffff',
+  'NULL',
+  '0',
+  '1e3',
+  '-0',
+  'x'.repeat(2000),
+];
 
 export function documentContract(makeGround: () => Ground): void {
   let ground: Ground;
@@ -29,16 +55,25 @@ export function documentContract(makeGround: () => Ground): void {
 
   describe('a document', () => {
     it('comes back as it was written, with revision 1', async () => {
-      const value = thing({ tags: ['b', 'a'], payload: { deep: [1, 'two', null, { three: 3.5 }], empty: {} } });
+      const value = thing({
+        tags: ['b', 'a'],
+        payload: { deep: [1, 'two', null, { three: 3.5 }], empty: {} },
+      });
       await store.write([insert(things, 'one', value)]);
       expect(await store.get(things, 'one')).to.deep.equal({ id: 'one', revision: 1, value });
     });
 
     it('has its public text beside it, made at each write', async () => {
       const document = await put('one', { rank: 3 });
-      expect(await store.text(things, 'one')).to.deep.equal({ text: '{"id":"one","name":"one","rank":3}', revision: 1 });
+      expect(await store.text(things, 'one')).to.deep.equal({
+        text: '{"id":"one","name":"one","rank":3}',
+        revision: 1,
+      });
       await store.write([replace(things, document, { ...document.value, rank: 4 })]);
-      expect(await store.text(things, 'one')).to.deep.equal({ text: '{"id":"one","name":"one","rank":4}', revision: 2 });
+      expect(await store.text(things, 'one')).to.deep.equal({
+        text: '{"id":"one","name":"one","rank":4}',
+        revision: 2,
+      });
     });
 
     it('is undefined when it is absent', async () => {
@@ -73,9 +108,16 @@ export function documentContract(makeGround: () => Ground): void {
       const old = await put('one');
       await store.write([replace(things, old, { ...old.value, rank: 1 })]);
       for (const write of [replace(things, old, { ...old.value, rank: 2 }), remove(things, old)]) {
-        expect(await conflictOf(store.write([write]))).to.include({ kind: 'revision', collection: 'things', key: 'one' });
+        expect(await conflictOf(store.write([write]))).to.include({
+          kind: 'revision',
+          collection: 'things',
+          key: 'one',
+        });
       }
-      expect(await store.get(things, 'one')).to.deep.include({ revision: 2, value: { ...old.value, rank: 1 } });
+      expect(await store.get(things, 'one')).to.deep.include({
+        revision: 2,
+        value: { ...old.value, rank: 1 },
+      });
     });
 
     it('that is absent cannot be replaced or removed', async () => {
@@ -95,13 +137,27 @@ export function documentContract(makeGround: () => Ground): void {
 
     it('keeps hostile texts as id, as value, as column and as item of a set', async () => {
       for (const text of hostile) {
-        const value = thing({ name: text, group: text, serial: text, tags: [text], payload: { [text]: text } });
+        const value = thing({
+          name: text,
+          group: text,
+          serial: text,
+          tags: [text],
+          payload: { [text]: text },
+        });
         await store.write([insert(things, text, value)]);
         const label = JSON.stringify(text.slice(0, 20));
         expect(await store.get(things, text), label).to.deep.equal({ id: text, revision: 1, value });
         expect((await store.find(things, 'name', [text, text]))?.id, label).to.equal(text);
-        const page = await store.page(things, { order: 'id', filter: { name: text }, has: { tags: [text] }, limit: 2 });
-        expect(page.map((document) => document.id), label).to.deep.equal([text]);
+        const page = await store.page(things, {
+          order: 'id',
+          filter: { name: text },
+          has: { tags: [text] },
+          limit: 2,
+        });
+        expect(
+          page.map((document) => document.id),
+          label,
+        ).to.deep.equal([text]);
       }
       expect(await store.count(things, {})).to.equal(hostile.length);
       expect(({} as Record<string, unknown>)['polluted']).to.be.undefined;
@@ -138,7 +194,11 @@ export function documentContract(makeGround: () => Ground): void {
       await put('three', { group: 'a', name: 'y' });
       expect((await store.find(things, 'name', ['b', 'x']))?.id).to.equal('two');
       const second = insert(things, 'four', thing({ group: 'a', name: 'x' }));
-      expect(await conflictOf(store.write([second]))).to.include({ kind: 'unique', collection: 'things', key: 'name' });
+      expect(await conflictOf(store.write([second]))).to.include({
+        kind: 'unique',
+        collection: 'things',
+        key: 'name',
+      });
     });
 
     it('says which of several keys was taken', async () => {
@@ -159,7 +219,9 @@ export function documentContract(makeGround: () => Ground): void {
     it('refuses a replace that would take another’s, and lets a document keep its own', async () => {
       await put('one', { name: 'x' });
       const two = await put('two', { name: 'y' });
-      expect(await conflictOf(store.write([replace(things, two, { ...two.value, name: 'x' })]))).to.include({ key: 'name' });
+      expect(await conflictOf(store.write([replace(things, two, { ...two.value, name: 'x' })]))).to.include({
+        key: 'name',
+      });
       await store.write([replace(things, two, { ...two.value, rank: 9 })]);
     });
 

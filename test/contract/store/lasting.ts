@@ -18,9 +18,18 @@ export function lastingContract(makeGround: () => Ground): void {
 
   describe('what was written', () => {
     it('is there for the next who opens the same data: documents, revisions, keys, sets and orders', async () => {
-      await store.write(Array.from({ length: 50 }, (_, index) => insert(things, `id-${index}`, thing({ name: `n${index}`, rank: index % 5, tags: [`t${index % 3}`] }))));
+      await store.write(
+        Array.from({ length: 50 }, (_, index) =>
+          insert(
+            things,
+            `id-${index}`,
+            thing({ name: `n${index}`, rank: index % 5, tags: [`t${index % 3}`] }),
+          ),
+        ),
+      );
       const first = await store.get(things, 'id-0');
-      if (first !== undefined) await store.write([replace(things, first, { ...first.value, name: 'renamed' })]);
+      if (first !== undefined)
+        await store.write([replace(things, first, { ...first.value, name: 'renamed' })]);
       const before = await store.pageTexts(things, { order: 'rank', limit: 100 });
       await store.close();
       store = ground.open();
@@ -28,14 +37,18 @@ export function lastingContract(makeGround: () => Ground): void {
       expect(await store.get(things, 'id-0')).to.deep.include({ revision: 2 });
       expect((await store.find(things, 'name', ['g', 'renamed']))?.id).to.equal('id-0');
       expect(await store.count(things, { has: { tags: ['t1'] } })).to.equal(17);
-      expect(await conflictOf(store.write([insert(things, 'new', thing({ name: 'n1' }))]))).to.include({ key: 'name' });
+      expect(await conflictOf(store.write([insert(things, 'new', thing({ name: 'n1' }))]))).to.include({
+        key: 'name',
+      });
     });
 
     it('is seen at once by another who has the same data open, and neither overwrites the other', async () => {
       const other = ground.open();
       try {
         await store.write([insert(counters, 'c', { count: 0 })]);
-        await Promise.all(Array.from({ length: 40 }, (_, index) => increment(index % 2 === 0 ? store : other, 'c')));
+        await Promise.all(
+          Array.from({ length: 40 }, (_, index) => increment(index % 2 === 0 ? store : other, 'c')),
+        );
         expect((await other.get(counters, 'c'))?.value.count).to.equal(40);
         const seen = await other.get(counters, 'c');
         if (seen !== undefined) await store.write([remove(counters, seen)]);
@@ -48,9 +61,17 @@ export function lastingContract(makeGround: () => Ground): void {
     it('is claimed once when two who have the same data open ask together', async () => {
       const other = ground.open();
       try {
-        await store.write(Array.from({ length: 40 }, (_, index) => insert(things, `id-${index}`, thing({ name: `n${index}` }))));
+        await store.write(
+          Array.from({ length: 40 }, (_, index) =>
+            insert(things, `id-${index}`, thing({ name: `n${index}` })),
+          ),
+        );
         const claims = Array.from({ length: 40 }, (_, index) =>
-          (index % 2 === 0 ? store : other).claim(things, { order: 'id', filter: { group_id: 'g' } }, ({ value }) => ({ ...value, group: 'taken' })),
+          (index % 2 === 0 ? store : other).claim(
+            things,
+            { order: 'id', filter: { group_id: 'g' } },
+            ({ value }) => ({ ...value, group: 'taken' }),
+          ),
         );
         const ids = (await Promise.all(claims)).map((document) => document?.id);
         expect(new Set(ids).size).to.equal(40);

@@ -1,7 +1,14 @@
 /** The part of the store contract about pages, filters and counts. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { insert, type PageQuery, remove, replace, type Store } from '../../../src/data/store/port.js';
+import {
+  insert,
+  type PageQuery,
+  remove,
+  replace,
+  type Store,
+  type TextQuery,
+} from '../../../src/data/store/port.js';
 import { failureOf } from '../../support/eventually.js';
 import { allTexts, type Ground, type Thing, thing, things } from './bench.js';
 
@@ -92,21 +99,49 @@ export function pageContract(makeGround: () => Ground): void {
       expect(await ids()).to.deep.equal(['1', '10', '9', 'B', 'Z', '_', 'a', 'b', 'ä']);
     });
 
-    it('gives texts with the position that the next page begins behind', async () => {
+    it('gives texts as one JSON array, with the position of the last row of a full page and whether more follow', async () => {
       await seed([
         ['a', { rank: 5 }],
         ['b', { rank: 4 }],
+        ['c', { rank: 4 }],
       ]);
-      const rows = await store.pageTexts(things, { order: 'rank', limit: 10 });
-      expect(rows).to.deep.equal([
-        { text: '{"id":"b","name":"b","rank":4}', position: [4, 'b'] },
-        { text: '{"id":"a","name":"a","rank":5}', position: [5, 'a'] },
-      ]);
+      const texts = [
+        '{"id":"b","name":"b","rank":4}',
+        '{"id":"c","name":"c","rank":4}',
+        '{"id":"a","name":"a","rank":5}',
+      ];
+      const page = async (query: Partial<TextQuery>) => {
+        const { body, ...rest } = await store.pageTexts(things, { order: 'rank', limit: 2, ...query });
+        return { body: body.toString(), ...rest };
+      };
+      expect(await page({})).to.deep.equal({ body: `[${texts[0]},${texts[1]}]`, more: true, last: [4, 'c'] });
+      expect(await page({ after: [4, 'c'] })).to.deep.equal({ body: `[${texts[2]}]`, more: false });
+      expect(await page({ limit: 3 })).to.deep.equal({
+        body: `[${texts.join()}]`,
+        more: false,
+        last: [5, 'a'],
+      });
+      expect(await page({ after: [5, 'a'] })).to.deep.equal({ body: '[]', more: false });
+      const back = { descending: true, reversed: true, after: [5, 'a'] };
+      expect(await page(back)).to.deep.equal({
+        body: `[${texts[0]},${texts[1]}]`,
+        more: false,
+        last: [4, 'b'],
+      });
+      expect(await page({ ...back, limit: 1 })).to.deep.equal({
+        body: `[${texts[1]}]`,
+        more: true,
+        last: [4, 'c'],
+      });
     });
 
     it('of an order or a column that is not declared is a mistake of the caller', async () => {
-      expect((await failureOf(store.page(things, { order: 'nonsense', limit: 1 }))).message).to.include('nonsense');
-      expect((await failureOf(store.page(things, { order: 'id', filter: { nonsense: 1 }, limit: 1 }))).message).to.include('nonsense');
+      expect((await failureOf(store.page(things, { order: 'nonsense', limit: 1 }))).message).to.include(
+        'nonsense',
+      );
+      expect(
+        (await failureOf(store.page(things, { order: 'id', filter: { nonsense: 1 }, limit: 1 }))).message,
+      ).to.include('nonsense');
       const injected = { 'id" = "id" OR 1=1 --': 'x' };
       await failureOf(store.page(things, { order: 'id', filter: injected, limit: 1 }));
     });
@@ -147,7 +182,9 @@ export function pageContract(makeGround: () => Ground): void {
     });
 
     it('goes with order, position, direction and count', async () => {
-      expect(await ids({ order: 'rank', filter: { group_id: 'x' }, has: { tags: ['red'] }, descending: true })).to.deep.equal(['b', 'a']);
+      expect(
+        await ids({ order: 'rank', filter: { group_id: 'x' }, has: { tags: ['red'] }, descending: true }),
+      ).to.deep.equal(['b', 'a']);
       expect(await ids({ filter: { rank: 1 }, after: ['a'] })).to.deep.equal(['c', 'd']);
       expect(await store.count(things, { filter: { rank: 1 } })).to.equal(3);
       expect(await store.count(things, { filter: { rank: 1 }, has: { tags: ['green'] } })).to.equal(2);
@@ -168,17 +205,21 @@ export function pageContract(makeGround: () => Ground): void {
 
   it('after any history holds exactly what a sorted model holds, by every order, filter and page size', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(act, { maxLength: 40 }), fc.integer({ min: 1, max: 7 }), async (acts, limit) => {
-        const own = makeGround();
-        const tried = own.open();
-        try {
-          const model = await play(tried, acts);
-          await compare(tried, model, limit);
-        } finally {
-          await tried.close();
-          own.clear();
-        }
-      }),
+      fc.asyncProperty(
+        fc.array(act, { maxLength: 40 }),
+        fc.integer({ min: 1, max: 7 }),
+        async (acts, limit) => {
+          const own = makeGround();
+          const tried = own.open();
+          try {
+            const model = await play(tried, acts);
+            await compare(tried, model, limit);
+          } finally {
+            await tried.close();
+            own.clear();
+          }
+        },
+      ),
       { numRuns: 40 },
     );
   });
@@ -208,9 +249,11 @@ async function play(store: Store, acts: readonly Act[]): Promise<Map<string, Thi
 async function compare(store: Store, model: ReadonlyMap<string, Thing>, limit: number): Promise<void> {
   const rows = [...model].map(([id, value]) => ({ id, value }));
   const sortedBy = (order: 'id' | 'rank') =>
-    [...rows].sort((a, b) => (order === 'rank' && a.value.rank !== b.value.rank ? a.value.rank - b.value.rank : a.id < b.id ? -1 : 1));
+    [...rows].sort((a, b) =>
+      order === 'rank' && a.value.rank !== b.value.rank ? a.value.rank - b.value.rank : a.id < b.id ? -1 : 1,
+    );
   const shown = async (query: Omit<PageQuery, 'after' | 'limit'>) =>
-    (await allTexts(store, query, limit)).map((row) => row.position.at(-1));
+    (await allTexts(store, query, limit)).map((row) => row.id);
   for (const order of ['id', 'rank'] as const) {
     const sorted = sortedBy(order);
     expect(await shown({ order })).to.deep.equal(sorted.map((row) => row.id));

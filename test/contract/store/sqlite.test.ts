@@ -80,8 +80,12 @@ describe('a SQLite file', () => {
     await store.close();
     const database = new Database(file, { readonly: true });
     for (const columns of ['"id"', '"rank", "id"', '"group_id", "rank", "id"']) {
-      const plan = database.prepare(`EXPLAIN QUERY PLAN SELECT "id" FROM "things" ORDER BY ${columns} LIMIT 10`).all() as { detail: string }[];
-      expect(plan.map((step) => step.detail).join(' | ')).to.include('INDEX').and.not.to.include('TEMP B-TREE');
+      const plan = database
+        .prepare(`EXPLAIN QUERY PLAN SELECT "id" FROM "things" ORDER BY ${columns} LIMIT 10`)
+        .all() as { detail: string }[];
+      expect(plan.map((step) => step.detail).join(' | '))
+        .to.include('INDEX')
+        .and.not.to.include('TEMP B-TREE');
     }
     database.close();
   });
@@ -91,7 +95,9 @@ describe('a SQLite file', () => {
     void new SqliteStore(file, []).close();
     void new SqliteStore(file, collections).close();
     const database = new Database(file, { readonly: true });
-    expect(database.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'things'").pluck().get()).to.equal(1);
+    expect(
+      database.prepare("SELECT count(*) FROM sqlite_master WHERE name = 'things'").pluck().get(),
+    ).to.equal(1);
     database.close();
   });
 });

@@ -23,7 +23,9 @@ function contextOf(caller: Caller, withProject: boolean): RequestContext {
     requestId: 'r',
     signal: new AbortController().signal,
     wait: 0,
-    ...(caller === 'anonymous' ? {} : { user: { id: caller, name: caller, superUser: caller === 'superuser' } }),
+    ...(caller === 'anonymous'
+      ? {}
+      : { user: { id: caller, name: caller, superUser: caller === 'superuser' } }),
     ...(withProject ? { project } : {}),
   };
 }

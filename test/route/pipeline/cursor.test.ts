@@ -5,11 +5,23 @@ import { CursorCodec, type PageKey } from '../../../src/route/pipeline/cursor.js
 
 const codec = new CursorCodec(Buffer.alloc(32, 7));
 const binding = '/api/v2/instances?tag=a%3Db';
-const alphabet = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.', '=', '+', '/', ' ', '%', 'ä', '\n'];
+const alphabet = [
+  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.',
+  '=',
+  '+',
+  '/',
+  ' ',
+  '%',
+  'ä',
+  '\n',
+];
 
 const pageKey: fc.Arbitrary<PageKey> = fc.record({
   position: fc
-    .tuple(fc.array(fc.oneof(fc.string({ maxLength: 40 }), fc.integer(), fc.constant(null)), { maxLength: 3 }), fc.uuid())
+    .tuple(
+      fc.array(fc.oneof(fc.string({ maxLength: 40 }), fc.integer(), fc.constant(null)), { maxLength: 3 }),
+      fc.uuid(),
+    )
     .map(([columns, id]) => [...columns, id]),
   backward: fc.boolean(),
   inclusive: fc.boolean(),
@@ -60,13 +72,34 @@ describe('a page key', () => {
   it('is refused when characters are missing, added or swapped', () => {
     const text = codec.encode({ position: ['0193a5c0-0000-7000-8000-000000000001'] }, binding);
     const [payload = '', signature = ''] = text.split('.');
-    const damaged = ['', '.', payload, `${payload}.`, `.${signature}`, `${signature}.${payload}`, `${text}A`, `A${text}`, text.slice(1), text.slice(0, -1), `${text}.${signature}`, text.toUpperCase(), `${text}\n`, ' '.repeat(40)];
-    for (const one of damaged) expect(refusal(() => codec.decode(one, binding)).code, one).to.equal('invalid_cursor');
+    const damaged = [
+      '',
+      '.',
+      payload,
+      `${payload}.`,
+      `.${signature}`,
+      `${signature}.${payload}`,
+      `${text}A`,
+      `A${text}`,
+      text.slice(1),
+      text.slice(0, -1),
+      `${text}.${signature}`,
+      text.toUpperCase(),
+      `${text}\n`,
+      ' '.repeat(40),
+    ];
+    for (const one of damaged)
+      expect(refusal(() => codec.decode(one, binding)).code, one).to.equal('invalid_cursor');
   });
 
   it('is refused for another list, for other filters and by another store', () => {
     const text = codec.encode({ position: ['0193a5c0-0000-7000-8000-000000000001'] }, binding);
-    for (const other of ['/api/v2/tasks?tag=a%3Db', '/api/v2/instances?', '/api/v2/instances?tag=a%3Dc', '']) {
+    for (const other of [
+      '/api/v2/tasks?tag=a%3Db',
+      '/api/v2/instances?',
+      '/api/v2/instances?tag=a%3Dc',
+      '',
+    ]) {
       expect(refusal(() => codec.decode(text, other)).code, other).to.equal('invalid_cursor');
     }
     const elsewhere = new CursorCodec(Buffer.alloc(32, 8));

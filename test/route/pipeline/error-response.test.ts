@@ -66,7 +66,14 @@ describe('an error answer', () => {
   });
 
   it('is plain JSON for every other client, whatever it accepts', async () => {
-    for (const accept of ['*/*', 'application/json', 'text/html', 'application/json, application/problem+json;q=0.5', 'nonsense', '']) {
+    for (const accept of [
+      '*/*',
+      'application/json',
+      'text/html',
+      'application/json, application/problem+json;q=0.5',
+      'nonsense',
+      '',
+    ]) {
       const reply = await server.admin.get<ErrorAnswer>('/nothing', { headers: { Accept: accept } });
       expect(reply.headers.get('content-type'), accept).to.match(/^application\/json/);
       expect(reply.body.code).to.equal('not_found');

@@ -41,7 +41,9 @@ describe('a request handler', () => {
     await two.parseAndValidate(requestFor('Grace'));
     expect(await one.execute(connector)).to.deep.equal({ result: 'Hello, Ada!' });
     expect(await two.execute(connector)).to.deep.equal({ result: 'Hello, Grace!' });
-    expect((await failureOf(() => handler.handler().execute(connector))).message).to.include('before parseAndValidate');
+    expect((await failureOf(() => handler.handler().execute(connector))).message).to.include(
+      'before parseAndValidate',
+    );
   });
 
   it('for pages refuses to execute before it has parsed, too', async () => {
@@ -50,7 +52,9 @@ describe('a request handler', () => {
       args: () => undefined,
       paginator: () => Promise.resolve({ items: [], pages: {} }),
     });
-    expect((await failureOf(() => pages.handler().execute(connector))).message).to.include('before parseAndValidate');
+    expect((await failureOf(() => pages.handler().execute(connector))).message).to.include(
+      'before parseAndValidate',
+    );
   });
 
   it('for pages declares key and limit beside the list’s own parameters', () => {
@@ -61,7 +65,9 @@ describe('a request handler', () => {
       keyQueryParam: 'from',
       limitQueryParam: 'count',
     });
-    expect(Object.keys(pages.declaration.query?.properties ?? {})).to.include.members(['name', 'from', 'count']).and.not.include('key');
+    expect(Object.keys(pages.declaration.query?.properties ?? {}))
+      .to.include.members(['name', 'from', 'count'])
+      .and.not.include('key');
     expect(pages.declaration.query?.required).to.deep.equal(['name']);
   });
 });

@@ -25,7 +25,7 @@ describe('a list in pages', () => {
   const get = (address: string) => server.admin.get<Instance[]>(address);
   const follow = async (start: string, relation: 'next' | 'prev') => {
     const replies = [await get(start)];
-    for (let link = links(replies[0] as Reply)[relation]; link !== undefined; ) {
+    for (let link = links(replies[0] as Reply)[relation]; link !== undefined;) {
       const reply = await get(link.url);
       replies.push(reply);
       link = links(reply)[relation];
@@ -46,7 +46,9 @@ describe('a list in pages', () => {
     const { headers } = await get(`${path}?limit=4`);
     const key = '[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]{22}';
     const next = `<${server.url}${path}\\?key=${key}&limit=4>; rel="next"`;
-    expect(headers.get('link')).to.match(new RegExp(`^${next}, <${server.url}${path}\\?limit=4>; rel="first"$`));
+    expect(headers.get('link')).to.match(
+      new RegExp(`^${next}, <${server.url}${path}\\?limit=4>; rel="first"$`),
+    );
   });
 
   it('names first always, next and prev where there is such a page', async () => {
@@ -57,13 +59,19 @@ describe('a list in pages', () => {
       ['first', 'prev'],
     ]);
     expect(links(await get(path))).to.have.all.keys('first');
-    expect(links(pages[1] as Reply).first).to.deep.equal({ url: `${server.url}${path}?limit=4`, key: undefined, limit: 4 });
+    expect(links(pages[1] as Reply).first).to.deep.equal({
+      url: `${server.url}${path}?limit=4`,
+      key: undefined,
+      limit: 4,
+    });
   });
 
   it('shows every item once and in order on the way there, and the same pages on the way back', async () => {
     const there = await follow(`${path}?limit=3`, 'next');
     expect(there.map((page) => page.body.length)).to.deep.equal([3, 3, 3, 2]);
-    expect(there.flatMap(names)).to.deep.equal(Array.from({ length: 11 }, (_, index) => `n-${String(index).padStart(2, '0')}`));
+    expect(there.flatMap(names)).to.deep.equal(
+      Array.from({ length: 11 }, (_, index) => `n-${String(index).padStart(2, '0')}`),
+    );
     const last = links(there.at(-2) as Reply).next?.url ?? '';
     const back = await follow(last, 'prev');
     expect(back.reverse().map(names)).to.deep.equal(there.map(names));
@@ -153,7 +161,10 @@ describe('a list in pages', () => {
     for (const list of ['/api/v2/tasks', '/api/v2/projects', '/api/v2/networks']) {
       const all = await server.admin.get<unknown[]>(`${list}?limit=1000`);
       const walked = await follow(`${list}?limit=2`, 'next');
-      expect(walked.flatMap((page) => page.body as unknown[]), list).to.deep.equal(all.body);
+      expect(
+        walked.flatMap((page) => page.body as unknown[]),
+        list,
+      ).to.deep.equal(all.body);
       expect(walked.length).to.equal(Math.ceil(all.body.length / 2));
     }
   });
@@ -164,9 +175,13 @@ describe('the links of a list', () => {
     const server = await startServer({ flags: { server: { publicUrl: 'https://cloud.example/copse/' } } });
     try {
       const reply = await server.admin.get('/api/v2/projects?limit=5');
-      expect(reply.headers.get('link')).to.equal('<https://cloud.example/copse/api/v2/projects?limit=5>; rel="first"');
+      expect(reply.headers.get('link')).to.equal(
+        '<https://cloud.example/copse/api/v2/projects?limit=5>; rel="first"',
+      );
       const created = await server.admin.post('/api/v2/instances', server.wish('far'));
-      expect(created.headers.get('location')).to.match(/^https:\/\/cloud\.example\/copse\/api\/v2\/instances\/[0-9a-f-]{36}$/);
+      expect(created.headers.get('location')).to.match(
+        /^https:\/\/cloud\.example\/copse\/api\/v2\/instances\/[0-9a-f-]{36}$/,
+      );
     } finally {
       await server.stop();
     }
@@ -213,13 +228,26 @@ describe('parsePaginationHeader', () => {
     expect(parsePaginationHeader('<http://h/>; rel="last", <http://h/?limit=x>; rel="next"')).to.deep.equal({
       next: { url: 'http://h/?limit=x', key: undefined, limit: undefined },
     });
-    for (const header of [undefined, '', 'nonsense', '<>', '<http://h/>', ';', ',,,', '<http://h/>; rel=', 'rel="next"']) {
+    for (const header of [
+      undefined,
+      '',
+      'nonsense',
+      '<>',
+      '<http://h/>',
+      ';',
+      ',,,',
+      '<http://h/>; rel=',
+      'rel="next"',
+    ]) {
       expect(parsePaginationHeader(header), header).to.deep.equal({});
     }
   });
 
   it('reads a header of any length that a server sends', () => {
-    const filters = Array.from({ length: 60 }, (_, index) => `projectID=0193a5c0-0000-7000-8000-0000000000${index + 10}`).join('&');
+    const filters = Array.from(
+      { length: 60 },
+      (_, index) => `projectID=0193a5c0-0000-7000-8000-0000000000${index + 10}`,
+    ).join('&');
     const header = `<http://h/p?key=abc&${filters}>; rel="next", <http://h/p?${filters}>; rel="first"`;
     expect(parsePaginationHeader(header).next?.key).to.equal('abc');
   });

@@ -43,10 +43,16 @@ const declaration: Declaration = {
 };
 
 function handler(change: Partial<Declaration> = {}) {
-  return defineHandler({ ...declaration, ...change }, { parse: () => undefined, execute: () => ({ result: {} }) });
+  return defineHandler(
+    { ...declaration, ...change },
+    { parse: () => undefined, execute: () => ({ result: {} }) },
+  );
 }
 
-function method(change: Partial<Declaration> = {}, more: Partial<MethodHandler<Connector>> = {}): MethodHandler<Connector> {
+function method(
+  change: Partial<Declaration> = {},
+  more: Partial<MethodHandler<Connector>> = {},
+): MethodHandler<Connector> {
   return { methodType: 'GET', authenticator: open, requestHandler: handler(change), ...more };
 }
 
@@ -71,7 +77,11 @@ describe('the registration of a route', () => {
   });
 
   it('refuses a method without an authenticator, and names it', () => {
-    const manager = { route: '/things', version: 2, methods: [{ methodType: 'GET', requestHandler: handler() }] };
+    const manager = {
+      route: '/things',
+      version: 2,
+      methods: [{ methodType: 'GET', requestHandler: handler() }],
+    };
     const { message } = refusal(manager as unknown as RouteManager<Connector>);
     expect(message).to.include('GET /api/v2/things').and.to.include('authenticator');
   });
@@ -93,8 +103,12 @@ describe('the registration of a route', () => {
   it('refuses a path that another one shadows', () => {
     const general = { route: '/things/{id}', version: 2, methods: [method({ params })] };
     const other = Type.Object({ name: Type.String() }, closed);
-    expect(refusal(general, { route: '/things/{name}', version: 2, methods: [method({ params: other })] }).message).to.include('/api/v2/things/{name}');
-    expect(refusal(general, { route: '/things/special', version: 2, methods: [method()] }).message).to.include('/api/v2/things/special');
+    expect(
+      refusal(general, { route: '/things/{name}', version: 2, methods: [method({ params: other })] }).message,
+    ).to.include('/api/v2/things/{name}');
+    expect(
+      refusal(general, { route: '/things/special', version: 2, methods: [method()] }).message,
+    ).to.include('/api/v2/things/special');
   });
 
   it('refuses a path parameter that is not declared, and a declared one that the path lacks', () => {
@@ -104,7 +118,9 @@ describe('the registration of a route', () => {
   });
 
   it('refuses a handler that declares no response', () => {
-    expect(refusal({ route: '/things', methods: [method({ responses: {} })] }).message).to.include('no response');
+    expect(refusal({ route: '/things', methods: [method({ responses: {} })] }).message).to.include(
+      'no response',
+    );
   });
 
   it('refuses schemas that cannot be compiled, wherever they stand, with the cause', () => {
@@ -127,7 +143,11 @@ describe('the registration of a route', () => {
 
   for (const [named, what, change] of [
     ['listInstances', 'an operation id that is taken', { operationId: 'listInstances' }],
-    ['Instance', 'a title that another schema has', { responses: { 200: { description: 'x', schema: Type.Object({}, { title: 'Instance' }) } } }],
+    [
+      'Instance',
+      'a title that another schema has',
+      { responses: { 200: { description: 'x', schema: Type.Object({}, { title: 'Instance' }) } } },
+    ],
   ] as [string, string, Partial<Declaration>][]) {
     it(`stops the start for ${what}, which only the document would show`, async () => {
       const extra: Route = { route: '/things', version: 2, methods: [method(change)] };
@@ -179,18 +199,26 @@ describe('the way of a request', () => {
               params: Type.Object({ projectID: Type.String({ format: 'uuid' }) }, closed),
               query: Type.Object({ fail: Type.Optional(Type.String()) }, closed),
               body: Type.Object({ word: Type.String() }, closed),
-              responses: { 200: { description: 'What was said.', schema: Type.Object({ said: Type.String() }, closed) } },
+              responses: {
+                200: { description: 'What was said.', schema: Type.Object({ said: Type.String() }, closed) },
+              },
               errors: ['forbidden', 'conflict'],
             },
             {
               parse: ({ body, query, context }) => {
                 seen.push('parse');
-                return { word: body.word, fail: query.fail, user: mustHaveUser(context).name, project: mustHaveProjectContext(context).id };
+                return {
+                  word: body.word,
+                  fail: query.fail,
+                  user: mustHaveUser(context).name,
+                  project: mustHaveProjectContext(context).id,
+                };
               },
               execute: async (_connector, { word, fail, user, project }) => {
                 seen.push('execute');
                 if (fail === 'defect') throw new TypeError('secret: /etc/shadow');
-                if (fail === 'wrapped') throw new Error('outer', { cause: new ApiError('conflict', 'known') });
+                if (fail === 'wrapped')
+                  throw new Error('outer', { cause: new ApiError('conflict', 'known') });
                 await Promise.resolve();
                 return { result: { said: `${user} of ${project}: ${word}` } };
               },
@@ -245,7 +273,9 @@ describe('the way of a request', () => {
     const admin = await addPerson(server.app, 'apart-admin');
     const project = await addProject(server.app, { name: 'apart', admins: [admin] });
     const replies = await Promise.all(
-      Array.from({ length: 100 }, (_, index) => admin.api.post<{ said: string }>(`/api/v2/probe/${project.id}`, { word: `w${index}` })),
+      Array.from({ length: 100 }, (_, index) =>
+        admin.api.post<{ said: string }>(`/api/v2/probe/${project.id}`, { word: `w${index}` }),
+      ),
     );
     const said = replies.map((reply) => reply.body.said.split(': ')[1]);
     expect(said).to.deep.equal(Array.from({ length: 100 }, (_, index) => `w${index}`));
@@ -254,10 +284,15 @@ describe('the way of a request', () => {
   it('turns a defect into 500 with nothing of it in the answer and all of it in the log', async () => {
     const { projectId } = server.catalog;
     const path = `/api/v2/probe/${projectId}?fail=defect`;
-    const reply = await server.admin.call<{ code: string; message: string }>('POST', path, { body: { word: 'x' }, failing: 500 });
+    const reply = await server.admin.call<{ code: string; message: string }>('POST', path, {
+      body: { word: 'x' },
+      failing: 500,
+    });
     expect(reply.body.code).to.equal('internal');
     expect(reply.text).not.to.include('secret').and.not.to.include('TypeError');
-    const logged = server.log.entries.find((entry) => entry.details['requestId'] === reply.headers.get('x-request-id') && entry.level === 'error');
+    const logged = server.log.entries.find(
+      (entry) => entry.details['requestId'] === reply.headers.get('x-request-id') && entry.level === 'error',
+    );
     expect((logged?.details['err'] as Error).message).to.equal('secret: /etc/shadow');
   });
 

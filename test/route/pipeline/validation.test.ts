@@ -47,12 +47,19 @@ describe('the check of parameters', () => {
 
   it('takes an integer only as digits', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[-+ 0-9.eExX_]{0,6}$/), fc.integer({ min: -5, max: 1005 }).map(String)), (text) => {
-        const query = `count=${encodeURIComponent(text)}`;
-        const plain = /^\+?\d{1,15}$/.test(text) && Number(text) >= 1 && Number(text) <= 1000;
-        if (plain) expect(read(query)).to.deep.equal({ count: Number(text) });
-        else expect(refusal(() => read(query)).errors?.[0]?.parameter).to.equal('count');
-      }),
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.stringMatching(/^[-+ 0-9.eExX_]{0,6}$/),
+          fc.integer({ min: -5, max: 1005 }).map(String),
+        ),
+        (text) => {
+          const query = `count=${encodeURIComponent(text)}`;
+          const plain = /^\+?\d{1,15}$/.test(text) && Number(text) >= 1 && Number(text) <= 1000;
+          if (plain) expect(read(query)).to.deep.equal({ count: Number(text) });
+          else expect(refusal(() => read(query)).errors?.[0]?.parameter).to.equal('count');
+        },
+      ),
     );
   });
 
@@ -78,10 +85,17 @@ describe('the check of parameters', () => {
 
   it('never lets a parameter through that is not declared, whatever its name', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string({ minLength: 1 }), fc.constantFrom('__proto__', 'constructor', 'valueOf', 'Count')), fc.string(), (name, text) => {
-        fc.pre(!['count', 'hard', 'name', 'kind', 'size'].includes(name));
-        expect(refusal(() => parameters([[name, text]])).code).to.equal('invalid_parameter');
-      }),
+      fc.property(
+        fc.oneof(
+          fc.string({ minLength: 1 }),
+          fc.constantFrom('__proto__', 'constructor', 'valueOf', 'Count'),
+        ),
+        fc.string(),
+        (name, text) => {
+          fc.pre(!['count', 'hard', 'name', 'kind', 'size'].includes(name));
+          expect(refusal(() => parameters([[name, text]])).code).to.equal('invalid_parameter');
+        },
+      ),
     );
   });
 });
@@ -92,7 +106,14 @@ describe('the check of a body', () => {
       {
         kind: Type.Union([Type.Literal('red'), Type.Literal('green')]),
         'a/b': Type.Optional(Type.Object({ 'c~d': Type.Integer() }, closed)),
-        list: Type.Optional(Type.Array(Type.Object({ name: Type.String({ pattern: '^[a-z]+$', description: 'Small letters.' }) }, closed))),
+        list: Type.Optional(
+          Type.Array(
+            Type.Object(
+              { name: Type.String({ pattern: '^[a-z]+$', description: 'Small letters.' }) },
+              closed,
+            ),
+          ),
+        ),
       },
       closed,
     ),
@@ -103,12 +124,22 @@ describe('the check of a body', () => {
   });
 
   it('points at each fault by JSON pointer (RFC 6901)', () => {
-    const { errors } = refusal(() => check({ kind: 'blue', 'a/b': { 'c~d': 'x', extra: 1 }, list: [{ name: 'ok' }, { name: 'X' }, {}] }));
-    expect(errors?.map((error) => error.pointer)).to.have.members(['/kind', '/a~1b/c~0d', '/a~1b/extra', '/list/1/name', '/list/2/name']);
+    const { errors } = refusal(() =>
+      check({ kind: 'blue', 'a/b': { 'c~d': 'x', extra: 1 }, list: [{ name: 'ok' }, { name: 'X' }, {}] }),
+    );
+    expect(errors?.map((error) => error.pointer)).to.have.members([
+      '/kind',
+      '/a~1b/c~0d',
+      '/a~1b/extra',
+      '/list/1/name',
+      '/list/2/name',
+    ]);
   });
 
   it('says of a pattern what it means, and of a choice what it offers', () => {
-    expect(refusal(() => check({ kind: 'red', list: [{ name: 'X' }] })).message).to.equal('/list/0/name: Is not a valid value. Small letters.');
+    expect(refusal(() => check({ kind: 'red', list: [{ name: 'X' }] })).message).to.equal(
+      '/list/0/name: Is not a valid value. Small letters.',
+    );
     expect(refusal(() => check({ kind: 'blue' })).message).to.equal('/kind: Must be one of red, green.');
   });
 

@@ -6,17 +6,28 @@
  * write survives a loss of power too.
  */
 import Database from 'better-sqlite3';
-import type { CollectionSpec, Document, PageQuery, Query, Scalar, Store, TextRow, Write } from '../port.js';
+import type {
+  CollectionSpec,
+  Document,
+  PageQuery,
+  Query,
+  Scalar,
+  Store,
+  TextPage,
+  TextQuery,
+  Write,
+} from '../port.js';
 import { StoreConflict } from '../port.js';
 import {
   conditionsOf,
-  orderColumns,
+  edgeSql,
   pageSql,
   plainColumns,
   quoted,
   schemaOf,
   setColumns,
   setTable,
+  textSql,
 } from './tables.js';
 
 type AnyCollection = CollectionSpec<never>;
@@ -30,6 +41,8 @@ const statementLimit = 500;
 export class SqliteStore implements Store {
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement<Scalar[]>>();
+  /** Runs statements on one snapshot. */
+  readonly #reading: <R>(work: () => R) => R;
   readonly #dataVersion: Database.Statement<[]>;
   readonly #listeners = new Set<(collection: string, id: string) => void>();
   readonly #uniqueKeys = new Map<string, { collection: string; key: string }>();
@@ -46,6 +59,7 @@ export class SqliteStore implements Store {
         `The database ${file} has layout ${found}; this program knows ${schemaVersion}. Use the newer program that wrote it.`,
       );
     }
+    this.#reading = this.#db.transaction((work: () => unknown) => work()) as <R>(work: () => R) => R;
     this.#dataVersion = this.#db.prepare<[]>('PRAGMA data_version').pluck(true);
     this.#transaction(() => {
       for (const collection of collections) {
@@ -140,14 +154,20 @@ export class SqliteStore implements Store {
     }, signal);
   }
 
-  pageTexts(collection: AnyCollection, query: PageQuery, signal?: AbortSignal): Promise<TextRow[]> {
+  pageTexts(collection: AnyCollection, query: TextQuery, signal?: AbortSignal): Promise<TextPage> {
     return attempt(() => {
-      const order = orderColumns(collection, query.order);
-      const { sql, values } = pageSql(collection, query, ['public', ...order]);
-      const rows = this.#statement(sql)
-        .raw(true)
-        .all(...values) as [string, ...Scalar[]][];
-      return rows.map(([text, ...position]) => ({ text, position }));
+      const text = textSql(collection, query);
+      const edge = edgeSql(collection, query);
+      // One snapshot for both, or a row that another process adds meanwhile would fall between two pages.
+      return this.#reading(() => {
+        const body = this.#statement(text.sql)
+          .pluck(true)
+          .get(...text.values) as Buffer;
+        const [last, next] = this.#statement(edge.sql)
+          .raw(true)
+          .all(...edge.values) as Scalar[][];
+        return { body, more: next !== undefined, ...(last === undefined ? {} : { last }) };
+      });
     }, signal);
   }
 
@@ -223,6 +243,7 @@ export class SqliteStore implements Store {
       return;
     }
     const columns = collection.columnsOf(id, write.value as never);
+    assertUnicode(id, ...Object.values(columns).flat());
     const names = plainColumns(collection);
     const plain = names.map((name) => (columns[name] ?? null) as Scalar);
     const shown =
@@ -286,6 +307,14 @@ interface Row {
 
 function documentOf<T>(row: Row): Document<T> {
   return { id: row.id, revision: row.revision, value: JSON.parse(row.value) as T };
+}
+
+/** SQLite would store U+FFFD in place of half a surrogate pair, and two different texts would become one. */
+function assertUnicode(...texts: readonly unknown[]): void {
+  for (const text of texts) {
+    if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
+      throw new Error('A key or column is no Unicode text');
+  }
 }
 
 /** Runs synchronous work so that its failure is a rejection, as with an engine behind a network. */

@@ -1,5 +1,5 @@
 /** The SQL of one collection: its tables and indexes, and the statements that the store runs. */
-import type { CollectionSpec, PageQuery, Query, Scalar } from '../port.js';
+import type { CollectionSpec, PageQuery, Query, Scalar, TextQuery } from '../port.js';
 
 type AnyCollection = CollectionSpec<never>;
 
@@ -114,4 +114,25 @@ export function pageSql(
     (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`) +
     ` ORDER BY ${order.map((column) => quoted(column) + direction).join(', ')} LIMIT ?`;
   return { sql, values: [...values, query.limit] };
+}
+
+/** The texts of a page as one JSON array. The blob spares the way through JavaScript's UTF-16. */
+export function textSql(collection: AnyCollection, query: TextQuery): { sql: string; values: Scalar[] } {
+  const order = orderColumns(collection, query.order);
+  const { sql, values } = pageSql(collection, query, query.reversed ? ['public', ...order] : ['public']);
+  const direction = query.descending ? '' : ' DESC';
+  // LIMIT -1 changes nothing but forbids SQLite to drop the order of a subquery.
+  const rows = query.reversed
+    ? `SELECT "public" FROM (${sql}) ORDER BY ${order.map((column) => quoted(column) + direction).join(', ')} LIMIT -1`
+    : sql;
+  return {
+    sql: `SELECT CAST('[' || coalesce(group_concat("public", ','), '') || ']' AS BLOB) FROM (${rows})`,
+    values,
+  };
+}
+
+/** Positions of the last row of a full page and of the first row behind it, from the index alone. */
+export function edgeSql(collection: AnyCollection, query: PageQuery): { sql: string; values: Scalar[] } {
+  const { sql, values } = pageSql(collection, { ...query, limit: 2 }, orderColumns(collection, query.order));
+  return { sql: `${sql} OFFSET ?`, values: [...values, query.limit - 1] };
 }

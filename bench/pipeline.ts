@@ -1,0 +1,210 @@
+/**
+ * What a request costs: server CPU time for GET of one instance, GET of a page and POST, for the real program against
+ * node:http, koa and fastify used the usual way, over the same SQLite file. Interleaved in one run and measured in CPU
+ * time, because the speed of a shared machine drifts.
+ *
+ * npm run bench -- pipeline [--rounds 5] [--seconds 2] [--rows 100000] [--jobs one,page,post] [--markdown]
+ *   --also FILE     measures another build of the program too (its dist/main.js); may be repeated
+ *   --node-arg ARG  is given to the node of every build of ours, such as --cpu-prof; may be repeated
+ */
+import { execFileSync } from 'node:child_process';
+import { rmSync, mkdtempSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { packageRoot } from '../src/config.js';
+import { check, type JobName, jobNames, loadOf, sampleOf, type Sample as Requests } from './pipeline/jobs.js';
+import { connections, type Generator, generator } from './pipeline/load.js';
+import { report, type Result, type Sample } from './pipeline/report.js';
+import { copyInto, seededFile } from './pipeline/seed.js';
+import { baselines, ourProgram, type Program, Server } from './pipeline/servers.js';
+
+const warmUp = 3;
+
+interface Options {
+  rounds: number;
+  seconds: number;
+  rows: number;
+  jobs: readonly JobName[];
+  markdown: boolean;
+  programs: readonly Program[];
+  nodeArgs: string[];
+}
+
+function whole(name: string, text: string, least: number): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least)
+    throw new Error(`--${name} must be a whole number of at least ${least}, not "${text}"`);
+  return value;
+}
+
+function optionsOf(args: string[]): Options {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '2' },
+      rows: { type: 'string', default: '100000' },
+      jobs: { type: 'string', default: jobNames.join() },
+      also: { type: 'string', multiple: true, default: [] },
+      'node-arg': { type: 'string', multiple: true, default: [] },
+      markdown: { type: 'boolean', default: false },
+    },
+  });
+  const wanted = values.jobs.split(',');
+  const unknown = wanted.find((name) => !(jobNames as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new Error(`--jobs knows ${jobNames.join(', ')}, not "${unknown}"`);
+  const others = values.also.map((file) =>
+    ourProgram(`ours (${basename(join(dirname(resolve(file)), '..'))})`, file),
+  );
+  return {
+    rounds: whole('rounds', values.rounds, 1),
+    seconds: whole('seconds', values.seconds, 1),
+    rows: whole('rows', values.rows, 2000),
+    jobs: jobNames.filter((name) => wanted.includes(name)),
+    markdown: values.markdown,
+    programs: [ourProgram('ours', join(packageRoot(), 'dist', 'main.js')), ...others, ...baselines],
+    nodeArgs: values['node-arg'],
+  };
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The servers get the last core, the load and this process the first. */
+function cores(): { server: number; load: number } {
+  const count = cpus().length;
+  if (count < 2) throw new Error('this needs two cores, one for the servers and one for the load');
+  return { server: count - 1, load: 0 };
+}
+
+/** One round of one server: CPU time before and after the load. */
+async function measure(
+  server: Server,
+  job: JobName,
+  requests: Requests,
+  generate: Generator,
+  seconds: number,
+  folder: string,
+): Promise<Sample> {
+  // What the last round left to do (garbage, open connections) is not this round's.
+  await sleep(100);
+  const before = server.cpu();
+  const load = await generate(loadOf(job, server, requests), seconds, folder);
+  const used = server.cpu() - before;
+  return { cpu: (used * 1000) / load.requests, rate: load.requests / load.seconds, p50: load.p50 };
+}
+
+class Bench {
+  readonly #options: Options;
+  readonly #folder: string;
+  readonly #running = new Set<Server>();
+  #requests: Requests | undefined;
+
+  constructor(options: Options, folder: string) {
+    this.#options = options;
+    this.#folder = folder;
+  }
+
+  async run(): Promise<string> {
+    const { rows, jobs } = this.#options;
+    const seeded = await seededFile(rows, say);
+    const shared = join(this.#folder, 'shared');
+    copyInto(seeded, shared);
+    const tables: string[] = [];
+    try {
+      const readers = await this.#start(() => shared);
+      const [ours] = readers;
+      if (ours === undefined) throw new Error('no servers');
+      this.#requests = await sampleOf(ours);
+      for (const job of jobs.filter((name) => name !== 'post')) tables.push(await this.#job(job, readers));
+      await this.stop();
+      if (jobs.includes('post')) {
+        const writers = await this.#start((index) => {
+          const own = join(this.#folder, `own-${index}`);
+          copyInto(seeded, own);
+          return own;
+        });
+        tables.push(await this.#job('post', writers));
+      }
+    } finally {
+      await this.stop();
+    }
+    return tables.join('\n');
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#running].map((server) => server.stop()));
+    this.#running.clear();
+  }
+
+  async #start(folderOf: (index: number) => string): Promise<Server[]> {
+    const { programs, nodeArgs } = this.#options;
+    const servers: Server[] = [];
+    for (const [index, program] of programs.entries()) {
+      const extra = program.paging === 'key' ? nodeArgs : [];
+      const server = await Server.start(program, folderOf(index), cores().server, extra);
+      this.#running.add(server);
+      servers.push(server);
+    }
+    return servers;
+  }
+
+  async #job(job: JobName, servers: readonly Server[]): Promise<string> {
+    const { rounds, seconds, markdown } = this.#options;
+    const requests = this.#requests;
+    if (requests === undefined) throw new Error('the requests are not known yet');
+    const bytes = await check(job, servers, requests);
+    const { generate } = generator();
+    const turn = (server: Server, time: number) =>
+      measure(server, job, requests, generate, time, this.#folder);
+    say(`${job}: warming up`);
+    for (const server of servers) await turn(server, warmUp);
+    const samples = new Map<Server, Sample[]>(servers.map((server) => [server, []]));
+    for (let round = 0; round < rounds; round += 1) {
+      // Each round begins with another server, so that a drift of the machine's speed favours none.
+      const order = servers.map((_, index) => servers[(index + round) % servers.length] as Server);
+      for (const server of order) samples.get(server)?.push(await turn(server, seconds));
+      const costs = servers.map((server) => `${samples.get(server)?.at(-1)?.cpu.toFixed(0) ?? ''}`);
+      say(`${job}: round ${round + 1}/${rounds}, CPU µs/request ${costs.join(' ')}`);
+    }
+    const results: Result[] = servers.map((server) => ({
+      label: server.program.label,
+      samples: samples.get(server) ?? [],
+    }));
+    return report(job, results, bytes, markdown);
+  }
+}
+
+async function main(): Promise<void> {
+  const options = optionsOf(process.argv.slice(2));
+  const { server, load } = cores();
+  execFileSync('taskset', ['-a', '-c', '-p', String(load), String(process.pid)], { stdio: 'ignore' });
+  // Under the project, because /tmp may be a file system in memory, where a commit costs nothing.
+  const folder = mkdtempSync(join(packageRoot(), '.cache', 'bench-run-'));
+  const bench = new Bench(options, folder);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void bench.stop().then(() => {
+        rmSync(folder, { recursive: true, force: true });
+        process.exit(130);
+      });
+    });
+  }
+  try {
+    const tables = await bench.run();
+    const setting = `${options.rows} instances, ${options.rounds} rounds of ${options.seconds} s, ${generator().name} with ${connections} connections on core ${load}, servers on core ${server}, Node ${process.version}`;
+    process.stdout.write(`\n${setting}\n\n${tables}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`pipeline bench: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,61 @@
+/** One request over node:http: the header fields exactly as given, the answer's bytes exactly as sent. */
+import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+
+export interface WireRequest {
+  method?: string;
+  headers?: Record<string, string | string[]>;
+  body?: string | Buffer | undefined;
+  agent?: Agent;
+  /** Milliseconds until a missing answer fails. */
+  within?: number;
+  /** Leaves before there is an answer. */
+  signal?: AbortSignal;
+}
+
+export interface WireReply {
+  status: number;
+  headers: IncomingHttpHeaders;
+  bytes: Buffer;
+}
+
+/** Rejects when the connection breaks or no whole answer comes in time. */
+export function wire(url: string, options: WireRequest = {}): Promise<WireReply> {
+  const { method = 'GET', headers = {}, body, agent, within = 9000, signal } = options;
+  return new Promise((resolve, reject) => {
+    const length = body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) };
+    const target = /^(http:\/\/[^/]+)(.*)$/s.exec(url);
+    const outgoing = request(
+      target?.[1] ?? url,
+      {
+        method,
+        // As it is: a URL object would tidy it up.
+        path: target?.[2] === '' ? '/' : (target?.[2] ?? '/'),
+        headers: { ...length, ...headers },
+        ...(agent === undefined ? { agent: false } : { agent }),
+        ...(signal === undefined ? {} : { signal }),
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => {
+          clearTimeout(timer);
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            bytes: Buffer.concat(chunks),
+          });
+        });
+      },
+    );
+    const timer = setTimeout(
+      () => outgoing.destroy(new Error(`${method} ${url}: no whole answer within ${within} ms`)),
+      within,
+    );
+    outgoing.on('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    outgoing.end(body);
+  });
+}
