@@ -8,7 +8,7 @@
  *   --node-arg ARG  is given to the node of every build of ours, such as --cpu-prof; may be repeated
  */
 import { execFileSync } from 'node:child_process';
-import { rmSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -183,7 +183,9 @@ async function main(): Promise<void> {
   const { server, load } = cores();
   execFileSync('taskset', ['-a', '-c', '-p', String(load), String(process.pid)], { stdio: 'ignore' });
   // Under the project, because /tmp may be a file system in memory, where a commit costs nothing.
-  const folder = mkdtempSync(join(packageRoot(), '.cache', 'bench-run-'));
+  const cache = join(packageRoot(), '.cache');
+  mkdirSync(cache, { recursive: true });
+  const folder = mkdtempSync(join(cache, 'bench-run-'));
   const bench = new Bench(options, folder);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {

@@ -3,15 +3,28 @@ import { destination, pino } from 'pino';
 import type { Config } from './config.js';
 import type { Log } from './model/log.js';
 
-export function createLogger(level: Config['log']['level']): Log {
-  return pino(
+/** Bytes gathered before they are written: one system call for some fifteen lines of a busy server. */
+const batch = 4096;
+
+/** Milliseconds that a line waits at most. */
+const delay = 100;
+
+export interface Logger extends Log {
+  /** Writes out what is gathered. */
+  flush(): void;
+}
+
+export function createLogger(level: Config['log']['level']): Logger {
+  const output = destination({ dest: 1, sync: true, minLength: batch, periodicFlush: delay });
+  process.on('exit', () => output.flushSync());
+  const log = pino(
     {
       level,
       base: { service: 'copse' },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    // Asynchronous: a line costs no system call of its own while others wait. Written out at the end of the process.
-    destination({ dest: 1, sync: false }),
+    output,
   );
+  return Object.assign(log, { flush: () => output.flushSync() });
 }

@@ -18,6 +18,7 @@ describe('the owner of a task', () => {
   });
 
   it('is not called dead without certainty: from another machine, another boot, or unreadable', () => {
-    for (const owner of [distantOwner(), '', 'nonsense', '{}', 'null', '[]']) expect(isDeadOwner(owner), owner).to.be.false;
+    for (const owner of [distantOwner(), '', 'nonsense', '{}', 'null', '[]'])
+      expect(isDeadOwner(owner), owner).to.be.false;
   });
 });

@@ -40,14 +40,19 @@ describe('the task queue', () => {
       const ids: string[] = [];
       for (const priority of [0, 5, 0, 100, 5, -3]) ids.push((await seedTask(store, { priority })).taskId);
       const order: number[] = [];
-      for (let claim = await queue.claim(regionId); claim !== undefined; claim = await queue.claim(regionId)) {
+      for (
+        let claim = await queue.claim(regionId);
+        claim !== undefined;
+        claim = await queue.claim(regionId)
+      ) {
         order.push(ids.indexOf(claim.id));
       }
       expect(order).to.deep.equal([3, 1, 4, 0, 2, 5]);
     });
 
     it('takes ready tasks of its region only', async () => {
-      for (const state of ['waiting', 'blocked', 'running', 'done'] as const) await seedTask(store, { queue: state });
+      for (const state of ['waiting', 'blocked', 'running', 'done'] as const)
+        await seedTask(store, { queue: state });
       await seedTask(store, { regionId: uuidv7() });
       expect(await queue.claim(regionId)).to.be.undefined;
     });
@@ -65,8 +70,13 @@ describe('the task queue', () => {
 
     it('gives each task to one of many who ask at once', async () => {
       for (let index = 0; index < 50; index += 1) await seedTask(store);
-      const others = Array.from({ length: 10 }, (_, index) => new TaskQueue(store, { owner: `o${index}`, lease: minute }));
-      const claims = await Promise.all(Array.from({ length: 60 }, (_, index) => others[index % 10]?.claim(regionId)));
+      const others = Array.from(
+        { length: 10 },
+        (_, index) => new TaskQueue(store, { owner: `o${index}`, lease: minute }),
+      );
+      const claims = await Promise.all(
+        Array.from({ length: 60 }, (_, index) => (others[index % 10] ?? queue).claim(regionId)),
+      );
       const ids = claims.flatMap((claim) => (claim === undefined ? [] : [claim.id]));
       expect(ids).to.have.length(50);
       expect(new Set(ids).size).to.equal(50);
@@ -76,9 +86,18 @@ describe('the task queue', () => {
   describe('a worker whose lease was taken over', () => {
     const writes: [string, (claim: Document<TaskRecord>) => Promise<unknown>][] = [
       ['renew its lease', (claim) => queue.renew(claim)],
-      ['record a step', (claim) => queue.recordStep(claim, { name: 's', attempt: 1, startTime: timestamp() })],
-      ['change the instance', (claim) => queue.changeSubject(claim, (one) => ({ ...one, description: 'stale' }))],
-      ['finish the task', (claim) => queue.finish(claim, { status: 'succeeded' }, (one) => ({ ...one, description: 'stale' }))],
+      [
+        'record a step',
+        (claim) => queue.recordStep(claim, { name: 's', attempt: 1, startTime: timestamp() }),
+      ],
+      [
+        'change the instance',
+        (claim) => queue.changeSubject(claim, (one) => ({ ...one, description: 'stale' })),
+      ],
+      [
+        'finish the task',
+        (claim) => queue.finish(claim, { status: 'succeeded' }, (one) => ({ ...one, description: 'stale' })),
+      ],
       ['remove the instance', (claim) => queue.finish(claim, { status: 'succeeded' }, () => undefined)],
       ['ask for a retry', (claim) => queue.retryLater(claim, cause, Date.now())],
       ['give the task back', (claim) => queue.giveBack(claim)],
@@ -134,9 +153,14 @@ describe('the task queue', () => {
   describe('the end of a task', () => {
     it('changes the instance, closes the attempt and lets go of the lease, in one step', async () => {
       const { taskId, instanceId } = await seedTask(store);
-      await queue.finish(await claimed(), { status: 'succeeded' }, (instance) => ({ ...instance, powerState: 'Stopped' }));
+      await queue.finish(await claimed(), { status: 'succeeded' }, (instance) => ({
+        ...instance,
+        powerState: 'Stopped',
+      }));
       const { value } = await load(taskId);
-      expect(value).to.include({ status: 'succeeded', queue: 'done' }).and.not.to.have.any.keys('owner', 'leaseUntil', 'cause');
+      expect(value)
+        .to.include({ status: 'succeeded', queue: 'done' })
+        .and.not.to.have.any.keys('owner', 'leaseUntil', 'cause');
       expect(value.attempts).to.have.length(1);
       expect(value.attempts[0]).to.include({ number: 1, outcome: 'succeeded', endTime: value.endTime });
       const instance = await store.get(instances, instanceId);
@@ -158,14 +182,26 @@ describe('the task queue', () => {
         insert(instances, instanceId, instanceRecord({ openTasks: ids })),
         // The later ones are more urgent, which must not help them.
         ...ids.map((id, index) =>
-          insert(tasks, id, taskRecord(instanceId, { queue: index === 0 ? 'ready' : 'blocked', priority: index * 10 })),
+          insert(
+            tasks,
+            id,
+            taskRecord(instanceId, { queue: index === 0 ? 'ready' : 'blocked', priority: index * 10 }),
+          ),
         ),
       ]);
       const order: string[] = [];
-      for (let claim = await queue.claim(regionId); claim !== undefined; claim = await queue.claim(regionId)) {
+      for (
+        let claim = await queue.claim(regionId);
+        claim !== undefined;
+        claim = await queue.claim(regionId)
+      ) {
         order.push(claim.id);
         expect(await queue.claim(regionId)).to.be.undefined;
-        await queue.finish(claim, { status: order.length === 2 ? 'failed' : 'succeeded', cause }, (instance) => instance);
+        await queue.finish(
+          claim,
+          { status: order.length === 2 ? 'failed' : 'succeeded', cause },
+          (instance) => instance,
+        );
       }
       expect(order).to.deep.equal(ids);
       expect((await store.get(instances, instanceId))?.value.openTasks).to.deep.equal([]);
@@ -187,7 +223,9 @@ describe('the task queue', () => {
       const { taskId } = await seedTask(store);
       const later = Date.now() + minute;
       await queue.retryLater(await claimed(), cause, later);
-      expect((await load(taskId)).value).to.include({ status: 'pending', queue: 'waiting', runAfter: later }).and.not.to.have.property('owner');
+      expect((await load(taskId)).value)
+        .to.include({ status: 'pending', queue: 'waiting', runAfter: later })
+        .and.not.to.have.property('owner');
       expect((await load(taskId)).value.attempts[0]).to.deep.include({ outcome: 'failed', cause });
       expect(await queue.promoteDue(later - 1)).to.equal(later);
       expect(await queue.claim(regionId)).to.be.undefined;
@@ -196,7 +234,8 @@ describe('the task queue', () => {
     });
 
     it('among many that wait becomes ready exactly when it is due', async () => {
-      for (let index = 0; index < 250; index += 1) await seedTask(store, { queue: 'waiting', runAfter: 1000 + index });
+      for (let index = 0; index < 250; index += 1)
+        await seedTask(store, { queue: 'waiting', runAfter: 1000 + index });
       expect(await queue.promoteDue(1199)).to.equal(1200);
       expect(await store.count(tasks, { filter: { queue: 'ready' } })).to.equal(200);
     });
@@ -205,7 +244,9 @@ describe('the task queue', () => {
       const { taskId } = await seedTask(store);
       await queue.giveBack(await claimed());
       const { value } = await load(taskId);
-      expect(value).to.include({ status: 'pending', queue: 'ready' }).and.not.to.have.any.keys('owner', 'leaseUntil');
+      expect(value)
+        .to.include({ status: 'pending', queue: 'ready' })
+        .and.not.to.have.any.keys('owner', 'leaseUntil');
       expect(value.attempts[0]?.outcome).to.equal('interrupted');
     });
 
@@ -214,10 +255,18 @@ describe('the task queue', () => {
       const claim = await claimed();
       for (let attempt = 1; attempt <= 60; attempt += 1) {
         await queue.recordStep(claim, { name: 'step', attempt, startTime: timestamp() });
-        await queue.recordStep(claim, { name: 'step', attempt, startTime: timestamp(), endTime: timestamp(), outcome: 'failed' });
+        await queue.recordStep(claim, {
+          name: 'step',
+          attempt,
+          startTime: timestamp(),
+          endTime: timestamp(),
+          outcome: 'failed',
+        });
       }
       const { steps } = (await load(taskId)).value;
-      expect(steps.map((step) => step.attempt)).to.deep.equal(Array.from({ length: 50 }, (_, index) => index + 11));
+      expect(steps.map((step) => step.attempt)).to.deep.equal(
+        Array.from({ length: 50 }, (_, index) => index + 11),
+      );
       expect(steps.every((step) => step.outcome === 'failed')).to.be.true;
     });
 
@@ -237,7 +286,11 @@ describe('the task queue', () => {
   describe('the take-over', () => {
     it('frees tasks whose lease ran out and those of dead owners, and leaves the others', async () => {
       const now = Date.now();
-      const running = { queue: 'running' as const, status: 'running' as const, attempts: [{ number: 1, startTime: timestamp() }] };
+      const running = {
+        queue: 'running' as const,
+        status: 'running' as const,
+        attempts: [{ number: 1, startTime: timestamp() }],
+      };
       const expired = await seedTask(store, { ...running, owner: 'slow', leaseUntil: now - 1 });
       const dead = await seedTask(store, { ...running, owner: 'dead', leaseUntil: now + minute });
       const alive = await seedTask(store, { ...running, owner: 'alive', leaseUntil: now + minute });
@@ -253,7 +306,11 @@ describe('the task queue', () => {
     it('looks at all running tasks, however many there are', async () => {
       const now = Date.now();
       for (let index = 0; index < 260; index += 1) {
-        await seedTask(store, { queue: 'running', owner: index % 2 === 0 ? 'dead' : 'alive', leaseUntil: now + minute + (index % 7) });
+        await seedTask(store, {
+          queue: 'running',
+          owner: index % 2 === 0 ? 'dead' : 'alive',
+          leaseUntil: now + minute + (index % 7),
+        });
       }
       expect(await queue.takeOver(now, (owner) => owner === 'dead')).to.equal(130);
       expect(await queue.takeOver(now, (owner) => owner === 'dead')).to.equal(0);

@@ -37,7 +37,15 @@ describe('an API error', () => {
   });
 
   it('is internal for everything unknown, and shows nothing of it', () => {
-    for (const thrown of [new TypeError('secret'), 'secret', undefined, null, 42, { message: 'secret' }, new Error('secret', { cause: 'secret' })]) {
+    for (const thrown of [
+      new TypeError('secret'),
+      'secret',
+      undefined,
+      null,
+      42,
+      { message: 'secret' },
+      new Error('secret', { cause: 'secret' }),
+    ]) {
       const error = toApiError(thrown);
       expect(error.code).to.equal('internal');
       expect(error.publicMessage).not.to.include('secret');

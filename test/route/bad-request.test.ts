@@ -268,6 +268,12 @@ describe('bad requests', () => {
       }
     });
 
+    it('answers 400 in the usual shape when HTTP/1.1 comes without a Host', async () => {
+      const reply = await sendRaw(server.url, 'GET /health HTTP/1.1\r\nConnection: close\r\n\r\n');
+      expect(reply?.status).to.equal(400);
+      expect(error(reply).code).to.equal('invalid_parameter');
+    });
+
     it('answers a broken chunk of a body with 400, and the server lives', async () => {
       const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminKey}\r\nContent-Type: application/json\r\n`;
       const reply = await sendRaw(

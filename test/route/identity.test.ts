@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { remove, replace } from '../../src/data/store/port.js';
+import { apiKeys, users } from '../../src/data/user.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Project } from '../../src/model/project.js';
 import { Api, type ErrorAnswer, type Reply } from '../support/conform.js';
@@ -101,7 +103,7 @@ describe('who is calling', () => {
     ];
     const essences = new Set<string>();
     for (const headers of named) {
-      const reply = await ask(headers as Record<string, string>);
+      const reply = await ask(headers);
       expect(reply.status, JSON.stringify(headers)).to.equal(401);
       expect(reply.headers.get('www-authenticate')).to.match(/^Bearer realm="copse", error="invalid_token"/);
       essences.add(JSON.stringify(essence(reply)));
@@ -124,8 +126,22 @@ describe('who is calling', () => {
     }
   });
 
+  it('loses its key with the next request when the key is removed or the user becomes inactive', async () => {
+    const { store } = server.app;
+    for (const way of ['removed', 'inactive']) {
+      const person = await addPerson(server.app, way);
+      expect((await person.api.get('/api/version')).status).to.equal(200);
+      const key = await store.find(apiKeys, 'name', [person.id, 'test']);
+      const user = await store.get(users, person.id);
+      if (key === undefined || user === undefined) throw new Error('the person is not there');
+      await store.write([
+        way === 'removed' ? remove(apiKeys, key) : replace(users, user, { ...user.value, active: false }),
+      ]);
+      await person.api.refused('unauthorized', 'GET', '/api/version');
+    }
+  });
+
   it('is stored as a hash only', async () => {
-    const { apiKeys } = await import('../../src/data/user.js');
     const stored = JSON.stringify(await server.app.store.page(apiKeys, { order: 'id', limit: 100 }));
     expect(stored).to.include(alice.id);
     for (const key of [alice.key, adminKey]) expect(stored).not.to.include(key);

@@ -75,7 +75,8 @@ class Conformance {
     const operation = operations?.[method === 'HEAD' ? 'get' : method.toLowerCase()];
     const declared = operation?.responses[String(reply.status)];
     const ownShape = declared?.content?.['application/json']?.schema['$ref'] !== '#/components/schemas/Error';
-    if (reply.status >= 400 && method !== 'HEAD' && !(declared !== undefined && ownShape)) checkError(where, reply);
+    if (reply.status >= 400 && method !== 'HEAD' && !(declared !== undefined && ownShape))
+      checkError(where, reply);
     if (operation === undefined) {
       expect(reply.status, `${where}: no such operation`).to.be.oneOf([404, 405]);
       return;
@@ -120,12 +121,12 @@ export function checkError(
   where: string,
   { status, headers, text, body }: Omit<Reply, 'headers'> & { headers: { get(name: string): string | null } },
 ): void {
-  const error = body as Partial<ErrorAnswer>;
+  const error = body as ErrorAnswer;
   const { code } = error;
-  expect(code, `${where}: code in ${text.slice(0, 300)}`).to.be.a('string');
+  expect(errorCodes, `${where}: code in ${text.slice(0, 300)}`).to.have.property(code);
   expect(headers.get('x-error-code'), `${where}: X-Error-Code`).to.equal(code);
-  expect(errorCodes[code as ErrorCode].status, `${where}: status of ${code ?? ''}`).to.equal(status);
-  expect(error.retryable, `${where}: retryable`).to.equal(errorCodes[code as ErrorCode].retryable);
+  expect(errorCodes[code].status, `${where}: status of ${code}`).to.equal(status);
+  expect(error.retryable, `${where}: retryable`).to.equal(errorCodes[code].retryable);
   expect(error.requestId, `${where}: requestId`).to.equal(headers.get('x-request-id'));
   const problem = (headers.get('content-type') ?? '').startsWith('application/problem+json');
   expect(problem ? (body as { detail: unknown }).detail : error.message, `${where}: message`).to.be.a(

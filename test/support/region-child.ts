@@ -20,6 +20,7 @@ const [options, requests] = process.argv.slice(2).map((text) => JSON.parse(text)
 ];
 const region = new LocalRegion({ ...options, log: silentLog });
 await region.open();
+say({ ready: true });
 region.watch(({ id, observation }) => {
   say({ id, powerState: observation?.powerState });
 });

@@ -205,7 +205,9 @@ async function catalogOf(app: App): Promise<Catalog> {
   const address = `/api/v1/organizations/${organizationId}/regions`;
   const region = only(await get<Region>(address));
   const network = only(
-    (await get<Network>('/api/v2/networks')).filter((one) => one.metadata.projectId === project.metadata.id && one.status.regionId === region.metadata.id),
+    (await get<Network>('/api/v2/networks')).filter(
+      (one) => one.metadata.projectId === project.metadata.id && one.status.regionId === region.metadata.id,
+    ),
   );
   const byName = (items: readonly (Flavor | Image)[]) =>
     Object.fromEntries(items.map(({ metadata }) => [metadata.name, metadata.id]));

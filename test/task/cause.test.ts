@@ -20,7 +20,11 @@ describe('the cause of a failed task', () => {
   }
 
   it('is that of an API error', () => {
-    expect(causeOf(new ApiError('conflict', 'Changed.'))).to.deep.equal({ code: 'conflict', message: 'Changed.', retryable: true });
+    expect(causeOf(new ApiError('conflict', 'Changed.'))).to.deep.equal({
+      code: 'conflict',
+      message: 'Changed.',
+      retryable: true,
+    });
   });
 
   it('says nothing of an unexpected fault, and has it tried again', () => {

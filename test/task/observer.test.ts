@@ -56,7 +56,9 @@ describe('the observer', () => {
     const instance = await server.running('left-alone');
     server.cloud.interfere(instance.metadata.id, { powerState: 'Stopped' });
     await shows(instance, 'Stopped');
-    expect(server.cloud.history(instance.metadata.id).map((entry) => entry.verb)).to.deep.equal(['ensureServer']);
+    expect(server.cloud.history(instance.metadata.id).map((entry) => entry.verb)).to.deep.equal([
+      'ensureServer',
+    ]);
   });
 
   it('does not take a machine that is being replaced for lost', async () => {
@@ -67,7 +69,10 @@ describe('the observer', () => {
       if (collection !== 'instances' || id !== instance.metadata.id) return;
       void server.app.connector.instances.load(id).then((found) => states.add(found?.value.powerMessage));
     });
-    const body = { metadata: { name: 'swapped' }, spec: { ...instance.spec, flavorId: server.catalog.flavors['small'] } };
+    const body = {
+      metadata: { name: 'swapped' },
+      spec: { ...instance.spec, flavorId: server.catalog.flavors['small'] },
+    };
     const reply = await server.admin.put(`/api/v2/instances/${instance.metadata.id}?allowReplace=true`, body);
     await server.ended(reply.headers.get('location'));
     stop();
@@ -77,7 +82,13 @@ describe('the observer', () => {
   it('ignores machines that it has no instance for', async () => {
     const { id } = { id: '0193a5c0-0000-7000-8000-000000000001' };
     const { flavors, images } = server.catalog;
-    const request = { id, hostname: 'foreign', flavorId: flavors['tiny'] ?? '', imageId: images['sim-linux'] ?? '', tags: [] };
+    const request = {
+      id,
+      hostname: 'foreign',
+      flavorId: flavors['tiny'] ?? '',
+      imageId: images['sim-linux'] ?? '',
+      tags: [],
+    };
     await server.cloud.ensureServer(request, new AbortController().signal);
     await server.running('after-foreign');
     expect(server.log.defects()).to.deep.equal([]);
@@ -118,10 +129,16 @@ describe('the observer’s full look', () => {
     try {
       await server.running('watched');
       server.cloud.program({ verb: 'describeServers', error: 'transient', times: 2 });
-      await eventually(() => server.log.entries.filter(({ message }) => message === 'cannot observe the region').length === 2);
+      await eventually(
+        () =>
+          server.log.entries.filter(({ message }) => message === 'cannot observe the region').length === 2,
+      );
       // A look that finds the rule used up is one that succeeded.
       server.cloud.program({ verb: 'describeServers', error: 'transient', times: 1 });
-      await eventually(() => server.log.entries.filter(({ message }) => message === 'cannot observe the region').length === 3);
+      await eventually(
+        () =>
+          server.log.entries.filter(({ message }) => message === 'cannot observe the region').length === 3,
+      );
     } finally {
       await server.stop();
     }

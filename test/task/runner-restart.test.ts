@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
-import { type Document, replace } from '../../src/data/store/port.js';
+import { replace } from '../../src/data/store/port.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
@@ -21,7 +21,10 @@ describe('tasks beyond the life of their process', () => {
 
   /** One server at a time on one file, with the simulated cloud's own file beside it. */
   const start = async (times: object = {}) => {
-    open = await startServer({ dataDir, flags: { store: `sqlite:${file}`, tasks: { grace: 0.05, ...times } } });
+    open = await startServer({
+      dataDir,
+      flags: { store: `sqlite:${file}`, tasks: { grace: 0.05, ...times } },
+    });
     return open;
   };
   const stop = async () => {
@@ -33,7 +36,8 @@ describe('tasks beyond the life of their process', () => {
   const between = async (id: string | undefined, change?: (task: TaskRecord) => TaskRecord) => {
     const store = new SqliteStore(join(dataDir, file), collections);
     try {
-      const task = (await store.get(tasks, id ?? '')) as Document<TaskRecord>;
+      const task = await store.get(tasks, id ?? '');
+      if (task === undefined) throw new Error('the task is not there');
       if (change !== undefined) await store.write([replace(tasks, task, change(task.value))]);
       return task.value;
     } finally {
@@ -49,7 +53,13 @@ describe('tasks beyond the life of their process', () => {
     await stop();
     const attempts: TaskAttempt[] = [{ number: 1, startTime: timestamp() }];
     const lease = { owner, leaseUntil: Date.now() + 3_600_000, token: 1, attempts };
-    await between(instance.status.taskId, (task) => ({ ...task, status: 'running', queue: 'running', ...lease, ...more }));
+    await between(instance.status.taskId, (task) => ({
+      ...task,
+      status: 'running',
+      queue: 'running',
+      ...lease,
+      ...more,
+    }));
     return instance;
   };
   const machines = (server: TestServer, instance: Instance) =>
@@ -72,7 +82,9 @@ describe('tasks beyond the life of their process', () => {
     await eventually(() => machines(first, instance)[0]?.powerState === 'Building');
     await stop();
     const task = await between(instance.status.taskId);
-    expect(task).to.include({ status: 'pending', queue: 'ready' }).and.not.to.have.any.keys('owner', 'leaseUntil');
+    expect(task)
+      .to.include({ status: 'pending', queue: 'ready' })
+      .and.not.to.have.any.keys('owner', 'leaseUntil');
     expect(task.attempts.map((attempt) => attempt.outcome)).to.deep.equal(['interrupted']);
 
     const second = await start();
@@ -80,7 +92,10 @@ describe('tasks beyond the life of their process', () => {
     expect((await second.settled(instance.metadata.id)).status.powerState).to.equal('Running');
     expect(machines(second, instance)).to.have.length(1);
     expect(machines(second, instance)[0]?.boots).to.equal(1);
-    expect(second.cloud.history(instance.metadata.id).map((entry) => entry.changed)).to.deep.equal([true, false]);
+    expect(second.cloud.history(instance.metadata.id).map((entry) => entry.changed)).to.deep.equal([
+      true,
+      false,
+    ]);
   });
 
   it('that were still in the queue are begun by the next, and those that end in time are not cut short', async () => {
@@ -114,7 +129,9 @@ describe('tasks beyond the life of their process', () => {
     const server = await start();
     expect(await outcomes(server, instance)).to.deep.equal(['interrupted', 'succeeded']);
     expect(machines(server, instance)).to.have.length(1);
-    expect(server.log.entries.map(({ message }) => message)).to.include('took over tasks of processes that ended');
+    expect(server.log.entries.map(({ message }) => message)).to.include(
+      'took over tasks of processes that ended',
+    );
   });
 
   it('of a process that nobody can judge are left alone until their lease ends', async () => {

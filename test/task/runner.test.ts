@@ -13,7 +13,8 @@ describe('the task runner', () => {
   let server: TestServer;
 
   const history = (instance: Instance) => server.cloud.history(instance.metadata.id);
-  const machines = (instance: Instance) => server.cloud.servers().filter((one) => one.id === instance.metadata.id);
+  const machines = (instance: Instance) =>
+    server.cloud.servers().filter((one) => one.id === instance.metadata.id);
 
   before(async () => {
     server = await startServer({ flags: { tasks: { backoff: 0.03, backoffMax: 0.1, maxAttempts: 6 } } });
@@ -29,7 +30,13 @@ describe('the task runner', () => {
     const failed = { outcome: 'failed', cause: { code: 'unavailable', message, retryable: true } };
     expect(task.status).to.equal('succeeded');
     expect(task).not.to.have.any.keys('cause', 'retryTime');
-    expect(task.attempts.map(({ number, outcome, cause }) => ({ number, outcome, ...(cause === undefined ? {} : { cause }) }))).to.deep.equal([
+    expect(
+      task.attempts.map(({ number, outcome, cause }) => ({
+        number,
+        outcome,
+        ...(cause === undefined ? {} : { cause }),
+      })),
+    ).to.deep.equal([
       { number: 1, ...failed },
       { number: 2, ...failed },
       { number: 3, ...failed },
@@ -41,7 +48,11 @@ describe('the task runner', () => {
       ['ensureServer', 3, 'failed'],
       ['ensureServer', 4, 'succeeded'],
     ]);
-    const pauses = task.attempts.slice(1).map((attempt, index) => Date.parse(attempt.startTime) - Date.parse(task.attempts[index]?.endTime ?? ''));
+    const pauses = task.attempts
+      .slice(1)
+      .map(
+        (attempt, index) => Date.parse(attempt.startTime) - Date.parse(task.attempts[index]?.endTime ?? ''),
+      );
     // Half of 30, 60 and 100 ms at least; a millisecond is lost to rounding.
     for (const [index, least] of [15, 30, 50].entries()) expect(pauses[index]).to.be.at.least(least - 1);
     const { metadata, status } = await server.settled(instance.metadata.id);
@@ -59,7 +70,10 @@ describe('the task runner', () => {
     expect(task.cause).to.include({ code: 'unavailable' });
     const { metadata, status } = await server.settled(instance.metadata.id);
     expect(metadata).to.include({ provisioningStatus: 'error', healthStatus: 'error' });
-    expect(metadata.provisioningStatusDetail).to.deep.equal({ reason: 'Errored', message: task.cause?.message });
+    expect(metadata.provisioningStatusDetail).to.deep.equal({
+      reason: 'Errored',
+      message: task.cause?.message,
+    });
     expect(status.powerState).to.equal('Error');
   });
 
@@ -113,10 +127,15 @@ describe('the task runner', () => {
     const instance = await server.running('lossy-replace');
     server.cloud.program({ verb: 'deleteServer', error: 'transient', ambiguous: true, times: 1 });
     server.cloud.program({ verb: 'ensureServer', error: 'transient', ambiguous: true, times: 1 });
-    const body = { metadata: { name: 'lossy-replace' }, spec: { ...instance.spec, flavorId: server.catalog.flavors['small'] } };
+    const body = {
+      metadata: { name: 'lossy-replace' },
+      spec: { ...instance.spec, flavorId: server.catalog.flavors['small'] },
+    };
     const reply = await server.admin.put(`/api/v2/instances/${instance.metadata.id}?allowReplace=true`, body);
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });
-    const changes = history(instance).filter((entry) => entry.changed).map((entry) => entry.verb);
+    const changes = history(instance)
+      .filter((entry) => entry.changed)
+      .map((entry) => entry.verb);
     expect(changes).to.deep.equal(['ensureServer', 'deleteServer', 'ensureServer']);
     expect(machines(instance)[0]?.flavorId).to.equal(server.catalog.flavors['small']);
   });
@@ -135,15 +154,29 @@ describe('the task runner', () => {
         insert(
           tasks,
           ids[index] ?? '',
-          taskRecord(instance.metadata.id, { type, regionId, projectId, organizationId, priority: index, queue: index === 0 ? 'ready' : 'blocked' }),
+          taskRecord(instance.metadata.id, {
+            type,
+            regionId,
+            projectId,
+            organizationId,
+            priority: index,
+            queue: index === 0 ? 'ready' : 'blocked',
+          }),
         ),
       ),
     ]);
     await server.settled(instance.metadata.id, (one) => one.status.powerState === 'Stopped');
-    expect(history(instance).map((entry) => entry.verb)).to.deep.equal(['ensureServer', 'stopServer', 'startServer', 'rebootServer', 'stopServer']);
+    expect(history(instance).map((entry) => entry.verb)).to.deep.equal([
+      'ensureServer',
+      'stopServer',
+      'startServer',
+      'rebootServer',
+      'stopServer',
+    ]);
     const ran = await Promise.all(ids.map((id) => server.task(id)));
     for (const [index, task] of ran.entries()) {
-      if (index > 0) expect(Date.parse(task.startTime ?? '')).to.be.at.least(Date.parse(ran[index - 1]?.endTime ?? ''));
+      if (index > 0)
+        expect(Date.parse(task.startTime ?? '')).to.be.at.least(Date.parse(ran[index - 1]?.endTime ?? ''));
     }
   });
 });
@@ -154,9 +187,12 @@ describe('the task runner with few hands', () => {
     try {
       const counts: Promise<number>[] = [];
       const stop = server.app.store.watch((collection) => {
-        if (collection === tasks.name) counts.push(server.app.store.count(tasks, { filter: { status: 'running' } }));
+        if (collection === tasks.name)
+          counts.push(server.app.store.count(tasks, { filter: { status: 'running' } }));
       });
-      const orders = await Promise.all(Array.from({ length: 15 }, (_, index) => server.order(`crowd-${index}`)));
+      const orders = await Promise.all(
+        Array.from({ length: 15 }, (_, index) => server.order(`crowd-${index}`)),
+      );
       for (const { status } of orders) await server.ended(status.taskId);
       stop();
       expect(Math.max(...(await Promise.all(counts)))).to.equal(3);
@@ -173,13 +209,19 @@ describe('the task runner with few hands', () => {
       await eventually(async () => (await server.task(holder.status.taskId)).status === 'running');
       const orders: Instance[] = [];
       for (const name of ['a', 'b', 'c', 'd']) orders.push(await server.order(name));
-      for (const [index, priority] of [[2, 50], [3, 7]] as const) {
+      for (const [index, priority] of [
+        [2, 50],
+        [3, 7],
+      ] as const) {
         const task = await server.app.store.get(tasks, orders[index]?.status.taskId ?? '');
-        if (task !== undefined) await server.app.store.write([replace(tasks, task, { ...task.value, priority })]);
+        if (task !== undefined)
+          await server.app.store.write([replace(tasks, task, { ...task.value, priority })]);
       }
       await server.gone(holder.metadata.id);
       const ended = await Promise.all(orders.map((order) => server.ended(order.status.taskId)));
-      const byStart = [...ended].sort((a, b) => Date.parse(a.startTime ?? '') - Date.parse(b.startTime ?? ''));
+      const byStart = [...ended].sort(
+        (a, b) => Date.parse(a.startTime ?? '') - Date.parse(b.startTime ?? ''),
+      );
       expect(byStart.map((task) => task.subject.name)).to.deep.equal(['c', 'd', 'a', 'b']);
     } finally {
       await server.stop();

@@ -1,4 +1,5 @@
 /** (d) fastify the usual way: objects returned from handlers, its own serialisation, a body schema for POST. */
+import type { AddressInfo } from 'node:net';
 import { fastify } from 'fastify';
 import { announce, type CreateBody, namePattern, optionsOfProcess, UsualData } from './data.js';
 
@@ -44,5 +45,4 @@ app.post<{ Body: CreateBody }>('/api/v2/instances', { schema: { body: createSche
 );
 
 await app.listen({ port: 0, host: '127.0.0.1' });
-const [address] = app.addresses();
-announce(address?.port ?? 0);
+announce((app.server.address() as AddressInfo).port);

@@ -63,21 +63,20 @@ export class PaginationExecutor<C, A> implements RequestHandler<C> {
     | { key: PageKey | undefined; limit: number; args: A; metadata: PaginationMetadata; order: PageOrder }
     | undefined;
 
-  constructor(options: PaginationOptions<C, A>) {
+  /** `declaration` is given by `handler` alone, which would else build the same schemas anew for each request. */
+  constructor(options: PaginationOptions<C, A>, declaration?: Declaration) {
     this.#options = options;
     this.keyQueryParam = options.keyQueryParam ?? 'key';
     this.limitQueryParam = options.limitQueryParam ?? 'limit';
     this.#orders = options.orders ?? ['id'];
-    this.declaration = withPageParameters(
-      options.declaration,
-      this.keyQueryParam,
-      this.limitQueryParam,
-      this.#orders,
-    );
+
+    this.declaration =
+      declaration ??
+      withPageParameters(options.declaration, this.keyQueryParam, this.limitQueryParam, this.#orders);
   }
 
   handler(): PaginationExecutor<C, A> {
-    return new PaginationExecutor(this.#options);
+    return new PaginationExecutor(this.#options, this.declaration);
   }
 
   parseAndValidate(request: RouteRequest): void {
@@ -143,9 +142,11 @@ function withPageParameters(
 export class PaginationMetadata implements Links {
   readonly keyQueryParam: string;
   readonly limitQueryParam: string;
-  readonly pages: PageResult;
+  pages: PageResult;
   readonly #request: Pick<RouteRequest, 'path' | 'querystring' | 'cursors'>;
   readonly #limit: number;
+  /** The request's parameters but for key and limit, in one order whatever the client's was. */
+  readonly #filters: string;
 
   constructor(
     request: Pick<RouteRequest, 'path' | 'querystring' | 'cursors'>,
@@ -159,29 +160,18 @@ export class PaginationMetadata implements Links {
     this.limitQueryParam = limitQueryParam;
     this.#limit = limit;
     this.pages = pages;
+    this.#filters = filtersOf(request.querystring, keyQueryParam, limitQueryParam);
   }
 
-  with(pages: PageResult): PaginationMetadata {
-    return new PaginationMetadata(
-      this.#request,
-      this.keyQueryParam,
-      this.limitQueryParam,
-      this.#limit,
-      pages,
-    );
+  /** Adds the pages once they are known. */
+  with(pages: PageResult): this {
+    this.pages = pages;
+    return this;
   }
 
-  /** What a key is bound to: the list and its filters, in any order of parameters. */
+  /** What a key is bound to: the list and its filters. */
   get binding(): string {
-    return `${this.#request.path}?${this.#filters().toString()}`;
-  }
-
-  #filters(): URLSearchParams {
-    const filters = new URLSearchParams(this.#request.querystring);
-    filters.delete(this.keyQueryParam);
-    filters.delete(this.limitQueryParam);
-    filters.sort();
-    return filters;
+    return `${this.#request.path}?${this.#filters}`;
   }
 
   /** The value of the Link header: absolute URLs, comma-joined, all other parameters kept. */
@@ -194,11 +184,22 @@ export class PaginationMetadata implements Links {
   }
 
   #link(apiUrl: string, relation: string, limit: number, key?: PageKey): string {
-    const query = this.#filters();
-    if (key !== undefined) query.set(this.keyQueryParam, this.#request.cursors.encode(key, this.binding));
-    query.set(this.limitQueryParam, String(limit));
-    return `<${apiUrl}${this.#request.path}?${query.toString()}>; rel="${relation}"`;
+    const filters = this.#filters === '' ? '' : `${this.#filters}&`;
+    // A key consists of characters that a query holds as they are.
+    const from =
+      key === undefined ? '' : `${this.keyQueryParam}=${this.#request.cursors.encode(key, this.binding)}&`;
+    const query = `${filters}${from}${this.limitQueryParam}=${limit}`;
+    return `<${apiUrl}${this.#request.path}?${query}>; rel="${relation}"`;
   }
+}
+
+function filtersOf(querystring: string, key: string, limit: string): string {
+  if (querystring === '') return '';
+  const filters = new URLSearchParams(querystring);
+  filters.delete(key);
+  filters.delete(limit);
+  filters.sort();
+  return filters.toString();
 }
 
 /** A page as a client reads it from a link. */

@@ -149,9 +149,8 @@ const suite = 'local region: life';
     const consoleLimit = 64 << 10;
     await start({ consoleLimit });
     const lines = 3000;
-    const id = await bench.ensure(
-      `#!/bin/sh\nseq -f 'line %06g of the guest to count' 1 ${lines} > /dev/console\n`,
-    );
+    const script = `BEGIN { for (i = 1; i <= ${lines}; i++) printf "line %06d of the guest to count\\n", i }`;
+    const id = await bench.ensure(`#!/bin/sh\nawk '${script}' > /dev/console\n`);
     await bench.waitConsole(id, 'user-data: exit 0');
     await waitFor(
       'the log has rotated',

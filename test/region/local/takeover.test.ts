@@ -43,6 +43,23 @@ const suite = 'local region: takeover';
     expect(bench.machines(request.id)).to.deep.equal([pid]);
   });
 
+  it('has one machine and no more, at whatever moment of a creation its process is killed', async () => {
+    for (let ms = 0; ms < 180; ms += 15) {
+      const request = await bench.request();
+      const { child, ended, lines } = bench.spawnServer([request]);
+      await waitFor('the server process is ready', () => lines.length > 0, 20_000, 1);
+      setTimeout(() => child.kill('SIGKILL'), ms);
+      await ended;
+      await bench.open();
+      const observation = await bench.region.ensureServer(request, patient());
+      expect(observation, `killed after ${ms} ms`).to.include({ powerState: 'Running' });
+      expect(bench.machines(request.id), `killed after ${ms} ms`).to.have.length(1);
+      await bench.region.deleteServer(request.id, patient());
+      expect(readdirSync(join(bench.dataDir, 'servers')), `killed after ${ms} ms`).to.deep.equal([]);
+      await bench.region.close();
+    }
+  });
+
   it('does a creation again that was killed before there was a record', async () => {
     const request = await bench.request();
     await bench.open();
@@ -78,6 +95,7 @@ const suite = 'local region: takeover';
   });
 
   it('finishes a stop that was under way', async () => {
+    await bench.open();
     const id = await bench.ensure();
     await bench.waitConsole(id, 'login:');
     const stop = bench.region.stopServer(id, patient());

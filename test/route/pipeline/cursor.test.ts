@@ -6,7 +6,7 @@ import { CursorCodec, type PageKey } from '../../../src/route/pipeline/cursor.js
 const codec = new CursorCodec(Buffer.alloc(32, 7));
 const binding = '/api/v2/instances?tag=a%3Db';
 const alphabet = [
-  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.',
+  ...Array.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.'),
   '=',
   '+',
   '/',

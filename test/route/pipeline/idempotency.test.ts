@@ -55,7 +55,9 @@ const gated: Route = {
           summary: 'Passes a gate',
           tags: ['test'],
           body: Type.Object({ end: Type.String() }, closed),
-          responses: { 200: { description: 'Passed.', schema: Type.Object({ place: Type.Integer() }, closed) } },
+          responses: {
+            200: { description: 'Passed.', schema: Type.Object({ place: Type.Integer() }, closed) },
+          },
           errors: ['instance_busy', 'unprocessable', 'forbidden'],
         },
         {
@@ -80,12 +82,17 @@ describe('Idempotency-Key', () => {
     api.post<Instance>(path, body, withKey(key));
   const named = async (name: string, api: Api = server.admin) =>
     (await api.get<Instance[]>(`${path}?limit=1000`)).body.filter((one) => one.metadata.name === name);
-  const tasksOf = async (id: string) => (await server.admin.get<Task[]>(`/api/v2/tasks?subjectID=${id}`)).body;
+  const tasksOf = async (id: string) =>
+    (await server.admin.get<Task[]>(`/api/v2/tasks?subjectID=${id}`)).body;
   const pass = (key: string, end = 'good', failing?: number) =>
-    server.admin.post<{ place: number }>('/gated', { end }, {
-      ...withKey(key),
-      ...(failing === undefined ? {} : { failing }),
-    });
+    server.admin.post<{ place: number }>(
+      '/gated',
+      { end },
+      {
+        ...withKey(key),
+        ...(failing === undefined ? {} : { failing }),
+      },
+    );
 
   /** A refusal's repeat as it came: its body bears the id of the first request, which conform.ts would not have. */
   async function refusedAgain(key: string, target: string, body?: unknown) {
@@ -127,7 +134,8 @@ describe('Idempotency-Key', () => {
 
   it('makes a power verb act once, also when its repeat comes long after the end', async () => {
     const { metadata } = await server.running('reboots-once');
-    const reboot = () => server.admin.post(`${path}/${metadata.id}/reboot`, undefined, withKey('reboot-once'));
+    const reboot = () =>
+      server.admin.post(`${path}/${metadata.id}/reboot`, undefined, withKey('reboot-once'));
     const first = await reboot();
     expect(first.status).to.equal(202);
     await server.ended(first.headers.get('location'));
@@ -144,7 +152,11 @@ describe('Idempotency-Key', () => {
     const waiting = server.admin.post<Instance>(path, server.wish('waits'), wait);
     await eventually(async () => (await named('waits')).length === 1);
     const early = await create('waits', 'waits');
-    expect([early.status, replayed(early), early.body.status.powerState]).to.deep.equal([201, true, 'Pending']);
+    expect([early.status, replayed(early), early.body.status.powerState]).to.deep.equal([
+      201,
+      true,
+      'Pending',
+    ]);
     const first = await waiting;
     expect(first.body.status.powerState).to.equal('Running');
     const late = await create('waits', 'waits');
@@ -167,7 +179,12 @@ describe('Idempotency-Key', () => {
     const { metadata } = await server.running('mismatched-query');
     const verb = `${path}/${metadata.id}/reboot`;
     await server.admin.post(verb, undefined, withKey('mismatch-query'));
-    await server.admin.refused('idempotency_mismatch', 'POST', `${verb}?hard=true`, withKey('mismatch-query'));
+    await server.admin.refused(
+      'idempotency_mismatch',
+      'POST',
+      `${verb}?hard=true`,
+      withKey('mismatch-query'),
+    );
   });
 
   it('holds for one user and one path: others may use the same key', async () => {
@@ -179,7 +196,11 @@ describe('Idempotency-Key', () => {
 
     const { metadata } = await server.running('two-paths');
     for (const verb of ['stop', 'start']) {
-      const reply = await server.admin.post(`${path}/${metadata.id}/${verb}`, undefined, withKey('two-paths'));
+      const reply = await server.admin.post(
+        `${path}/${metadata.id}/${verb}`,
+        undefined,
+        withKey('two-paths'),
+      );
       expect([reply.status, replayed(reply)], verb).to.deep.equal([202, false]);
       await server.ended(reply.headers.get('location'));
       await server.settled(metadata.id);
@@ -212,7 +233,9 @@ describe('Idempotency-Key', () => {
     expect(more).to.have.length(0);
     const created = replies.filter((reply) => reply.status === 201);
     expect(created.filter((reply) => !replayed(reply))).to.have.length(1);
-    expect(new Set(created.map((reply) => reply.body.metadata.id))).to.deep.equal(new Set([made?.metadata.id]));
+    expect(new Set(created.map((reply) => reply.body.metadata.id))).to.deep.equal(
+      new Set([made?.metadata.id]),
+    );
     expect(await tasksOf(made?.metadata.id ?? '')).to.have.length(1);
     expect((await create('crowd', 'crowd')).body.metadata.id).to.equal(made?.metadata.id);
   });
@@ -223,12 +246,21 @@ describe('Idempotency-Key', () => {
     const taken = await server.admin.refused('name_taken', 'POST', path, { body, ...withKey('taken') });
     await server.gone(blocker.metadata.id);
     const { code, message } = taken.body;
-    expect(await refusedAgain('taken', path, body)).to.deep.equal({ status: 409, code, message, replayed: 'true' });
+    expect(await refusedAgain('taken', path, body)).to.deep.equal({
+      status: 409,
+      code,
+      message,
+      replayed: 'true',
+    });
     expect(await named('blocker')).to.have.length(0);
 
     const wrong = server.wish('wrong', { spec: { imageId: randomUUID() } });
     await server.admin.refused('invalid_reference', 'POST', path, { body: wrong, ...withKey('wrong') });
-    expect(await refusedAgain('wrong', path, wrong)).to.include({ status: 400, code: 'invalid_reference', replayed: 'true' });
+    expect(await refusedAgain('wrong', path, wrong)).to.include({
+      status: 400,
+      code: 'invalid_reference',
+      replayed: 'true',
+    });
   });
 
   it('gives the repeat of a refusal as a problem document to whoever prefers one, as the first time', async () => {
@@ -261,14 +293,23 @@ describe('Idempotency-Key', () => {
 
     for (const [end, failing] of [['instance_busy'], ['forbidden'], ['defect', 500]] as const) {
       const entered = gate.entered;
-      await pass(`passing ${end}`.replace(' ', '-'), end, failing);
-      await pass(`passing-${end}`, end, failing);
+      for (let round = 0; round < 2; round += 1) await pass(`passing-${end}`, end, failing);
       expect(gate.entered, end).to.equal(entered + 2);
     }
   });
 
   it('refuses what is no key or too long, and does nothing', async () => {
-    const wrong = ['""', '"open', 'open"', 'two words', 'a"b', '"a\\b"', 'x'.repeat(256), `"${'x'.repeat(256)}"`, 'caf\u00e9'];
+    const wrong = [
+      '""',
+      '"open',
+      'open"',
+      'two words',
+      'a"b',
+      '"a\\b"',
+      'x'.repeat(256),
+      `"${'x'.repeat(256)}"`,
+      'caf\u00e9',
+    ];
     for (const key of wrong) {
       const options = { body: server.wish('no-key'), ...withKey(key) };
       const { body } = await server.admin.refused('invalid_parameter', 'POST', path, options);
@@ -286,7 +327,12 @@ describe('Idempotency-Key', () => {
       for (let round = 0; round < 2; round += 1) {
         const read = await server.admin.get(`${path}/${metadata.id}`, withKey(key));
         const put = await server.admin.put(`${path}/${metadata.id}`, body, withKey(key));
-        expect([read.status, put.status, replayed(read), replayed(put)]).to.deep.equal([200, 202, false, false]);
+        expect([read.status, put.status, replayed(read), replayed(put)]).to.deep.equal([
+          200,
+          202,
+          false,
+          false,
+        ]);
       }
     }
   });
@@ -295,8 +341,6 @@ describe('Idempotency-Key', () => {
     /** A key that another process has claimed for creating an instance with this name. */
     async function claimedBy(owner: string, name: string, created = Date.now()) {
       const digest = (text: string) => createHash('sha256').update(text).digest('hex');
-      const { body } = await server.admin.get<Instance[]>(path);
-      expect(body).to.be.an('array');
       const admin = await server.app.connector.users.identify(adminKey);
       const userId = admin?.id ?? '';
       const fingerprint = digest(JSON.stringify([{}, server.wish(name)]));
@@ -321,7 +365,10 @@ describe('Idempotency-Key', () => {
 
     it('is left to a process that lives, here or elsewhere, until no request could still run', async () => {
       const elsewhere = JSON.stringify({ ...here, place: 'another machine' });
-      for (const [owner, name] of [[ownerName(), 'alive'], [elsewhere, 'elsewhere']] as const) {
+      for (const [owner, name] of [
+        [ownerName(), 'alive'],
+        [elsewhere, 'elsewhere'],
+      ] as const) {
         await claimedBy(owner, name);
         const options = { body: server.wish(name), ...withKey(name) };
         await server.admin.refused('idempotency_in_progress', 'POST', path, options);
@@ -336,7 +383,7 @@ describe('Idempotency-Key', () => {
     const entered = gate.entered;
     await pass('old');
     expect(retention).to.equal(24 * 60 * 60 * 1000);
-    expect(await server.app.connector.idempotency.purge(Date.now() + retention - 60_000)).to.be.below(2);
+    expect(await server.app.connector.idempotency.purge(Date.now() + retention - 60_000)).to.equal(0);
     expect(replayed(await pass('old'))).to.be.true;
     expect(await server.app.connector.idempotency.purge(Date.now() + retention + 60_000)).to.be.above(0);
     expect(replayed(await pass('old'))).to.be.false;

@@ -41,6 +41,7 @@ const statementLimit = 500;
 export class SqliteStore implements Store {
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement<Scalar[]>>();
+  #epoch: number | undefined;
   /** Runs statements on one snapshot. */
   readonly #reading: <R>(work: () => R) => R;
   readonly #dataVersion: Database.Statement<[]>;
@@ -219,7 +220,14 @@ export class SqliteStore implements Store {
   }
 
   epoch(): number {
-    // Counts commits of other connections only; our own are announced by `watch`.
+    // Counts commits of other connections only; our own are announced by `watch`. Asked once in each turn of the event
+    // loop: requests that are served in one turn are simultaneous to any other process.
+    this.#epoch ??= this.#askEpoch();
+    return this.#epoch;
+  }
+
+  #askEpoch(): number {
+    setImmediate(() => (this.#epoch = undefined));
     return this.#dataVersion.get() as number;
   }
 

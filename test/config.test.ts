@@ -1,0 +1,257 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { parse } from 'yaml';
+import { ConfigError, loadConfig, packageRoot } from '../src/config.js';
+
+type Tree = Record<string, unknown>;
+
+const defaults = join(packageRoot(), 'config', 'default.yaml');
+
+/** Paths and values of all options in a tree. */
+function leaves(tree: Tree, path: string[] = []): [string[], unknown][] {
+  return Object.entries(tree).flatMap(([key, value]): [string[], unknown][] =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? leaves(value as Tree, [...path, key])
+      : [[[...path, key], value]],
+  );
+}
+
+function treeOf(path: readonly string[], value: unknown): Tree {
+  const [first = '', ...rest] = path;
+  return { [first]: rest.length === 0 ? value : treeOf(rest, value) };
+}
+
+function variable(path: readonly string[]): string {
+  return `COPSE_${path.map((part) => part.replaceAll(/([A-Z])/g, '_$1').toUpperCase()).join('_')}`;
+}
+
+function text(value: unknown): string {
+  if (!Array.isArray(value)) return String(value);
+  return value.every((item) => typeof item === 'string') ? value.join(', ') : JSON.stringify(value);
+}
+
+function refusal(flags: Tree, environment: NodeJS.ProcessEnv = {}, file?: string): string {
+  try {
+    loadConfig({ environment, flags, ...(file === undefined ? {} : { file }) });
+  } catch (error) {
+    expect(error).to.be.an.instanceOf(ConfigError);
+    return (error as Error).message;
+  }
+  throw new Error(`it was taken: ${JSON.stringify({ flags, environment })}`);
+}
+
+describe('the configuration', () => {
+  let folder: string;
+
+  const write = (name: string, content: string) => {
+    const file = join(folder, name);
+    writeFileSync(file, content);
+    return file;
+  };
+
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'copse-config-'));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  describe('in config/default.yaml', () => {
+    const options = leaves(parse(readFileSync(defaults, 'utf8')) as Tree);
+
+    it('is complete and right by itself', () => {
+      expect(loadConfig({ environment: {} })).to.deep.equal(parse(readFileSync(defaults, 'utf8')));
+    });
+
+    it('holds only options that must be there', () => {
+      for (const [path] of options) {
+        expect(refusal(treeOf(path, undefined)), path.join('.')).to.include(path.join('.'));
+      }
+    });
+
+    it('explains each option by a comment above it', () => {
+      const lines = readFileSync(defaults, 'utf8').split('\n');
+      const unexplained = lines.filter((line, index) => {
+        const isOption = /^ *[A-Za-z]+: *\S/.test(line) || /^ +[A-Za-z]+:$/.test(line);
+        return isOption && !/^ *#/.test(lines[index - 1] ?? '');
+      });
+      expect(unexplained).to.deep.equal([]);
+    });
+
+    it('serves on the loopback address only, and makes nobody a superuser but admin', () => {
+      const config = loadConfig({ environment: {} });
+      expect(config.server.host).to.equal('127.0.0.1');
+      expect(config.auth).to.deep.include({ superUsers: ['admin'], everyoneIsSuperUser: false });
+    });
+
+    it('has an environment variable for each option', () => {
+      const environment = Object.fromEntries(options.map(([path, value]) => [variable(path), text(value)]));
+      expect(loadConfig({ environment })).to.deep.equal(loadConfig({ environment: {} }));
+      // Each of them is really read: a text that fits no type of option is refused or taken, never ignored.
+      for (const [path, value] of options) {
+        const changed = typeof value === 'string' ? `${value}x` : '?';
+        const source = { environment: { [variable(path)]: changed } };
+        try {
+          expect(loadConfig(source), path.join('.')).not.to.deep.equal(loadConfig({ environment: {} }));
+        } catch (error) {
+          if (!(error instanceof ConfigError)) throw error;
+          expect(error.message).to.include(path.join('.'));
+        }
+      }
+    });
+  });
+
+  describe('from several sources', () => {
+    it('takes the file over the defaults, the environment over the file, and flags over all', () => {
+      const file = write(
+        'some.yaml',
+        'server:\n  port: 1001\n  host: file\n  bodyLimit: 2000\nlog: { level: warn }\n',
+      );
+      const environment = { COPSE_SERVER_PORT: '1002', COPSE_SERVER_HOST: 'environment' };
+      const flags = { server: { port: 1003 } };
+      const config = loadConfig({ file, environment, flags });
+      expect(config.server).to.include({ port: 1003, host: 'environment', bodyLimit: 2000, publicUrl: '' });
+      expect(config.log.level).to.equal('warn');
+      expect(config.tasks).to.deep.equal(loadConfig({ environment: {} }).tasks);
+    });
+
+    it('takes a file of JSON, an empty one and one with a comment only', () => {
+      expect(
+        loadConfig({ environment: {}, file: write('some.json', '{"dataDir":"/var/x"}') }).dataDir,
+      ).to.equal('/var/x');
+      for (const content of ['', '# nothing\n']) {
+        expect(loadConfig({ environment: {}, file: write('empty.yaml', content) })).to.deep.equal(
+          loadConfig({ environment: {} }),
+        );
+      }
+    });
+
+    it('replaces a list as a whole', () => {
+      const flavors = [{ name: 'only', cpus: 1, memoryMiB: 256, diskGB: 1 }];
+      expect(loadConfig({ environment: {}, flags: { local: { flavors } } }).local.flavors).to.deep.equal(
+        flavors,
+      );
+      expect(loadConfig({ environment: { COPSE_REGIONS: 'simulated' } }).regions).to.deep.equal([
+        'simulated',
+      ]);
+      expect(loadConfig({ environment: { COPSE_REGIONS: ' simulated , local ' } }).regions).to.deep.equal([
+        'simulated',
+        'local',
+      ]);
+      expect(loadConfig({ environment: { COPSE_AUTH_SUPER_USERS: '' } }).auth.superUsers).to.deep.equal([]);
+    });
+
+    it('reads numbers and truth values of the environment as such', () => {
+      const environment = {
+        COPSE_TASKS_BACKOFF: '0.25',
+        COPSE_AUTH_EVERYONE_IS_SUPER_USER: 'true',
+        COPSE_SIMULATED_SEED: '-3',
+      };
+      const config = loadConfig({ environment });
+      expect(config.tasks.backoff).to.equal(0.25);
+      expect(config.auth.everyoneIsSuperUser).to.be.true;
+      expect(config.simulated.seed).to.equal(-3);
+    });
+
+    it('leaves other variables alone', () => {
+      expect(loadConfig({ environment: { PATH: '/bin', HOME: '/root' } })).to.deep.equal(
+        loadConfig({ environment: {} }),
+      );
+    });
+  });
+
+  describe('that is wrong', () => {
+    const wrong: [Tree, string, RegExp][] = [
+      [{ server: { port: 70000 } }, 'server.port', /<= 65535|maximum 65535/],
+      [{ server: { port: -1 } }, 'server.port', />= 0|minimum 0/],
+      [{ server: { port: 80.5 } }, 'server.port', /integer/],
+      [{ server: { port: '80' } }, 'server.port', /integer/],
+      [{ server: { host: '' } }, 'server.host', /fewer than 1/],
+      [{ server: { publicUrl: 'ftp://x' } }, 'server.publicUrl', /https\?/],
+      [{ server: { publicUrl: 'http://x/?q' } }, 'server.publicUrl', /https\?/],
+      [{ server: { bodyLimit: 10 } }, 'server.bodyLimit', /1024/],
+      [{ server: { requestTimeout: 0 } }, 'server.requestTimeout', /> 0|exclusiveMinimum 0/],
+      [{ dataDir: '' }, 'dataDir', /fewer than 1/],
+      [{ store: 'mysql:x' }, 'store', /sqlite/],
+      [{ auth: { superUsers: 'admin' } }, 'auth.superUsers', /array/],
+      [{ auth: { superUsers: ['Not A Name'] } }, 'auth.superUsers.0', /match/],
+      [{ auth: { everyoneIsSuperUser: 'yes' } }, 'auth.everyoneIsSuperUser', /boolean/],
+      [
+        { log: { level: 'loud' } },
+        'log.level',
+        /must be one of fatal, error, warn, info, debug, trace, silent/,
+      ],
+      [{ tasks: { concurrency: 0 } }, 'tasks.concurrency', />= 1|minimum 1/],
+      [{ tasks: { grace: -1 } }, 'tasks.grace', />= 0|minimum 0/],
+      [{ regions: [] }, 'regions', /fewer than 1/],
+      [{ regions: ['mars'] }, 'regions.0', /must be one of local, simulated/],
+      [{ regions: ['local', 'local'] }, 'regions', /duplicate/],
+      [{ local: { accelerator: 'xen' } }, 'local.accelerator', /must be one of auto, kvm, tcg/],
+      [
+        { local: { flavors: [{ name: 'x', cpus: 0, memoryMiB: 64, diskGB: 1 }] } },
+        'local.flavors.0.cpus',
+        />= 1|minimum 1/,
+      ],
+      [{ local: { flavors: [{ name: 'x' }] } }, 'local.flavors.0.cpus', /required/],
+      [{ simulated: { failureRate: 2 } }, 'simulated.failureRate', /<= 1|maximum 1/],
+      [{ server: null }, 'server', /object/],
+      [{ prot: 1 }, 'prot', /is not an option/],
+      [{ server: { prot: 1 } }, 'server.prot', /is not an option/],
+      [{ __proto__: null, constructor: 1 }, 'constructor', /is not an option/],
+    ];
+    for (const [tree, key, accepted] of wrong) {
+      it(`is refused with the key and what it accepts: ${JSON.stringify(tree)}`, () => {
+        const line = refusal(tree)
+          .split('\n')
+          .find((one) => one.startsWith(`${key} `));
+        expect(line, refusal(tree)).to.match(accepted);
+      });
+    }
+
+    it('in the environment is refused in the same words', () => {
+      const cases: [NodeJS.ProcessEnv, string, RegExp][] = [
+        [{ COPSE_SERVER_PORT: 'eighty' }, 'server.port', /integer.*eighty/],
+        [{ COPSE_SERVER_PORT: '' }, 'server.port', /integer/],
+        [{ COPSE_SERVER_PORT: '0x50' }, 'server.port', /integer/],
+        [{ COPSE_SERVER_PORT: '1e3' }, 'server.port', /integer/],
+        [{ COPSE_AUTH_EVERYONE_IS_SUPER_USER: 'TRUE' }, 'auth.everyoneIsSuperUser', /boolean/],
+        [{ COPSE_REGIONS: 'local,mars' }, 'regions.1', /must be one of/],
+        [{ COPSE_REGIONS: '[local' }, 'regions', /./],
+        [{ COPSE_LOCAL_FLAVORS: '[{"name":' }, 'local.flavors', /./],
+      ];
+      for (const [environment, key, accepted] of cases) {
+        const message = refusal({}, environment);
+        expect(message, JSON.stringify(environment)).to.include(key).and.to.match(accepted);
+      }
+    });
+
+    it('in several places is refused for all of them at once', () => {
+      const message = refusal({ server: { port: -1, unknown: 1 }, log: { level: 'x' } });
+      for (const key of ['server.port', 'server.unknown', 'log.level']) expect(message).to.include(key);
+    });
+
+    it('never shows a key that it refuses', () => {
+      expect(refusal({ adminKey: 'short-secret' }))
+        .to.include('adminKey')
+        .and.not.to.include('short-secret');
+      expect(refusal({}, { COPSE_ADMIN_KEY: 'short secret' }))
+        .to.include('adminKey')
+        .and.not.to.include('short secret');
+    });
+
+    it('as a file is refused by the name of the file', () => {
+      const files: [string, RegExp][] = [
+        [join(folder, 'absent.yaml'), /cannot be read/],
+        [folder, /cannot be read/],
+        [write('broken.yaml', 'server: {'), /neither YAML nor JSON/],
+        [write('list.yaml', '- a\n- b\n'), /must hold a map/],
+        [write('text.yaml', 'hello'), /must hold a map/],
+        [write('twice.yaml', 'dataDir: a\ndataDir: b\n'), /neither YAML nor JSON/],
+      ];
+      for (const [file, reason] of files) {
+        const message = refusal({}, {}, file);
+        expect(message).to.include(file).and.to.match(reason);
+      }
+    });
+  });
+});

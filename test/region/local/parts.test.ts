@@ -1,0 +1,225 @@
+/** The small parts: taking turns, waiting, and reading a console from its end. */
+import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { PromptWatch, readConsole, rotateConsole } from '../../../src/region/local/console-log.js';
+import { Operations } from '../../../src/region/local/operations.js';
+import { StartQueue } from '../../../src/region/local/start-queue.js';
+import { orAbort, pause, settlesWithin } from '../../../src/region/local/time.js';
+import { lastLines } from '../../../src/region/last-lines.js';
+import { patient, rejectionOf, scratchFolder } from '../../support/region.js';
+
+describe('local region: console log', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = scratchFolder('console');
+  });
+  afterEach(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  const write = (older: Buffer | string, newer: Buffer | string): void => {
+    writeFileSync(join(folder, 'console.log.1'), older);
+    writeFileSync(join(folder, 'console.log'), newer);
+  };
+
+  it('reads over the rotation what a naive reader would', async () => {
+    const text = fc
+      .array(fc.constantFrom('a', 'line\n', '\n', 'ä', '€'), { maxLength: 40 })
+      .map((all) => all.join(''));
+    const lines = fc.option(fc.nat(12), { nil: undefined });
+    await fc.assert(
+      fc.asyncProperty(text, text, lines, async (older, newer, count) => {
+        write(older, newer);
+        const whole = older + newer;
+        const expected = count === undefined ? whole : lastLines(whole, count);
+        expect(await readConsole(folder, 1 << 20, count)).to.equal(expected);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('reads across its blocks', async () => {
+    const line = 'a line of some length, so that blocks end within it\n';
+    write(line.repeat(3000), line.repeat(3000));
+    expect(await readConsole(folder, 1 << 20, 4000)).to.equal(line.repeat(4000));
+    expect(await readConsole(folder, 1 << 20)).to.equal(line.repeat(6000));
+  });
+
+  it('gives at most the limit, and no half character where it cuts', async () => {
+    write('', '€'.repeat(100));
+    for (const limit of [1, 2, 3, 4, 5, 6, 299]) {
+      const text = await readConsole(folder, limit);
+      expect(text).to.equal('€'.repeat(Math.floor(limit / 3)));
+    }
+  });
+
+  it('replaces what is not UTF-8, and is empty without a file', async () => {
+    expect(await readConsole(folder, 100)).to.equal('');
+    write('', Buffer.from([0x61, 0xff, 0x62]));
+    expect(await readConsole(folder, 100)).to.equal('a\ufffdb');
+  });
+
+  it('rotates beyond half the limit, and takes it back when QEMU does not go along', async () => {
+    write('', 'x'.repeat(40));
+    const nothing = (): Promise<void> => Promise.resolve();
+    expect(await rotateConsole(folder, 100, nothing)).to.equal(false);
+    appendFileSync(join(folder, 'console.log'), 'y'.repeat(20));
+    const failure = rotateConsole(folder, 100, () => Promise.reject(new Error('no')));
+    expect(await rejectionOf(failure)).to.be.instanceOf(Error);
+    expect(await readConsole(folder, 1000)).to.have.length(60);
+    expect(await rotateConsole(folder, 100, nothing)).to.equal(true);
+    expect(await readConsole(folder, 1000)).to.have.length(60);
+    writeFileSync(join(folder, 'console.log'), 'z'.repeat(1000));
+    expect(await rotateConsole(folder, 100, nothing)).to.equal(true);
+    expect(await readConsole(folder, 1000)).to.equal('z'.repeat(50));
+  });
+
+  it('sees the prompt of this boot, in pieces and after a rotation, but not of the one before', async () => {
+    write('', 'old login: ');
+    const watch = new PromptWatch(folder, 11);
+    expect(await watch.seen()).to.equal(false);
+    appendFileSync(join(folder, 'console.log'), 'new log');
+    expect(await watch.seen()).to.equal(false);
+    appendFileSync(join(folder, 'console.log'), 'in: ');
+    expect(await watch.seen()).to.equal(true);
+    const rotated = new PromptWatch(folder, 1000);
+    expect(await rotated.seen()).to.equal(true);
+  });
+});
+
+describe('local region: taking turns', () => {
+  it('does one act at a time, in order, over failures and those who gave up', async () => {
+    const operations = new Operations();
+    const done: string[] = [];
+    const act = (name: string, ms: number, signal?: AbortSignal): Promise<void> =>
+      operations.run(signal, async () => {
+        done.push(`${name} begins`);
+        await pause(ms);
+        done.push(`${name} ends`);
+      });
+    const abort = new AbortController();
+    const one = act('one', 20);
+    const failing = rejectionOf(operations.run(undefined, () => Promise.reject(new Error('failed'))));
+    const two = rejectionOf(act('two', 0, abort.signal));
+    const three = act('three', 0, patient());
+    const reason = new Error('gave up');
+    abort.abort(reason);
+    expect(await two).to.equal(reason);
+    await Promise.all([one, failing, three]);
+    expect(done).to.deep.equal(['one begins', 'one ends', 'three begins', 'three ends']);
+    expect(operations.pending).to.equal(0);
+  });
+
+  it('answers a caller who gives up at once, and ends the act before the next', async () => {
+    const operations = new Operations();
+    const abort = new AbortController();
+    const done: string[] = [];
+    const one = operations.run(abort.signal, async () => {
+      await pause(30);
+      done.push('one');
+    });
+    const two = operations.run(undefined, () => Promise.resolve(done.push('two')));
+    await pause(5);
+    abort.abort(new Error('gave up'));
+    await rejectionOf(one);
+    expect(done).to.deep.equal([]);
+    await two;
+    expect(done).to.deep.equal(['one', 'two']);
+  });
+
+  it('lets an overtaker end the waiting of the act under way', async () => {
+    const operations = new Operations();
+    const waiting = rejectionOf(
+      operations.run(patient(), ({ overtaken }) => pause(10_000, { signal: overtaken })),
+    );
+    await pause(1);
+    operations.overtakeQueued(new Error('not queued'));
+    const reason = new Error('overtaken');
+    operations.overtake(reason);
+    expect(await waiting).to.equal(reason);
+  });
+
+  it('takes nothing more once it is closed', async () => {
+    const operations = new Operations();
+    const reason = new Error('closing');
+    const waiting = rejectionOf(operations.run(undefined, ({ signal }) => pause(10_000, { signal })));
+    await operations.close(reason);
+    expect(await waiting).to.equal(reason);
+    expect(await rejectionOf(operations.run(undefined, () => Promise.resolve()))).to.equal(reason);
+  });
+});
+
+describe('local region: start queue', () => {
+  it('keeps a place until the guest has booted, but answers when it runs', async () => {
+    const queue = new StartQueue(1);
+    const said: string[] = [];
+    let finishBoot = (): void => undefined;
+    const first = queue.run({
+      signal: patient(),
+      begin: () => Promise.resolve('first'),
+      booted: () => new Promise((resolve) => (finishBoot = resolve)),
+    });
+    const second = queue.run({
+      signal: patient(),
+      begin: () => Promise.resolve(said.push('second begins')),
+      booted: () => Promise.resolve(),
+    });
+    expect(await first).to.equal('first');
+    await pause(5);
+    expect(said).to.deep.equal([]);
+    finishBoot();
+    await second;
+    expect(said).to.deep.equal(['second begins']);
+  });
+
+  it('lets those go who give up while they wait, and goes on after a failure', async () => {
+    const queue = new StartQueue(1);
+    const abort = new AbortController();
+    const failing = queue.run({
+      signal: patient(),
+      begin: () => pause(5).then(() => Promise.reject(new Error('failed'))),
+      booted: () => Promise.resolve(),
+    });
+    let begun = false;
+    const waiting = queue.run({
+      signal: abort.signal,
+      begin: () => Promise.resolve((begun = true)),
+      booted: () => Promise.resolve(),
+    });
+    const reason = new Error('gave up');
+    abort.abort(reason);
+    expect(await rejectionOf(waiting)).to.equal(reason);
+    expect(await rejectionOf(failing)).to.have.property('message', 'failed');
+    const last = { signal: patient(), begin: () => Promise.resolve('last'), booted: () => Promise.resolve() };
+    expect(await queue.run(last)).to.equal('last');
+    expect(begun).to.equal(false);
+  });
+});
+
+describe('local region: waiting', () => {
+  it('ends early with the reason of the signal', async () => {
+    const reason = new Error('enough');
+    const aborted = AbortSignal.abort(reason);
+    const never = new Promise<never>(() => undefined);
+    expect(await rejectionOf(pause(10_000, { signal: aborted }))).to.equal(reason);
+    expect(await rejectionOf(settlesWithin(never, 10_000, aborted))).to.equal(reason);
+    expect(await rejectionOf(orAbort(never, aborted))).to.equal(reason);
+    const abort = new AbortController();
+    const waits = [
+      pause(10_000, { signal: abort.signal }),
+      settlesWithin(never, 10_000, abort.signal),
+      orAbort(never, abort.signal),
+    ];
+    const ends = Promise.all(waits.map(rejectionOf));
+    abort.abort(reason);
+    expect(await ends).to.deep.equal([reason, reason, reason]);
+  });
+
+  it('tells whether something settled in time', async () => {
+    expect(await settlesWithin(Promise.reject(new Error('no matter')), 1000)).to.equal(true);
+    expect(await settlesWithin(new Promise(() => undefined), 5)).to.equal(false);
+  });
+});

@@ -1,0 +1,38 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { lastLines } from '../../src/region/last-lines.js';
+import { stableId, stableMac } from '../../src/region/stable-id.js';
+
+describe('stable ids', () => {
+  it('are UUIDv8 of the RFC 9562 variant', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string()), (parts) => {
+        expect(stableId(...parts)).to.match(
+          /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+        );
+      }),
+    );
+  });
+
+  it('stay what they were in earlier releases', () => {
+    expect(stableId('region', 'flavor', 'tiny')).to.equal('d7b3daf0-6f05-8d07-850e-3b0f2dd29c9f');
+    expect(stableMac('018f0000-0000-7000-8000-000000000001')).to.equal('52:54:00:00:00:00');
+  });
+
+  it('differ when the parts are cut differently', () => {
+    expect(stableId('a', 'bc')).to.not.equal(stableId('ab', 'c'));
+    expect(stableId('a,b')).to.not.equal(stableId('a', 'b'));
+  });
+});
+
+describe('last lines', () => {
+  it('are those that a split finds', () => {
+    const text = fc.array(fc.constantFrom('a', 'bc', '', '\n')).map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(text, fc.nat(8), (whole, count) => {
+        const lines = whole.split(/(?<=\n)/);
+        expect(lastLines(whole, count)).to.equal(count === 0 ? '' : lines.slice(-count).join(''));
+      }),
+    );
+  });
+});
