@@ -81,7 +81,7 @@ async function compose(
   undo.push(() => store.close());
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   await firstRun(config, options, store, userData, dataDir);
-  const tracing = await createTracing(config.tracing.endpoint);
+  const tracing = await createTracing(config.tracing.endpoint, log);
   undo.push(() => tracing.close());
   const { open, failures } = await openRegions(config, dataDir, store, log);
   undo.push(async () => {

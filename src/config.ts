@@ -189,8 +189,17 @@ function fromText(text: string, schema: Tree): unknown {
   if (type === 'integer' || type === 'number') return /^[+-]?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
   if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
   if (type !== 'array') return text;
-  if (text.startsWith('[')) return parse(text) as unknown;
+  if (text.startsWith('[')) return listFrom(text);
   return text === '' ? [] : text.split(',').map((item) => item.trim());
+}
+
+/** Items that are not plain texts are given as YAML or JSON. */
+function listFrom(text: string): unknown {
+  try {
+    return parse(text) as unknown;
+  } catch {
+    return text;
+  }
 }
 
 function fromEnvironment(environment: NodeJS.ProcessEnv): Tree {

@@ -32,6 +32,8 @@ export class HttpServer {
         maxHeaderSize,
         // The parser checks Content-Length and Transfer-Encoding strictly, whatever the process was started with.
         insecureHTTPParser: false,
+        // Node would refuse a request without Host by itself, without a body; the pipeline does it in its own shape.
+        requireHostHeader: false,
       },
       (request, response) => {
         this.#running += 1;

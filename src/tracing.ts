@@ -3,6 +3,7 @@
  * context is only handed on. The SDK is an optional peer: whoever wants spans installs it.
  */
 import type { Config } from './config.js';
+import type { Log } from './model/log.js';
 import type { Span, Tracer } from './model/trace.js';
 import { parseTraceparent, passingTracer } from './model/trace.js';
 
@@ -12,7 +13,7 @@ export interface Tracing {
   close(): Promise<void>;
 }
 
-export async function createTracing(endpoint: Config['tracing']['endpoint']): Promise<Tracing> {
+export async function createTracing(endpoint: Config['tracing']['endpoint'], log: Log): Promise<Tracing> {
   if (endpoint === '') return { tracer: passingTracer, close: () => Promise.resolve() };
   const [api, sdk, exporter] = await loadPackages();
   const processor = new sdk.BatchSpanProcessor(new exporter.OTLPTraceExporter({ url: endpoint }));
@@ -48,7 +49,11 @@ export async function createTracing(endpoint: Config['tracing']['endpoint']): Pr
         };
       },
     },
-    close: () => provider.shutdown(),
+    // A collector that is away must not keep the server from stopping.
+    close: () =>
+      provider
+        .shutdown()
+        .catch((error: unknown) => log.warn({ err: error }, 'the last spans could not be sent')),
   };
 }
 

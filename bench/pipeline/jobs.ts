@@ -42,8 +42,10 @@ function shuffled<T>(values: readonly T[], random: () => number): T[] {
   return mixed.sort((a, b) => a.at - b.at).map(({ value }) => value);
 }
 
+/** Plain answers, as the load generator gets them: fetch by itself would ask for compressed ones. */
 async function ask(url: string, init: RequestInit = {}): Promise<{ response: Response; text: string }> {
-  const response = await fetch(url, { ...init, headers: { ...headers, ...init.headers } });
+  const plain = { ...headers, 'Accept-Encoding': 'identity' };
+  const response = await fetch(url, { ...init, headers: { ...plain, ...init.headers } });
   return { response, text: await response.text() };
 }
 

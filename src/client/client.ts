@@ -62,7 +62,8 @@ export class Client {
 
   /** Rejects with CallError for any answer that is not 2xx. `url` is a path, or an absolute URL of this server. */
   async call<T>({ method, url, body }: Call): Promise<Answer<T>> {
-    const target = new URL(url, `${this.#url}/`);
+    // A base URL may have a path of its own, which a path of the API goes on from.
+    const target = new URL(url.startsWith('/') ? this.#url + url : url, `${this.#url}/`);
     // A key must not follow a link to somewhere else.
     if (target.origin !== new URL(this.#url).origin)
       throw new Error(`${target.origin} is not the server ${this.#url}`);
@@ -107,6 +108,6 @@ function errorOf(text: string): { code?: ErrorCode; message?: string; retryable?
   try {
     return JSON.parse(text) as { code?: ErrorCode; message?: string };
   } catch {
-    return { message: text.slice(0, 200) };
+    return text.trim() === '' ? {} : { message: text.trim().slice(0, 200) };
   }
 }

@@ -109,10 +109,12 @@ export class TaskQueue {
     change: (instance: InstanceRecord) => InstanceRecord,
   ): Promise<void> {
     await retrying(async () => {
-      await this.#held(claim);
+      const task = await this.#held(claim);
       const instance = await this.subject(claim);
-      if (instance !== undefined)
-        await this.#store.write([replace(instances, instance, change(instance.value))]);
+      if (instance === undefined) return;
+      // The task is written too, unchanged, so that the change fails when the lease goes between look and write.
+      const fence = replace(tasks, task, task.value);
+      await this.#store.write([replace(instances, instance, change(instance.value)), fence]);
     });
   }
 

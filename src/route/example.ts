@@ -1,4 +1,4 @@
-/** Ids that stand for existing resources in the document's examples; the test that runs them puts real ones in. */
+/** Values of path parameters in the document's examples: ids that stand for real ones, which the test that runs them puts in. */
 export const exampleIds = {
   organizationID: '0193a5c0-0000-7000-8000-000000000001',
   projectID: '0193a5c0-0000-7000-8000-000000000002',
@@ -7,4 +7,5 @@ export const exampleIds = {
   imageID: '0193a5c0-0000-8000-8000-000000000005',
   instanceID: '0193a5c0-0000-7000-8000-000000000006',
   task_id: '0193a5c0-0000-7000-8000-000000000007',
+  asset: 'errors',
 } as const;

@@ -25,13 +25,14 @@ const listDeclaration = {
   tags: ['instances'],
   query: Type.Object(
     {
-      organizationID: Type.Optional(Type.Array(Uuid)),
-      projectID: Type.Optional(Type.Array(Uuid)),
-      regionID: Type.Optional(Type.Array(Uuid)),
-      networkID: Type.Optional(Type.Array(Uuid)),
+      organizationID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+      projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+      regionID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+      networkID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
       tag: Type.Optional(
         Type.Array(
           Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may hold further "=".' }),
+          { maxItems: 32 },
         ),
       ),
     },

@@ -20,10 +20,10 @@ const listDeclaration = {
   tags: ['tasks'],
   query: Type.Object(
     {
-      projectID: Type.Optional(Type.Array(Uuid)),
-      subjectID: Type.Optional(Type.Array(Uuid, { description: 'Ids of instances.' })),
-      type: Type.Optional(Type.Array(TaskType)),
-      status: Type.Optional(Type.Array(TaskStatus)),
+      projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+      subjectID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances.' })),
+      type: Type.Optional(Type.Array(TaskType, { maxItems: 10 })),
+      status: Type.Optional(Type.Array(TaskStatus, { maxItems: 10 })),
     },
     { additionalProperties: false },
   ),

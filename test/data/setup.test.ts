@@ -79,17 +79,6 @@ describe('the first run', () => {
     const failure = await failureOf(setUp(store, userData, { adminName: 'admin', adminKey }));
     expect(failure.message).to.include('adminKey').and.not.to.include(adminKey);
   });
-
-  it('has secrets that stay the same, one for each purpose', async () => {
-    const cursor = await secretFor(store, 'cursor');
-    expect(cursor).to.have.length(32);
-    expect(await secretFor(store, 'cursor')).to.deep.equal(cursor);
-    expect(await secretFor(store, 'apikey')).not.to.deep.equal(cursor);
-    expect(
-      new Set((await Promise.all(Array.from({ length: 10 }, () => secretFor(store, 'cursor')))).map(String))
-        .size,
-    ).to.equal(1);
-  });
 });
 
 describe('the first start of a server', () => {

@@ -125,6 +125,8 @@ describe('GET /api/v2/tasks/{task_id}', () => {
     expect(task.attempts).to.have.length(1);
     expect(task.attempts[0]).to.have.all.keys('number', 'startTime');
     expect(task.steps[0]).to.have.all.keys('name', 'attempt', 'startTime');
+    const { body } = await server.admin.get<Instance>(`/api/v2/instances/${metadata.id}`);
+    expect(body.metadata.provisioningStatus).to.equal('provisioning');
     await server.gone(metadata.id);
   });
 

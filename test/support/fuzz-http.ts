@@ -1,5 +1,5 @@
 /** One request over node:http: the header fields exactly as given, the answer's bytes exactly as sent. */
-import { Agent, type IncomingHttpHeaders, request } from 'node:http';
+import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 
 export interface WireRequest {
   method?: string;

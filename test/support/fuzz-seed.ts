@@ -8,9 +8,7 @@ export const absentId = '0193a5c0-ffff-7000-8000-00000000dead';
 let count = 0;
 
 /** Somebody with a key and a project of his own, who may see nothing of the default project. */
-export async function addOutsider(
-  server: TestServer,
-): Promise<Person & { project: SeededProject }> {
+export async function addOutsider(server: TestServer): Promise<Person & { project: SeededProject }> {
   count += 1;
   const person = await addPerson(server.app, `outsider-${count}`);
   const project = await addProject(server.app, { name: `outside-${count}`, members: [person] });

@@ -17,7 +17,7 @@ import { writeDurably } from './files.js';
 import { hostBootId } from './process-identity.js';
 
 export const probeMarker = 'copse-probe-ok';
-/** A guest needs well below one second to get there with hardware help. */
+/** Milliseconds; a guest needs well below one second to get there with hardware help. */
 const probeTimeout = 10_000;
 
 const Verdict = Type.Object({
@@ -38,8 +38,9 @@ export interface AcceleratorQuestion {
   /** Folder of the remembered verdict. */
   dataDir: string;
   log: Log;
-  /** For tests. */
+  /** For tests: in place of /dev/kvm, and of the probe's ten seconds (ms). */
   device?: string;
+  timeout?: number;
 }
 
 export async function chooseAccelerator(question: AcceleratorQuestion): Promise<Accelerator> {
@@ -125,7 +126,7 @@ function tryKvm(
     };
     const timer = setTimeout(() => {
       finish(false, 'a guest hangs under KVM');
-    }, probeTimeout);
+    }, question.timeout ?? probeTimeout);
     child.stdout.setEncoding('latin1').on('data', (chunk: string) => {
       output = (output + chunk).slice(-4096);
       if (output.includes(probeMarker)) finish(true, 'a guest boots under KVM');

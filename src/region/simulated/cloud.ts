@@ -34,6 +34,7 @@ function statements(db: Database.Database) {
   return {
     get: db.prepare<[string], CloudServer>(`SELECT ${columns} FROM server WHERE id = ?`),
     all: db.prepare<[], CloudServer>(`SELECT ${columns} FROM server ORDER BY id`),
+    count: db.prepare<[], number>('SELECT count(*) FROM server').pluck(),
     insert: db.prepare<[string, string, string, string, string, number, string, string, number]>(
       `INSERT INTO server (id, hostname, flavorId, imageId, tags, userDataBytes, powerState, nextState, settleAt, boots)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`,
@@ -92,6 +93,10 @@ export class Cloud {
   all(): CloudServer[] {
     this.settle();
     return this.#sql.all.all();
+  }
+
+  count(): number {
+    return this.#sql.count.get() ?? 0;
   }
 
   /** False: it was there already, and stays as it is. */

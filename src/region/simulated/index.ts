@@ -69,7 +69,7 @@ export class SimulatedRegion implements RegionProvider {
         new RegionError('terminal', 'The simulated region cannot open its file.', { cause }),
       );
     }
-    const servers = this.#cloud.all().length;
+    const servers = this.#cloud.count();
     this.#options.log.info({ regionId: this.#options.regionId, servers }, 'simulated region open');
     return Promise.resolve();
   }

@@ -24,16 +24,26 @@ export function errorBody(error: ApiError, requestId: string, publicUrl: string)
 }
 
 /** The same as an RFC 9457 document. */
-function problem(error: ApiError, requestId: string, publicUrl: string) {
-  const { code, message, ...rest } = errorBody(error, requestId, publicUrl);
+function problemOf({ code, message, ...rest }: ErrorBody, status: number, publicUrl: string) {
   const title = code.charAt(0).toUpperCase() + code.slice(1).replaceAll('_', ' ');
+  return { type: `${publicUrl}/docs/errors#${code}`, title, status, detail: message, code, ...rest };
+}
+
+const problemType = 'application/problem+json';
+
+/** Whether the client would rather have an RFC 9457 document. */
+function prefersProblem(ctx: Context): boolean {
+  return ctx.accepts('application/json', problemType) === problemType;
+}
+
+/** A refusal that was kept for a repeat of the request, in the form that this client prefers. */
+export function keptRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
+  if (answer.status < 400 || answer.body === undefined || !prefersProblem(ctx)) return answer;
+  const body = JSON.parse(answer.body.toString()) as ErrorBody;
   return {
-    type: `${publicUrl}/docs/errors#${code}`,
-    title,
-    status: error.status,
-    detail: message,
-    code,
-    ...rest,
+    ...answer,
+    headers: { ...answer.headers, 'Content-Type': problemType },
+    body: JSON.stringify(problemOf(body, answer.status, publicUrl)),
   };
 }
 
@@ -47,7 +57,7 @@ export function errorAnswer(
     'Cache-Control': 'no-store',
     'X-Error-Code': error.code,
     ...error.headers,
-    'Content-Type': asProblem ? 'application/problem+json' : 'application/json; charset=utf-8',
+    'Content-Type': asProblem ? problemType : 'application/json; charset=utf-8',
   };
   const challenge = headers['WWW-Authenticate'];
   if (challenge !== undefined) {
@@ -55,17 +65,16 @@ export function errorAnswer(
     headers['WWW-Authenticate'] =
       `${challenge}, resource_metadata="${publicUrl}/.well-known/oauth-protected-resource"`;
   }
-  const body = JSON.stringify((asProblem ? problem : errorBody)(error, requestId, publicUrl));
-  return { status: error.status, headers, body };
+  const body = errorBody(error, requestId, publicUrl);
+  const shown = asProblem ? problemOf(body, error.status, publicUrl) : body;
+  return { status: error.status, headers, body: JSON.stringify(shown) };
 }
 
 /** Replaces whatever a failed handler had begun. */
 export function writeError(ctx: Context, error: ApiError, requestId: string, publicUrl: string): void {
   for (const name of ['Content-Encoding', 'ETag', 'Last-Modified', 'Location', 'Preference-Applied'])
     ctx.remove(name);
-  const asProblem =
-    ctx.accepts('application/json', 'application/problem+json') === 'application/problem+json';
-  const { status, headers, body } = errorAnswer(error, requestId, publicUrl, asProblem);
+  const { status, headers, body } = errorAnswer(error, requestId, publicUrl, prefersProblem(ctx));
   ctx.status = status;
   ctx.body = body;
   for (const [name, value] of Object.entries(headers)) ctx.set(name, value);

@@ -97,6 +97,10 @@ function checkTarget(ctx: Context): void {
   if (ctx.url.length > targetLimit) {
     throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
   }
+  // RFC 9112 section 3.2.
+  if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined) {
+    throw new ApiError('invalid_parameter', 'The Host header is missing.');
+  }
   // An absolute target (RFC 9112 section 3.2.2) is parsed as a URL, which may fail; a path never does.
   if (!ctx.url.startsWith('/') && ctx.url !== '*' && !URL.canParse(ctx.url)) {
     throw new ApiError('invalid_parameter', 'The request target is neither a path nor a URL.');

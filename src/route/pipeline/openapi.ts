@@ -4,7 +4,7 @@ import type { ErrorCode } from '../../model/error.js';
 import { errorCodes } from '../../model/error.js';
 import type { Declaration, ResponseDeclaration } from './handler.js';
 import type { MethodHandler, RouteManager } from './route-manager.js';
-import { pathOf } from './route-manager.js';
+import { pathOf, RegistrationError } from './route-manager.js';
 
 type Json = Record<string, unknown>;
 
@@ -179,6 +179,9 @@ function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler<C>): E
   const codes: ErrorCode[] = [
     'invalid_parameter',
     'invalid_body',
+    'request_timeout',
+    'expectation_failed',
+    'headers_too_large',
     'uri_too_long',
     'internal',
     'deadline_exceeded',
@@ -290,7 +293,7 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
   const extra = [
     ...(method.authenticator.needsUser ? ['RateLimit-Policy', 'RateLimit'] : []),
     ...(method.methodType === 'POST' ? ['Idempotency-Replayed'] : []),
-    ...(manager.deprecation === undefined ? [] : ['Deprecation', 'Sunset']),
+    ...(manager.deprecation === undefined ? [] : ['Deprecation', 'Sunset', 'Link']),
   ];
   const success = Object.entries(declaration.responses).map(
     ([status, response]) => [status, successResponse(response, components, extra)] as const,
@@ -324,6 +327,15 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
   };
 }
 
+/** A schema's fault, with the route that has it. */
+function inRoute<R>(where: string, render: () => R): R {
+  try {
+    return render();
+  } catch (cause) {
+    throw new RegistrationError(`${where}: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** Renders the routes. Throws when two different schemas share a title or an operation id is used twice. */
 export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: DocumentInfo): Json {
   const components = new Components(info.examples);
@@ -333,9 +345,12 @@ export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: D
     const path: Json = (paths[pathOf(manager)] ??= {});
     for (const method of manager.methods) {
       const { operationId } = method.requestHandler.declaration;
-      if (ids.has(operationId)) throw new Error(`Operation id "${operationId}" is used twice`);
+      const where = `${method.methodType} ${pathOf(manager)}`;
+      if (ids.has(operationId)) {
+        throw new RegistrationError(`${where}: the operation id "${operationId}" is taken`);
+      }
       ids.add(operationId);
-      path[method.methodType.toLowerCase()] = operation(manager, method, components);
+      path[method.methodType.toLowerCase()] = inRoute(where, () => operation(manager, method, components));
     }
   }
   return {

@@ -23,8 +23,13 @@ function plain(tag: string): string {
 }
 
 function matches(tags: string[] | '*', current: string, weak: boolean): boolean {
-  if (tags === '*') return true;
-  return tags.some((tag) => plain(weak ? tag.replace(/^W\//, '') : tag) === current);
+  return tags === '*' || matching(tags, current, weak) !== undefined;
+}
+
+/** The tag of the list that names the current representation, with its coding. */
+function matching(tags: string[], current: string, weak: boolean): string | undefined {
+  const candidates = weak ? tags.map((tag) => tag.replace(/^W\//, '')) : tags;
+  return candidates.find((tag) => plain(tag) === current);
 }
 
 /**
@@ -42,11 +47,16 @@ export function preconditionOf(headers: IncomingHttpHeaders): ((revision: number
   };
 }
 
-/** What a read with conditions gets: the representation, 304, or 412. */
-export function conditionOfRead(headers: IncomingHttpHeaders, tag: string): 'send' | 'not-modified' {
+/**
+ * For a read with conditions: the tag of a 304, or undefined when the representation must be sent. Throws 412. The tag is
+ * the client's own, so that a cache learns which of its copies, by coding, is still good.
+ */
+export function unmodifiedTag(headers: IncomingHttpHeaders, tag: string): string | undefined {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
   if (ifMatch !== undefined && !matches(tagsOf(ifMatch), tag, false)) {
     throw new ApiError('precondition_failed', `The resource has the entity tag ${tag} now.`);
   }
-  return ifNoneMatch !== undefined && matches(tagsOf(ifNoneMatch), tag, true) ? 'not-modified' : 'send';
+  if (ifNoneMatch === undefined) return undefined;
+  const tags = tagsOf(ifNoneMatch);
+  return tags === '*' ? tag : matching(tags, tag, true);
 }

@@ -1,6 +1,6 @@
 /** What a handler gives back, and the one place that turns it into an HTTP answer. */
 import type { Context } from 'koa';
-import { conditionOfRead, entityTag } from './preconditions.js';
+import { entityTag, unmodifiedTag } from './preconditions.js';
 
 /** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
 export class JsonText {
@@ -78,18 +78,26 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
 export function send(ctx: Context, { status, headers, body }: Answer): void {
   const tag = headers['ETag'];
   const reading = ctx.method === 'GET' || ctx.method === 'HEAD';
-  const current = tag !== undefined && reading && conditionOfRead(ctx.headers, tag) === 'not-modified';
-  ctx.status = current ? 304 : status;
-  if (current || body === undefined) {
+  const unmodified = tag !== undefined && reading ? unmodifiedTag(ctx.headers, tag) : undefined;
+  ctx.status = unmodified === undefined ? status : 304;
+  if (unmodified === undefined && body !== undefined) {
+    ctx.body = body;
+  } else {
     ctx.body = null;
     // Koa makes any answer with a null body 204; an accepted task (202) has no body either.
-    ctx.status = current ? 304 : status;
-    if (!current && status !== 204) ctx.length = 0;
-  } else {
-    ctx.body = body;
+    ctx.status = unmodified === undefined ? status : 304;
+    if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
   }
   for (const name in headers) {
-    if (!current || name !== 'Content-Type') ctx.set(name, headers[name] ?? '');
+    if (unmodified === undefined || name !== 'Content-Type')
+      ctx.set(name, valueOf(ctx, name, headers[name] ?? ''));
   }
+  if (unmodified !== undefined) ctx.set('ETag', unmodified);
   if (body === undefined) ctx.remove('Content-Type');
+}
+
+/** Links of the answer stand beside those that announce a deprecation. */
+function valueOf(ctx: Context, name: string, value: string): string {
+  const known = name === 'Link' ? ctx.response.headers.link : undefined;
+  return known === undefined ? value : `${String(known)}, ${value}`;
 }

@@ -14,7 +14,7 @@ import { refuseBody } from './body.js';
 import type { RequestContext, User } from './context.js';
 import type { CursorCodec } from './cursor.js';
 import { writeDeprecation, type Deprecation } from './deprecation.js';
-import { errorAnswer } from './error-response.js';
+import { errorAnswer, keptRefusal } from './error-response.js';
 import type { RequestHandler, RouteRequest } from './handler.js';
 import type { Claim, IdempotencyKeeper } from './idempotency.js';
 import { idempotencyKeyOf, kept, once } from './idempotency.js';
@@ -103,6 +103,7 @@ export function register<C>(
     const serve = makeHandler(path, method, environment, where);
     const koaPath = path.replaceAll(/\{([A-Za-z_]+)\}/g, ':$1');
     router.register(koaPath, [method.methodType], async (ctx) => {
+      (ctx.state as PipelineState).routePattern = path;
       if (manager.deprecation !== undefined) writeDeprecation(ctx, manager.deprecation);
       await serve(ctx);
     });
@@ -170,16 +171,16 @@ function makeHandler<C>(
       context.signal,
     );
     const remember = rememberIn(claim, environment.publicUrl);
-    return once(
+    const answer = await once(
       claim,
       () => perform(ctx, { ...context, remember }, input),
       (error) => kept(errorAnswer(error, context.requestId, environment.publicUrl())),
     );
+    return claim.answer === undefined ? answer : keptRefusal(ctx, answer, environment.publicUrl());
   }
 
   return async (ctx: Context): Promise<void> => {
     const state = ctx.state as PipelineState;
-    state.routePattern = path;
     const admitted = await admit(ctx, state);
     const { params } = admitted;
     let { context } = admitted;
@@ -224,6 +225,9 @@ function compile(path: string, declaration: RequestHandler<never>['declaration']
     throw new RegistrationError(
       `${where}: the path has parameters [${inPath.join()}], the declaration [${declared.join()}]`,
     );
+  }
+  if (/[{}]/.test(path.replaceAll(/\{[A-Za-z_]+\}/g, ''))) {
+    throw new RegistrationError(`${where}: a parameter's name has letters and "_" only`);
   }
   if (Object.keys(declaration.responses).length === 0)
     throw new RegistrationError(`${where}: declares no response`);

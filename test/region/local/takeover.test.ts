@@ -44,7 +44,7 @@ const suite = 'local region: takeover';
   });
 
   it('has one machine and no more, at whatever moment of a creation its process is killed', async () => {
-    for (let ms = 0; ms < 180; ms += 15) {
+    for (let ms = 0; ms < 180; ms += 20) {
       const request = await bench.request();
       const { child, ended, lines } = bench.spawnServer([request]);
       await waitFor('the server process is ready', () => lines.length > 0, 20_000, 1);

@@ -37,7 +37,9 @@ describe('compression', () => {
 
   before(async () => {
     server = await startServer();
-    const { metadata } = await server.running('compressed', { metadata: { description: 'long '.repeat(200) } });
+    const { metadata } = await server.running('compressed', {
+      metadata: { description: 'long '.repeat(200) },
+    });
     for (let n = 0; n < 3; n += 1) await server.running(`beside-${n}`);
     path = `/api/v2/instances/${metadata.id}`;
   });
@@ -71,7 +73,13 @@ describe('compression', () => {
   });
 
   it('compresses every kind of large answer: a page, an instance, metrics, a page of HTML and a script', async () => {
-    for (const target of ['/api/v2/instances', path, '/docs/errors', '/docs/swagger-ui-bundle.js', '/docs/swagger-ui.css']) {
+    for (const target of [
+      '/api/v2/instances',
+      path,
+      '/docs/errors',
+      '/docs/swagger-ui-bundle.js',
+      '/docs/swagger-ui.css',
+    ]) {
       const plain = await read(target);
       for (const coding of ['br', 'gzip']) {
         // Twice, because what never changes is kept in its compressed form.
@@ -86,23 +94,51 @@ describe('compression', () => {
   });
 
   it('leaves small answers, refusals and answers without a body plain', async () => {
-    for (const [target, status] of [[small, 200], ['/health', 200], ['/nowhere', 404]] as const) {
+    for (const [target, status] of [
+      [small, 200],
+      ['/health', 200],
+      ['/nowhere', 404],
+    ] as const) {
       const reply = await read(target, 'br, gzip');
       expect([reply.status, reply.headers['content-encoding']], target).to.deep.equal([status, undefined]);
       expect(JSON.parse(reply.bytes.toString())).to.be.an('object');
     }
     const none = await read(path, 'br', {}, 'OPTIONS');
-    expect([none.status, none.headers['content-encoding'], none.bytes.length]).to.deep.equal([204, undefined, 0]);
+    expect([none.status, none.headers['content-encoding'], none.bytes.length]).to.deep.equal([
+      204,
+      undefined,
+      0,
+    ]);
   });
 
   it('tells caches that answers depend on Accept-Encoding, also where this one is plain', async () => {
-    for (const [target, accepted] of [[large, 'br'], [large, undefined], [small, 'br'], [path, 'gzip']] as const) {
+    for (const [target, accepted] of [
+      [large, 'br'],
+      [large, undefined],
+      [small, 'br'],
+      [path, 'gzip'],
+    ] as const) {
       expect((await read(target, accepted)).headers.vary, target).to.match(/(^|, *)Accept-Encoding(,|$)/i);
     }
   });
 
   it('never fails, whatever is accepted', async () => {
-    const odd = ['identity;q=0', '*;q=0', 'identity;q=0, br;q=0, gzip;q=0', 'gzip;q=0, *;q=0', 'br;q=7', 'gzip;q=-1', 'gzip;q=x', ';;;', ',', 'br;', 'q=1', '\u00fc', 'gzip'.repeat(500), 'br,'.repeat(500)];
+    const odd = [
+      'identity;q=0',
+      '*;q=0',
+      'identity;q=0, br;q=0, gzip;q=0',
+      'gzip;q=0, *;q=0',
+      'br;q=7',
+      'gzip;q=-1',
+      'gzip;q=x',
+      ';;;',
+      ',',
+      'br;',
+      'q=1',
+      '\u00fc',
+      'gzip'.repeat(500),
+      'br,'.repeat(500),
+    ];
     for (const accepted of odd) {
       for (const target of [large, small, path, '/nowhere']) {
         const reply = await read(target, accepted);
@@ -128,7 +164,11 @@ describe('compression', () => {
         for (const accepted of [undefined, 'br', 'gzip']) {
           for (const method of ['GET', 'HEAD']) {
             const reply = await read(path, accepted, condition, method);
-            expect([reply.status, reply.bytes.length, reply.headers['content-encoding']]).to.deep.equal([304, 0, undefined]);
+            expect([reply.status, reply.bytes.length, reply.headers['content-encoding']]).to.deep.equal([
+              304,
+              0,
+              undefined,
+            ]);
           }
         }
       }
@@ -145,7 +185,11 @@ describe('compression', () => {
     it('takes each of them in If-Match, and none of an older revision', async () => {
       const { metadata, spec } = JSON.parse(unfolded(await read(path))) as Instance;
       const put = (tag: string, description: string) =>
-        server.admin.put(path, { metadata: { name: metadata.name, description }, spec }, { headers: { 'If-Match': tag } });
+        server.admin.put(
+          path,
+          { metadata: { name: metadata.name, description }, spec },
+          { headers: { 'If-Match': tag } },
+        );
       for (const accepted of [undefined, 'br', 'gzip']) {
         const tag = await tagOf(accepted);
         const passed = await put(tag, `${accepted ?? 'plain'} `.repeat(160));
@@ -157,7 +201,11 @@ describe('compression', () => {
 
     it('does not take a coding that there is not for a part of the tag', async () => {
       const tag = await tagOf();
-      for (const foreign of [tag.replace(/"$/, ';zstd"'), tag.replace(/"$/, 'br"'), tag.replace(/"$/, ';br;br"')]) {
+      for (const foreign of [
+        tag.replace(/"$/, ';zstd"'),
+        tag.replace(/"$/, 'br"'),
+        tag.replace(/"$/, ';br;br"'),
+      ]) {
         expect((await read(path, undefined, { 'If-None-Match': foreign })).status, foreign).to.equal(200);
       }
     });

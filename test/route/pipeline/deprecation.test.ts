@@ -27,7 +27,9 @@ function thing(name: string, deprecation: Deprecation | undefined, more: Partial
     },
     { parse: ({ query }) => query, execute: () => ({ result: { name } }) },
   );
-  const methods: Route['methods'] = [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler }];
+  const methods: Route['methods'] = [
+    { methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler },
+  ];
   return { route: `/${name}`, methods, ...(deprecation === undefined ? {} : { deprecation }), ...more };
 }
 
@@ -53,12 +55,23 @@ describe('a deprecated route', () => {
         thing('current', undefined),
         thing('announced', { since: future }),
         thing('old', { since, sunset: future, link }),
-        thing('closed', { since, sunset: future }, {
-          methods: thing('closed-get', undefined).methods.map((method) => ({ ...method, authenticator: new RequireUserAuthenticator() })),
-        }),
+        thing(
+          'closed',
+          { since, sunset: future },
+          {
+            methods: thing('closed-get', undefined).methods.map((method) => ({
+              ...method,
+              authenticator: new RequireUserAuthenticator(),
+            })),
+          },
+        ),
         thing('withdrawn', { since, sunset: past, link }),
         thing('withdrawn-silently', { since, sunset: past }),
-        { route: '/old-list', methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: pages }], deprecation: { since, link } },
+        {
+          route: '/old-list',
+          methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: pages }],
+          deprecation: { since, link },
+        },
       ],
     });
   });
@@ -72,7 +85,7 @@ describe('a deprecated route', () => {
       expect(headers['deprecation']).to.equal('@1688169599');
       expect(headers['sunset']).to.equal(future.toUTCString());
       expect(Date.parse(String(headers['sunset']))).to.equal(future.getTime());
-      expect(headers.link).to.equal(`<${link}>; rel="deprecation"`);
+      expect(headers['link']).to.equal(`<${link}>; rel="deprecation"`);
     }
   });
 
@@ -80,18 +93,25 @@ describe('a deprecated route', () => {
     const { status, headers } = await ask('/announced');
     expect(status).to.equal(200);
     expect(headers['deprecation']).to.equal(`@${future.getTime() / 1000}`);
-    expect([headers['sunset'], headers.link]).to.deep.equal([undefined, undefined]);
+    expect([headers['sunset'], headers['link']]).to.deep.equal([undefined, undefined]);
   });
 
   it('says so with refusals too, before anybody is identified', async () => {
-    for (const [path, status] of [['/old?unknown=1', 400], ['/closed', 401]] as const) {
+    for (const [path, status] of [
+      ['/old?unknown=1', 400],
+      ['/closed', 401],
+    ] as const) {
       const reply = await ask(path);
-      expect([reply.status, reply.headers['deprecation'], reply.headers['sunset']], path).to.deep.equal([status, '@1688169599', future.toUTCString()]);
+      expect([reply.status, reply.headers['deprecation'], reply.headers['sunset']], path).to.deep.equal([
+        status,
+        '@1688169599',
+        future.toUTCString(),
+      ]);
     }
   });
 
   it('keeps its link beside those of a page', async () => {
-    const links = linksOf(String((await ask('/old-list')).headers.link));
+    const links = linksOf(String((await ask('/old-list')).headers['link']));
     expect([...links.keys()].sort()).to.deep.equal(['deprecation', 'first', 'next']);
     expect(links.get('deprecation')).to.equal(link);
   });
@@ -100,7 +120,7 @@ describe('a deprecated route', () => {
     for (const method of ['GET', 'HEAD']) {
       const reply = await ask('/withdrawn', method);
       expect([reply.status, reply.headers['x-error-code']]).to.deep.equal([410, 'gone']);
-      expect(reply.headers.link).to.equal(`<${link}>; rel="sunset"`);
+      expect(reply.headers['link']).to.equal(`<${link}>; rel="sunset"`);
       expect(reply.headers['sunset']).to.equal(past.toUTCString());
       expect(reply.headers['deprecation']).to.equal('@1688169599');
     }
@@ -108,29 +128,40 @@ describe('a deprecated route', () => {
     expect(JSON.parse(bytes.toString())).to.include({ code: 'gone', retryable: false });
     expect(bytes.toString()).to.include(past.toUTCString());
     const silent = await ask('/withdrawn-silently');
-    expect([silent.status, silent.headers.link]).to.deep.equal([410, undefined]);
+    expect([silent.status, silent.headers['link']]).to.deep.equal([410, undefined]);
   });
 
   it('is logged and counted under its pattern after the sunset too', async () => {
     await wire(`${server.url}/withdrawn`, { headers: { 'X-Request-Id': 'withdrawn' } });
-    const line = server.log.entries.find(({ message, details }) => message === 'request' && details['requestId'] === 'withdrawn');
+    const line = server.log.entries.find(
+      ({ message, details }) => message === 'request' && details['requestId'] === 'withdrawn',
+    );
     expect(line?.details).to.include({ status: 410, route: '/withdrawn' });
   });
 
   it('leaves all other routes without a word', async () => {
     for (const path of ['/current', '/health', '/nowhere']) {
       const { headers } = await ask(path);
-      expect([headers['deprecation'], headers['sunset'], headers.link], path).to.deep.equal([undefined, undefined, undefined]);
+      expect([headers['deprecation'], headers['sunset'], headers['link']], path).to.deep.equal([
+        undefined,
+        undefined,
+        undefined,
+      ]);
     }
   });
 
   it('is marked in the document, with its fields and its 410', async () => {
     const { paths } = JSON.parse((await ask('/openapi.json')).bytes.toString()) as {
-      paths: Record<string, { get: { deprecated?: boolean; responses: Record<string, { headers?: Record<string, unknown> }> } }>;
+      paths: Record<
+        string,
+        { get: { deprecated?: boolean; responses: Record<string, { headers?: Record<string, unknown> }> } }
+      >;
     };
-    const fields = (path: string, status: string) => Object.keys(paths[path]?.get.responses[status]?.headers ?? {});
+    const fields = (path: string, status: string) =>
+      Object.keys(paths[path]?.get.responses[status]?.headers ?? {});
     expect(paths['/current']?.get.deprecated).to.be.undefined;
-    for (const path of ['/announced', '/old', '/withdrawn', '/old-list']) expect(paths[path]?.get.deprecated, path).to.be.true;
+    for (const path of ['/announced', '/old', '/withdrawn', '/old-list'])
+      expect(paths[path]?.get.deprecated, path).to.be.true;
     expect(fields('/old', '200')).to.include.members(['Deprecation', 'Sunset', 'Link']);
     expect(fields('/old', '410')).to.include.members(['Deprecation', 'Sunset', 'Link']);
     expect(paths['/announced']?.get.responses).not.to.have.property('410');

@@ -14,6 +14,12 @@ describe('the body of an error', () => {
     });
   });
 
+  it('says the public messages of the whole chain of causes', () => {
+    const cause = new Error('driver', { cause: new ApiError('unavailable', 'the store is away') });
+    const error = new ApiError('conflict', 'cannot create it', { cause });
+    expect(errorBody(error, 'r', '').message).to.equal('cannot create it: the store is away');
+  });
+
   it('has the faults, and the absolute address of the task in the way', () => {
     const error = new ApiError('instance_busy', 'Busy.', {
       errors: [{ pointer: '/a', message: 'b' }],

@@ -29,7 +29,12 @@ describe('OPTIONS and HEAD', () => {
     const { taskId } = (await server.order('head-task')).status;
     await server.ended(taskId);
     const { organizationId, regionId } = server.catalog;
-    real = { organizationID: organizationId, regionID: regionId, instanceID: metadata.id, task_id: taskId ?? '' };
+    real = {
+      organizationID: organizationId,
+      regionID: regionId,
+      instanceID: metadata.id,
+      task_id: taskId ?? '',
+    };
     await server.settled(metadata.id);
   });
   after(() => server.stop());
@@ -54,7 +59,10 @@ describe('OPTIONS and HEAD', () => {
       if (methods.includes('delete')) continue;
       const target = filled(path, exampleIds);
       const refused = await ask('DELETE', target);
-      expect([refused.status, refused.headers['x-error-code']], path).to.deep.equal([405, 'method_not_allowed']);
+      expect([refused.status, refused.headers['x-error-code']], path).to.deep.equal([
+        405,
+        'method_not_allowed',
+      ]);
       expect(refused.headers.allow, path).to.equal((await ask('OPTIONS', target)).headers.allow);
     }
   });
@@ -101,11 +109,18 @@ describe('OPTIONS and HEAD', () => {
       const head = await ask('HEAD', target, headers);
       expect(get.status, target).to.be.within(400, 499);
       expect([head.status, head.bytes.length], target).to.deep.equal([get.status, 0]);
-      for (const name of ['x-error-code', 'content-type', 'cache-control', 'www-authenticate', 'allow'] as const) {
+      for (const name of [
+        'x-error-code',
+        'content-type',
+        'cache-control',
+        'www-authenticate',
+        'allow',
+      ] as const) {
         expect(head.headers[name], `${name} of ${target}`).to.equal(get.headers[name]);
       }
       // 405 names the method, so its body differs.
-      if (get.status !== 405) expect(head.headers['content-length'], target).to.equal(String(get.bytes.length));
+      if (get.status !== 405)
+        expect(head.headers['content-length'], target).to.equal(String(get.bytes.length));
     }
   });
 

@@ -22,7 +22,10 @@ function method(change: Partial<Declaration> = {}, methodType: MethodType = 'GET
     responses: { 200: { description: 'Done.', schema: Type.Object({}) } },
     ...change,
   };
-  const requestHandler = defineHandler(declaration, { parse: () => undefined, execute: () => ({ result: {} }) });
+  const requestHandler = defineHandler(declaration, {
+    parse: () => undefined,
+    execute: () => ({ result: {} }),
+  });
   return { methodType, authenticator: new NoAuthAuthenticator(), requestHandler };
 }
 
@@ -70,21 +73,39 @@ describe('the start of the server', () => {
     [
       'a pattern behind an equal one with another name',
       ['GET /things/{name}', '/things/{id}'],
-      () => [route('/things/{id}', method({ params: params('id') })), route('/things/{name}', method({ params: params('name') }))],
+      () => [
+        route('/things/{id}', method({ params: params('id') })),
+        route('/things/{name}', method({ params: params('name') })),
+      ],
     ],
     [
       'a longer pattern behind one that takes its requests',
       ['GET /a/{x}/c', '/a/{x}/{y}'],
-      () => [route('/a/{x}/{y}', method({ params: params('x', 'y') })), route('/a/{x}/c', method({ params: params('x') }))],
+      () => [
+        route('/a/{x}/{y}', method({ params: params('x', 'y') })),
+        route('/a/{x}/c', method({ params: params('x') })),
+      ],
     ],
-    ['a path parameter that is not declared', ['GET /things/{id}', 'id'], () => [route('/things/{id}', method())]],
+    [
+      'a path parameter that is not declared',
+      ['GET /things/{id}', 'id'],
+      () => [route('/things/{id}', method())],
+    ],
     [
       'a declared parameter that the path lacks',
       ['GET /things', 'id'],
       () => [route('/things', method({ params: params('id') }))],
     ],
-    ['a parameter whose name the path cannot have', ['/things/{id2}'], () => [route('/things/{id2}', method())]],
-    ['a parameter with a dash in its name', ['/things/{the-id}'], () => [route('/things/{the-id}', method())]],
+    [
+      'a parameter whose name the path cannot have',
+      ['/things/{id2}'],
+      () => [route('/things/{id2}', method())],
+    ],
+    [
+      'a parameter with a dash in its name',
+      ['/things/{the-id}'],
+      () => [route('/things/{the-id}', method())],
+    ],
     [
       'two schemas with one title, one of them of the API',
       ['GET /titled', '"Instance"'],
@@ -106,14 +127,18 @@ describe('the start of the server', () => {
     [
       'no authenticator',
       ['GET /open', 'authenticator'],
-      () => [route('/open', { ...method(), authenticator: undefined } as unknown as MethodHandler<Connector>)],
+      () => [
+        route('/open', { ...method(), authenticator: undefined } as unknown as MethodHandler<Connector>),
+      ],
     ],
     ['a route without methods', ['/empty'], () => [route('/empty')]],
     ['a route that declares no response', ['GET /mute'], () => [route('/mute', method({ responses: {} }))]],
     [
       'a schema that cannot be compiled',
       ['POST /broken'],
-      () => [route('/broken', method({ body: Type.Object({ a: Type.String({ pattern: '(' }) }, closed) }, 'POST'))],
+      () => [
+        route('/broken', method({ body: Type.Object({ a: Type.String({ pattern: '(' }) }, closed) }, 'POST')),
+      ],
     ],
   ];
 
@@ -136,7 +161,9 @@ describe('the start of the server', () => {
     }
     expect(refused).to.include('/empty');
     const code = await new Promise((resolve) => {
-      connect(port, '127.0.0.1', () => resolve('connected')).on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+      connect(port, '127.0.0.1', () => resolve('connected')).on('error', (error: NodeJS.ErrnoException) =>
+        resolve(error.code),
+      );
     });
     expect(code).to.equal('ECONNREFUSED');
   });

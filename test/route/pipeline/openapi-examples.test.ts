@@ -1,0 +1,275 @@
+/** The document against the server: its examples work, its references resolve, and it lists just what there is. */
+import Router from '@koa/router';
+import { expect } from 'chai';
+import { errorCodes } from '../../../src/model/error.js';
+import type { Instance } from '../../../src/model/instance.js';
+import { passingTracer } from '../../../src/model/trace.js';
+import { exampleIds } from '../../../src/route/example.js';
+import { getHandler } from '../../../src/route/index.js';
+import { Api } from '../../support/conform.js';
+import { adminKey, startServer, type TestServer } from '../../support/server.js';
+
+type Json = Record<string, unknown>;
+
+interface Parameter {
+  name: string;
+  in: 'path' | 'query' | 'header';
+  required?: boolean;
+  example?: string;
+  schema: { examples?: string[] } & Json;
+}
+
+interface Operation {
+  operationId: string;
+  parameters: (Parameter | { $ref: string })[];
+  requestBody?: { required: boolean; content: Record<string, { example?: unknown; schema: Json }> };
+  responses: Record<string, { headers?: Json; description: string }>;
+  security: Record<string, string[]>[];
+}
+
+interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  components: {
+    securitySchemes: Record<string, Json>;
+    schemas: Record<string, Json>;
+    headers: Json;
+    parameters: Json;
+  };
+}
+
+/** The power state that an instance needs before the operation. */
+const needed: Record<string, 'Running' | 'Stopped'> = { startInstance: 'Stopped' };
+
+describe('the OpenAPI document and the server', () => {
+  let server: TestServer;
+  let document: Document;
+
+  const operations = () =>
+    Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({
+        path,
+        method: method.toUpperCase(),
+        operation,
+      })),
+    );
+
+  /** What a reference points at; fails when that is nothing. */
+  function resolve(reference: string): unknown {
+    expect(reference).to.match(/^#\//);
+    let found: unknown = document;
+    for (const part of reference.slice(2).split('/')) found = (found as Json | undefined)?.[part];
+    expect(found, reference).to.be.an('object');
+    return found;
+  }
+
+  const parametersOf = ({ parameters }: Operation) =>
+    parameters.map((parameter) => ('$ref' in parameter ? (resolve(parameter.$ref) as Parameter) : parameter));
+
+  before(async () => {
+    server = await startServer();
+    document = (await server.admin.get<Document>('/openapi.json')).body;
+  });
+  after(() => server.stop());
+
+  describe('agree on examples:', () => {
+    /** Real ids in place of the example's, with an instance named `example` in the state that the operation needs. */
+    async function realIds(operationId: string): Promise<Record<string, string>> {
+      const { body } = await server.admin.get<Instance[]>('/api/v2/instances');
+      for (const { metadata } of body) await server.gone(metadata.id);
+      const made = await server.order('example');
+      const { id } = (await server.settled(made.metadata.id)).metadata;
+      if (needed[operationId] === 'Stopped') {
+        await server.admin.post(`/api/v2/instances/${id}/stop`);
+        await server.settled(id, ({ status }) => status.powerState === 'Stopped');
+      }
+      const { organizationId, projectId, regionId, flavors, images } = server.catalog;
+      return {
+        [exampleIds.organizationID]: organizationId,
+        [exampleIds.projectID]: projectId,
+        [exampleIds.regionID]: regionId,
+        [exampleIds.flavorID]: flavors['tiny'] ?? '',
+        [exampleIds.imageID]: images['sim-linux'] ?? '',
+        [exampleIds.instanceID]: id,
+        [exampleIds.task_id]: made.status.taskId ?? '',
+      };
+    }
+
+    const withReal = (text: string, ids: Record<string, string>) =>
+      Object.entries(ids).reduce((changed, [example, id]) => changed.replaceAll(example, id), text);
+
+    it('every operation succeeds when its example is sent, with and without each optional header that has one', async () => {
+      for (const { path, method, operation } of operations()) {
+        const where = `${method} ${path}`;
+        const parameters = parametersOf(operation);
+        const inPath = new Map(
+          parameters.filter((one) => one.in === 'path').map((one) => [one.name, one.example]),
+        );
+        const optional = parameters.flatMap((one) =>
+          one.in === 'header' && one.schema.examples !== undefined
+            ? [[one.name, one.schema.examples[0] ?? '']]
+            : [],
+        );
+        for (const headers of [{}, Object.fromEntries(optional) as Record<string, string>]) {
+          const ids = await realIds(operation.operationId);
+          const target = path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
+            const example = inPath.get(name);
+            expect(example, `${where}: example of ${name}`).to.be.a('string');
+            return ids[example ?? ''] ?? example ?? '';
+          });
+          const content = operation.requestBody?.content['application/json'];
+          if (operation.requestBody !== undefined)
+            expect(content?.example, `${where}: example of the body`).to.be.an('object');
+          const reply = await server.admin.call(method, target, {
+            headers,
+            ...(content === undefined
+              ? {}
+              : { body: JSON.parse(withReal(JSON.stringify(content.example), ids)) as Json }),
+          });
+          expect(reply.status, `${where}: ${reply.text}`).to.be.within(200, 299);
+        }
+      }
+    }).timeout(20_000);
+
+    it('every query parameter of every operation is known to the server', async () => {
+      for (const { path, method, operation } of operations()) {
+        const ids = await realIds(operation.operationId);
+        const target = withReal(
+          path.replaceAll(
+            /\{(\w+)\}/g,
+            (_whole, name: string) => (exampleIds as Record<string, string>)[name] ?? 'errors',
+          ),
+          ids,
+        );
+        for (const { name } of parametersOf(operation).filter((one) => one.in === 'query')) {
+          const { status, body } = await server.admin.call<{ errors?: { message: string }[] }>(
+            method,
+            `${target}?${name}=~`,
+          );
+          const unknown = (body.errors ?? []).filter(({ message }) => message.includes('is not known'));
+          expect(unknown, `${method} ${path}: ${name}`).to.deep.equal([]);
+          expect(status, `${method} ${path}: ${name}`).to.be.within(200, 499);
+        }
+      }
+    }).timeout(20_000);
+  });
+
+  it('agree on who needs a credential: exactly the operations with security refuse strangers with 401', async () => {
+    const stranger = new Api(server.url);
+    for (const { path, method, operation } of operations()) {
+      const target = path.replaceAll(
+        /\{(\w+)\}/g,
+        (_whole, name: string) => (exampleIds as Record<string, string>)[name] ?? 'errors',
+      );
+      const { status } = await stranger.call(method, target);
+      expect(status === 401, `${method} ${path}: ${status}`).to.equal(operation.security.length > 0);
+    }
+  });
+
+  it('agree on each security scheme: what it says lets a caller in', async () => {
+    const { securitySchemes } = document.components;
+    const given: Record<string, Record<string, string>> = {
+      bearer: { Authorization: `Bearer ${adminKey}` },
+      apiUser: { [String(securitySchemes['apiUser']?.['name'])]: 'admin' },
+      apiKey: { [String(securitySchemes['apiKey']?.['name'])]: adminKey },
+    };
+    const secured = operations().find(({ operation }) => operation.operationId === 'getVersion');
+    expect(secured?.operation.security).to.have.length(2);
+    for (const alternative of secured?.operation.security ?? []) {
+      const headers = Object.keys(alternative).reduce((all, name) => ({ ...all, ...given[name] }), {});
+      expect(
+        (await new Api(server.url, headers).get('/api/version')).status,
+        JSON.stringify(alternative),
+      ).to.equal(200);
+    }
+  });
+
+  it('refer to nothing that is not there: parameters, headers, schemas, security schemes', () => {
+    let references = 0;
+    const visit = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return;
+      const { $ref } = value as { $ref?: unknown };
+      if (typeof $ref === 'string') {
+        references += 1;
+        resolve($ref);
+      }
+      Object.values(value).forEach(visit);
+    };
+    visit(document);
+    expect(references).to.be.above(100);
+    for (const { path, method, operation } of operations()) {
+      for (const name of operation.security.flatMap((one) => Object.keys(one))) {
+        expect(document.components.securitySchemes, `${method} ${path}`).to.have.property(name);
+      }
+      for (const parameter of parametersOf(operation)) {
+        expect(parameter, `${method} ${path}`).to.include.keys('name', 'in', 'schema');
+      }
+    }
+  });
+
+  it('agree on the errors that each operation may answer: every code that it names has that status', () => {
+    for (const { path, method, operation } of operations()) {
+      for (const [status, { description }] of Object.entries(operation.responses)) {
+        for (const [, code = ''] of description.matchAll(/^`([a-z_]+)`: /gm)) {
+          expect(errorCodes, code).to.have.property(code);
+          expect(errorCodes[code as keyof typeof errorCodes].status, `${method} ${path} ${code}`).to.equal(
+            Number(status),
+          );
+        }
+      }
+    }
+  });
+
+  it('agree on what any request may get, whatever its route: what is wrong with its head, its time or ourselves', () => {
+    const anywhere = ['400', '408', '414', '417', '431', '500', '503'];
+    for (const { path, method, operation } of operations()) {
+      expect(Object.keys(operation.responses), `${method} ${path}`).to.include.members(anywhere);
+    }
+  });
+
+  it('know each error code: in the schema of errors, in that of problems, and on the page that problems point to', async () => {
+    const page = await (await fetch(`${server.url}/docs/errors`)).text();
+    for (const name of ['Error', 'Problem']) {
+      const { properties } = document.components.schemas[name] as {
+        properties: { code: { enum: string[] } };
+      };
+      expect(properties.code.enum, name).to.have.members(Object.keys(errorCodes));
+    }
+    for (const [code, { status }] of Object.entries(errorCodes)) {
+      expect(page, code).to.match(new RegExp(`id="${code}".*<td>${status}</td>`));
+    }
+  });
+
+  it('have the same routes: all that the router has are in the document, and the other way round', () => {
+    const { connector } = server.app;
+    const router = getHandler(new Router(), {
+      connector,
+      service: {
+        version: '0',
+        started: new Date(),
+        ready: () => true,
+        checks: () => [],
+        metrics: () => Promise.resolve(''),
+      },
+      cursorSecret: Buffer.alloc(32),
+      bodyLimit: 1024,
+      rateLimit: { requests: 0, window: 1 },
+      corsOrigins: [],
+      authorizationServers: [],
+      scopes: [],
+      log: server.log,
+      publicUrl: () => server.url,
+      tracer: passingTracer,
+      timeout: 1000,
+      observe: () => undefined,
+      draining: () => false,
+    });
+    const routed = router.stack.flatMap((layer) =>
+      layer.methods
+        .filter((method) => method !== 'HEAD')
+        .map((method) => `${method} ${String(layer.path).replaceAll(/:([A-Za-z_]+)/g, '{$1}')}`),
+    );
+    const documented = operations().map(({ path, method }) => `${method} ${path}`);
+    expect(routed).to.have.length.above(15);
+    expect(documented.sort()).to.deep.equal(routed.sort());
+  });
+});
