@@ -1,10 +1,17 @@
 /** The HTTP server under koa: its limits against slow and broken clients, and its orderly end. */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from './config.js';
 import type { Log } from './model/log.js';
-import { answerClientError, answerExpectation } from './route/pipeline/client-error.js';
+import { answerClientError, answerConnect, answerExpectation } from './route/pipeline/client-error.js';
 
 const seconds = 1000;
 
@@ -19,6 +26,8 @@ export class HttpServer {
   readonly #config: Config['server'];
   #draining = false;
   #running = 0;
+  /** What has no answer yet, by connection, in the order in which it came. */
+  readonly #exchanges = new WeakMap<Duplex, { request: IncomingMessage; response: ServerResponse }[]>();
   #idle: (() => void) | undefined;
 
   constructor(handle: RequestListener, config: Config['server'], log: Log) {
@@ -36,22 +45,60 @@ export class HttpServer {
         requireHostHeader: false,
       },
       (request, response) => {
-        this.#running += 1;
-        response.once('close', () => {
-          this.#running -= 1;
-          if (this.#running === 0) this.#idle?.();
-        });
+        this.#begin(request, response);
         handle(request, response);
       },
     );
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = config.maxConnections;
     this.#server.on('clientError', (error, socket) => {
-      answerClientError(error, socket, log);
+      this.#whenAnswered(socket, () => {
+        answerClientError(error, socket, log);
+      });
+    });
+    this.#server.on('connect', (_request, socket) => {
+      this.#whenAnswered(socket, () => {
+        answerConnect(socket);
+      });
     });
     this.#server.on('checkExpectation', (request, response) => {
       answerExpectation(request, response);
     });
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    const exchanges = this.#exchanges.get(socket) ?? [];
+    const exchange = { request, response };
+    this.#running += 1;
+    this.#exchanges.set(socket, [...exchanges, exchange]);
+    response.once('close', () => {
+      this.#running -= 1;
+      const others = this.#exchanges.get(socket) ?? [];
+      this.#exchanges.set(
+        socket,
+        others.filter((other) => other !== exchange),
+      );
+      socket.emit('answered');
+      if (this.#running === 0) this.#idle?.();
+    });
+  }
+
+  /**
+   * Acts when the requests before on the connection have their answers: a refusal must not get ahead of them. The
+   * request that has not arrived whole is the refused one itself; if its answer has begun, there is nothing to add.
+   */
+  #whenAnswered(socket: Duplex, act: () => void): void {
+    const look = () => {
+      const open = this.#exchanges.get(socket) ?? [];
+      const broken = open.find(({ request }) => !request.complete);
+      if (open.some((exchange) => exchange !== broken)) return;
+      socket.off('answered', look);
+      if (broken?.response.headersSent === true) socket.destroy();
+      else act();
+    };
+    socket.on('answered', look);
+    look();
   }
 
   /** Resolves with the URL. Rejects when the address is taken or not ours. */

@@ -63,7 +63,8 @@ export class Client {
   /** Rejects with CallError for any answer that is not 2xx. `url` is a path, or an absolute URL of this server. */
   async call<T>({ method, url, body }: Call): Promise<Answer<T>> {
     // A base URL may have a path of its own, which a path of the API goes on from.
-    const target = new URL(url.startsWith('/') ? this.#url + url : url, `${this.#url}/`);
+    const isPath = url.startsWith('/') && !url.startsWith('//');
+    const target = new URL(isPath ? this.#url + url : url, `${this.#url}/`);
     // A key must not follow a link to somewhere else.
     if (target.origin !== new URL(this.#url).origin)
       throw new Error(`${target.origin} is not the server ${this.#url}`);
@@ -106,8 +107,10 @@ export class Client {
 
 function errorOf(text: string): { code?: ErrorCode; message?: string; retryable?: boolean } {
   try {
-    return JSON.parse(text) as { code?: ErrorCode; message?: string };
+    const body: unknown = JSON.parse(text);
+    if (typeof body === 'object' && body !== null) return body;
   } catch {
-    return text.trim() === '' ? {} : { message: text.trim().slice(0, 200) };
+    // A proxy's page, or nothing at all.
   }
+  return text.trim() === '' ? {} : { message: text.trim().slice(0, 200) };
 }

@@ -120,7 +120,8 @@ describe('the client and other people’s servers', () => {
     expect((await items.next()).value).to.equal(1);
     expect((await failureOf(items.next())).message).to.include(thief);
     expect((await failureOf(client.get(`${thief}/x`))).message).to.include('is not the server');
-    expect((await failureOf(client.get('//127.0.0.1:1/x'))).message).to.include('is not the server');
+    // A path that looks like an address may be refused or asked of the own server, but goes nowhere else.
+    await client.get(`//${new URL(thief).host}/x`).catch(() => undefined);
     expect(stolen).to.deep.equal([]);
   });
 

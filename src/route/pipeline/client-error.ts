@@ -11,8 +11,9 @@ const faults: Readonly<Record<string, [ErrorCode, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive in time.'],
 };
 
+/** Ends the connection with the refusal of what the parser could not read. */
 export function answerClientError(error: Error & { code?: string }, socket: Duplex, log: Log): void {
-  // A reset connection, or one whose answer has begun, takes no more words.
+  // A reset connection takes no more words.
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
@@ -21,9 +22,22 @@ export function answerClientError(error: Error & { code?: string }, socket: Dupl
     'invalid_parameter',
     'The request is not well-formed HTTP.',
   ];
-  const failure = new ApiError(code, message, { cause: error });
+  log.debug({ err: error }, 'request refused by the HTTP parser');
+  endWith(socket, new ApiError(code, message, { cause: error }));
+}
+
+/** Refuses CONNECT, for which Node would close the connection without a word: no tunnels here. */
+export function answerConnect(socket: Duplex): void {
+  endWith(
+    socket,
+    new ApiError('method_not_allowed', 'CONNECT is not possible here.', {
+      headers: { Allow: 'GET, HEAD, OPTIONS' },
+    }),
+  );
+}
+
+function endWith(socket: Duplex, failure: ApiError): void {
   const requestId = uuidv7();
-  log.debug({ err: error, requestId }, 'request refused by the HTTP parser');
   const body = JSON.stringify(errorBody(failure, requestId, ''));
   socket.end(
     [
@@ -31,7 +45,8 @@ export function answerClientError(error: Error & { code?: string }, socket: Dupl
       'Content-Type: application/json; charset=utf-8',
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${requestId}`,
-      `X-Error-Code: ${code}`,
+      `X-Error-Code: ${failure.code}`,
+      ...Object.entries(failure.headers).map(([name, value]) => `${name}: ${value}`),
       'Cache-Control: no-store',
       'Connection: close',
       '',

@@ -97,6 +97,9 @@ function checkTarget(ctx: Context): void {
   if (ctx.url.length > targetLimit) {
     throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
   }
+  if (ctx.req.httpVersion !== '1.1' && ctx.req.httpVersion !== '1.0') {
+    throw new ApiError('invalid_parameter', 'Only HTTP/1.0 and HTTP/1.1 are spoken here.');
+  }
   // RFC 9112 section 3.2.
   if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined) {
     throw new ApiError('invalid_parameter', 'The Host header is missing.');

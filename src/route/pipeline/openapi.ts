@@ -229,6 +229,7 @@ function errorResponses(codes: readonly ErrorCode[]): Record<string, Json> {
         ...(status === 401 ? ['WWW-Authenticate'] : []),
         ...(status === 503 || status === 409 || status === 429 ? ['Retry-After'] : []),
         ...(status === 429 ? ['RateLimit-Policy', 'RateLimit'] : []),
+        ...(status === 410 ? ['Deprecation', 'Sunset', 'Link'] : []),
       ]),
       content: {
         'application/json': { schema },

@@ -2,7 +2,15 @@
 import type { Socket } from 'node:net';
 import { expect } from 'chai';
 import { Api } from '../../support/conform.js';
-import { auth, converse, post, refusal as refusalAt, type Script, sound } from '../../support/fuzz-socket.js';
+import {
+  auth,
+  converse,
+  get,
+  post,
+  refusal as refusalAt,
+  type Script,
+  sound,
+} from '../../support/fuzz-socket.js';
 import { startServer, type TestServer } from '../../support/server.js';
 
 const path = '/api/v2/instances';

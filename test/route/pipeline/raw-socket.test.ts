@@ -216,6 +216,7 @@ describe('requests as bytes', () => {
       for (const line of [
         'GET /health',
         'GET /health HTTP/0.9',
+        'GET /health HTTP/2.0',
         'GET /nowhere',
         'GET',
         'POST /health',
