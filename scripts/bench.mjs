@@ -28,7 +28,10 @@ try {
   say(`\n${error.message}`);
   process.exit(1);
 }
-const child = spawn(process.execPath, [join(root, 'build', 'bench', `${name}.js`), ...rest], { cwd: root, stdio: 'inherit' });
+const child = spawn(process.execPath, [join(root, 'build', 'bench', `${name}.js`), ...rest], {
+  cwd: root,
+  stdio: 'inherit',
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.once('exit', (code) => {
   process.exitCode = code ?? 1;

@@ -39,7 +39,9 @@ try {
   await buildProgram();
   await buildTests();
   const chosen = rest.some((word) => !word.startsWith('-'));
-  const suites = long ? ['--spec', 'build/test/long/**/*.test.js'] : ['--spec', 'build/test/**/*.test.js', '--ignore', 'build/test/long/**'];
+  const suites = long
+    ? ['--spec', 'build/test/long/**/*.test.js']
+    : ['--spec', 'build/test/**/*.test.js', '--ignore', 'build/test/long/**'];
   process.exitCode = await mocha([...(chosen ? [] : suites), ...rest]);
 } catch (error) {
   if (!(error instanceof StepFailed)) throw error;

@@ -1,7 +1,16 @@
 // One command from a fresh checkout to a running server: installs what is missing, builds, serves, and on the first
 // run shows the main job. Plain JavaScript without packages, because it runs before they are installed.
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, watch, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildImage, buildProgram } from './setup/build.mjs';
@@ -42,7 +51,8 @@ async function prepare(dataDir) {
   await ensureNpmPackages();
   await buildProgram();
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  if (flags.region !== 'simulated') await buildImage(process.env.COPSE_LOCAL_IMAGE_DIR ?? join(dataDir, 'images'));
+  if (flags.region !== 'simulated')
+    await buildImage(process.env.COPSE_LOCAL_IMAGE_DIR ?? join(dataDir, 'images'));
 }
 
 /** Starts the server with its log in a file; resolves with its address once it listens. */
@@ -51,7 +61,8 @@ function serve(dataDir) {
   const from = existsSync(logFile) ? statSync(logFile).size : 0;
   const log = openSync(logFile, 'a', 0o600);
   const args = [main, 'serve', '--data-dir', dataDir];
-  for (const name of ['port', 'config', 'region']) if (flags[name] !== undefined) args.push(`--${name}`, flags[name]);
+  for (const name of ['port', 'config', 'region'])
+    if (flags[name] !== undefined) args.push(`--${name}`, flags[name]);
   const child = spawn(process.execPath, args, { stdio: ['ignore', log, 'inherit'] });
   closeSync(log);
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
@@ -93,7 +104,10 @@ async function up() {
   say('Copse: preparing');
   await prepare(dataDir);
   const server = serve(dataDir);
-  const slow = setTimeout(() => say('  starting (the first start tests whether KVM works, which takes up to ten seconds) …'), 2000);
+  const slow = setTimeout(
+    () => say('  starting (the first start tests whether KVM works, which takes up to ten seconds) …'),
+    2000,
+  );
   const url = await server.listening.finally(() => clearTimeout(slow));
   say(`\nCopse listens on ${url}  (after ${((Date.now() - started) / 1000).toFixed(1)} s)`);
   say(`  reference:  ${url}/docs`);

@@ -39,5 +39,7 @@ export async function buildImage(folder) {
   mkdirSync(folder, { recursive: true });
   const cache = join(root, '.cache', 'debs');
   mkdirSync(cache, { recursive: true });
-  await step('make the guest image', 'bash', [join(root, 'scripts/image/build-tiny.sh'), folder, cache], { cwd: root });
+  await step('make the guest image', 'bash', [join(root, 'scripts/image/build-tiny.sh'), folder, cache], {
+    cwd: root,
+  });
 }

@@ -24,7 +24,9 @@ const needed = [
   [['genisoimage', 'mkisofs', 'xorrisofs'], 'genisoimage', 'makes their seed disks'],
   [['cpio'], 'cpio', 'packs the guest image'],
   [['mke2fs'], 'e2fsprogs', 'packs the guest image'],
-  ...(process.getuid?.() === 0 ? [] : [[['fakeroot'], 'fakeroot', 'packs the guest image without being root']]),
+  ...(process.getuid?.() === 0
+    ? []
+    : [[['fakeroot'], 'fakeroot', 'packs the guest image without being root']]),
 ];
 
 /** For better-sqlite3 where its prebuilt file cannot be fetched. */
@@ -63,7 +65,9 @@ function installed() {
   const stamp = join(root, 'node_modules', '.package-lock.json');
   const sqlite = join(root, 'node_modules/better-sqlite3/build/Release/better_sqlite3.node');
   return (
-    existsSync(stamp) && existsSync(sqlite) && statSync(stamp).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
+    existsSync(stamp) &&
+    existsSync(sqlite) &&
+    statSync(stamp).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
   );
 }
 

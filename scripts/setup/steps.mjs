@@ -25,7 +25,8 @@ class Progress {
 
   #show() {
     const seconds = Math.round((Date.now() - this.#started) / 1000);
-    if (process.stdout.isTTY) process.stdout.write(`\r\u001b[2K  ${this.#title} … ${seconds} s  ${this.#last}`);
+    if (process.stdout.isTTY)
+      process.stdout.write(`\r\u001b[2K  ${this.#title} … ${seconds} s  ${this.#last}`);
     else if (seconds - this.#shown >= 5) {
       this.#shown = seconds;
       process.stdout.write(`    ${seconds} s  ${this.#last}\n`);
@@ -35,7 +36,9 @@ class Progress {
   end(word) {
     clearInterval(this.#timer);
     const seconds = ((Date.now() - this.#started) / 1000).toFixed(1);
-    process.stdout.write(`${process.stdout.isTTY ? '\r\u001b[2K' : ''}  ${this.#title}: ${word} (${seconds} s)\n`);
+    process.stdout.write(
+      `${process.stdout.isTTY ? '\r\u001b[2K' : ''}  ${this.#title}: ${word} (${seconds} s)\n`,
+    );
   }
 }
 

@@ -6,7 +6,15 @@ import { expect } from 'chai';
 import { Client } from '../../src/client/client.js';
 import { packageRoot } from '../../src/config.js';
 import type { Instance } from '../../src/model/instance.js';
-import { adminKey, cleanUp, emulatorsIn, machinesMissing, temporaryFolder, until, untilPower } from '../support/process.js';
+import {
+  adminKey,
+  cleanUp,
+  emulatorsIn,
+  machinesMissing,
+  temporaryFolder,
+  until,
+  untilPower,
+} from '../support/process.js';
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
@@ -23,18 +31,28 @@ class Up {
   output = '';
 
   constructor(dataDir: string, port: number, ...more: string[]) {
-    const args = [join(packageRoot(), 'scripts', 'up.mjs'), '--data-dir', dataDir, '--port', String(port), ...more];
+    const args = [
+      join(packageRoot(), 'scripts', 'up.mjs'),
+      '--data-dir',
+      dataDir,
+      '--port',
+      String(port),
+      ...more,
+    ];
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COPSE_'));
     this.#child = spawn(process.execPath, args, {
       env: { ...Object.fromEntries(inherited), COPSE_ADMIN_KEY: adminKey },
       cwd: packageRoot(),
     });
-    for (const stream of [this.#child.stdout, this.#child.stderr]) stream.on('data', (text) => (this.output += String(text)));
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream.on('data', (text) => (this.output += String(text)));
     this.exit = new Promise((resolve) => this.#child.once('exit', (code) => resolve(code)));
   }
 
   untilSaid(words: string, seconds: number): Promise<true> {
-    return until(`"${words}" in:\n${this.output}`, seconds, () => (this.output.includes(words) ? true : undefined));
+    return until(`"${words}" in:\n${this.output}`, seconds, () =>
+      this.output.includes(words) ? true : undefined,
+    );
   }
 
   interrupt(): Promise<number | null> {
@@ -60,7 +78,14 @@ describe('npm run up', function () {
     const port = await freePort();
     const first = new Up(dataDir, port);
     await first.untilSaid('Serving. Ctrl-C', 300);
-    for (const shown of ['/flavors', '/images', 'hello login:', 'instance.create: succeeded', 'rel="first"', 'hello is Stopped']) {
+    for (const shown of [
+      '/flavors',
+      '/images',
+      'hello login:',
+      'instance.create: succeeded',
+      'rel="first"',
+      'hello is Stopped',
+    ]) {
       expect(first.output).to.contain(shown);
     }
     const client = new Client(`http://127.0.0.1:${port}`, adminKey);

@@ -52,7 +52,8 @@ describe('SIGTERM', function () {
     return { answer };
   }
 
-  const readiness = async () => (await fetch(`${server.url}/ready`, { headers: { Connection: 'close' } })).status;
+  const readiness = async () =>
+    (await fetch(`${server.url}/ready`, { headers: { Connection: 'close' } })).status;
 
   /** What comes of a new connection. */
   const connection = () =>
@@ -90,7 +91,9 @@ describe('SIGTERM', function () {
     server.child.kill('SIGTERM');
     let answered = false;
     void answer.then(() => (answered = true));
-    await until('new connections to be refused', 2, async () => ((await connection()) === 'ECONNREFUSED' ? true : undefined));
+    await until('new connections to be refused', 2, async () =>
+      (await connection()) === 'ECONNREFUSED' ? true : undefined,
+    );
     expect([answered, living()]).to.deep.equal([false, true]);
     expect((await answer).status).to.equal(201);
     expect(await server.exit).to.equal(0);
@@ -140,7 +143,11 @@ describe('SIGTERM', function () {
   });
 
   it('a second time within a second changes nothing, and later ends the process at once', async () => {
-    await start({ COPSE_SIMULATED_DELAY: '60000', COPSE_SERVER_DRAIN_DELAY: '600', COPSE_TASKS_GRACE: '0.1' });
+    await start({
+      COPSE_SIMULATED_DELAY: '60000',
+      COPSE_SERVER_DRAIN_DELAY: '600',
+      COPSE_TASKS_GRACE: '0.1',
+    });
     await waitingCreate('endless');
     server.child.kill('SIGTERM');
     const began = performance.now();
@@ -173,7 +180,9 @@ describe('SIGTERM', function () {
     await start({});
     const ids = Array.from({ length: 50 }, (_, n) => `logged-${n}`);
     await Promise.all(
-      ids.map((id) => fetch(`${server.url}${path}?limit=1`, { headers: { ...authorization, 'X-Request-Id': id } })),
+      ids.map((id) =>
+        fetch(`${server.url}${path}?limit=1`, { headers: { ...authorization, 'X-Request-Id': id } }),
+      ),
     );
     expect(await server.kill('SIGTERM')).to.equal(0);
     await until('the end of the log', 5, () => (server.log.at(-1)?.msg === 'stopped' ? true : undefined));

@@ -34,7 +34,11 @@ describe('kill -9 around requests with an Idempotency-Key', function () {
     startServer({ dataDir, args: ['--region', 'simulated'], environment: { COPSE_SIMULATED_DELAY: '40' } });
 
   /** Sends the create. Resolves with the answer, or undefined when the server died before it. */
-  function create(server: ServerProcess, { key, name }: Sent, offer: Offer): Promise<{ status: number; body: Instance } | undefined> {
+  function create(
+    server: ServerProcess,
+    { key, name }: Sent,
+    offer: Offer,
+  ): Promise<{ status: number; body: Instance } | undefined> {
     const body = JSON.stringify({ metadata: { name }, spec: offer });
     return new Promise((resolve) => {
       const headers = {
@@ -48,7 +52,11 @@ describe('kill -9 around requests with an Idempotency-Key', function () {
         response.on('data', (chunk: Buffer) => (text += chunk.toString()));
         response.on('error', () => resolve(undefined));
         response.on('close', () => {
-          resolve(response.complete ? { status: response.statusCode ?? 0, body: JSON.parse(text) as Instance } : undefined);
+          resolve(
+            response.complete
+              ? { status: response.statusCode ?? 0, body: JSON.parse(text) as Instance }
+              : undefined,
+          );
         });
       });
       outgoing.on('error', () => resolve(undefined));
@@ -65,7 +73,10 @@ describe('kill -9 around requests with an Idempotency-Key', function () {
     let server = await start();
     const offer = await offerOf(server.client, 'sim-linux');
     for (let round = 0; round < rounds; round += 1) {
-      const sent = Array.from({ length: perRound }, (_, n) => ({ key: `key-${round}-${n}`, name: `r${round}-${n}` }));
+      const sent = Array.from({ length: perRound }, (_, n) => ({
+        key: `key-${round}-${n}`,
+        name: `r${round}-${n}`,
+      }));
       all.push(...sent);
       const asked = sent.map((one) => create(server, one, offer));
       // From the first byte on the wire to after the last answer: the moment is what varies from round to round.
@@ -92,11 +103,16 @@ describe('kill -9 around requests with an Idempotency-Key', function () {
     expect(replayedIds, 'requests whose answer had come').to.be.at.least(perRound);
 
     const instances = (await server.client.get<Instance[]>(`${path}?limit=1000`)).body;
-    expect(instances.map(({ metadata }) => metadata.name).sort()).to.deep.equal(all.map(({ name }) => name).sort());
+    expect(instances.map(({ metadata }) => metadata.name).sort()).to.deep.equal(
+      all.map(({ name }) => name).sort(),
+    );
     for (const { metadata } of instances) {
       await untilPower(server.client, metadata.id, 'Running', 30);
       const tasks = (await server.client.get<Task[]>(`/api/v2/tasks?subjectID=${metadata.id}`)).body;
-      expect(tasks.map(({ type }) => type), metadata.name).to.deep.equal(['instance.create']);
+      expect(
+        tasks.map(({ type }) => type),
+        metadata.name,
+      ).to.deep.equal(['instance.create']);
     }
     expect(await server.kill('SIGTERM')).to.equal(0);
   });
