@@ -35,11 +35,19 @@ interface Reference {
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
 /** Seconds from POST to the prompt as a client sees it. `keep` is told of the folder while the machine lives. */
-async function throughApi(server: ServerProcess, dataDir: string, offer: Offer, name: string, keep?: (pid: number) => void) {
+async function throughApi(
+  server: ServerProcess,
+  dataDir: string,
+  offer: Offer,
+  name: string,
+  keep?: (pid: number) => void,
+) {
   const { client } = server;
   const started = performance.now();
   const { metadata } = await createInstance(client, name, offer);
@@ -83,8 +91,12 @@ async function bare({ command, args, folder }: Reference, scratch: string): Prom
   const child = spawn(command, args, { cwd, stdio: 'ignore' });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
-    for (const end = started + patience * 1000; !existsSync(log) || !readFileSync(log, 'latin1').includes(prompt); ) {
-      if (performance.now() > end || child.exitCode !== null) throw new Error('the bare machine does not come up');
+    for (
+      const end = started + patience * 1000;
+      !existsSync(log) || !readFileSync(log, 'latin1').includes(prompt);
+    ) {
+      if (performance.now() > end || child.exitCode !== null)
+        throw new Error('the bare machine does not come up');
       await sleep(look);
     }
     return (performance.now() - started) / 1000;
@@ -97,7 +109,9 @@ async function bare({ command, args, folder }: Reference, scratch: string): Prom
 
 function report(name: string, values: readonly number[]): void {
   const range = `${Math.min(...values).toFixed(2)}-${Math.max(...values).toFixed(2)}`;
-  process.stdout.write(`${name.padEnd(12)} median ${median(values).toFixed(2)} s  (${range}, n=${values.length})\n`);
+  process.stdout.write(
+    `${name.padEnd(12)} median ${median(values).toFixed(2)} s  (${range}, n=${values.length})\n`,
+  );
 }
 
 async function run(rounds: number): Promise<void> {
@@ -122,11 +136,15 @@ async function run(rounds: number): Promise<void> {
       ];
       // Alternating order, so that a drift of the machine's speed favours neither.
       for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
-      process.stdout.write(`round ${round + 1}/${rounds}: API ${api.at(-1)?.toFixed(2)} s, bare ${alone.at(-1)?.toFixed(2)} s\n`);
+      process.stdout.write(
+        `round ${round + 1}/${rounds}: API ${api.at(-1)?.toFixed(2)} s, bare ${alone.at(-1)?.toFixed(2)} s\n`,
+      );
     }
     report('through API', api);
     report('bare', alone);
-    process.stdout.write(`ratio of medians ${(median(api) / median(alone)).toFixed(3)}  (goal: at most 1.15)\n`);
+    process.stdout.write(
+      `ratio of medians ${(median(api) / median(alone)).toFixed(3)}  (goal: at most 1.15)\n`,
+    );
   } finally {
     await server.kill('SIGTERM');
     await until('the server to end', 20, () => (server.child.exitCode !== null ? true : undefined));
