@@ -2,7 +2,7 @@
 # build-tiny.sh OUT CACHE: makes the tiny guest image (kernel, initrd, 64 MiB root disk: busybox and dropbear) out of
 # Debian or Ubuntu packages. Installs nothing, mounts nothing, needs no root. Result, all files read-only:
 #   OUT/tiny-DIGEST/{vmlinuz,initrd.img,disk.qcow2,image.json}
-# CACHE keeps the downloaded packages and stamps; a second run with nothing changed ends at once.
+# CACHE keeps the downloaded packages; stamps in OUT let a second run with nothing changed end at once.
 # Needs: apt, dpkg-deb, cpio, mke2fs, qemu-img, and fakeroot when not run as root.
 set -euo pipefail
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
@@ -24,7 +24,7 @@ digest_of() { sha256sum | cut -c1-64; }
 complete() { for file in vmlinuz initrd.img disk.qcow2 image.json; do [ -s "$1/$file" ] || return 1; done; }
 stamped() { # stamped STAMP: prints the folder that an earlier run made from the same input
   local name
-  name=$(cat "$cache/$1" 2>/dev/null) && [ -n "$name" ] && complete "$out/$name" && echo "$out/$name"
+  name=$(cat "$out/.$1" 2>/dev/null) && [ -n "$name" ] && complete "$out/$name" && echo "$out/$name"
 }
 scripts_digest=$(cd "$here" && find build-tiny.sh initrd-init guest -type f -print0 | sort -z | xargs -0 sha256sum | digest_of)
 # Asking apt takes a second; as long as its lists are the same files, so is its answer.
@@ -80,8 +80,8 @@ fi
 inputs_digest=$(printf '%s\n' "$scripts_digest" "$packages" | digest_of)
 stamp=inputs-${inputs_digest:0:16}
 keep() { # keep FOLDER: remembers it as the answer to this input
-  basename "$1" > "$cache/$stamp"
-  basename "$1" > "$cache/$quick_stamp"
+  basename "$1" > "$out/.$stamp"
+  basename "$1" > "$out/.$quick_stamp"
 }
 if folder=$(stamped "$stamp"); then keep "$folder"; say "unchanged: $folder"; exit 0; fi
 

@@ -17,7 +17,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('answers 202 without a body and with the task to follow; the instance, then its machine, then the record go', async () => {
     const instance = await server.running('leaver');
-    server.cloud.program({ verb: 'deleteServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
     const reply = await server.admin.delete(address(instance));
     expect(reply.status).to.equal(202);
     expect(reply.text).to.equal('');
@@ -40,7 +40,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('repeated while it is under way shares the one task', async () => {
     const instance = await server.running('repeated');
-    server.cloud.program({ verb: 'deleteServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
     const replies = await Promise.all(
       Array.from({ length: 10 }, () => server.admin.delete(address(instance))),
     );
@@ -54,7 +54,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('frees the name only when it is done, and a new instance of that name has another id', async () => {
     const instance = await server.running('reused');
-    server.cloud.program({ verb: 'deleteServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
     const reply = await server.admin.delete(address(instance));
     await server.admin.refused('name_taken', 'POST', '/api/v2/instances', { body: server.wish('reused') });
     await server.ended(reply.headers.get('location'));

@@ -32,7 +32,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
 
   it('stop answers 202 with the task, and ends with a stopped machine that counts as healthy', async () => {
     const instance = await server.running('stops');
-    server.cloud.program({ verb: 'stopServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'stopServer', delay: 300, times: 1 });
     const reply = await power(instance, 'stop');
     expect(reply.status).to.equal(202);
     expect(reply.text).to.equal('');
@@ -48,7 +48,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
 
   it('start brings a stopped machine up again', async () => {
     const instance = await stopped('starts');
-    server.cloud.program({ verb: 'startServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'startServer', delay: 300, times: 1 });
     const reply = await power(instance, 'start');
     expect((await server.admin.get<Instance>(address(instance))).body.status.powerState).to.be.oneOf([
       'Pending',
@@ -105,26 +105,26 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
 
   it('merges equal requests into one task, which acts once', async () => {
     const instance = await server.running('merged');
-    server.cloud.program({ verb: 'stopServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'stopServer', delay: 60_000, times: 1 });
     const replies = await Promise.all(Array.from({ length: 10 }, () => power(instance, 'stop')));
     expect(new Set(replies.map((reply) => reply.headers.get('location'))).size).to.equal(1);
     expect(new Set(replies.map((reply) => reply.status))).to.deep.equal(new Set([202]));
-    await server.ended(replies[0]?.headers.get('location'));
-    expect(
-      server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'stopServer'),
-    ).to.have.length(1);
+    const stops = () => server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'stopServer');
+    await eventually(() => stops().length > 0);
+    await server.gone(instance.metadata.id);
+    expect(stops()).to.have.length(1);
   });
 
   it('does not merge a hard reboot with a soft one', async () => {
     const instance = await server.running('mixed');
-    server.cloud.program({ verb: 'rebootServer', delay: 100, times: 1 });
+    server.cloud.program({ verb: 'rebootServer', delay: 60_000, times: 1 });
     const soft = await power(instance, 'reboot');
     expect((await power(instance, 'reboot?hard=false')).headers.get('location')).to.equal(
       soft.headers.get('location'),
     );
     const hard = await server.admin.refused('instance_busy', 'POST', `${address(instance)}/reboot?hard=true`);
     expect(hard.body.blockedBy).to.equal(soft.headers.get('location'));
-    await done(soft);
+    await server.gone(instance.metadata.id);
   });
 
   it('lets a delete abort a power verb that is under way', async () => {
@@ -139,7 +139,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
 
   it('refuses verbs on an instance that is being deleted', async () => {
     const instance = await server.running('leaving');
-    server.cloud.program({ verb: 'deleteServer', delay: 200, times: 1 });
+    server.cloud.program({ verb: 'deleteServer', delay: 800, times: 1 });
     const deletion = await server.admin.delete(address(instance));
     for (const verb of ['start', 'stop', 'reboot']) {
       const reply = await server.admin.refused('being_deleted', 'POST', `${address(instance)}/${verb}`);

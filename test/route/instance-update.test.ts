@@ -149,7 +149,7 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
 
   it('refuses any change of an instance that is being deleted, and says by which task', async () => {
     const instance = await server.running('leaving');
-    server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
+    server.cloud.program({ verb: 'deleteServer', delay: 800, times: 1 });
     const deletion = await server.admin.delete(address(instance));
     const reply = await server.admin.refused('being_deleted', 'PUT', address(instance), {
       body: body(instance),

@@ -14,7 +14,7 @@ interface ResponseObject {
   content?: Record<string, { schema: Json }>;
 }
 
-interface OpenApi {
+export interface OpenApi {
   paths: Record<string, Record<string, { operationId: string; responses: Record<string, ResponseObject> }>>;
   components: Json;
 }
@@ -53,7 +53,7 @@ const tellingHeaders = ['Location', 'Link', 'Retry-After', 'Allow', 'WWW-Authent
 const inside =
   /node_modules|\n\s+at |\/src\/|\.[cm]?[jt]s:\d+|SQLITE|sqlite_|better-sqlite3|ENOENT|\/tmp\/|\/work\//;
 
-class Conformance {
+export class Conformance {
   readonly #document: OpenApi;
   readonly #paths: { pattern: RegExp; operations: OpenApi['paths'][string] }[];
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true });

@@ -173,22 +173,26 @@ export function testConfig(dataDir: string, flags: Tree = {}): Config {
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const { flags = {}, extraRoutes, onNewKey, defectsExpected = false } = options;
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'copse-test-'));
-  const config = testConfig(dataDir, flags);
   const log = new RecordingLog();
-  const app = await startApp(config, {
-    log,
-    ...(extraRoutes === undefined ? {} : { extraRoutes }),
-    ...(onNewKey === undefined ? {} : { onNewKey }),
-  });
-  const end = async () => {
-    await app.stop();
+  let app: App | undefined;
+  const stop = async () => {
+    await app?.stop();
     if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
+  };
+  const end = async () => {
+    await stop();
     if (!defectsExpected) expect(log.defects(), 'defects in the log').to.deep.equal([]);
   };
   try {
+    const config = testConfig(dataDir, flags);
+    app = await startApp(config, {
+      log,
+      ...(extraRoutes === undefined ? {} : { extraRoutes }),
+      ...(onNewKey === undefined ? {} : { onNewKey }),
+    });
     return new TestServer(app, config, log, await catalogOf(app), end);
   } catch (error) {
-    await app.stop();
+    await stop();
     throw error;
   }
 }

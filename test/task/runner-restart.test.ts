@@ -46,7 +46,7 @@ describe('tasks beyond the life of their process', () => {
   };
   /** A create that was begun by some process that is no more, or far away. */
   const left = async (owner: string, more: Partial<TaskRecord> = {}) => {
-    const server = await start({ backoff: 60 });
+    const server = await start({ backoff: 60, backoffMax: 60 });
     server.cloud.program({ verb: 'ensureServer', error: 'transient', times: 1 });
     const instance = await server.order('left');
     await eventually(async () => (await server.task(instance.status.taskId)).retryTime !== undefined);
@@ -77,7 +77,7 @@ describe('tasks beyond the life of their process', () => {
 
   it('are handed back when it stops, and carried on by the next without a second machine', async () => {
     const first = await start();
-    first.cloud.program({ verb: 'ensureServer', delay: 700, times: 1 });
+    first.cloud.program({ verb: 'ensureServer', delay: 1000, times: 1 });
     const instance = await first.order('handed-on');
     await eventually(() => machines(first, instance)[0]?.powerState === 'Building');
     await stop();
@@ -161,7 +161,7 @@ describe('tasks beyond the life of their process', () => {
 
   it('that a delete has aborted stay aborted', async () => {
     const first = await start();
-    first.cloud.program({ verb: 'ensureServer', delay: 400, times: 1 });
+    first.cloud.program({ verb: 'ensureServer', delay: 700, times: 1 });
     const instance = await first.order('doomed');
     await eventually(() => machines(first, instance)[0]?.powerState === 'Building');
     await stop();

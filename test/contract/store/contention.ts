@@ -100,6 +100,6 @@ export function contentionContract(makeGround: () => Ground): void {
       expect((await store.get(counters, 'c'))?.value.count)
         .to.equal(done)
         .and.to.be.above(0);
-    });
+    }).timeout(30_000);
   });
 }

@@ -1,0 +1,87 @@
+/**
+ * An API fuzzer driven by /openapi.json. COPSE_FUZZ_SECONDS sets how long it runs (60), COPSE_FUZZ_SEED what it tries:
+ * the same seed tries the same requests in the same order.
+ */
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { Fuzzer } from '../support/fuzz.js';
+import { anyPlan, type FuzzDocument } from '../support/fuzz-request.js';
+import { adminKey, startServer, type TestServer } from '../support/server.js';
+
+const seconds = Number(process.env['COPSE_FUZZ_SECONDS'] ?? 60);
+const seed = Number(process.env['COPSE_FUZZ_SEED'] ?? 20_260_101);
+
+describe('the API under random requests', function () {
+  this.timeout((seconds + 120) * 1000);
+  let server: TestServer;
+  let fuzzer: Fuzzer;
+  let document: FuzzDocument;
+
+  before(async () => {
+    server = await startServer({
+      flags: { limits: { requests: 0 }, simulated: { delay: 2, failureRate: 0.05 }, tasks: { grace: 5 } },
+    });
+    document = (await server.admin.get<FuzzDocument>('/openapi.json')).body;
+    fuzzer = new Fuzzer(server.url, adminKey, document);
+    const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
+    fuzzer.learn('organizationid', organizationId);
+    fuzzer.learn('projectid', projectId);
+    fuzzer.learn('regionid', regionId);
+    fuzzer.learn('networkid', networkId);
+    fuzzer.learn('flavorid', ...Object.values(flavors).slice(0, 2));
+    fuzzer.learn('imageid', ...Object.values(images).slice(0, 2));
+    for (let n = 0; n < 5; n += 1) {
+      const { metadata, status } = await server.order(`seed-${n}`);
+      fuzzer.learn('instanceid', metadata.id);
+      fuzzer.learn('taskid', status.taskId ?? '');
+    }
+  });
+  after(async () => {
+    fuzzer.close();
+    await server.stop();
+  });
+
+  it(`never answers 5xx nor anything that its document does not say, for ${seconds} s from seed ${seed}`, async () => {
+    // Requests of one group are made at once, groups one after the other.
+    const sequence = fc.array(fc.array(anyPlan(document), { minLength: 1, maxLength: 6 }), {
+      minLength: 1,
+      maxLength: 10,
+    });
+    const { errorInstance } = await fc.check(
+      fc.asyncProperty(sequence, async (groups) => {
+        for (const group of groups) await Promise.all(group.map((plan) => fuzzer.run(plan)));
+      }),
+      // A failure depends on what the requests before it left behind, so there is nothing to shrink.
+      { seed, numRuns: 10_000_000, interruptAfterTimeLimit: seconds * 1000, endOnFailure: true },
+    );
+    process.stdout.write(`${report(fuzzer)}\n`);
+    // With its message, which has the request as a curl line; the plan that led to it would say less.
+    if (errorInstance !== null) throw errorInstance as Error;
+    for (const methods of Object.values(document.paths)) {
+      for (const { operationId } of Object.values(methods)) {
+        const statuses = [...(fuzzer.counts.get(operationId)?.keys() ?? [])];
+        expect(
+          statuses.some((status) => status < 300),
+          `${operationId} succeeded at least once`,
+        ).to.be.true;
+      }
+    }
+  });
+
+  it('is as well as before, and every instance comes to rest', async () => {
+    const { status, body } = await server.admin.get<{ status: string }>('/health');
+    expect([status, body.status]).to.deep.equal([200, 'pass']);
+    await server.running('afterwards');
+    expect(({} as Record<string, unknown>)['polluted']).to.be.undefined;
+    expect(Object.keys(Object.prototype)).to.deep.equal([]);
+  });
+});
+
+/** How many requests were made, and what they got. */
+function report({ requests, counts }: Fuzzer): string {
+  const lines = [...counts].sort().map(([operation, statuses]) => {
+    const parts = [...statuses].sort().map(([status, count]) => `${status}: ${count}`);
+    return `  ${operation.padEnd(28)} ${parts.join(', ')}`;
+  });
+  return [`${requests} requests`, ...lines].join('\n');
+}

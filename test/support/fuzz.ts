@@ -1,0 +1,208 @@
+/** Makes planned requests, remembers the ids that come back, and holds each answer against the document. */
+import { Agent } from 'node:http';
+import { gzipSync } from 'node:zlib';
+import { expect } from 'chai';
+import { checkError, Conformance, type ErrorAnswer, type OpenApi, type Reply } from './conform.js';
+import { wire, type WireReply } from './fuzz-http.js';
+import { damaged, type FuzzDocument, type Plan } from './fuzz-request.js';
+import { isPlaceholder, type Json, mutate } from './fuzz-schema.js';
+
+/** Members that a pool keeps: the newest. */
+const poolLimit = 60;
+
+export interface Sent {
+  method: string;
+  target: string;
+  headers: Record<string, string>;
+  body?: Buffer;
+}
+
+/** What is looked at in an instance or a task. */
+interface Resource {
+  id?: string;
+  metadata?: { id: string; name: string };
+  status?: string | { taskId?: string };
+}
+
+export class Fuzzer {
+  readonly #url: string;
+  readonly #key: string;
+  readonly #conformance: Conformance;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  readonly #pools = new Map<string, string[]>();
+  /** Names by id: a PUT must repeat the name, which no schema says. */
+  readonly #names = new Map<string, string>();
+  /** Answers by operation, then by status. */
+  readonly counts = new Map<string, Map<number, number>>();
+
+  constructor(url: string, key: string, document: FuzzDocument) {
+    this.#url = url;
+    this.#key = key;
+    this.#conformance = new Conformance(document as unknown as OpenApi);
+  }
+
+  get requests(): number {
+    return [...this.counts.values()]
+      .flatMap((statuses) => [...statuses.values()])
+      .reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Puts an id into the pool of its kind: `instanceid`, `etag`. */
+  learn(pool: string, ...values: string[]): void {
+    const known = this.#pools.get(pool) ?? [];
+    for (const value of values) if (!known.includes(value)) known.push(value);
+    this.#pools.set(pool, known.slice(-poolLimit));
+  }
+
+  /** Makes the request. Throws, with the request as a curl line, when the answer is not as it must be. */
+  async run(plan: Plan): Promise<void> {
+    const sent = this.#render(plan);
+    let reply: WireReply | undefined;
+    try {
+      const { method, headers, body } = sent;
+      reply = await wire(this.#url + sent.target, {
+        method,
+        headers,
+        body,
+        agent: this.#agent,
+        within: 70_000,
+      });
+      const statuses = this.counts.get(plan.operationId) ?? new Map<number, number>();
+      statuses.set(reply.status, (statuses.get(reply.status) ?? 0) + 1);
+      this.counts.set(plan.operationId, statuses);
+      this.#check(sent, reply);
+    } catch (cause) {
+      const answer =
+        reply === undefined ? 'no answer' : `${reply.status} ${reply.bytes.toString().slice(0, 500)}`;
+      const why = (cause as Error).message;
+      throw new Error(`${plan.operationId}: ${why}\n\n${this.#curl(sent)}\n\nanswered: ${answer}`, { cause });
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #render(plan: Plan): Sent {
+    const path = plan.path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) =>
+      this.#inUrl(plan.pathParameters[name]),
+    );
+    const query = plan.query.map(([name, value]) => `${encoded(name)}=${this.#inUrl(value)}`).join('&');
+    const headers: Record<string, string> = { Authorization: `Bearer ${this.#key}` };
+    for (const [name, value] of plan.headers) {
+      const text = this.#resolve(value);
+      if (typeof text === 'string') headers[name] = text;
+    }
+    const sent = { method: plan.method, target: query === '' ? path : `${path}?${query}`, headers };
+    if (plan.body === undefined || plan.method === 'HEAD') return sent;
+    const { value, mutations, damage, type } = plan.body;
+    const json = JSON.stringify(mutations.reduce(mutate, this.#named(path, this.#resolve(value))));
+    const plain = damaged(json, damage);
+    if (type !== undefined) headers['Content-Type'] = type;
+    const folded = headers['Content-Encoding'] === 'gzip' && plain.length % 2 === 0;
+    return { ...sent, body: folded ? gzipSync(plain) : plain };
+  }
+
+  /** The value with ids in place of placeholders; a copy, so that mutations do not add up. */
+  #resolve(value: unknown): Json {
+    if (isPlaceholder(value)) {
+      const pool = this.#pools.get(value.$pool) ?? [];
+      return pool[value.index % Math.max(pool.length, 1)] ?? '0193a5c0-0000-7000-8000-000000000000';
+    }
+    if (Array.isArray(value)) return value.map((item) => this.#resolve(item));
+    if (typeof value !== 'object' || value === null) return (value ?? null) as Json;
+    const members = Object.entries(value).filter(([, member]) => member !== undefined);
+    return Object.fromEntries(members.map(([name, member]) => [name, this.#resolve(member)]));
+  }
+
+  /** The body with the name of the resource that the path names, if it has one. */
+  #named(path: string, body: Json): Json {
+    const name = this.#names.get(path.split('/').at(-1) ?? '');
+    const { metadata } = body as { metadata?: { name?: Json } };
+    if (name !== undefined && metadata !== undefined) metadata.name = name;
+    return body;
+  }
+
+  #inUrl(value: unknown): string {
+    const resolved = this.#resolve(value);
+    return encoded(typeof resolved === 'string' ? resolved : JSON.stringify(resolved));
+  }
+
+  #check({ method, target }: Sent, { status, headers, bytes }: WireReply): void {
+    expect(status, 'no 5xx').to.be.below(500);
+    const text = headers['content-encoding'] === undefined ? bytes.toString() : undefined;
+    const fields = new Headers(
+      Object.entries(headers).flatMap(([name, value]) =>
+        typeof value === 'string' ? [[name, value] as [string, string]] : [],
+      ),
+    );
+    const isJson = /^application\/(problem\+)?json/.test(fields.get('content-type') ?? '');
+    const body: unknown = isJson && text !== undefined && text !== '' ? JSON.parse(text) : undefined;
+    const reply: Reply = { status, headers: fields, text: text ?? '', body };
+    if (status === 304 || status === 204) expect(bytes.length, 'no body').to.equal(0);
+    if (text === undefined) {
+      // Compressed: what it says is checked where it is not.
+      expect(fields.get('x-request-id')).to.be.a('string');
+      return;
+    }
+    if (fields.get('idempotency-replayed') === 'true' && status >= 400) {
+      // A kept refusal bears the id of the request that was refused first.
+      (body as ErrorAnswer).requestId = fields.get('x-request-id') ?? '';
+    }
+    const path = target.split('?')[0] ?? '';
+    if (routable(path)) this.#conformance.check(method, path, reply);
+    else if (status >= 400 && method !== 'HEAD') checkError(`${method} ${path}`, reply);
+    if (status === 404) this.#forget(path);
+    this.#harvest(path, fields, body);
+  }
+
+  /** What is gone is asked for once, or soon hardly anything else would be. */
+  #forget(path: string): void {
+    const known = this.#pools.get('instanceid') ?? [];
+    this.#pools.set(
+      'instanceid',
+      known.filter((id) => !path.includes(id)),
+    );
+  }
+
+  #harvest(path: string, fields: Headers, body: unknown): void {
+    const tag = fields.get('etag');
+    if (tag !== null) this.learn('etag', tag);
+    for (const [, key] of (fields.get('link') ?? '').matchAll(/[?&]key=([^&>]+)/g))
+      this.learn('key', decodeURIComponent(key ?? ''));
+    const task = /\/tasks\/([0-9a-f-]{36})$/.exec(fields.get('location') ?? '')?.[1];
+    if (task !== undefined) this.learn('taskid', task);
+    if (!path.startsWith('/api/v2/')) return;
+    for (const item of (Array.isArray(body) ? body : [body]) as (Resource | undefined)[]) {
+      const { id, metadata, status } = item ?? {};
+      if (path.startsWith('/api/v2/instances') && metadata !== undefined) {
+        this.learn('instanceid', metadata.id);
+        this.#names.set(metadata.id, metadata.name);
+      }
+      if (path.startsWith('/api/v2/tasks') && id !== undefined) this.learn('taskid', id);
+      if (typeof status === 'object' && status.taskId !== undefined) this.learn('taskid', status.taskId);
+    }
+  }
+
+  #curl({ method, target, headers, body }: Sent): string {
+    const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+    const fields = Object.entries(headers).map(
+      ([name, value]) => `-H ${quoted(value === '' ? `${name};` : `${name}: ${value}`)}`,
+    );
+    const how = method === 'HEAD' ? '-I' : `-X ${method}`;
+    const line = `curl -i ${how} --path-as-is ${fields.join(' ')} ${quoted(this.#url + target)}`;
+    return body === undefined
+      ? line
+      : `echo ${body.toString('base64')} | base64 -d | ${line} --data-binary @-`;
+  }
+}
+
+/** What a URL may hold stays as it is, so that strange characters arrive as such; half surrogates have no UTF-8. */
+function encoded(text: string): string {
+  return encodeURIComponent(Buffer.from(text).toString());
+}
+
+/** Whether the document's patterns can tell the path's route: an empty or a dotted segment makes it another one. */
+function routable(path: string): boolean {
+  return !path.includes('//') && !path.endsWith('/') && !/(^|\/)\.\.?(\/|$)/.test(path);
+}
