@@ -20,7 +20,7 @@ import { report, type Result, type Sample } from './pipeline/report.js';
 import { copyInto, seededFile } from './pipeline/seed.js';
 import { baselines, ourProgram, type Program, Server } from './pipeline/servers.js';
 
-const warmUp = 3;
+const warmUp = 4;
 
 interface Options {
   rounds: number;
@@ -165,9 +165,10 @@ class Bench {
     const samples = new Map<Server, Sample[]>(servers.map((server) => [server, []]));
     for (let round = 0; round < rounds; round += 1) {
       // Each round begins with another server, so that a drift of the machine's speed favours none.
-      const order = servers.map((_, index) => servers[(index + round) % servers.length] as Server);
+      const first = round % servers.length;
+      const order = [...servers.slice(first), ...servers.slice(0, first)];
       for (const server of order) samples.get(server)?.push(await turn(server, seconds));
-      const costs = servers.map((server) => `${samples.get(server)?.at(-1)?.cpu.toFixed(0) ?? ''}`);
+      const costs = servers.map((server) => samples.get(server)?.at(-1)?.cpu.toFixed(0) ?? '');
       say(`${job}: round ${round + 1}/${rounds}, CPU µs/request ${costs.join(' ')}`);
     }
     const results: Result[] = servers.map((server) => ({

@@ -104,8 +104,6 @@ async function compose(
     draining: () => server.draining(),
     ...serviceOf(open, failures, () => state.ready && !server.draining()),
   });
-  state.url = await server.listen();
-  undo.push(() => server.close());
   await runner.start();
   undo.push(() => runner.stop());
   observer.start();
@@ -113,6 +111,9 @@ async function compose(
   const housekeeper = new Housekeeper(idempotency, log);
   housekeeper.start();
   undo.push(() => housekeeper.stop());
+  // Last, so that it ends first: requests that wait for a task can only end while tasks still run.
+  state.url = await server.listen();
+  undo.push(() => server.close());
   state.ready = true;
   return { url: state.url, store, connector, regions: open, stop };
 }

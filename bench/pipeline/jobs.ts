@@ -43,7 +43,7 @@ function shuffled<T>(values: readonly T[], random: () => number): T[] {
 }
 
 /** Plain answers, as the load generator gets them: fetch by itself would ask for compressed ones. */
-async function ask(url: string, init: RequestInit = {}): Promise<{ response: Response; text: string }> {
+async function ask(url: string, init: Init = {}): Promise<{ response: Response; text: string }> {
   const plain = { ...headers, 'Accept-Encoding': 'identity' };
   const response = await fetch(url, { ...init, headers: { ...plain, ...init.headers } });
   return { response, text: await response.text() };
@@ -81,6 +81,12 @@ export async function sampleOf(ours: Server): Promise<Sample> {
   if (full.length === 0) throw new Error('too few instances; use --rows 2000 or more');
   const body = await bodyOf(ours, project);
   return { ids: shuffled(ids, random), pages: shuffled(full, random), body };
+}
+
+interface Init {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
 }
 
 interface Named {
@@ -138,7 +144,7 @@ async function answerOf(job: JobName, server: Server, sample: Sample, turn: numb
   const load = loadOf(job, server, sample);
   const path = load.paths[turn % load.paths.length] ?? '';
   const name = `check-${process.pid}-${turn}`;
-  const init: RequestInit =
+  const init: Init =
     load.body === undefined
       ? {}
       : { method: 'POST', headers: load.headers, body: load.body.before + name + load.body.after };

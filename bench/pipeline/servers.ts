@@ -102,7 +102,8 @@ export class Server {
 }
 
 async function listening(program: Program, child: ChildProcess, log: string): Promise<string> {
-  for (const deadline = Date.now() + patience; Date.now() < deadline; await sleep(25)) {
+  for (const deadline = Date.now() + patience; Date.now() < deadline;) {
+    await sleep(25);
     const said = readFileSync(log, 'utf8');
     const line = said.split('\n').find((text) => text.includes('"msg":"listening"'));
     if (line !== undefined) return (JSON.parse(line) as { url: string }).url;

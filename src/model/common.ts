@@ -3,7 +3,9 @@ import { Type, type Static } from 'typebox';
 
 export const Uuid = Type.String({
   format: 'uuid',
-  description: 'UUID. Ids made here are UUIDv7, so id order is creation order.',
+  // The format alone would take capitals and urn:uuid:, which name no document here.
+  pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  description: 'UUID in lower case. Ids made here are UUIDv7, so id order is creation order.',
 });
 
 /** A DNS label (RFC 1123): what a hostname, a folder and a shell can all take without quoting. */

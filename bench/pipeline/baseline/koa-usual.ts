@@ -15,7 +15,7 @@ router.get('/instances', (ctx) => {
 });
 
 router.get('/instances/:id', (ctx) => {
-  const found = data.one((ctx['params'] as { id: string }).id);
+  const found = data.one((ctx.params as { id: string }).id);
   if (found === undefined) ctx.throw(404);
   ctx.body = found;
 });

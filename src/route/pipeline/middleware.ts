@@ -53,7 +53,6 @@ export function requestScope(options: RequestOptions): Middleware {
     Object.assign(state, { requestId, signal: controller.signal, wait, traceparent: span.traceparent });
     ctx.set('X-Request-Id', requestId);
     ctx.set('X-Content-Type-Options', 'nosniff');
-    if (options.draining()) ctx.set('Connection', 'close');
     ctx.res.once('close', () => {
       clearTimeout(timer);
       if (!ctx.res.writableFinished)
@@ -64,6 +63,8 @@ export function requestScope(options: RequestOptions): Middleware {
       span.end({ failed: ctx.status >= 500, attributes });
     });
     await next();
+    // Asked at the end: the shutdown may have begun while the request ran.
+    if (options.draining()) ctx.set('Connection', 'close');
   };
 }
 
@@ -101,8 +102,9 @@ function checkTarget(ctx: Context): void {
     throw new ApiError('invalid_parameter', 'Only HTTP/1.0 and HTTP/1.1 are spoken here.');
   }
   // RFC 9112 section 3.2.
-  if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined) {
-    throw new ApiError('invalid_parameter', 'The Host header is missing.');
+  const hosts = ctx.req.rawHeaders.filter((name, index) => index % 2 === 0 && /^host$/i.test(name)).length;
+  if (hosts > 1 || (hosts === 0 && ctx.req.httpVersion === '1.1')) {
+    throw new ApiError('invalid_parameter', 'A request must have one Host header.');
   }
   // An absolute target (RFC 9112 section 3.2.2) is parsed as a URL, which may fail; a path never does.
   if (!ctx.url.startsWith('/') && ctx.url !== '*' && !URL.canParse(ctx.url)) {
