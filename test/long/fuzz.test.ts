@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { Fuzzer } from '../support/fuzz.js';
 import { anyPlan, type FuzzDocument } from '../support/fuzz-request.js';
+import { addOutsider } from '../support/fuzz-seed.js';
 import { adminKey, startServer, type TestServer } from '../support/server.js';
 
 const seconds = Number(process.env['COPSE_FUZZ_SECONDS'] ?? 60);
@@ -22,7 +23,8 @@ describe('the API under random requests', function () {
       flags: { limits: { requests: 0 }, simulated: { delay: 2, failureRate: 0.05 }, tasks: { grace: 5 } },
     });
     document = (await server.admin.get<FuzzDocument>('/openapi.json')).body;
-    fuzzer = new Fuzzer(server.url, adminKey, document);
+    const outsiders = [await addOutsider(server), await addOutsider(server)];
+    fuzzer = new Fuzzer(server.url, [adminKey, ...outsiders.map(({ key }) => key)], document);
     const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
     fuzzer.learn('organizationid', organizationId);
     fuzzer.learn('projectid', projectId);

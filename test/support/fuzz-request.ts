@@ -29,6 +29,8 @@ export interface Plan {
   method: string;
   path: string;
   operationId: string;
+  /** Whose key is shown, by a number. */
+  caller: number;
   /** By parameter name: a text that is sent as it is, or something to be turned into one. */
   pathParameters: Record<string, unknown>;
   query: [string, unknown][];
@@ -232,6 +234,7 @@ function plansOf(path: string, method: string, operation: Operation, components:
       ),
       body,
       head: fc.nat(9),
+      caller: fc.nat(1000),
     })
     .map(({ body: planned, head, ...rest }) => ({
       method: method === 'get' && head === 0 ? 'HEAD' : method.toUpperCase(),
