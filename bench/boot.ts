@@ -52,10 +52,10 @@ async function throughApi(
   const started = performance.now();
   const { metadata } = await createInstance(client, name, offer);
   const path = `/api/v2/instances/${metadata.id}/consoleoutput?length=3`;
-  for (const end = started + patience * 1000; ; await sleep(look)) {
-    const { body } = await client.get<{ contents: string }>(path);
-    if (body.contents.includes(prompt)) break;
+  const end = started + patience * 1000;
+  while (!(await client.get<{ contents: string }>(path)).body.contents.includes(prompt)) {
     if (performance.now() > end) throw new Error(`no prompt after ${patience} s`);
+    await sleep(look);
   }
   const seconds = (performance.now() - started) / 1000;
   const [pid] = emulatorsIn(dataDir);
@@ -122,17 +122,18 @@ async function run(rounds: number): Promise<void> {
   const server = await startServer({ dataDir, environment });
   try {
     const offer = await offerOf(server.client);
-    let reference: Reference | undefined;
+    const references: Reference[] = [];
     await throughApi(server, dataDir, offer, 'warm-up', (pid) => {
-      reference = referenceOf(pid, join(dataDir, 'reference'));
+      references.push(referenceOf(pid, join(dataDir, 'reference')));
     });
+    const [reference] = references;
     if (reference === undefined) throw new Error('the machine of the first round was not found');
     const api: number[] = [];
     const alone: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       const turns = [
         async () => api.push(await throughApi(server, dataDir, offer, `round-${round}`)),
-        async () => alone.push(await bare(reference as Reference, dataDir)),
+        async () => alone.push(await bare(reference, dataDir)),
       ];
       // Alternating order, so that a drift of the machine's speed favours neither.
       for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
