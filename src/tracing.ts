@@ -7,6 +7,9 @@ import type { Log } from './model/log.js';
 import type { Span, Tracer } from './model/trace.js';
 import { parseTraceparent, passingTracer } from './model/trace.js';
 
+/** Milliseconds for one export with all its retries: the stop of the server may wait for the last one. */
+const exportTimeout = 2000;
+
 export interface Tracing {
   tracer: Tracer;
   /** Sends what is still waiting. */
@@ -16,7 +19,9 @@ export interface Tracing {
 export async function createTracing(endpoint: Config['tracing']['endpoint'], log: Log): Promise<Tracing> {
   if (endpoint === '') return { tracer: passingTracer, close: () => Promise.resolve() };
   const [api, sdk, exporter] = await loadPackages();
-  const processor = new sdk.BatchSpanProcessor(new exporter.OTLPTraceExporter({ url: endpoint }));
+  // Its tries together: by default they would hold up the end of the process for ten seconds.
+  const output = new exporter.OTLPTraceExporter({ url: endpoint, timeoutMillis: 2000 });
+  const processor = new sdk.BatchSpanProcessor(output);
   const provider = new sdk.NodeTracerProvider({ spanProcessors: [processor] });
   const tracer = provider.getTracer('copse');
   return {

@@ -1,7 +1,8 @@
 /** Twenty real machines asked for at once: every one comes up, and no more boot at a time than there are cores. */
+import { readFileSync, readlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
-import type { Instance } from '../../src/model/instance.js';
 import {
   cleanUp,
   createInstance,
@@ -18,6 +19,15 @@ import {
 
 const count = 20;
 
+/** What the guest of the emulator has written; nothing once the emulator is gone. */
+function consoleOf(pid: number): string {
+  try {
+    return readFileSync(join(readlinkSync(`/proc/${pid}/cwd`), 'console.log'), 'latin1');
+  } catch {
+    return '';
+  }
+}
+
 describe('twenty instances at once on the local region', function () {
   this.timeout(900_000);
   const missing = machinesMissing();
@@ -29,7 +39,12 @@ describe('twenty instances at once on the local region', function () {
   let server: ServerProcess;
   before(async () => {
     dataDir = temporaryFolder();
-    const environment = { COPSE_LOCAL_IMAGE_DIR: imageDir, COPSE_LOCAL_ACCELERATOR: 'tcg' };
+    // A busy machine may take longer to boot a guest than the slot lasts by default; the width is what counts here.
+    const environment = {
+      COPSE_LOCAL_IMAGE_DIR: imageDir,
+      COPSE_LOCAL_ACCELERATOR: 'tcg',
+      COPSE_LOCAL_START_SLOT: '600',
+    };
     server = await startServer({ dataDir, environment });
   });
   after(async () => {
@@ -43,23 +58,18 @@ describe('twenty instances at once on the local region', function () {
     const made = await Promise.all(
       Array.from({ length: count }, (_, n) => createInstance(client, `guest-${n}`, offer)),
     );
-    const up = new Set<string>();
     let widest = 0;
-    await until('every login prompt', 800, async () => {
-      const { body } = await client.get<Instance[]>('/api/v2/instances?limit=1000');
-      const running = body.filter(({ status }) => status.powerState === 'Running');
-      for (const { metadata } of running.filter((instance) => !up.has(instance.metadata.id))) {
-        const output = await client.get<{ contents: string }>(
-          `/api/v2/instances/${metadata.id}/consoleoutput?length=5`,
-        );
-        if (output.body.contents.includes('login:')) up.add(metadata.id);
-      }
-      widest = Math.max(widest, emulatorsIn(dataDir).length - up.size);
-      return up.size === count ? true : undefined;
+    await until('every guest to be spawned and to ask for a login', 800, () => {
+      const consoles = emulatorsIn(dataDir).map(consoleOf);
+      const booting = consoles.filter((text) => !text.includes('login:')).length;
+      widest = Math.max(widest, booting);
+      return consoles.length === count && booting === 0 ? true : undefined;
     });
-    expect(emulatorsIn(dataDir)).to.have.length(count);
-    // One more than the cores: a guest may be up before this loop has read its console.
-    expect(widest).to.be.at.most(availableParallelism() + 1);
+    expect(widest).to.be.within(1, availableParallelism());
+    for (const { metadata } of made) {
+      const path = `/api/v2/instances/${metadata.id}/consoleoutput?length=5`;
+      expect((await client.get<{ contents: string }>(path)).body.contents).to.contain('login:');
+    }
     for (const { metadata } of made) await client.delete(`/api/v2/instances/${metadata.id}`);
     for (const { metadata } of made) await untilGone(client, metadata.id, 120);
     expect(emulatorsIn(dataDir)).to.deep.equal([]);

@@ -157,6 +157,7 @@ export function only(conversation: Conversation, where: string): SocketReply {
 export function sound(reply: SocketReply, where: string): string | undefined {
   expect(reply.status, where).to.be.within(200, 499);
   if (reply.status < 400) return undefined;
+  expect(reply.headers.get('content-type'), where).to.match(/^application\/json/);
   const headers = { get: (name: string) => reply.headers.get(name) ?? null };
   let body: unknown;
   try {

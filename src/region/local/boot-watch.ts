@@ -1,4 +1,5 @@
 /** Tells when a guest has booted, so that its place in the start queue goes to the next. */
+import { cpus } from 'node:os';
 import { PromptWatch } from './console-log.js';
 import type { Emulator } from './emulator.js';
 import { cpuSeconds } from './process-identity.js';
@@ -10,10 +11,17 @@ const idleAfter = 3000;
 const idleSpan = 1000;
 /** Share of a core below which a guest is idle. */
 const idleShare = 0.3;
+/** Share of a core that the host must have had to spare: on a busy one a guest is not idle but starved. */
+const spareShare = 0.2;
+
+/** Milliseconds that the host's cores have idled since it was started. */
+function hostIdle(): number {
+  return cpus().reduce((sum, { times }) => sum + times.idle, 0);
+}
 
 /**
- * Resolves when the guest asks for a login, or is idle (its console may be elsewhere), or has ended, or `limit` ms have
- * passed. `from`: size of the console's log before the boot. Rejects only with the signal's reason.
+ * Resolves when the guest asks for a login, or is idle while the host is not busy (its console may be elsewhere), or has
+ * ended, or `limit` ms have passed. `from`: size of the console's log before the boot. Rejects only with the signal's reason.
  */
 export async function waitBooted(
   emulator: Emulator,
@@ -22,19 +30,22 @@ export async function waitBooted(
 ): Promise<'prompt' | 'idle' | 'ended' | 'limit'> {
   const begin = Date.now();
   const prompt = new PromptWatch(folder, options.from);
-  const samples: { at: number; cpu: number }[] = [];
+  const samples: { at: number; cpu: number; spare: number }[] = [];
   for (;;) {
     if (await prompt.seen()) return 'prompt';
     const now = Date.now();
     const cpu = cpuSeconds(emulator.identity);
     if (cpu === undefined) return 'ended';
     if (now - begin >= options.limit) return 'limit';
-    samples.push({ at: now, cpu });
+    const spare = hostIdle();
+    samples.push({ at: now, cpu, spare });
     // The youngest sample that is old enough.
     while ((samples[1]?.at ?? Infinity) <= now - idleSpan) samples.shift();
     const old = samples[0];
     if (old !== undefined && now - old.at >= idleSpan && now - begin >= idleAfter) {
-      if ((cpu - old.cpu) * 1000 < idleShare * (now - old.at)) return 'idle';
+      const span = now - old.at;
+      const idle = (cpu - old.cpu) * 1000 < idleShare * span;
+      if (idle && spare - old.spare > spareShare * span) return 'idle';
     }
     await pause(interval, { signal: options.signal, background: true });
   }

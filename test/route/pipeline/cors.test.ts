@@ -170,6 +170,7 @@ describe('CORS by default', () => {
           headers: { Authorization: `Bearer ${adminKey}`, Origin: origin },
         });
         expect([reply.status, granted(reply)], origin).to.deep.equal([200, []]);
+        expect(names(reply, 'vary'), origin).not.to.include('origin');
         const headers = { Origin: origin, 'Access-Control-Request-Method': 'PUT' };
         expect(granted(await wire(server.url + path, { method: 'OPTIONS', headers })), origin).to.deep.equal(
           [],
