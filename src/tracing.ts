@@ -7,9 +7,6 @@ import type { Log } from './model/log.js';
 import type { Span, Tracer } from './model/trace.js';
 import { parseTraceparent, passingTracer } from './model/trace.js';
 
-/** Milliseconds for one export with all its retries: the stop of the server may wait for the last one. */
-const exportTimeout = 2000;
-
 export interface Tracing {
   tracer: Tracer;
   /** Sends what is still waiting. */
