@@ -120,6 +120,7 @@ class Bench {
   readonly #options: Options;
   readonly #folder: string;
   readonly #running = new Set<Server>();
+  readonly #controller = new AbortController();
   #requests: Requests | undefined;
 
   constructor(options: Options, folder: string) {
@@ -139,7 +140,7 @@ class Bench {
       if (ours === undefined) throw new Error('no servers');
       this.#requests = await sampleOf(ours);
       for (const job of jobs.filter((name) => name !== 'post')) tables.push(await this.#job(job, readers));
-      await this.stop();
+      await this.#stop();
       if (jobs.includes('post')) {
         const writers = await this.#start((index) => {
           const own = join(this.#folder, `own-${index}`);
@@ -149,12 +150,21 @@ class Bench {
         tables.push(await this.#job('post', writers));
       }
     } finally {
-      await this.stop();
+      await this.#stop();
     }
     return tables.join('\n');
   }
 
-  async stop(): Promise<void> {
+  get generator(): string {
+    return generator(this.#controller.signal).name;
+  }
+
+  /** Ends the load; the run then fails and ends the servers as after any failure. */
+  interrupt(): void {
+    this.#controller.abort(new Error('interrupted'));
+  }
+
+  async #stop(): Promise<void> {
     await Promise.all([...this.#running].map((server) => server.stop()));
     this.#running.clear();
   }
@@ -163,6 +173,7 @@ class Bench {
     const { programs, nodeArgs } = this.#options;
     const servers: Server[] = [];
     for (const [index, program] of programs.entries()) {
+      this.#controller.signal.throwIfAborted();
       const extra = program.paging === 'key' ? nodeArgs : [];
       const server = await Server.start(program, folderOf(index), cores().server, extra);
       this.#running.add(server);
@@ -176,9 +187,11 @@ class Bench {
     const requests = this.#requests;
     if (requests === undefined) throw new Error('the requests are not known yet');
     const bytes = await check(job, servers, requests);
-    const { generate } = generator();
-    const turn = (server: Server, time: number) =>
-      measure(server, job, requests, generate, time, this.#folder);
+    const { generate } = generator(this.#controller.signal);
+    const turn = (server: Server, time: number) => {
+      this.#controller.signal.throwIfAborted();
+      return measure(server, job, requests, generate, time, this.#folder);
+    };
     say(`${job}: warming up`);
     for (const server of servers) await warmUp(server, turn);
     const samples = new Map<Server, Sample[]>(servers.map((server) => [server, []]));
@@ -207,17 +220,10 @@ async function main(): Promise<void> {
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, 'bench-run-'));
   const bench = new Bench(options, folder);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      void bench.stop().then(() => {
-        rmSync(folder, { recursive: true, force: true });
-        process.exit(130);
-      });
-    });
-  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => bench.interrupt());
   try {
     const tables = await bench.run();
-    const setting = `${options.rows} instances, ${options.rounds} rounds of ${options.seconds} s, ${generator().name} with ${connections} connections on core ${load}, servers on core ${server}, Node ${process.version}`;
+    const setting = `${options.rows} instances, ${options.rounds} rounds of ${options.seconds} s, ${bench.generator} with ${connections} connections on core ${load}, servers on core ${server}, Node ${process.version}`;
     process.stdout.write(`\n${setting}\n\n${tables}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });

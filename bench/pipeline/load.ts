@@ -36,12 +36,13 @@ function freshPrefix(): string {
   return `bench-${process.pid}-${created}-`;
 }
 
-export function generator(): { name: string; generate: Generator } {
+/** The signal ends a running generator. */
+export function generator(signal: AbortSignal): { name: string; generate: Generator } {
   const folders = (process.env['PATH'] ?? '').split(':');
   const wrk = folders.map((folder) => join(folder, 'wrk')).find(executable);
   return wrk === undefined
     ? { name: 'autocannon', generate: byAutocannon }
-    : { name: 'wrk', generate: (load, seconds, folder) => byWrk(wrk, load, seconds, folder) };
+    : { name: 'wrk', generate: (load, seconds, folder) => byWrk(wrk, load, seconds, folder, signal) };
 }
 
 function executable(file: string): boolean {
@@ -87,11 +88,17 @@ function luaScript({ method, headers, paths, body }: Load): string {
   ].join('\n');
 }
 
-async function byWrk(wrk: string, load: Load, seconds: number, folder: string): Promise<LoadResult> {
+async function byWrk(
+  wrk: string,
+  load: Load,
+  seconds: number,
+  folder: string,
+  signal: AbortSignal,
+): Promise<LoadResult> {
   const script = join(folder, 'load.lua');
   writeFileSync(script, luaScript(load));
   const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, load.url];
-  const { stdout } = await run(wrk, options);
+  const { stdout } = await run(wrk, options, { signal });
   const line = stdout.split('\n').find((text) => text.startsWith('RESULT '));
   if (line === undefined) throw new Error(`wrk gave no result:\n${stdout.slice(0, 2000)}`);
   const result = JSON.parse(line.slice('RESULT '.length)) as Record<
