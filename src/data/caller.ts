@@ -18,9 +18,9 @@ export interface Caller {
   /** Aborts when the client leaves or the request's time is up. */
   readonly signal: AbortSignal;
   /** W3C trace context of the request, to go on in its task. */
-  readonly traceparent?: string;
+  readonly traceparent?: string | undefined;
   /** Throws when the resource is not in the state that the client demands (If-Match). */
-  readonly precondition?: (revision: number) => void;
+  readonly precondition?: ((revision: number) => void) | undefined;
   /** What a repeat of the request needs to find its answer; stored in the batch of the change itself. */
-  readonly remember?: (accepted: Accepted) => readonly Write[];
+  readonly remember?: ((accepted: Accepted) => readonly Write[]) | undefined;
 }

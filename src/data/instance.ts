@@ -12,7 +12,15 @@ import { checkNetworking, checkReferences, checkTags, checkUserData } from './in
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
-import type { CollectionSpec, Document, TextQuery, Store, TextPage, Write } from './store/port.js';
+import type {
+  CollectionSpec,
+  Document,
+  Store,
+  StoredText,
+  TextPage,
+  TextQuery,
+  Write,
+} from './store/port.js';
 import { emptyPage, insert, replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
 import type { TaskData } from './task.js';
@@ -36,6 +44,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     name: instance.name,
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
   }),
+  loggedBy: 'project_id',
   present: presentInstance,
   unique: { name: ['project_id', 'name'] },
   orders: { id: [], name: ['name'] },
@@ -77,15 +86,14 @@ export class InstanceData {
     return this.#store.get(instances, id, signal);
   }
 
-  /** The project that the instance belongs to; undefined when it is absent. No visibility check, as above. */
-  async projectOf(id: string, signal: AbortSignal): Promise<string | undefined> {
-    return (await this.#store.columns(instances, id, ['project_id'], signal))?.project_id as
-      string | undefined;
+  /** What an access decision and a read of the instance both need, in one read; undefined when it is absent. */
+  glance(id: string, signal?: AbortSignal): Promise<StoredText | undefined> {
+    return this.#store.text(instances, id, 'project_id', signal);
   }
 
   /** The public text of an instance. Absent: `not_found`. */
-  async text(caller: Caller, id: string): Promise<{ text: string; revision: number }> {
-    const found = await this.#store.text(instances, id, caller.signal);
+  async text(caller: Caller, id: string): Promise<StoredText> {
+    const found = await this.glance(id, caller.signal);
     if (found === undefined) throw notFound();
     return found;
   }

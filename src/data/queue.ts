@@ -75,10 +75,12 @@ export class TaskQueue {
 
   /** Extends the lease; tells whether the task has been asked to end. */
   async renew(claim: Document<TaskRecord>): Promise<{ abort: boolean }> {
-    const task = await this.#change(claim, (value) => ({
-      ...value,
-      leaseUntil: Date.now() + this.#options.lease,
-    }));
+    const task = await this.#change(
+      claim,
+      (value) => ({ ...value, leaseUntil: Date.now() + this.#options.lease }),
+      // Readers of the change log see no lease.
+      { quiet: true },
+    );
     return { abort: task.abort === true };
   }
 
@@ -113,7 +115,7 @@ export class TaskQueue {
       const instance = await this.subject(claim);
       if (instance === undefined) return;
       // The task is written too, unchanged, so that the change fails when the lease goes between look and write.
-      const fence = replace(tasks, task, task.value);
+      const fence = { ...replace(tasks, task, task.value), quiet: true };
       await this.#store.write([replace(instances, instance, change(instance.value)), fence]);
     });
   }
@@ -210,11 +212,15 @@ export class TaskQueue {
     return task;
   }
 
-  #change(claim: Document<TaskRecord>, change: (value: TaskRecord) => TaskRecord): Promise<TaskRecord> {
+  #change(
+    claim: Document<TaskRecord>,
+    change: (value: TaskRecord) => TaskRecord,
+    { quiet = false } = {},
+  ): Promise<TaskRecord> {
     return retrying(async () => {
       const task = await this.#held(claim);
       const next = change(task.value);
-      await this.#store.write([replace(tasks, task, next)]);
+      await this.#store.write([{ ...replace(tasks, task, next), quiet }]);
       return next;
     });
   }

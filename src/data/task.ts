@@ -6,7 +6,15 @@ import type { TaskRecord, TaskStatus, TaskType } from '../model/task.js';
 import { presentTask } from '../model/task.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec, Document, TextQuery, Store, TextPage, Write } from './store/port.js';
+import type {
+  CollectionSpec,
+  Document,
+  Store,
+  StoredText,
+  TextPage,
+  TextQuery,
+  Write,
+} from './store/port.js';
 import { emptyPage, insert } from './store/port.js';
 
 /** `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest. */
@@ -34,6 +42,7 @@ export const tasks: CollectionSpec<TaskRecord> = {
     run_after: task.runAfter ?? 0,
     lease_until: task.leaseUntil ?? 0,
   }),
+  loggedBy: 'project_id',
   present: presentTask,
   orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'] },
   indexes: [
@@ -106,14 +115,14 @@ export class TaskData {
     return this.#store.get(tasks, id, signal);
   }
 
-  /** The project that the task belongs to; undefined when it is absent. No visibility check, as above. */
-  async projectOf(id: string, signal: AbortSignal): Promise<string | undefined> {
-    return (await this.#store.columns(tasks, id, ['project_id'], signal))?.project_id as string | undefined;
+  /** What an access decision and a read of the task both need, in one read; undefined when it is absent. */
+  glance(id: string, signal?: AbortSignal): Promise<StoredText | undefined> {
+    return this.#store.text(tasks, id, 'project_id', signal);
   }
 
   /** The public text of a task. Absent: `not_found`. */
-  async text(caller: Caller, id: string): Promise<{ text: string; revision: number }> {
-    const found = await this.#store.text(tasks, id, caller.signal);
+  async text(caller: Caller, id: string): Promise<StoredText> {
+    const found = await this.glance(id, caller.signal);
     if (found === undefined) throw notFound();
     return found;
   }

@@ -120,9 +120,13 @@ const get = defineHandler(
     responses: { 200: { description: 'The instance.', schema: Instance, headers: ['ETag'] } },
   },
   {
-    parse: ({ params, context }) => ({ caller: callerOf(context), id: params.instanceID }),
-    execute: async (connector, { caller, id }) => {
-      const { text, revision } = await connector.instances.text(caller, id);
+    parse: ({ params, context }) => ({
+      caller: callerOf(context),
+      id: params.instanceID,
+      found: context.found,
+    }),
+    execute: async (connector, { caller, id, found }) => {
+      const { text, revision } = found ?? (await connector.instances.text(caller, id));
       return { result: new JsonText(text), metadata: { revision } };
     },
   },

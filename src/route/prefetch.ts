@@ -1,20 +1,21 @@
 /** Prefetches of this API: from the path's resource to the project that decides about access. */
 import type { Connector } from '../data/connector.js';
+import type { StoredText } from '../data/store/port.js';
 import { isAdmin, isMember } from '../model/project.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 
 /**
- * Sets the project context of the instance, task or project that the path names. An absent one leaves the context
+ * Finds the instance or task that the path names, and the project that it belongs to. An absent one leaves the context
  * without a project, which ProjectMember answers with the same 404 as a hidden one.
  */
-export const prefetchProjectContext: PrefetchFunc<Connector> = async (context, connector, params) => {
-  const projectId = await projectOf(connector, params, context.signal);
-  const project =
-    projectId === undefined ? undefined : await connector.projects.load(projectId, context.signal);
-  if (project === undefined) return context;
+export const prefetchProjectContext: PrefetchFunc<Connector> = async (_context, connector, params) => {
+  const found = await foundBy(connector, params);
+  const projectId = found === undefined ? params['projectID'] : String(found.column);
+  const project = projectId === undefined ? undefined : await connector.projects.load(projectId);
+  if (project === undefined) return undefined;
   const { id, value } = project;
   return {
-    ...context,
+    found,
     project: {
       id,
       isMember: (userId) => isMember(value, userId),
@@ -23,13 +24,11 @@ export const prefetchProjectContext: PrefetchFunc<Connector> = async (context, c
   };
 };
 
-async function projectOf(
+async function foundBy(
   connector: Connector,
-  params: Readonly<Record<string, string>>,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const { instanceID, task_id, projectID } = params;
-  if (instanceID !== undefined) return connector.instances.projectOf(instanceID, signal);
-  if (task_id !== undefined) return connector.tasks.projectOf(task_id, signal);
-  return projectID;
+  { instanceID, task_id }: Readonly<Record<string, string>>,
+): Promise<StoredText | undefined> {
+  if (instanceID !== undefined) return connector.instances.glance(instanceID);
+  if (task_id !== undefined) return connector.tasks.glance(task_id);
+  return undefined;
 }

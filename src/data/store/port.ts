@@ -28,6 +28,8 @@ export interface CollectionSpec<T> {
   readonly orders: Readonly<Record<string, readonly string[]>>;
   /** Extra indexes, as equality columns followed by the columns of an order. */
   readonly indexes?: readonly (readonly string[])[];
+  /** Writes go into the durable change log, each with the value of this column, by which readers are told apart. */
+  readonly loggedBy?: string;
 }
 
 export interface Query {
@@ -66,10 +68,56 @@ export interface TextPage {
 /** What a list answers of which the caller may see nothing. */
 export const emptyPage: TextPage = { body: Buffer.from('[]'), more: false };
 
+/** A document as its readers get it, with the column that decides who they may be. */
+export interface StoredText {
+  text: string;
+  revision: number;
+  column: Scalar;
+}
+
 export type Write =
   | { op: 'insert'; collection: CollectionSpec<never>; id: string; value: unknown }
-  | { op: 'replace'; collection: CollectionSpec<never>; id: string; value: unknown; revision: number }
+  | {
+      op: 'replace';
+      collection: CollectionSpec<never>;
+      id: string;
+      value: unknown;
+      revision: number;
+      /** Not for the change log: nothing that a reader can see changes. */
+      quiet?: boolean;
+    }
   | { op: 'remove'; collection: CollectionSpec<never>; id: string; revision: number };
+
+/** One write to a logged collection. */
+export interface Change {
+  /** Grows along the log. Whoever has read up to a position finds everything later behind it, and nothing before it. */
+  position: number;
+  /** RFC 3339, UTC. */
+  time: string;
+  collection: string;
+  id: string;
+  op: Write['op'];
+  /** The revision that the write made; of a removed document its last. */
+  revision: number;
+  /** Value of the collection's `loggedBy` column. */
+  scope: string | null;
+  /** The public text after the write; null when the document was removed. */
+  text: string | null;
+}
+
+export interface ChangeQuery {
+  /** Only changes behind this position. */
+  after: number;
+  /** Only changes of these scopes. */
+  scopes?: readonly string[];
+  limit: number;
+}
+
+export interface ChangePage {
+  changes: Change[];
+  /** Where to read on, also when the scopes left nothing to tell. */
+  next: number;
+}
 
 /** A write that lost: somebody was faster (`revision`), or a unique key is taken (`unique`). Nothing of its batch is stored. */
 export class StoreConflict extends Error {
@@ -90,19 +138,13 @@ export class StoreConflict extends Error {
 /** Every method that takes a signal rejects with its reason when it has aborted; a write that has begun ends. */
 export interface Store {
   get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined>;
-  /** The public text and the revision, without parsing the value. */
+  /** The public text, the revision and one plain column, without parsing the value. */
   text(
     collection: CollectionSpec<never>,
     id: string,
+    column: string,
     signal?: AbortSignal,
-  ): Promise<{ text: string; revision: number } | undefined>;
-  /** Columns of one document, without parsing its value; undefined when it is absent. */
-  columns<N extends string>(
-    collection: CollectionSpec<never>,
-    id: string,
-    names: readonly N[],
-    signal?: AbortSignal,
-  ): Promise<Record<N, Scalar> | undefined>;
+  ): Promise<StoredText | undefined>;
   /** The document with this unique key. */
   find<T>(
     collection: CollectionSpec<T>,
@@ -129,6 +171,18 @@ export interface Store {
   /** Tells of written documents as they happen in this process. A hint to look again, not a log. */
   watch(listener: (collection: string, id: string) => void): () => void;
   /**
+   * The durable log of writes to logged collections, of all processes, oldest first. Written in the batch of the write
+   * itself, so that neither exists without the other.
+   */
+  changes(query: ChangeQuery, signal?: AbortSignal): Promise<ChangePage>;
+  /**
+   * The first position that is still in the log and the last that was ever used: 0 and 0 when it was never written, and
+   * the first behind the last when all is trimmed.
+   */
+  changeRange(): Promise<{ first: number; last: number }>;
+  /** Drops changes from before this time (RFC 3339, UTC) from the log; tells how many. Positions are never used again. */
+  trimChanges(before: string): Promise<number>;
+  /**
    * Changes when another process may have written. Together with `watch` it tells a cache when what it holds is void, at
    * the cost of a microsecond for each request instead of a read.
    */
@@ -141,7 +195,11 @@ export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): 
   return { op: 'insert', collection, id, value };
 }
 
-export function replace<T>(collection: CollectionSpec<T>, document: Document<T>, value: T): Write {
+export function replace<T>(
+  collection: CollectionSpec<T>,
+  document: Document<T>,
+  value: T,
+): Write & { op: 'replace' } {
   return { op: 'replace', collection, id: document.id, value, revision: document.revision };
 }
 

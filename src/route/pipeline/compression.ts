@@ -34,10 +34,11 @@ export function compression(): Middleware {
 
 async function compressBody(ctx: Context): Promise<void> {
   // On answers without a body too: a 304 must tell a cache the same as the 200 did (RFC 9110 section 15.4.5).
-  ctx.vary('Accept-Encoding');
+  if (ctx.res.hasHeader('Vary')) ctx.vary('Accept-Encoding');
+  else ctx.res.setHeader('Vary', 'Accept-Encoding');
   const body: unknown = ctx.body;
   if (typeof body !== 'string' && !Buffer.isBuffer(body)) return;
-  if (ctx.get('Accept-Encoding') === '' || body.length < threshold) return;
+  if ((ctx.headers['accept-encoding'] ?? '') === '' || body.length < threshold) return;
   const coding = ctx.acceptsEncodings('br', 'gzip', 'identity');
   if (coding !== 'br' && coding !== 'gzip') return;
   const { 'content-type': type, etag } = ctx.response.headers;

@@ -1,4 +1,5 @@
 /** What is known of a request besides its input. Built step by step: identification, prefetch, then read-only. */
+import type { Life } from './life.js';
 import type { ResponseData } from './response.js';
 
 export interface User {
@@ -14,20 +15,50 @@ export interface ProjectContext {
   isAdmin(userId: string): boolean;
 }
 
-export interface RequestContext {
+/** What a prefetch may add. */
+export interface Fetched {
+  readonly project?: ProjectContext | undefined;
+  /** The resource that the path names, as its reader gets it: what was read for the access decision is not read again. */
+  readonly found?: { readonly text: string; readonly revision: number } | undefined;
+}
+
+export interface RequestContext extends Fetched {
   readonly requestId: string;
   /** Aborts when the client leaves or the request's time is up. Pass it down to whatever takes time. */
   readonly signal: AbortSignal;
-  readonly user?: User;
-  readonly project?: ProjectContext;
+  readonly user?: User | undefined;
   /** Seconds that the client would wait for the end of asynchronous work (RFC 7240); 0 where the route has no such. */
   readonly wait: number;
   /** W3C trace context that goes on with the request's work. */
-  readonly traceparent?: string;
+  readonly traceparent?: string | undefined;
   /** Throws 412 when the resource's revision is not what If-Match or If-None-Match demands. */
-  readonly precondition?: (revision: number) => void;
+  readonly precondition?: ((revision: number) => void) | undefined;
   /** With an Idempotency-Key: the writes that keep the answer, to be put into the batch of the request's effect. */
-  readonly remember?: (data: ResponseData) => unknown[];
+  readonly remember?: ((data: ResponseData) => unknown[]) | undefined;
+}
+
+/** The context while the pipeline builds it. All fields are there from the start: copies with ever more cost 5 µs. */
+export class LiveContext implements RequestContext {
+  readonly requestId: string;
+  readonly life: Life;
+  readonly wait: number;
+  readonly traceparent: string | undefined;
+  user: User | undefined = undefined;
+  project: ProjectContext | undefined = undefined;
+  found: Fetched['found'] = undefined;
+  precondition: RequestContext['precondition'] = undefined;
+  remember: RequestContext['remember'] = undefined;
+
+  constructor(requestId: string, life: Life, wait: number, traceparent: string | undefined) {
+    this.requestId = requestId;
+    this.life = life;
+    this.wait = wait;
+    this.traceparent = traceparent;
+  }
+
+  get signal(): AbortSignal {
+    return this.life.signal;
+  }
 }
 
 /** The project context, if a prefetch found one. */

@@ -82,8 +82,13 @@ class FunctionHandler<C, D extends Declaration, I> implements RequestHandler<C> 
     return new FunctionHandler(this.declaration, this.#code);
   }
 
-  async parseAndValidate(request: RouteRequest): Promise<void> {
-    this.#input = { value: await this.#code.parse(request) };
+  parseAndValidate(request: RouteRequest): void | Promise<void> {
+    const value = this.#code.parse(request);
+    if (value instanceof Promise)
+      return value.then((later: I) => {
+        this.#input = { value: later };
+      });
+    this.#input = { value };
   }
 
   async execute(connector: C): Promise<ResponseData> {

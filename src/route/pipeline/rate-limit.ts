@@ -2,7 +2,7 @@
  * Requests per caller by the generic cell rate algorithm: one number for each caller, no timers, smooth refill. The
  * fields follow draft-ietf-httpapi-ratelimit-headers.
  */
-import type { Context } from 'koa';
+import type { ServerResponse } from 'node:http';
 import { ApiError } from '../../model/error.js';
 
 export interface RateLimitOptions {
@@ -29,21 +29,21 @@ export class RateLimit {
   }
 
   /** Counts one request and writes the fields. Throws 429 when the quota is used up. */
-  take(ctx: Context, caller: string, now = Date.now()): void {
+  take(response: Pick<ServerResponse, 'setHeader'>, caller: string, now = Date.now()): void {
     if (this.#interval === 0) return;
     const full = Math.max(this.#full.get(caller) ?? 0, now) + this.#interval;
     const over = full - now - this.#span;
-    ctx.set('RateLimit-Policy', this.#policy);
+    response.setHeader('RateLimit-Policy', this.#policy);
     if (over > 0) {
       const seconds = Math.max(1, Math.ceil(over / 1000));
-      ctx.set('RateLimit', `"default";r=0;t=${seconds}`);
+      response.setHeader('RateLimit', `"default";r=0;t=${seconds}`);
       throw new ApiError('rate_limited', 'You make requests faster than is allowed.', {
         headers: { 'Retry-After': String(seconds) },
       });
     }
     this.#full.set(caller, full);
     if (this.#full.size > callerLimit) this.#forget(now);
-    ctx.set(
+    response.setHeader(
       'RateLimit',
       `"default";r=${Math.floor(-over / this.#interval)};t=${Math.ceil((full - now) / 1000)}`,
     );

@@ -81,6 +81,8 @@ export function send(ctx: Context, { status, headers, body }: Answer): void {
   const unmodified = tag !== undefined && reading ? unmodifiedTag(ctx.headers, tag) : undefined;
   ctx.status = unmodified === undefined ? status : 304;
   if (unmodified === undefined && body !== undefined) {
+    // Koa guesses the type of a body that has none yet.
+    if (headers['Content-Type'] !== undefined) ctx.res.setHeader('Content-Type', headers['Content-Type']);
     ctx.body = body;
   } else {
     ctx.body = null;
@@ -89,8 +91,7 @@ export function send(ctx: Context, { status, headers, body }: Answer): void {
     if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
   }
   for (const name in headers) {
-    if (unmodified === undefined || name !== 'Content-Type')
-      ctx.set(name, valueOf(ctx, name, headers[name] ?? ''));
+    if (name !== 'Content-Type') ctx.res.setHeader(name, valueOf(ctx, name, headers[name] ?? ''));
   }
   if (unmodified !== undefined) ctx.set('ETag', unmodified);
   if (body === undefined) ctx.remove('Content-Type');

@@ -11,13 +11,15 @@ import type { Authenticator } from './authenticator.js';
 import { unauthorized } from './authenticator.js';
 import type { BodyReader } from './body.js';
 import { refuseBody } from './body.js';
-import type { RequestContext, User } from './context.js';
+import type { Fetched, RequestContext, User } from './context.js';
+import { LiveContext } from './context.js';
 import type { CursorCodec } from './cursor.js';
 import { writeDeprecation, type Deprecation } from './deprecation.js';
 import { errorAnswer, keptRefusal } from './error-response.js';
 import type { RequestHandler, RouteRequest } from './handler.js';
 import type { Claim, IdempotencyKeeper } from './idempotency.js';
 import { idempotencyKeyOf, kept, once } from './idempotency.js';
+import type { Life } from './life.js';
 import { preconditionOf } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
 import { type Answer, answerOf, send } from './response.js';
@@ -25,12 +27,15 @@ import { assertSchema, bodyValidator, parameterValidator } from './validation.js
 
 export type MethodType = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** Fetches what must be known before the access decision, such as the project of the path's resource. */
+/**
+ * Fetches what must be known before the access decision, such as the project of the path's resource: what it gives back
+ * is added to the context.
+ */
 export type PrefetchFunc<C> = (
   context: RequestContext,
   connector: C,
   params: Readonly<Record<string, string>>,
-) => Promise<RequestContext>;
+) => Promise<Fetched | undefined>;
 
 /** One method of a route. */
 export interface MethodHandler<C> {
@@ -65,7 +70,7 @@ export interface PipelineEnvironment<C> {
 /** State that the pipeline keeps on koa's context. */
 export interface PipelineState {
   requestId: string;
-  signal: AbortSignal;
+  life: Life;
   /** Seconds of `Prefer: wait`. */
   wait: number;
   traceparent?: string | undefined;
@@ -121,22 +126,24 @@ function makeHandler<C>(
 
   /** Steps 1 to 4: who calls, for which resource, and whether he may. */
   async function admit(ctx: Context, state: PipelineState) {
-    let context: RequestContext = {
-      requestId: state.requestId,
-      signal: state.signal,
-      wait: declaration.waits === true ? state.wait : 0,
-      ...(state.traceparent === undefined ? {} : { traceparent: state.traceparent }),
-    };
+    const context = new LiveContext(
+      state.requestId,
+      state.life,
+      declaration.waits === true ? state.wait : 0,
+      state.traceparent,
+    );
     if (method.authenticator.needsUser) {
-      const user = await environment.identify(ctx.headers);
+      const identified = environment.identify(ctx.headers);
+      const user = identified instanceof Promise ? await identified : identified;
       if (user === undefined) throw unauthorized(false);
       state.user = user.name;
-      environment.rateLimit.take(ctx, user.id);
-      context = { ...context, user };
+      environment.rateLimit.take(ctx.res, user.id);
+      context.user = user;
     }
     const params = check.params(ctx['params'] as Record<string, string>);
     for (const prefetch of method.prefetchFunctions ?? []) {
-      context = await prefetch(context, environment.connector, params as Record<string, string>);
+      const found = await prefetch(context, environment.connector, params as Record<string, string>);
+      if (found !== undefined) Object.assign(context, found);
     }
     method.authenticator.authenticate(context);
     return { context, params };
@@ -145,14 +152,23 @@ function makeHandler<C>(
   /** Steps 5 to 7, without the sending. */
   async function perform(
     ctx: Context,
-    context: RequestContext,
+    context: LiveContext,
     input: Pick<RouteRequest, 'params' | 'query' | 'body'>,
   ) {
     const handler = method.requestHandler.handler();
-    const { headers, path: sent, querystring } = ctx;
-    const request = { ...input, headers, path: sent, querystring, context, cursors: environment.cursors };
-    await handler.parseAndValidate(request);
-    const data = await inTime(handler.execute(environment.connector), context.signal);
+    const request: RouteRequest = {
+      params: input.params,
+      query: input.query,
+      body: input.body,
+      headers: ctx.req.headers,
+      path: ctx.path,
+      querystring: ctx.querystring,
+      context,
+      cursors: environment.cursors,
+    };
+    const parsing = handler.parseAndValidate(request);
+    if (parsing !== undefined) await parsing;
+    const data = await context.life.race(handler.execute(environment.connector));
     if (context.wait > 0) ctx.set('Preference-Applied', `wait=${context.wait}`);
     return answerOf(data, environment.publicUrl());
   }
@@ -160,7 +176,7 @@ function makeHandler<C>(
   /** The same, once for each Idempotency-Key. */
   async function performOnce(
     ctx: Context,
-    context: RequestContext,
+    context: LiveContext,
     input: Pick<RouteRequest, 'params' | 'query' | 'body'>,
     key: string,
   ) {
@@ -170,10 +186,10 @@ function makeHandler<C>(
       { userId: context.user?.id ?? '', key, operation, content },
       context.signal,
     );
-    const remember = rememberIn(claim, environment.publicUrl);
+    context.remember = rememberIn(claim, environment.publicUrl);
     const answer = await once(
       claim,
-      () => perform(ctx, { ...context, remember }, input),
+      () => perform(ctx, context, input),
       (error) => kept(errorAnswer(error, context.requestId, environment.publicUrl())),
     );
     return claim.answer === undefined ? answer : keptRefusal(ctx, answer, environment.publicUrl());
@@ -181,9 +197,7 @@ function makeHandler<C>(
 
   return async (ctx: Context): Promise<void> => {
     const state = ctx.state as PipelineState;
-    const admitted = await admit(ctx, state);
-    const { params } = admitted;
-    let { context } = admitted;
+    const { params, context } = await admit(ctx, state);
     const query = check.query(ctx.querystring);
     let body: unknown = {};
     if (declaration.body === undefined) refuseBody(ctx);
@@ -193,7 +207,7 @@ function makeHandler<C>(
     }
     if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
       const precondition = preconditionOf(ctx.headers);
-      if (precondition !== undefined) context = { ...context, precondition };
+      if (precondition !== undefined) context.precondition = precondition;
     }
     const input = { params, query, body } as Pick<RouteRequest, 'params' | 'query' | 'body'>;
     const key = method.methodType === 'POST' ? idempotencyKeyOf(ctx) : undefined;
@@ -206,16 +220,6 @@ function makeHandler<C>(
 
 function rememberIn(claim: Claim, publicUrl: () => string): NonNullable<RequestContext['remember']> {
   return (data) => claim.writes(kept(answerOf(data, publicUrl())));
-}
-
-/** The work's result, or the signal's reason as soon as it aborts: whoever waits gets an answer in any case. */
-function inTime<R>(work: Promise<R>, signal: AbortSignal): Promise<R> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason as Error);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }
 
 function compile(path: string, declaration: RequestHandler<never>['declaration'], where: string) {

@@ -17,6 +17,7 @@ export interface Thing {
 export const things: CollectionSpec<Thing> = {
   name: 'things',
   columns: { group_id: 'text', name: 'text', rank: 'integer', serial: 'text', tags: 'set' },
+  loggedBy: 'group_id',
   columnsOf: (_id, thing) => ({
     group_id: thing.group,
     name: thing.name,
@@ -42,9 +43,9 @@ export const collections = [things, counters] as CollectionSpec<never>[];
 /** One place that stores can be opened on. */
 export interface Ground {
   /** Every call opens one more store: on the same data where the engine can share it, else on empty ground. */
-  open(): Store;
+  open(): Promise<Store>;
   /** Removes what is left when all stores are closed. */
-  clear(): void;
+  clear(): Promise<void>;
 }
 
 export function thing(change: Partial<Thing> = {}): Thing {

@@ -8,13 +8,13 @@ export function contentionContract(makeGround: () => Ground): void {
   let ground: Ground;
   let store: Store;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     ground = makeGround();
-    store = ground.open();
+    store = await ground.open();
   });
   afterEach(async () => {
     await store.close();
-    ground.clear();
+    await ground.clear();
   });
 
   describe('a claim', () => {

@@ -37,13 +37,13 @@ export function documentContract(makeGround: () => Ground): void {
   let ground: Ground;
   let store: Store;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     ground = makeGround();
-    store = ground.open();
+    store = await ground.open();
   });
   afterEach(async () => {
     await store.close();
-    ground.clear();
+    await ground.clear();
   });
 
   const put = async (id: string, change = {}) => {
@@ -65,20 +65,22 @@ export function documentContract(makeGround: () => Ground): void {
 
     it('has its public text beside it, made at each write', async () => {
       const document = await put('one', { rank: 3 });
-      expect(await store.text(things, 'one')).to.deep.equal({
+      expect(await store.text(things, 'one', 'rank')).to.deep.equal({
         text: '{"id":"one","name":"one","rank":3}',
         revision: 1,
+        column: 3,
       });
       await store.write([replace(things, document, { ...document.value, rank: 4 })]);
-      expect(await store.text(things, 'one')).to.deep.equal({
+      expect(await store.text(things, 'one', 'rank')).to.deep.equal({
         text: '{"id":"one","name":"one","rank":4}',
         revision: 2,
+        column: 4,
       });
     });
 
     it('is undefined when it is absent', async () => {
       expect(await store.get(things, 'none')).to.be.undefined;
-      expect(await store.text(things, 'none')).to.be.undefined;
+      expect(await store.text(things, 'none', 'rank')).to.be.undefined;
       expect(await store.find(things, 'name', ['g', 'none'])).to.be.undefined;
     });
 

@@ -7,13 +7,13 @@ export function lastingContract(makeGround: () => Ground): void {
   let ground: Ground;
   let store: Store;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     ground = makeGround();
-    store = ground.open();
+    store = await ground.open();
   });
   afterEach(async () => {
     await store.close();
-    ground.clear();
+    await ground.clear();
   });
 
   describe('what was written', () => {
@@ -32,7 +32,7 @@ export function lastingContract(makeGround: () => Ground): void {
         await store.write([replace(things, first, { ...first.value, name: 'renamed' })]);
       const before = await store.pageTexts(things, { order: 'rank', limit: 100 });
       await store.close();
-      store = ground.open();
+      store = await ground.open();
       expect(await store.pageTexts(things, { order: 'rank', limit: 100 })).to.deep.equal(before);
       expect(await store.get(things, 'id-0')).to.deep.include({ revision: 2 });
       expect((await store.find(things, 'name', ['g', 'renamed']))?.id).to.equal('id-0');
@@ -43,7 +43,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is seen at once by another who has the same data open, and neither overwrites the other', async () => {
-      const other = ground.open();
+      const other = await ground.open();
       try {
         await store.write([insert(counters, 'c', { count: 0 })]);
         await Promise.all(
@@ -59,7 +59,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is claimed once when two who have the same data open ask together', async () => {
-      const other = ground.open();
+      const other = await ground.open();
       try {
         await store.write(
           Array.from({ length: 40 }, (_, index) =>

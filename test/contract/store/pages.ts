@@ -32,13 +32,13 @@ export function pageContract(makeGround: () => Ground): void {
   let ground: Ground;
   let store: Store;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     ground = makeGround();
-    store = ground.open();
+    store = await ground.open();
   });
   afterEach(async () => {
     await store.close();
-    ground.clear();
+    await ground.clear();
   });
 
   const seed = (rows: [string, Partial<Thing>][]) =>
@@ -210,13 +210,13 @@ export function pageContract(makeGround: () => Ground): void {
         fc.integer({ min: 1, max: 7 }),
         async (acts, limit) => {
           const own = makeGround();
-          const tried = own.open();
+          const tried = await own.open();
           try {
             const model = await play(tried, acts);
             await compare(tried, model, limit);
           } finally {
             await tried.close();
-            own.clear();
+            await own.clear();
           }
         },
       ),

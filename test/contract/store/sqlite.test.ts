@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,20 +6,24 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { schemaVersion, SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
 import { collections, type Ground } from './bench.js';
+import { changeContract } from './changes.js';
 import { contentionContract } from './contention.js';
 import { lastingContract } from './lasting.js';
 import { documentContract } from './documents.js';
 import { pageContract } from './pages.js';
 
 function memoryGround(): Ground {
-  return { open: () => new SqliteStore(':memory:', collections), clear: () => undefined };
+  return {
+    open: () => Promise.resolve(new SqliteStore(':memory:', collections)),
+    clear: () => Promise.resolve(),
+  };
 }
 
 function fileGround(): Ground {
   const folder = mkdtempSync(join(tmpdir(), 'copse-store-'));
   return {
-    open: () => new SqliteStore(join(folder, 'store.sqlite'), collections),
-    clear: () => rmSync(folder, { recursive: true, force: true }),
+    open: () => Promise.resolve(new SqliteStore(join(folder, 'store.sqlite'), collections)),
+    clear: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
@@ -30,6 +35,7 @@ for (const [name, makeGround, lasting] of [
     documentContract(makeGround);
     pageContract(makeGround);
     contentionContract(makeGround);
+    changeContract(makeGround);
     if (lasting) lastingContract(makeGround);
   });
 }

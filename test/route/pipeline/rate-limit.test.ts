@@ -1,7 +1,7 @@
 /** Requests per user: the RateLimit fields (draft-ietf-httpapi-ratelimit-headers), 429, and the refill. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { Context } from 'koa';
+import type { ServerResponse } from 'node:http';
 import { ApiError } from '../../../src/model/error.js';
 import { RateLimit } from '../../../src/route/pipeline/rate-limit.js';
 import { Api, type Reply } from '../../support/conform.js';
@@ -131,10 +131,10 @@ describe('RateLimit.take', () => {
   /** Takes at a time; the fields that were set, and the seconds after which to come again when it was refused. */
   function takeAt(limit: RateLimit, now: number, caller = 'caller') {
     const fields = new Map<string, string>();
-    const ctx = { set: (name: string, value: string) => fields.set(name.toLowerCase(), value) };
+    const response = { setHeader: (name: string, value: string) => fields.set(name.toLowerCase(), value) };
     let after: number | undefined;
     try {
-      limit.take(ctx as unknown as Context, caller, now);
+      limit.take(response as unknown as ServerResponse, caller, now);
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 'rate_limited') throw error;
       after = Number(error.headers['Retry-After']);

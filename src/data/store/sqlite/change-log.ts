@@ -1,0 +1,63 @@
+/** The durable log of writes to logged collections. One writer at a time means that positions are commit order. */
+import type { Change, ChangePage, ChangeQuery, CollectionSpec, Scalar } from '../port.js';
+import type { Statements } from './statements.js';
+
+const columns = '"position", "time", "collection", "id", "op", "revision", "scope", "text"';
+
+/** AUTOINCREMENT: a position is never used again, whatever is trimmed. */
+export const changeLogSchema = [
+  'CREATE TABLE IF NOT EXISTS "change_log" ("position" INTEGER PRIMARY KEY AUTOINCREMENT, "time" TEXT NOT NULL, ' +
+    '"collection" TEXT NOT NULL, "id" TEXT NOT NULL, "op" TEXT NOT NULL, "revision" INTEGER NOT NULL, ' +
+    '"scope" TEXT, "text" TEXT) STRICT',
+];
+
+export class ChangeLog {
+  readonly #statements: Statements;
+
+  constructor(statements: Statements) {
+    this.#statements = statements;
+  }
+
+  append(
+    { name }: CollectionSpec<never>,
+    id: string,
+    { op, revision, scope, text }: Pick<Change, 'op' | 'revision' | 'scope' | 'text'>,
+  ): void {
+    this.#statements
+      .get(
+        'INSERT INTO "change_log" ("time", "collection", "id", "op", "revision", "scope", "text") VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
+      .run(new Date().toISOString(), name, id, op, revision, scope, text);
+  }
+
+  read({ after, scopes, limit }: ChangeQuery): ChangePage {
+    const last = this.range().last;
+    const where = scopes === undefined ? '' : ` AND "scope" IN (${scopes.map(() => '?').join(', ')})`;
+    const changes = this.#statements
+      .get(`SELECT ${columns} FROM "change_log" WHERE "position" > ?${where} ORDER BY "position" LIMIT ?`)
+      .all(...([after, ...(scopes ?? []), limit] as Scalar[])) as Change[];
+    const full = changes.length === limit ? changes.at(-1)?.position : undefined;
+    return { changes, next: full ?? Math.max(after, last) };
+  }
+
+  /** The last position is that of the counter, so that it stays when all is trimmed. */
+  range(): { first: number; last: number } {
+    const last = this.#statements
+      .get('SELECT "seq" FROM "sqlite_sequence" WHERE "name" = \'change_log\'')
+      .pluck(true)
+      .get() as number | undefined;
+    const first = this.#statements.get('SELECT min("position") FROM "change_log"').pluck(true).get() as
+      number | null;
+    return { first: first ?? (last === undefined ? 0 : last + 1), last: last ?? 0 };
+  }
+
+  /** Positions and times grow together, but for clocks that jump; a later change is never dropped before an earlier. */
+  trim(before: string): number {
+    return this.#statements
+      .get(
+        'DELETE FROM "change_log" WHERE "position" < coalesce((SELECT min("position") FROM "change_log" ' +
+          'WHERE "time" >= ?), 9223372036854775807)',
+      )
+      .run(before).changes;
+  }
+}

@@ -1,0 +1,138 @@
+/** Applies writes to the tables, their sets and the change log. To be called within a transaction. */
+import Database from 'better-sqlite3';
+import type { CollectionSpec, Scalar, Write } from '../port.js';
+import { StoreConflict } from '../port.js';
+import type { ChangeLog } from './change-log.js';
+import type { Statements } from './statements.js';
+import { plainColumns, quoted, setColumns, setTable } from './tables.js';
+
+type AnyCollection = CollectionSpec<never>;
+
+/** The statements of a collection, built once. */
+interface Sql {
+  plain: string[];
+  sets: string[];
+  insert: string;
+  replace: string;
+  remove: string;
+}
+
+export class Writer {
+  readonly #statements: Statements;
+  readonly #log: ChangeLog;
+  readonly #sql = new Map<AnyCollection, Sql>();
+  readonly #uniqueKeys = new Map<string, { collection: string; key: string }>();
+
+  constructor(statements: Statements, log: ChangeLog, collections: readonly AnyCollection[]) {
+    this.#statements = statements;
+    this.#log = log;
+    for (const collection of collections) this.#rememberUniqueKeys(collection);
+  }
+
+  #rememberUniqueKeys({ name, unique }: AnyCollection): void {
+    // SQLite names the columns of a broken key, not the index.
+    for (const [key, fields] of Object.entries({ ...unique, id: ['id'] })) {
+      const columns = fields.map((field) => `${name}.${field}`).join(', ');
+      this.#uniqueKeys.set(`UNIQUE constraint failed: ${columns}`, { collection: name, key });
+    }
+  }
+
+  /** Throws StoreConflict. */
+  apply(write: Write): void {
+    try {
+      if (write.op === 'remove') this.#remove(write);
+      else this.#put(write);
+    } catch (error) {
+      throw this.#conflictOf(error);
+    }
+  }
+
+  #remove({ collection, id, revision }: Write & { op: 'remove' }): void {
+    const { remove, sets } = this.#sqlOf(collection);
+    const removed = this.#statements.get(remove).get(id, revision) as { scope: string | null } | undefined;
+    if (removed === undefined) throw new StoreConflict('revision', collection.name, id);
+    for (const name of sets) this.#replaceSet(collection, id, name, []);
+    if (collection.loggedBy !== undefined)
+      this.#log.append(collection, id, { op: 'remove', revision, scope: removed.scope, text: null });
+  }
+
+  #put(write: Exclude<Write, { op: 'remove' }>): void {
+    const { collection, id, op } = write;
+    const sql = this.#sqlOf(collection);
+    const columns = collection.columnsOf(id, write.value as never);
+    assertUnicode(id, ...Object.values(columns).flat());
+    const plain = sql.plain.map((name) => (columns[name] ?? null) as Scalar);
+    const text =
+      collection.present === undefined ? null : JSON.stringify(collection.present(id, write.value as never));
+    const value = JSON.stringify(write.value);
+    if (op === 'insert') {
+      this.#statements.get(sql.insert).run(id, value, text, ...plain);
+    } else {
+      const updated = this.#statements.get(sql.replace).run(value, text, ...plain, id, write.revision);
+      if (updated.changes === 0) throw new StoreConflict('revision', collection.name, id);
+    }
+    for (const name of sql.sets) {
+      const items = (columns[name] ?? []) as string[];
+      if (op === 'insert') this.#addToSet(collection, id, name, new Set(items));
+      else this.#replaceSet(collection, id, name, items);
+    }
+    if (collection.loggedBy === undefined || (op === 'replace' && write.quiet === true)) return;
+    const scope = (columns[collection.loggedBy] ?? null) as string | null;
+    const revision = op === 'insert' ? 1 : write.revision + 1;
+    this.#log.append(collection, id, { op, revision, scope, text });
+  }
+
+  #sqlOf(collection: AnyCollection): Sql {
+    const known = this.#sql.get(collection);
+    if (known !== undefined) return known;
+    const table = quoted(collection.name);
+    const plain = plainColumns(collection);
+    const columns = plain.map(quoted);
+    const fields = ['"id"', '"revision"', '"value"', '"public"', ...columns];
+    const marks = ['?', '1', '?', '?', ...columns.map(() => '?')];
+    const assignments = ['"value"', '"public"', ...columns].map((column) => `${column} = ?`);
+    const scope = collection.loggedBy === undefined ? 'NULL' : quoted(collection.loggedBy);
+    const sql = {
+      plain,
+      sets: setColumns(collection),
+      insert: `INSERT INTO ${table} (${fields.join(', ')}) VALUES (${marks.join(', ')})`,
+      replace: `UPDATE ${table} SET "revision" = "revision" + 1, ${assignments.join(', ')} WHERE "id" = ? AND "revision" = ?`,
+      remove: `DELETE FROM ${table} WHERE "id" = ? AND "revision" = ? RETURNING ${scope} AS "scope"`,
+    };
+    this.#sql.set(collection, sql);
+    return sql;
+  }
+
+  /** Only what differs is written: a replace seldom changes a set. */
+  #replaceSet(collection: AnyCollection, id: string, name: string, items: readonly string[]): void {
+    const table = setTable(collection.name, name);
+    const missing = new Set(items);
+    const found = this.#statements.get(`SELECT "item" FROM ${table} WHERE "id" = ?`).all(id);
+    for (const { item } of found as { item: string }[]) {
+      if (missing.delete(item)) continue;
+      this.#statements.get(`DELETE FROM ${table} WHERE "item" = ? AND "id" = ?`).run(item, id);
+    }
+    this.#addToSet(collection, id, name, missing);
+  }
+
+  #addToSet(collection: AnyCollection, id: string, name: string, items: ReadonlySet<string>): void {
+    for (const item of items) {
+      const table = setTable(collection.name, name);
+      this.#statements.get(`INSERT INTO ${table} ("item", "id") VALUES (?, ?)`).run(item, id);
+    }
+  }
+
+  #conflictOf(error: unknown): unknown {
+    if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_CONSTRAINT')) return error;
+    const known = this.#uniqueKeys.get(error.message);
+    return known === undefined ? error : new StoreConflict('unique', known.collection, known.key);
+  }
+}
+
+/** SQLite would store U+FFFD in place of half a surrogate pair, and two different texts would become one. */
+function assertUnicode(...texts: readonly unknown[]): void {
+  for (const text of texts) {
+    if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
+      throw new Error('A key or column is no Unicode text');
+  }
+}
