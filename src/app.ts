@@ -14,7 +14,6 @@ import type { OpenRegion } from './data/region.js';
 import { secretFor } from './data/secret.js';
 import { setUp } from './data/setup.js';
 import type { Store } from './data/store/port.js';
-import { SqliteStore } from './data/store/sqlite/sqlite.js';
 import { UserData } from './data/user.js';
 import type { Log } from './model/log.js';
 import { createMetrics } from './metrics.js';
@@ -23,6 +22,7 @@ import { openRegions } from './regions.js';
 import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
 import { HttpServer } from './server.js';
+import { openStore } from './stores.js';
 import { Housekeeper } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { TaskRunner } from './task/runner.js';
@@ -48,11 +48,6 @@ export interface App {
 
 const seconds = 1000;
 
-function openStore(config: Config, dataDir: string): Store {
-  const name = config.store.slice('sqlite:'.length);
-  return new SqliteStore(name === ':memory:' ? name : resolve(dataDir, name), collections);
-}
-
 /** Starts everything, in the order in which the parts need each other; what was begun is undone when a part fails. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
   const { log } = options;
@@ -77,7 +72,7 @@ async function compose(
   const { log } = options;
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const store = openStore(config, dataDir);
+  const store = await openStore(config.store, dataDir, collections);
   undo.push(() => store.close());
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   await firstRun(config, options, store, userData, dataDir);
