@@ -56,9 +56,10 @@ module.exports = {
       'route/',
     ]),
     layer('client/', ['model/', 'client/']),
+    layer('stores\\.ts$', ['data/store/']),
     layer('regions\\.ts$', ['config\\.ts$', 'model/', 'data/', 'region/']),
     layer('app\\.ts$', [
-      '(regions|config|server|metrics|tracing)\\.ts$',
+      '(regions|stores|config|server|metrics|tracing)\\.ts$',
       'model/',
       'data/',
       'region/',
