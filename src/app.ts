@@ -72,7 +72,9 @@ async function compose(
   const { log } = options;
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const store = await openStore(config.store, dataDir, collections);
+  const store = await openStore(config.store, dataDir, collections, {
+    keptPages: config.cache.pages * 2 ** 20,
+  });
   undo.push(() => store.close());
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   await firstRun(config, options, store, userData, dataDir);

@@ -50,6 +50,7 @@ const ConfigSchema = Type.Object(
     tracing: Type.Object({ endpoint: Type.String({ pattern: '^$|^https?://' }) }, closed),
     dataDir: Type.String({ minLength: 1 }),
     store: Type.String({ pattern: '^sqlite:.+$' }),
+    cache: Type.Object({ pages: Type.Integer({ minimum: 0, maximum: 65536 }) }, closed),
     adminKey: Type.String({ pattern: '^$|^[\\x21-\\x7e]{32,256}$' }),
     auth: Type.Object(
       {

@@ -37,13 +37,14 @@ function baseline(label: string, file: string, constant = false): Program {
  * The real program. Its runner may work on one task at a time, and that takes an hour: the first created instance
  * occupies it, and all others stay queued. So POST is measured without the later work, which the baselines do not have.
  */
-export function ourProgram(label: string, mainFile: string): Program {
+export function ourProgram(label: string, mainFile: string, change: object = {}): Program {
   const main = resolve(mainFile);
   if (!existsSync(main)) throw new Error(`${main} does not exist; npm run bench compiles it`);
   const options = parse(readFileSync(join(dirname(main), '..', 'config', 'default.yaml'), 'utf8')) as object;
   const config = {
     tasks: { concurrency: 1, lease: 86_400, poll: 86_400, grace: 0 },
     simulated: { delay: 3_600_000 },
+    ...change,
     // The limiter stays on and counts; only its limit is out of reach.
     ...('limits' in options ? { limits: { requests: 1_000_000_000 } } : {}),
   };

@@ -22,6 +22,7 @@ import type {
 } from '../port.js';
 import { ChangeLog, changeLogSchema } from './change-log.js';
 import { GroupCommit } from './group-commit.js';
+import { KeptPages } from './kept-pages.js';
 import { Statements } from './statements.js';
 import { conditionsOf, edgeSql, pageSql, quoted, schemaOf, textSql } from './tables.js';
 import { Writer } from './writer.js';
@@ -31,16 +32,22 @@ type AnyCollection = CollectionSpec<never>;
 /** Version of the table layout; a file with a higher one was written by a newer program. */
 export const schemaVersion = 1;
 
+export interface SqliteOptions {
+  /** Bytes of pages that are kept in memory until their collection is written; 0, the default, keeps none. */
+  keptPages?: number;
+}
+
 export class SqliteStore implements Store {
   readonly #statements: Statements;
   readonly #commits: GroupCommit;
   readonly #log: ChangeLog;
   readonly #writer: Writer;
+  readonly #kept: KeptPages;
   #epoch: number | undefined;
   readonly #dataVersion: Database.Statement<[]>;
   readonly #listeners = new Set<(collection: string, id: string) => void>();
 
-  constructor(file: string, collections: readonly AnyCollection[]) {
+  constructor(file: string, collections: readonly AnyCollection[], options: SqliteOptions = {}) {
     const db = new Database(file, { timeout: 5000 });
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
@@ -56,6 +63,8 @@ export class SqliteStore implements Store {
     }
     this.#statements = new Statements(db);
     this.#commits = new GroupCommit(this.#statements);
+    this.#kept = new KeptPages(options.keptPages ?? 0);
+    this.watch((collection) => this.#kept.forget(collection));
     this.#log = new ChangeLog(this.#statements);
     this.#writer = new Writer(this.#statements, this.#log, collections);
     this.#dataVersion = db.prepare<[]>('PRAGMA data_version').pluck(true);
@@ -115,22 +124,30 @@ export class SqliteStore implements Store {
   }
 
   pageTexts(collection: AnyCollection, query: TextQuery, signal?: AbortSignal): Promise<TextPage> {
-    return attempt(() => {
-      const text = textSql(collection, query);
-      const edge = edgeSql(collection, query);
-      // One snapshot for both, or a row that another process adds meanwhile would fall between two pages.
-      return this.#statements.nested(() => {
-        const body = this.#statements
-          .get(text.sql)
-          .pluck(true)
-          .get(...text.values) as Buffer;
-        const [last, next] = this.#statements
-          .get(edge.sql)
-          .raw(true)
-          .all(...edge.values) as Scalar[][];
-        return { body, more: next !== undefined, ...(last === undefined ? {} : { last }) };
-      });
-    }, signal);
+    return attempt(
+      () =>
+        this.#kept.through(collection.name, JSON.stringify(query), this.epoch(), () =>
+          this.#readTexts(collection, query),
+        ),
+      signal,
+    );
+  }
+
+  #readTexts(collection: AnyCollection, query: TextQuery): TextPage {
+    const text = textSql(collection, query);
+    const edge = edgeSql(collection, query);
+    // One snapshot for both, or a row that another process adds meanwhile would fall between two pages.
+    return this.#statements.nested(() => {
+      const body = this.#statements
+        .get(text.sql)
+        .pluck(true)
+        .get(...text.values) as Buffer;
+      const [last, next] = this.#statements
+        .get(edge.sql)
+        .raw(true)
+        .all(...edge.values) as Scalar[][];
+      return { body, more: next !== undefined, ...(last === undefined ? {} : { last }) };
+    });
   }
 
   count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: AbortSignal): Promise<number> {
