@@ -6,6 +6,7 @@ import Koa from 'koa';
 import type { Config } from './config.js';
 import { packageVersion } from './config.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
+import { ChangeFeed } from './data/change-feed.js';
 import { IdempotencyData } from './data/idempotency.js';
 import { ObservationData } from './data/observation.js';
 import { ownerName } from './data/owner.js';
@@ -86,7 +87,9 @@ async function compose(
   });
   const owner = ownerName();
   const idempotency = new IdempotencyData(store, owner);
-  const connector = createConnector(store, userData, idempotency, open);
+  const feed = new ChangeFeed(store, config.tasks.notice * seconds);
+  undo.push(() => feed.close());
+  const connector = createConnector(store, userData, idempotency, open, feed);
 
   const queue = new TaskQueue(store, { owner, lease: config.tasks.lease * seconds });
   const runner = makeRunner(config, queue, open, tracing, log);
@@ -111,6 +114,8 @@ async function compose(
   // Last, so that it ends first: requests that wait for a task can only end while tasks still run.
   state.url = await server.listen();
   undo.push(() => server.close());
+  // Streams of events have no end of their own.
+  undo.push(() => feed.close());
   state.ready = true;
   return { url: state.url, store, connector, regions: open, stop };
 }

@@ -76,6 +76,7 @@ const ConfigSchema = Type.Object(
         concurrency: Type.Integer({ minimum: 1, maximum: 10000 }),
         lease: Seconds,
         poll: Seconds,
+        notice: Seconds,
         maxAttempts: Type.Integer({ minimum: 1, maximum: 50 }),
         backoff: Seconds,
         backoffMax: Seconds,

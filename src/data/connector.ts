@@ -1,4 +1,6 @@
 /** All that `execute` may touch: one part for each resource. */
+import type { ChangeFeed } from './change-feed.js';
+import { EventData } from './event.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
@@ -24,6 +26,7 @@ export interface Connector {
   readonly images: ImageData;
   readonly instances: InstanceData;
   readonly tasks: TaskData;
+  readonly events: EventData;
   readonly idempotency: IdempotencyData;
 }
 
@@ -46,6 +49,7 @@ export function createConnector(
   userData: UserData,
   idempotencyData: IdempotencyData,
   open: readonly OpenRegion[],
+  feed: ChangeFeed,
 ): Connector {
   const projectData = new ProjectData(store);
   const organizationData = new OrganizationData(store, projectData);
@@ -62,6 +66,7 @@ export function createConnector(
     images: new ImageData(regionData),
     instances: new InstanceData(store, projectData, networkData, regionData, taskData),
     tasks: taskData,
+    events: new EventData(store, projectData, userData, feed),
     idempotency: idempotencyData,
   };
 }

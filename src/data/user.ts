@@ -44,6 +44,11 @@ export class UserData {
     this.#identified = new ReadCache(store, [users.name, apiKeys.name]);
   }
 
+  /** Whether there is such a user who may do anything. */
+  async isActive(id: string): Promise<boolean> {
+    return (await this.#store.get(users, id))?.value.active === true;
+  }
+
   hash(key: string): string {
     return keyHash(this.#secret, key);
   }

@@ -50,6 +50,12 @@ export const errorCodes = {
     meaning: 'None of the accepted media types can be produced.',
   },
   request_timeout: { status: 408, retryable: true, meaning: 'The request did not arrive or finish in time.' },
+  events_expired: {
+    status: 410,
+    retryable: false,
+    meaning:
+      'Events behind this position are no longer kept. List the resources anew, then follow from now on.',
+  },
   conflict: {
     status: 409,
     retryable: true,

@@ -4,6 +4,7 @@ import cors from '@koa/cors';
 import type Koa from 'koa';
 import type { Connector } from '../data/connector.js';
 import { exampleIds } from './example.js';
+import { eventRoutes } from './event.js';
 import { flavorRoutes } from './flavor.js';
 import { identify } from './identity.js';
 import { imageRoutes } from './image.js';
@@ -57,6 +58,7 @@ export function allRoutes(options: ApiOptions, document: () => string): Route[] 
     ...taskRoutes,
     ...projectRoutes,
     ...networkRoutes,
+    ...eventRoutes,
     ...regionRoutes,
     ...flavorRoutes,
     ...imageRoutes,

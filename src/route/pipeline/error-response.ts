@@ -38,8 +38,9 @@ function prefersProblem(ctx: Context): boolean {
 
 /** A refusal that was kept for a repeat of the request, in the form that this client prefers. */
 export function keptRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
-  if (answer.status < 400 || answer.body === undefined || !prefersProblem(ctx)) return answer;
-  const body = JSON.parse(answer.body.toString()) as ErrorBody;
+  const { body: text } = answer;
+  if (answer.status < 400 || typeof text !== 'string' || !prefersProblem(ctx)) return answer;
+  const body = JSON.parse(text) as ErrorBody;
   return {
     ...answer,
     headers: { ...answer.headers, 'Content-Type': problemType },

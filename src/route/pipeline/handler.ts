@@ -11,6 +11,8 @@ export interface ResponseDeclaration {
   schema?: TSchema;
   /** Where the body is not JSON. */
   mediaType?: string;
+  /** Media type of a stream that a client may ask for instead of the body. */
+  stream?: string;
   /** Header fields beyond the common ones. */
   headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag' | 'Preference-Applied')[];
 }

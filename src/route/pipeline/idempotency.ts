@@ -1,7 +1,7 @@
 /** Idempotency-Key on POST (draft-ietf-httpapi-idempotency-key-header): the port to where answers are kept, and its use. */
 import type { Context } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
-import type { Answer } from './response.js';
+import { type Answer, StreamBody } from './response.js';
 
 /** An answer without bytes that are not text. */
 export type KeptAnswer = Omit<Answer, 'body'> & { body?: string };
@@ -75,5 +75,6 @@ export async function once(
 }
 
 export function kept({ body, ...rest }: Answer): KeptAnswer {
+  if (body instanceof StreamBody) throw new Error('A stream cannot be kept for a repeat of the request.');
   return body === undefined ? rest : { ...rest, body: body.toString() };
 }

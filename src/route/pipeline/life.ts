@@ -3,6 +3,17 @@ export class Life {
   #controller: AbortController | undefined;
   #reason: Error | undefined;
   #abandon: ((reason: Error) => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** Aborts with the reason after the milliseconds, unless it is released before. */
+  limit(milliseconds: number, reason: () => Error): void {
+    this.#timer = setTimeout(() => this.abort(reason()), milliseconds);
+  }
+
+  /** Takes the limit away. */
+  release(): void {
+    clearTimeout(this.#timer);
+  }
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();

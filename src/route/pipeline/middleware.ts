@@ -44,11 +44,9 @@ export function requestScope(options: RequestOptions): Middleware {
     const span = options.tracer.start(`${ctx.method} request`, 'server', ctx.get('traceparent'));
     const wait = waitOf(ctx.headers['prefer']);
     const life = new Life();
-    const timer = setTimeout(
-      () => {
-        life.abort(new ApiError('deadline_exceeded', 'The request took too long and was given up.'));
-      },
+    life.limit(
       options.timeout + wait * 1000,
+      () => new ApiError('deadline_exceeded', 'The request took too long and was given up.'),
     );
     const state = ctx.state as PipelineState;
     state.requestId = requestId;
@@ -59,7 +57,7 @@ export function requestScope(options: RequestOptions): Middleware {
     ctx.res.setHeader('X-Request-Id', requestId);
     ctx.res.setHeader('X-Content-Type-Options', 'nosniff');
     ctx.res.once('close', () => {
-      clearTimeout(timer);
+      life.release();
       if (!ctx.res.writableFinished) life.abort(new ApiError('request_timeout', 'The client went away.'));
       const seconds = (performance.now() - started) / 1000;
       summarise(ctx, state, seconds, span.traceId, options);

@@ -255,7 +255,12 @@ function successResponse(
     description: response.description,
     headers: pickHeaders(['X-Request-Id', 'Cache-Control', ...extra, ...(response.headers ?? [])]),
     ...(hasBody
-      ? { content: { [mediaType]: { schema: components.reference(response.schema ?? { type: 'string' }) } } }
+      ? {
+          content: {
+            [mediaType]: { schema: components.reference(response.schema ?? { type: 'string' }) },
+            ...(response.stream === undefined ? {} : { [response.stream]: { schema: { type: 'string' } } }),
+          },
+        }
       : {}),
   };
 }

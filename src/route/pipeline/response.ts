@@ -1,5 +1,7 @@
 /** What a handler gives back, and the one place that turns it into an HTTP answer. */
+import type { Readable } from 'node:stream';
 import type { Context } from 'koa';
+import type { Life } from './life.js';
 import { entityTag, unmodifiedTag } from './preconditions.js';
 
 /** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
@@ -19,6 +21,18 @@ export class RawBody {
   constructor(mediaType: string, content: Buffer | string) {
     this.mediaType = mediaType;
     this.content = content;
+  }
+}
+
+/** A body that is made while it is sent, and may go on for longer than a request may take. */
+export class StreamBody {
+  readonly mediaType: string;
+  /** Called when the answer is sent; the stream is destroyed when the client leaves. */
+  readonly open: () => Readable;
+
+  constructor(mediaType: string, open: () => Readable) {
+    this.mediaType = mediaType;
+    this.open = open;
   }
 }
 
@@ -53,7 +67,7 @@ export interface ResponseData {
 export interface Answer {
   status: number;
   headers: Record<string, string>;
-  body?: string | Buffer;
+  body?: string | Buffer | StreamBody;
 }
 
 const json = 'application/json; charset=utf-8';
@@ -68,6 +82,14 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   if (metadata.pages !== undefined) headers['Link'] = metadata.pages.makeHeader(publicUrl);
   if (result === undefined) return { status: metadata.status ?? 204, headers };
   const status = metadata.status ?? 200;
+  if (result instanceof StreamBody) {
+    // Buffering proxies would hold back what is to arrive now.
+    return {
+      status,
+      headers: { ...headers, 'Content-Type': result.mediaType, 'X-Accel-Buffering': 'no' },
+      body: result,
+    };
+  }
   if (result instanceof RawBody)
     return { status, headers: { ...headers, 'Content-Type': result.mediaType }, body: result.content };
   headers['Content-Type'] = json;
@@ -83,7 +105,7 @@ export function send(ctx: Context, { status, headers, body }: Answer): void {
   if (unmodified === undefined && body !== undefined) {
     // Koa guesses the type of a body that has none yet.
     if (headers['Content-Type'] !== undefined) ctx.res.setHeader('Content-Type', headers['Content-Type']);
-    ctx.body = body;
+    ctx.body = body instanceof StreamBody ? streamFor(ctx, body) : body;
   } else {
     ctx.body = null;
     // Koa makes any answer with a null body 204; an accepted task (202) has no body either.
@@ -95,6 +117,13 @@ export function send(ctx: Context, { status, headers, body }: Answer): void {
   }
   if (unmodified !== undefined) ctx.set('ETag', unmodified);
   if (body === undefined) ctx.remove('Content-Type');
+}
+
+/** A stream lives as long as its client listens, not as long as a request may take. */
+function streamFor(ctx: Context, body: StreamBody): Readable | string {
+  if (ctx.method === 'HEAD') return '';
+  (ctx.state as { life: Life }).life.release();
+  return body.open();
 }
 
 /** Links of the answer stand beside those that announce a deprecation. */

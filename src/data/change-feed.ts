@@ -1,0 +1,99 @@
+/** Tells that the change log has grown, by whichever process: a hint to look, at the cost of one small read at a time. */
+import type { Store } from './store/port.js';
+
+export class ChangeFeed {
+  readonly #store: Store;
+  readonly #interval: number;
+  readonly #listeners = new Set<() => void>();
+  readonly #closing = new AbortController();
+  readonly #unwatch: () => void;
+  #last = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+
+  /** `interval` in milliseconds: how late the writes of other processes are noticed. */
+  constructor(store: Store, interval: number) {
+    this.#store = store;
+    this.#interval = interval;
+    this.#unwatch = store.watch(() => this.#tell());
+    this.#plan();
+  }
+
+  /** Calls the listener after each write of this process and after others wrote; it must not throw. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Aborts when the process stops: whoever follows the feed ends. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#unwatch();
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #plan(): void {
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look();
+    }, this.#interval);
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const { last } = await this.#store.changeRange();
+      if (last !== this.#last) this.#tell();
+      this.#last = last;
+    } catch {
+      // The store is away. Whoever works with it says so; here it only means that there is nothing to tell.
+    }
+    if (!this.#closing.signal.aborted) this.#plan();
+  }
+}
+
+/** One follower of the feed, who may look elsewhere meanwhile: what happened before the wait ends it at once. */
+export class Follower {
+  readonly #leave: () => void;
+  #news = false;
+  #wake: (() => void) | undefined;
+
+  constructor(feed: ChangeFeed) {
+    this.#leave = feed.subscribe(() => {
+      this.#news = true;
+      this.#wake?.();
+    });
+  }
+
+  /** To be called before a look: only what comes after it counts as news. */
+  mark(): void {
+    this.#news = false;
+  }
+
+  /** Resolves with true at news since the mark, with false after the milliseconds or when the signal aborts. */
+  wait(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', end);
+        this.#wake = undefined;
+        resolve(this.#news);
+      };
+      const timer = setTimeout(end, milliseconds);
+      signal.addEventListener('abort', end, { once: true });
+      this.#wake = end;
+      if (this.#news || signal.aborted) end();
+    });
+  }
+
+  leave(): void {
+    this.#leave();
+  }
+}

@@ -1,0 +1,122 @@
+/** Events: the change log as its readers may see it. */
+import { ApiError } from '../model/error.js';
+import type { EventSubject } from '../model/event.js';
+import type { Caller } from './caller.js';
+import type { ChangeFeed } from './change-feed.js';
+import { Follower } from './change-feed.js';
+import { instances } from './instance.js';
+import type { ProjectData } from './project.js';
+import type { Change, Store } from './store/port.js';
+import { narrow, tasks } from './task.js';
+import type { UserData } from './user.js';
+
+const subjects: Readonly<Record<string, EventSubject>> = {
+  [instances.name]: 'instance',
+  [tasks.name]: 'task',
+};
+
+const verbs = { insert: 'created', replace: 'updated', remove: 'deleted' } as const;
+
+export interface EventFilter {
+  projectIds?: readonly string[];
+  subjects?: readonly EventSubject[];
+  resourceIds?: readonly string[];
+}
+
+export interface StoredEvent {
+  position: number;
+  /** `instance.created` and so on. */
+  type: string;
+  /** The event's JSON text. */
+  text: string;
+}
+
+export interface EventPage {
+  events: StoredEvent[];
+  /** Where to read on, also when there was nothing for this reader. */
+  next: number;
+  /** Whether there may be more behind it already. */
+  more: boolean;
+}
+
+export class EventData {
+  readonly #store: Store;
+  readonly #projects: ProjectData;
+  readonly #users: UserData;
+  readonly #feed: ChangeFeed;
+
+  constructor(store: Store, projects: ProjectData, users: UserData, feed: ChangeFeed) {
+    this.#store = store;
+    this.#projects = projects;
+    this.#users = users;
+    this.#feed = feed;
+  }
+
+  /** Where the log ends now: whoever begins here gets all that comes. */
+  async end(): Promise<number> {
+    return (await this.#store.changeRange()).last;
+  }
+
+  /** Throws 410 when events behind this position are gone already, and 400 when there never was such a position. */
+  async check(after: number): Promise<void> {
+    const { first, last } = await this.#store.changeRange();
+    if (after > last) {
+      throw new ApiError('invalid_parameter', `There is no event ${after} yet; the last one is ${last}.`);
+    }
+    if (first > 0 && after < first - 1) {
+      throw new ApiError(
+        'events_expired',
+        `Events up to ${first - 1} are gone. List the resources anew, and follow the events from ${last} on.`,
+      );
+    }
+  }
+
+  /** Events behind the position that the caller may see now: he loses sight with his membership, at once. */
+  async page(
+    caller: Caller,
+    filter: EventFilter,
+    after: number,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<EventPage> {
+    const scopes = narrow(await this.#projects.scope(caller), filter.projectIds);
+    const query = { after, limit, ...(scopes === undefined ? {} : { scopes }) };
+    const { changes, next } = await this.#store.changes(query, signal);
+    const wanted = changes.filter((change) => isWanted(change, filter));
+    return { events: wanted.map(eventOf), next, more: changes.length === limit };
+  }
+
+  /** Whether the caller's account is still active: a stream outlives the request's own check. */
+  isActive(caller: Caller): Promise<boolean> {
+    return this.#users.isActive(caller.principal.id);
+  }
+
+  follow(): Follower {
+    return new Follower(this.#feed);
+  }
+
+  /** Aborts when the server stops. */
+  get closing(): AbortSignal {
+    return this.#feed.closing;
+  }
+}
+
+function isWanted(change: Change, { subjects: kinds, resourceIds }: EventFilter): boolean {
+  const subject = subjects[change.collection];
+  if (subject === undefined || change.scope === null) return false;
+  return (kinds?.includes(subject) ?? true) && (resourceIds?.includes(change.id) ?? true);
+}
+
+function eventOf(change: Change): StoredEvent {
+  const { position, time, collection, id, op, revision, scope, text } = change;
+  const type = `${subjects[collection] ?? ''}.${verbs[op]}`;
+  const head = JSON.stringify({
+    id: String(position),
+    type,
+    time,
+    projectId: scope,
+    resourceId: id,
+    revision,
+  });
+  return { position, type, text: `${head.slice(0, -1)},"resource":${text ?? 'null'}}` };
+}

@@ -1,0 +1,33 @@
+/** What happened to a resource: one write, as the change log keeps it. */
+import { Type, type Static } from 'typebox';
+import { Timestamp, Uuid } from './common.js';
+import { Instance } from './instance.js';
+import { Task } from './task.js';
+
+export const EventSubject = Type.Union([Type.Literal('instance'), Type.Literal('task')]);
+export type EventSubject = Static<typeof EventSubject>;
+
+/** Position in the change log, in decimal digits. */
+export const EventId = Type.String({
+  pattern: '^(0|[1-9][0-9]{0,14})$',
+  description: 'Position in the log. Grows from event to event; send the last one seen as Last-Event-ID.',
+});
+
+export const Event = Type.Object(
+  {
+    id: EventId,
+    type: Type.String({
+      pattern: '^(instance|task)\\.(created|updated|deleted)$',
+      description: 'Subject and what happened to it.',
+    }),
+    time: Timestamp,
+    projectId: Uuid,
+    resourceId: Uuid,
+    revision: Type.Integer({ minimum: 1, description: 'Revision of the resource; its entity tag.' }),
+    resource: Type.Union([Instance, Task, Type.Null()], {
+      description: 'The resource as it was right after the event; null when it was deleted.',
+    }),
+  },
+  { title: 'Event', additionalProperties: false },
+);
+export type Event = Static<typeof Event>;

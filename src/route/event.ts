@@ -1,0 +1,190 @@
+/**
+ * GET /api/v2/events: the change log, as server-sent events (WHATWG HTML, section 9.2) for whoever accepts
+ * `text/event-stream`, else as a page of JSON.
+ *
+ * A stream reads the log itself and at its client's pace: a slow client holds up nobody and loses nothing, and one that
+ * comes back with Last-Event-ID goes on where it was.
+ */
+import { Readable } from 'node:stream';
+import { type Static, Type } from 'typebox';
+import type { Caller } from '../data/caller.js';
+import type { Connector } from '../data/connector.js';
+import type { EventFilter } from '../data/event.js';
+import { Uuid } from '../model/common.js';
+import { ApiError } from '../model/error.js';
+import { Event, EventId, EventSubject } from '../model/event.js';
+import { callerOf } from './caller.js';
+import { RequireUserAuthenticator } from './pipeline/authenticator.js';
+import type { ResponseData } from './pipeline/response.js';
+import { JsonText, StreamBody } from './pipeline/response.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+/** Events that a stream reads at a time. */
+const batch = 100;
+
+/** Milliseconds between two signs of life, so that proxies and clients know a quiet stream from a broken one. */
+const heartbeat = 15_000;
+
+/** Milliseconds after which a stream ends, and its client comes back with its credential. */
+const lifetime = 60 * 60 * 1000;
+
+const Query = Type.Object(
+  {
+    projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+    subject: Type.Optional(Type.Array(EventSubject, { maxItems: 2 })),
+    resourceID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances or tasks.' })),
+    after: Type.Optional({
+      ...EventId,
+      description:
+        'Begin behind this event; `Last-Event-ID` goes before it. 0 is the oldest. Default: a stream begins with what comes, a page with the oldest event.',
+    }),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Events on a page at most.' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+function filterOf(query: Static<typeof Query>): EventFilter {
+  return {
+    ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
+    ...(query.subject === undefined ? {} : { subjects: query.subject }),
+    ...(query.resourceID === undefined ? {} : { resourceIds: query.resourceID }),
+  };
+}
+
+/** A stream is only for those who name it: `curl` and generic clients, which accept anything, get a page that ends. */
+function wantsStream(accept: string | string[] | undefined): boolean {
+  const ranges = (Array.isArray(accept) ? accept.join(',') : (accept ?? '')).split(',');
+  return ranges.some(
+    (range) => /^\s*text\/event-stream\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range),
+  );
+}
+
+function positionOf(
+  lastEventId: string | string[] | undefined,
+  after: string | undefined,
+): number | undefined {
+  const text = lastEventId === undefined || lastEventId === '' ? after : String(lastEventId);
+  if (text === undefined) return undefined;
+  if (!/^(0|[1-9][0-9]{0,14})$/.test(text)) {
+    throw new ApiError('invalid_parameter', 'Last-Event-ID must be the id of an event: decimal digits.');
+  }
+  return Number(text);
+}
+
+const list = defineHandler(
+  {
+    operationId: 'listEvents',
+    summary: 'What happened to instances and tasks, oldest first',
+    description:
+      'With `Accept: text/event-stream` a stream of server-sent events without end: `id` is the position in the log, `event` the type, `data` the event. It resumes behind the `Last-Event-ID` header, and loses nothing however slowly it is read. Without it, a page of events as JSON; `Link` leads to the next one while there is more, and `after` with the last id goes on later. An id that is no longer kept answers 410: list the resources anew.',
+    tags: ['events'],
+    query: Query,
+    responses: {
+      200: {
+        description: 'A page of events, or the stream.',
+        schema: Type.Array(Event),
+        stream: 'text/event-stream',
+        headers: ['Link'],
+      },
+    },
+    errors: ['events_expired'],
+  },
+  {
+    parse: ({ query, headers, querystring, path, context }) => ({
+      caller: callerOf(context),
+      filter: filterOf(query),
+      after: positionOf(headers['last-event-id'], query.after),
+      limit: query.limit ?? 100,
+      stream: wantsStream(headers['accept']),
+      address: { path, querystring },
+    }),
+    execute: async (connector, { caller, filter, after, limit, stream, address }) => {
+      if (after !== undefined) await connector.events.check(after);
+      if (stream) {
+        if (connector.events.closing.aborted)
+          throw new ApiError('unavailable', 'The server is stopping.', { headers: { 'Retry-After': '1' } });
+        const begin = after ?? (await connector.events.end());
+        return streamOf(connector, caller, filter, begin);
+      }
+      const { events, next, more } = await connector.events.page(
+        caller,
+        filter,
+        after ?? 0,
+        limit,
+        caller.signal,
+      );
+      const result = new JsonText(`[${events.map(({ text }) => text).join(',')}]`);
+      const makeHeader = (apiUrl: string) => linkTo(apiUrl, address, more ? next : undefined);
+      return { result, metadata: { pages: { makeHeader }, cacheControl: 'no-store' } };
+    },
+  },
+);
+
+function linkTo(
+  apiUrl: string,
+  { path, querystring }: { path: string; querystring: string },
+  next: number | undefined,
+): string {
+  const link = (relation: string, after: number) => {
+    const query = new URLSearchParams(querystring);
+    query.set('after', String(after));
+    return `<${apiUrl}${path}?${query.toString()}>; rel="${relation}"`;
+  };
+  return [...(next === undefined ? [] : [link('next', next)]), link('first', 0)].join(', ');
+}
+
+function streamOf(connector: Connector, caller: Caller, filter: EventFilter, after: number): ResponseData {
+  const open = () => {
+    const gone = new AbortController();
+    const signal = AbortSignal.any([gone.signal, connector.events.closing, AbortSignal.timeout(lifetime)]);
+    // One chunk ahead: what the client does not take is not read.
+    const stream = Readable.from(chunks(connector, caller, filter, after, signal), { highWaterMark: 1 });
+    stream.once('close', () => gone.abort());
+    return stream;
+  };
+  return { result: new StreamBody('text/event-stream', open), metadata: { cacheControl: 'no-store' } };
+}
+
+async function* chunks(
+  connector: Connector,
+  caller: Caller,
+  filter: EventFilter,
+  begin: number,
+  signal: AbortSignal,
+): AsyncGenerator<string> {
+  const follower = connector.events.follow();
+  let position = begin;
+  try {
+    yield `retry: 2000\nid: ${position}\n\n`;
+    while (!signal.aborted && (await connector.events.isActive(caller))) {
+      follower.mark();
+      const { events, next, more } = await connector.events.page(caller, filter, position, batch, signal);
+      position = next;
+      if (events.length > 0) {
+        yield events
+          .map((event) => `id: ${event.position}\nevent: ${event.type}\ndata: ${event.text}\n\n`)
+          .join('');
+      }
+      if (more) continue;
+      // An id without data moves the client's position without an event, past what was not for him.
+      if (!(await follower.wait(heartbeat, signal)) && !signal.aborted)
+        yield `: still here\nid: ${position}\n\n`;
+    }
+  } catch (error) {
+    // The end of the server or of the stream's time is no failure: the client comes back.
+    if (!signal.aborted) throw error;
+  } finally {
+    follower.leave();
+  }
+}
+
+export const eventRoutes: Route[] = [
+  {
+    route: '/events',
+    version: 2,
+    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
+  },
+];
