@@ -32,6 +32,7 @@ module.exports = {
     layer('model/', ['model/']),
     layer('region/[^/]+\\.ts$', ['model/', 'region/[^/]+\\.ts$']),
     layer('region/local/', ['model/', 'region/[^/]+\\.ts$', 'region/local/']),
+    layer('region/remote/', ['model/', 'region/[^/]+\\.ts$', 'region/remote/']),
     layer('region/simulated/', ['model/', 'region/[^/]+\\.ts$', 'region/simulated/']),
     layer('data/store/', ['model/', 'data/store/']),
     layer('data/[^/]+\\.ts$', [

@@ -16,10 +16,12 @@ import { secretFor } from './data/secret.js';
 import { setUp } from './data/setup.js';
 import type { Store } from './data/store/port.js';
 import { UserData } from './data/user.js';
+import { WorkerData } from './data/worker.js';
 import type { Log } from './model/log.js';
 import { createMetrics } from './metrics.js';
 import type { RegionFailure } from './regions.js';
-import { openRegions } from './regions.js';
+import { openRegions, RegionDirectory } from './regions.js';
+import { RegionGate } from './region/remote/gate.js';
 import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
 import { HttpServer } from './server.js';
@@ -32,6 +34,8 @@ import { createTracing } from './tracing.js';
 
 export interface AppOptions {
   log: Log;
+  /** `api` serves requests, `worker` drives regions and runs their tasks, `all`, the default, does both. */
+  role?: 'all' | 'api' | 'worker';
   /** Told the first superuser's key when it is made now: it cannot be read again. */
   onNewKey?: (key: string, user: string, file: string) => void;
   extraRoutes?: readonly Route[];
@@ -39,6 +43,7 @@ export interface AppOptions {
 
 /** A running server and what tests and the command line need of it. */
 export interface App {
+  /** Of the API; of a worker, where it answers API processes. */
   readonly url: string;
   readonly store: Store;
   readonly connector: Connector;
@@ -64,13 +69,45 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   }
 }
 
+/** What the parts of a process share. */
+interface Base {
+  config: Config;
+  options: AppOptions;
+  store: Store;
+  userData: UserData;
+  tracing: Tracing;
+  feed: ChangeFeed;
+  owner: string;
+  workers: WorkerData;
+  /** The regions that this process drives. */
+  open: readonly OpenRegion[];
+  failures: readonly RegionFailure[];
+  undo: (() => Promise<void>)[];
+}
+
 async function compose(
   config: Config,
   options: AppOptions,
   undo: (() => Promise<void>)[],
   stop: () => Promise<void>,
 ): Promise<App> {
-  const { log } = options;
+  const { role = 'all' } = options;
+  const base = await lay(config, options, undo);
+  const { store, open } = base;
+  const secret = await secretFor(store, 'worker');
+  const directory = new RegionDirectory(open, store, base.workers, secret, options.log);
+  await directory.start();
+  undo.push(() => directory.close());
+  const idempotency = new IdempotencyData(store, base.owner);
+  const connector = createConnector(store, base.userData, idempotency, directory, base.feed);
+  if (role !== 'api') await work(base, idempotency);
+  const gate = role === 'worker' || config.worker.listen ? await openGate(base, secret) : '';
+  const url = role === 'worker' ? gate : await serve(base, connector);
+  return { url, store, connector, regions: open, stop };
+}
+
+async function lay(config: Config, options: AppOptions, undo: (() => Promise<void>)[]): Promise<Base> {
+  const { log, role = 'all' } = options;
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const store = await openStore(config.store, dataDir, collections, {
@@ -81,22 +118,58 @@ async function compose(
   await firstRun(config, options, store, userData, dataDir);
   const tracing = await createTracing(config.tracing.endpoint, log);
   undo.push(() => tracing.close());
-  const { open, failures } = await openRegions(config, dataDir, store, log);
+  const { open, failures } =
+    role === 'api' ? { open: [], failures: [] } : await openRegions(config, dataDir, store, log);
   undo.push(async () => {
     for (const region of open) await region.provider.close();
   });
-  const owner = ownerName();
-  const idempotency = new IdempotencyData(store, owner);
   const feed = new ChangeFeed(store, config.tasks.notice * seconds);
   undo.push(() => feed.close());
-  const connector = createConnector(store, userData, idempotency, open, feed);
+  const owner = ownerName();
+  const workers = new WorkerData(store, owner);
+  return { config, options, store, userData, tracing, feed, owner, workers, open, failures, undo };
+}
 
+/** Runs tasks, watches machines and keeps house. */
+async function work(base: Base, idempotency: IdempotencyData): Promise<void> {
+  const { config, options, store, feed, owner, open, undo } = base;
   const queue = new TaskQueue(store, { owner, lease: config.tasks.lease * seconds });
-  const runner = makeRunner(config, queue, open, tracing, log);
-  const observer = new Observer(new ObservationData(store), open, config.tasks.observe * seconds, log);
+  const runner = makeRunner(config, queue, open, base.tracing, options.log);
+  await runner.start();
+  undo.push(() => runner.stop());
+  // The queue itself tells of what this process has accepted.
+  feed.subscribe((foreign) => {
+    if (foreign) runner.nudge();
+  });
+  const data = new ObservationData(store);
+  const observer = new Observer(data, open, config.tasks.observe * seconds, options.log);
+  observer.start();
+  undo.push(() => observer.stop());
+  const housekeeper = new Housekeeper(idempotency, options.log);
+  housekeeper.start();
+  undo.push(() => housekeeper.stop());
+}
+
+/** Answers the API processes of the site about the regions of this one. */
+async function openGate({ config, options, workers, open, undo }: Base, secret: Buffer): Promise<string> {
+  const { host, port, address: configured } = config.worker;
+  const regions = new Map(open.map(({ id, provider }) => [id, provider]));
+  const gate = new RegionGate({ host, port, secret, regions, log: options.log });
+  const listening = await gate.listen();
+  undo.push(() => gate.close());
+  const address = configured === '' ? listening : configured.replace(/\/+$/, '');
+  for (const { id, provider } of open) {
+    await workers.register({ regionId: id, address, features: provider.features });
+  }
+  return listening;
+}
+
+/** Serves the API. */
+async function serve(base: Base, connector: Connector): Promise<string> {
+  const { config, options, store, tracing, feed, open, failures, undo } = base;
   const koa = new Koa();
   const state = { ready: false, url: '' };
-  const server: HttpServer = new HttpServer(handlerOf(koa), config.server, log);
+  const server: HttpServer = new HttpServer(handlerOf(koa), config.server, options.log);
   attachHandler(koa, {
     connector,
     cursorSecret: await secretFor(store, 'cursor'),
@@ -104,20 +177,13 @@ async function compose(
     draining: () => server.draining(),
     ...serviceOf(open, failures, () => state.ready && !server.draining()),
   });
-  await runner.start();
-  undo.push(() => runner.stop());
-  observer.start();
-  undo.push(() => observer.stop());
-  const housekeeper = new Housekeeper(idempotency, log);
-  housekeeper.start();
-  undo.push(() => housekeeper.stop());
   // Last, so that it ends first: requests that wait for a task can only end while tasks still run.
   state.url = await server.listen();
   undo.push(() => server.close());
   // Streams of events have no end of their own.
   undo.push(() => feed.close());
   state.ready = true;
-  return { url: state.url, store, connector, regions: open, stop };
+  return state.url;
 }
 
 /** koa's handler never rejects: it answers what a middleware throws. */

@@ -11,7 +11,10 @@ import { namePattern } from './model/common.js';
 
 const closed = { additionalProperties: false };
 const Seconds = Type.Number({ exclusiveMinimum: 0, maximum: 86400 });
-const RegionName = Type.Union([Type.Literal('local'), Type.Literal('simulated')]);
+/** A type, which is then the name too, or NAME=TYPE. */
+const RegionName = Type.String({
+  pattern: '^(local|simulated|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?=(local|simulated))$',
+});
 
 const FlavorConfig = Type.Object(
   {
@@ -82,6 +85,15 @@ const ConfigSchema = Type.Object(
         backoffMax: Seconds,
         grace: Type.Number({ minimum: 0, maximum: 3600 }),
         observe: Seconds,
+      },
+      closed,
+    ),
+    worker: Type.Object(
+      {
+        listen: Type.Boolean(),
+        host: Type.String({ minLength: 1 }),
+        port: Type.Integer({ minimum: 0, maximum: 65535 }),
+        address: Type.String({ pattern: '^(https?://[^?#]+)?$' }),
       },
       closed,
     ),

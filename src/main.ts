@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line. */
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { ConfigError, loadConfig, packageVersion } from './config.js';
 
 interface ServeFlags {
@@ -9,6 +9,11 @@ interface ServeFlags {
   port?: string;
   dataDir?: string;
   region?: string[];
+  worker?: boolean;
+}
+
+interface WorkerFlags extends ServeFlags {
+  address?: string;
 }
 
 interface DemoFlags {
@@ -18,32 +23,40 @@ interface DemoFlags {
   stop: boolean;
 }
 
-function flagsTree(flags: ServeFlags): Record<string, unknown> {
-  const server = {
-    ...(flags.host === undefined ? {} : { host: flags.host }),
-    ...(flags.port === undefined ? {} : { port: /^\d+$/.test(flags.port) ? Number(flags.port) : flags.port }),
-  };
-  return {
-    ...(Object.keys(server).length === 0 ? {} : { server }),
-    ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
-    ...(flags.region === undefined ? {} : { regions: flags.region }),
-  };
+type Tree = Record<string, unknown>;
+
+/** Only what was given: an absent flag must not hide the configuration. */
+function given(tree: Tree): Tree {
+  return Object.fromEntries(Object.entries(tree).filter(([, value]) => value !== undefined));
+}
+
+function addressOf({ host, port }: ServeFlags): Tree {
+  return given({ host, port: port !== undefined && /^\d+$/.test(port) ? Number(port) : port });
+}
+
+function commonTree({ dataDir, region }: ServeFlags): Tree {
+  return given({ dataDir, regions: region });
+}
+
+async function serve(flags: ServeFlags): Promise<void> {
+  const server = addressOf(flags);
+  await run(flags.worker === false ? 'api' : 'all', flags.config, { ...commonTree(flags), server });
+}
+
+async function work(flags: WorkerFlags): Promise<void> {
+  const worker = { ...addressOf(flags), ...given({ address: flags.address }) };
+  await run('worker', flags.config, { ...commonTree(flags), worker });
 }
 
 /** Runs until SIGINT or SIGTERM. A second signal ends the process at once. */
-async function serve(flags: ServeFlags): Promise<void> {
-  const config = loadConfig({
-    ...(flags.config === undefined ? {} : { file: flags.config }),
-    flags: flagsTree(flags),
-  });
+async function run(role: 'all' | 'api' | 'worker', file: string | undefined, flags: Tree): Promise<void> {
+  const config = loadConfig({ ...(file === undefined ? {} : { file }), flags });
   // Loaded only now, so that --help and a wrong option answer at once.
   const [{ startApp }, { createLogger }] = await Promise.all([import('./app.js'), import('./logger.js')]);
   const log = createLogger(config.log.level);
-  const app = await startApp(config, { log, onNewKey: showKey });
-  log.info(
-    { url: app.url, version: packageVersion(), regions: config.regions, pid: process.pid },
-    'listening',
-  );
+  const app = await startApp(config, { log, role, onNewKey: showKey });
+  const regions = app.regions.map(({ name }) => name);
+  log.info({ url: app.url, version: packageVersion(), role, regions, pid: process.pid }, 'listening');
   const signal = await new Promise<string>((resolve) => {
     process.once('SIGINT', resolve);
     process.once('SIGTERM', resolve);
@@ -82,8 +95,20 @@ program
   .option('--host <address>', 'address to listen on')
   .option('--port <number>', 'port to listen on; 0 picks a free one')
   .option('--data-dir <folder>', 'folder of everything that must survive')
-  .addOption(new Option('--region <name...>', 'regions to serve').choices(['local', 'simulated']))
+  .option('--region <name...>', 'regions to drive: local, simulated, or NAME=TYPE')
+  .option('--no-worker', 'serve the API only; workers elsewhere on the same store drive the regions')
   .action(serve);
+
+program
+  .command('worker')
+  .description('drive regions and run their tasks, for API processes elsewhere on the same store')
+  .option('--config <file>', 'YAML or JSON file over config/default.yaml')
+  .option('--host <address>', 'address to listen on for API processes')
+  .option('--port <number>', 'port to listen on; 0 picks a free one')
+  .option('--address <url>', 'URL under which API processes reach this worker')
+  .option('--data-dir <folder>', 'folder of everything that must survive')
+  .option('--region <name...>', 'regions to drive: local, simulated, or NAME=TYPE')
+  .action(work);
 
 program
   .command('demo')

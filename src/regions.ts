@@ -1,17 +1,26 @@
-/** Makes the configured region providers; the only file that knows which there are. */
+/** Makes the configured region providers and finds those of other processes; the only file that knows which there are. */
 import { join } from 'node:path';
 import type { Config } from './config.js';
-import type { OpenRegion } from './data/region.js';
+import type { OpenRegion, RegionSource } from './data/region.js';
+import { regions } from './data/region.js';
 import { setUpRegion } from './data/setup.js';
 import type { Store } from './data/store/port.js';
+import type { WorkerData } from './data/worker.js';
 import type { Log } from './model/log.js';
 import { LocalRegion } from './region/local/index.js';
 import type { RegionProvider } from './region/provider.js';
+import { RemoteRegion } from './region/remote/index.js';
 import { SimulatedRegion } from './region/simulated/index.js';
 
 export interface RegionFailure {
   name: string;
   error: unknown;
+}
+
+/** `NAME=TYPE`, or a type alone, which is then the name too. */
+function partsOf(region: string): { name: string; type: 'local' | 'simulated' } {
+  const [name = '', type = name] = region.split('=');
+  return { name, type: type as 'local' | 'simulated' };
 }
 
 /** Opens every region that can be opened. One that fails leaves the others running; none at all is an error. */
@@ -23,9 +32,10 @@ export async function openRegions(
 ): Promise<{ open: OpenRegion[]; failures: RegionFailure[] }> {
   const open: OpenRegion[] = [];
   const failures: RegionFailure[] = [];
-  for (const name of config.regions) {
-    const { id, creationTime } = await setUpRegion(store, name, name);
-    const provider = makeProvider(name, id, config, dataDir, log.child({ region: name }));
+  for (const region of config.regions) {
+    const { name, type } = partsOf(region);
+    const { id, creationTime } = await setUpRegion(store, name, type);
+    const provider = makeProvider(name, type, id, config, dataDir, log.child({ region: name }));
     try {
       await provider.open();
       open.push({ id, name, creationTime, provider });
@@ -47,17 +57,92 @@ export async function openRegions(
 }
 
 function makeProvider(
-  name: Config['regions'][number],
+  name: string,
+  type: 'local' | 'simulated',
   regionId: string,
   config: Config,
   dataDir: string,
   log: Log,
 ): RegionProvider {
-  if (name === 'simulated') {
+  // The region that is named as its type has the folder that it had before regions could be named.
+  const place = name === type ? type : `${type}-${name}`;
+  if (type === 'simulated') {
     const memory = config.store === 'sqlite::memory:';
-    const file = memory ? ':memory:' : join(dataDir, 'simulated.sqlite');
+    const file = memory ? ':memory:' : join(dataDir, `${place}.sqlite`);
     return new SimulatedRegion({ regionId, file, ...config.simulated, log });
   }
   const imageDir = config.local.imageDir === '' ? join(dataDir, 'images') : config.local.imageDir;
-  return new LocalRegion({ ...config.local, regionId, dataDir: join(dataDir, 'local'), imageDir, log });
+  return new LocalRegion({ ...config.local, regionId, dataDir: join(dataDir, place), imageDir, log });
+}
+
+/** Milliseconds between looks for workers that came, moved or left. */
+const refreshInterval = 2000;
+
+/** The regions that this process drives, and those of the workers that have registered. */
+export class RegionDirectory implements RegionSource {
+  readonly #driven: ReadonlyMap<string, OpenRegion>;
+  readonly #store: Store;
+  readonly #workers: WorkerData;
+  readonly #secret: Buffer;
+  readonly #log: Log;
+  #remote = new Map<string, OpenRegion & { provider: RemoteRegion }>();
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(driven: readonly OpenRegion[], store: Store, workerData: WorkerData, secret: Buffer, log: Log) {
+    this.#driven = new Map(driven.map((region) => [region.id, region]));
+    this.#store = store;
+    this.#workers = workerData;
+    this.#secret = secret;
+    this.#log = log;
+  }
+
+  all(): OpenRegion[] {
+    const remote = [...this.#remote.values()];
+    return [...this.#driven.values(), ...remote].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  find(id: string): OpenRegion | undefined {
+    return this.#driven.get(id) ?? this.#remote.get(id);
+  }
+
+  async start(): Promise<void> {
+    await this.#refresh();
+    this.#plan();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  #plan(): void {
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#refresh()
+        .catch((error: unknown) => this.#log.warn({ err: error }, 'cannot look for workers'))
+        .finally(() => this.#plan());
+    }, refreshInterval);
+  }
+
+  async #refresh(): Promise<void> {
+    const found = new Map<string, OpenRegion & { provider: RemoteRegion }>();
+    for (const worker of await this.#workers.all()) {
+      const { regionId, address, features } = worker;
+      if (this.#driven.has(regionId)) continue;
+      const known = this.#remote.get(regionId);
+      if (known?.provider.address === address) {
+        found.set(regionId, known);
+        continue;
+      }
+      const region = await this.#store.get(regions, regionId);
+      if (region === undefined) continue;
+      const { name, type, creationTime } = region.value;
+      const provider = new RemoteRegion({ regionId, type, features, address, secret: this.#secret });
+      found.set(regionId, { id: regionId, name, creationTime, provider });
+    }
+    this.#remote = found;
+  }
 }

@@ -4,10 +4,11 @@ import type { Store } from './store/port.js';
 export class ChangeFeed {
   readonly #store: Store;
   readonly #interval: number;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(foreign: boolean) => void>();
   readonly #closing = new AbortController();
   readonly #unwatch: () => void;
   #last = 0;
+  #epoch: number;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
 
@@ -15,12 +16,13 @@ export class ChangeFeed {
   constructor(store: Store, interval: number) {
     this.#store = store;
     this.#interval = interval;
-    this.#unwatch = store.watch(() => this.#tell());
+    this.#epoch = store.epoch();
+    this.#unwatch = store.watch(() => this.#tell(false));
     this.#plan();
   }
 
-  /** Calls the listener after each write of this process and after others wrote; it must not throw. */
-  subscribe(listener: () => void): () => void {
+  /** Calls the listener after each write of this process and, `foreign`, when others may have written; it must not throw. */
+  subscribe(listener: (foreign: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -37,8 +39,8 @@ export class ChangeFeed {
     await this.#looking;
   }
 
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
+  #tell(foreign: boolean): void {
+    for (const listener of this.#listeners) listener(foreign);
   }
 
   #plan(): void {
@@ -50,8 +52,10 @@ export class ChangeFeed {
   async #look(): Promise<void> {
     try {
       const { last } = await this.#store.changeRange();
-      if (last !== this.#last) this.#tell();
+      const epoch = this.#store.epoch();
+      if (last !== this.#last) this.#tell(epoch !== this.#epoch);
       this.#last = last;
+      this.#epoch = epoch;
     } catch {
       // The store is away. Whoever works with it says so; here it only means that there is nothing to tell.
     }

@@ -8,13 +8,14 @@ import { InstanceData, instances } from './instance.js';
 import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
-import type { OpenRegion } from './region.js';
+import type { RegionSource } from './region.js';
 import { RegionData, regions } from './region.js';
 import { secrets } from './secret.js';
 import type { CollectionSpec, Store } from './store/port.js';
 import { TaskData, tasks } from './task.js';
 import type { UserData } from './user.js';
 import { apiKeys, users } from './user.js';
+import { workers } from './worker.js';
 
 export interface Connector {
   readonly users: UserData;
@@ -42,19 +43,20 @@ export const collections: readonly CollectionSpec<never>[] = [
   instances,
   tasks,
   idempotency,
+  workers,
 ];
 
 export function createConnector(
   store: Store,
   userData: UserData,
   idempotencyData: IdempotencyData,
-  open: readonly OpenRegion[],
+  regionSource: RegionSource,
   feed: ChangeFeed,
 ): Connector {
   const projectData = new ProjectData(store);
   const organizationData = new OrganizationData(store, projectData);
   const networkData = new NetworkData(store, projectData);
-  const regionData = new RegionData(open, organizationData, projectData);
+  const regionData = new RegionData(regionSource, organizationData, projectData);
   const taskData = new TaskData(store, projectData);
   return {
     users: userData,

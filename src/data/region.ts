@@ -21,12 +21,18 @@ export const regions: CollectionSpec<RegionRecord> = {
   orders: { id: [] },
 };
 
-/** A region that this process drives. */
+/** A region that can be asked: this process drives it, or knows the worker that does. */
 export interface OpenRegion {
   id: string;
   name: string;
   creationTime: string;
   provider: RegionProvider;
+}
+
+/** The regions that there are now; more may come while the process runs. */
+export interface RegionSource {
+  all(): OpenRegion[];
+  find(id: string): OpenRegion | undefined;
 }
 
 /** What a failure of a region means to an HTTP client. */
@@ -51,23 +57,23 @@ export function regionFailure(error: unknown): unknown {
 }
 
 export class RegionData {
-  readonly #regions: ReadonlyMap<string, OpenRegion>;
+  readonly #regions: RegionSource;
   readonly #organizations: OrganizationData;
   readonly #projects: ProjectData;
 
-  constructor(open: readonly OpenRegion[], organizations: OrganizationData, projects: ProjectData) {
-    this.#regions = new Map(open.map((region) => [region.id, region]));
+  constructor(source: RegionSource, organizations: OrganizationData, projects: ProjectData) {
+    this.#regions = source;
     this.#organizations = organizations;
     this.#projects = projects;
   }
 
-  /** Every region that this process drives. */
+  /** Every region of the site that somebody drives. */
   all(): OpenRegion[] {
-    return [...this.#regions.values()];
+    return this.#regions.all();
   }
 
   find(id: string): OpenRegion | undefined {
-    return this.#regions.get(id);
+    return this.#regions.find(id);
   }
 
   /** Calls the region; its failure becomes an API error. */

@@ -170,8 +170,9 @@ async function* chunks(
       }
       if (more) continue;
       // An id without data moves the client's position without an event, past what was not for him.
-      if (!(await follower.wait(heartbeat, signal)) && !signal.aborted)
-        yield `: still here\nid: ${position}\n\n`;
+      const news = await follower.wait(heartbeat, signal);
+      signal.throwIfAborted();
+      if (!news) yield `: still here\nid: ${position}\n\n`;
     }
   } catch (error) {
     // The end of the server or of the stream's time is no failure: the client comes back.

@@ -60,6 +60,12 @@ export class TaskRunner {
     await this.#tend();
   }
 
+  /** Looks into the queue soon: somebody, perhaps another process, has written something. */
+  nudge(): void {
+    for (const attempt of this.#attempts.values()) attempt.look();
+    this.#pumpAll();
+  }
+
   /** Stops claiming, gives running tasks the grace time, then hands them back. */
   async stop(): Promise<void> {
     this.#stopping = true;

@@ -44,6 +44,8 @@ export function temporaryFolder(): string {
 }
 
 export interface ServerOptions {
+  /** Default: serve. */
+  command?: 'serve' | 'worker';
   dataDir: string;
   args?: string[];
   environment?: Record<string, string>;
@@ -61,9 +63,9 @@ export class ServerProcess {
   stderr = '';
   #url = '';
 
-  constructor({ dataDir, args = [], environment = {} }: ServerOptions) {
+  constructor({ command = 'serve', dataDir, args = [], environment = {} }: ServerOptions) {
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COPSE_'));
-    this.child = spawn(process.execPath, [mainFile, 'serve', '--port', '0', '--data-dir', dataDir, ...args], {
+    this.child = spawn(process.execPath, [mainFile, command, '--port', '0', '--data-dir', dataDir, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...Object.fromEntries(inherited), COPSE_ADMIN_KEY: adminKey, ...environment },
     });

@@ -1,0 +1,61 @@
+/**
+ * Which process drives which region, and where API processes reach it. A registration stays when its worker stops: the
+ * region is still there, takes orders, and says that it cannot be asked now.
+ */
+import { uuidv7 } from 'uuidv7';
+import { timestamp } from '../model/common.js';
+import type { RegionFeatures } from '../model/region.js';
+import type { CollectionSpec, Document, Store } from './store/port.js';
+import { insert, replace, StoreConflict } from './store/port.js';
+import { retrying } from './store/retry.js';
+
+export interface WorkerRecord {
+  regionId: string;
+  /** Base URL of its gate. */
+  address: string;
+  features: RegionFeatures;
+  owner: string;
+  startTime: string;
+}
+
+export const workers: CollectionSpec<WorkerRecord> = {
+  name: 'workers',
+  columns: { region_id: 'text' },
+  columnsOf: (_id, worker) => ({ region_id: worker.regionId }),
+  unique: { region: ['region_id'] },
+  orders: { id: [] },
+};
+
+export class WorkerData {
+  readonly #store: Store;
+  readonly #owner: string;
+
+  constructor(store: Store, owner: string) {
+    this.#store = store;
+    this.#owner = owner;
+  }
+
+  /** The last to register for a region is the one that is asked. */
+  async register(worker: Pick<WorkerRecord, 'regionId' | 'address' | 'features'>): Promise<void> {
+    const value = { ...worker, owner: this.#owner, startTime: timestamp() };
+    await retrying(async () => {
+      const found = await this.#of(worker.regionId);
+      const write = found === undefined ? insert(workers, uuidv7(), value) : replace(workers, found, value);
+      await this.#store.write([write]).catch((error: unknown) => {
+        // Another process of the region registered for the first time just now.
+        if (error instanceof StoreConflict && error.kind === 'unique')
+          throw new StoreConflict('revision', workers.name, worker.regionId);
+        throw error;
+      });
+    });
+  }
+
+  async all(): Promise<WorkerRecord[]> {
+    const page = await this.#store.page(workers, { order: 'id', limit: 1000 });
+    return page.map(({ value }) => value);
+  }
+
+  #of(regionId: string): Promise<Document<WorkerRecord> | undefined> {
+    return this.#store.find(workers, 'region', [regionId]);
+  }
+}
