@@ -59,6 +59,7 @@ function statements(db: Database.Database) {
     changesAfter: db.prepare<[number], { seq: number; id: string }>(
       'SELECT max(seq) AS seq, id FROM change WHERE seq > ? GROUP BY id ORDER BY 1',
     ),
+    now: db.prepare<[], number>("SELECT unixepoch('subsec') * 1000").pluck(),
     lastChange: db.prepare<[], number>('SELECT coalesce(max(seq), 0) FROM change').pluck(),
   };
 }
@@ -150,8 +151,13 @@ export class Cloud {
 
   /** Lets machines arrive whose time has come. Reads first: mostly there is nothing, and a write takes the lock. */
   settle(): void {
-    const now = Date.now();
+    const now = this.now();
     if (this.#sql.due.get(now) !== undefined) this.#sql.settle.run(now);
+  }
+
+  /** Milliseconds since 1970 by the cloud's own clock: processes that share it may have clocks that differ. */
+  now(): number {
+    return this.#sql.now.get() ?? 0;
   }
 
   history(id: string): HistoryEntry[] {

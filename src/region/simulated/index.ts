@@ -95,7 +95,7 @@ export class SimulatedRegion implements RegionProvider {
     return this.#act('ensureServer', request.id, signal, async (delay) => {
       if (this.#cloud.get(request.id) === undefined) this.#mustFit(request);
       await this.#arrival(request.id, signal);
-      this.#cloud.create(request, Date.now() + delay);
+      this.#cloud.create(request, this.#cloud.now() + delay);
     });
   }
 
@@ -203,7 +203,7 @@ export class SimulatedRegion implements RegionProvider {
   ): Promise<ServerObservation> {
     return this.#act(verb, id, signal, async (delay) => {
       await this.#arrival(id, signal);
-      const move = { verb, through: step.through, to: step.to, settleAt: Date.now() + delay };
+      const move = { verb, through: step.through, to: step.to, settleAt: this.#cloud.now() + delay };
       this.#cloud.move(id, move, (server) => {
         if (server === undefined) throw absent();
         return step.decide(server);
@@ -240,7 +240,7 @@ export class SimulatedRegion implements RegionProvider {
       signal.throwIfAborted();
       const server = this.#cloud.get(id);
       if (server?.settleAt == null) return;
-      await pause(Math.max(1, server.settleAt - Date.now()), signal);
+      await pause(Math.max(1, server.settleAt - this.#cloud.now()), signal);
     }
   }
 

@@ -1,0 +1,60 @@
+/** What must be true at the end: the wishes that were accepted, as the clients understood the answers. */
+
+export type Verb = 'create' | 'start' | 'stop' | 'reboot' | 'delete';
+
+export interface Wish {
+  id: string;
+  name: string;
+  power: 'running' | 'stopped';
+  description: string;
+  deleted: boolean;
+  /** Accepted work in order; merged requests share a task. Undefined: the answer that named the task was lost. */
+  work: { task: string | undefined; verb: Verb }[];
+}
+
+export class Model {
+  readonly wishes = new Map<string, Wish>();
+  /** Answers of each kind, to tell at the end what the run was made of. */
+  readonly counts = new Map<string, number>();
+
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+
+  get accepted(): string[] {
+    return [...this.wishes.values()].flatMap(({ work }) => work.flatMap(({ task }) => task ?? []));
+  }
+
+  get living(): Wish[] {
+    return [...this.wishes.values()].filter((wish) => !wish.deleted);
+  }
+
+  accept(wish: Wish, verb: Verb, task: string | undefined): void {
+    if (task === undefined || wish.work.at(-1)?.task !== task) wish.work.push({ task, verb });
+    if (verb === 'delete') wish.deleted = true;
+    else wish.power = verb === 'stop' ? 'stopped' : 'running';
+  }
+}
+
+/** The region's verb of each kind of work. */
+const regionVerbs: Readonly<Record<Verb, string>> = {
+  create: 'ensureServer',
+  start: 'startServer',
+  stop: 'stopServer',
+  reboot: 'rebootServer',
+  delete: 'deleteServer',
+};
+
+/**
+ * Whether what the region really did to a machine is what was wished, in that order: every change belongs to the work
+ * whose turn it was, and none came late, from a process that had lost its lease. Repeats of one work are legal: an
+ * answer may have been lost.
+ */
+export function isInOrder(done: readonly string[], work: readonly { verb: Verb }[]): boolean {
+  let at = 0;
+  for (const verb of done) {
+    while (at < work.length && regionVerbs[work[at]?.verb ?? 'create'] !== verb) at += 1;
+    if (at === work.length) return false;
+  }
+  return true;
+}

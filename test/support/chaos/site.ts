@@ -1,0 +1,130 @@
+/** Several real processes on one store, which can be killed, stopped and cut off from it. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import Database from 'better-sqlite3';
+import { SimulatedRegion } from '../../../src/region/simulated/index.js';
+import { silentLog } from '../../../src/model/log.js';
+import { cleanUp, type ServerProcess, startServer, temporaryFolder } from '../process.js';
+
+/** Seconds of a lease: short, so that take-overs happen all the time. */
+export const lease = 2;
+
+/** Milliseconds that the clock of each process is off. */
+const skews = [0, 17_000, -23_000];
+
+const shim = pathToFileURL(join(import.meta.dirname, 'skew.js')).href;
+
+export class Site {
+  readonly folder = temporaryFolder();
+  readonly #processes: (ServerProcess | undefined)[] = skews.map(() => undefined);
+  readonly #stopped = new Set<number>();
+
+  get size(): number {
+    return skews.length;
+  }
+
+  get file(): string {
+    return join(this.folder, 'site.sqlite');
+  }
+
+  async startAll(): Promise<void> {
+    mkdirSync(this.folder, { recursive: true });
+    for (let index = 0; index < this.size; index += 1) await this.start(index);
+  }
+
+  async start(index: number): Promise<void> {
+    if (this.#processes[index] !== undefined) return;
+    this.#processes[index] = await startServer({
+      dataDir: this.folder,
+      args: ['--region', 'simulated'],
+      environment: {
+        NODE_OPTIONS: `--import ${shim}`,
+        COPSE_TEST_SKEW: String(skews[index] ?? 0),
+        COPSE_STORE: `sqlite:${this.file}`,
+        COPSE_LOG_LEVEL: 'info',
+        COPSE_LIMITS_REQUESTS: '0',
+        COPSE_SIMULATED_DELAY: '40',
+        COPSE_SIMULATED_FAILURERATE: '0.15',
+        COPSE_TASKS_LEASE: String(lease),
+        COPSE_TASKS_POLL: '0.3',
+        COPSE_TASKS_BACKOFF: '0.05',
+        COPSE_TASKS_BACKOFFMAX: '0.5',
+        COPSE_TASKS_MAXATTEMPTS: '50',
+        COPSE_TASKS_GRACE: '1',
+        COPSE_TASKS_OBSERVE: '5',
+      },
+    });
+  }
+
+  async kill(index: number): Promise<void> {
+    const process = this.#processes[index];
+    this.#processes[index] = undefined;
+    this.#stopped.delete(index);
+    await process?.kill('SIGKILL');
+  }
+
+  /** SIGTERM: hands its tasks over and ends. */
+  async end(index: number): Promise<number | string | undefined> {
+    const process = this.#processes[index];
+    this.#processes[index] = undefined;
+    return process?.kill('SIGTERM');
+  }
+
+  pause(index: number): void {
+    this.#processes[index]?.child.kill('SIGSTOP');
+    this.#stopped.add(index);
+  }
+
+  resume(index: number): void {
+    this.#processes[index]?.child.kill('SIGCONT');
+    this.#stopped.delete(index);
+  }
+
+  /** Brings back whatever was killed or stopped. */
+  async heal(): Promise<void> {
+    for (const index of [...this.#stopped]) this.resume(index);
+    for (let index = 0; index < this.size; index += 1) await this.start(index);
+  }
+
+  /** Addresses of the processes that there are, whatever state they are in. */
+  urls(): string[] {
+    return this.#processes.flatMap((process) => (process === undefined ? [] : [process.url]));
+  }
+
+  /** Keeps every process from writing until the returned function is called. */
+  holdStore(): () => void {
+    const database = new Database(this.file, { timeout: 10_000 });
+    database.exec('BEGIN IMMEDIATE');
+    return () => {
+      database.exec('ROLLBACK');
+      database.close();
+    };
+  }
+
+  /** The cloud behind all processes. */
+  async withCloud<R>(look: (region: SimulatedRegion) => R): Promise<R> {
+    const region = new SimulatedRegion({
+      regionId: '00000000-0000-7000-8000-000000000000',
+      file: join(this.folder, 'simulated.sqlite'),
+      delay: 0,
+      failureRate: 0,
+      seed: 1,
+      log: silentLog,
+    });
+    await region.open();
+    try {
+      return look(region);
+    } finally {
+      await region.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (let index = 0; index < this.size; index += 1) {
+      this.resume(index);
+      await this.kill(index);
+    }
+    await cleanUp(this.folder);
+  }
+}
