@@ -33,7 +33,9 @@ module.exports = {
     layer('region/[^/]+\\.ts$', ['model/', 'region/[^/]+\\.ts$']),
     layer('region/local/', ['model/', 'region/[^/]+\\.ts$', 'region/local/']),
     layer('region/simulated/', ['model/', 'region/[^/]+\\.ts$', 'region/simulated/']),
-    layer('data/store/', ['model/', 'data/store/']),
+    layer('data/store/', ['model/', 'data/store/', 'data/owner\\.ts$']),
+    layer('data/migration/', ['model/', 'data/[^/]+\\.ts$', 'data/store/[^/]+\\.ts$', 'data/migration/']),
+    layer('command/', ['config\\.ts$', 'stores\\.ts$', 'logger\\.ts$', 'model/', 'data/', 'command/']),
     layer('data/[^/]+\\.ts$', [
       'model/',
       'region/provider\\.ts$',
@@ -56,7 +58,7 @@ module.exports = {
       'route/',
     ]),
     layer('client/', ['model/', 'client/']),
-    layer('stores\\.ts$', ['data/store/']),
+    layer('stores\\.ts$', ['model/', 'data/store/']),
     layer('regions\\.ts$', ['config\\.ts$', 'model/', 'data/', 'region/']),
     layer('app\\.ts$', [
       '(regions|stores|config|server|metrics|tracing)\\.ts$',
