@@ -38,6 +38,7 @@ module.exports = {
     layer('command/', ['config\\.ts$', 'stores\\.ts$', 'logger\\.ts$', 'model/', 'data/', 'command/']),
     layer('data/[^/]+\\.ts$', [
       'model/',
+      'data/migration/schema\\.ts$',
       'region/provider\\.ts$',
       'data/[^/]+\\.ts$',
       'data/store/[^/]+\\.ts$',

@@ -7,6 +7,7 @@ import type { Config } from './config.js';
 import { packageVersion } from './config.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { IdempotencyData } from './data/idempotency.js';
+import { migrateStore } from './data/migration/index.js';
 import { ObservationData } from './data/observation.js';
 import { ownerName } from './data/owner.js';
 import { TaskQueue } from './data/queue.js';
@@ -76,6 +77,7 @@ async function compose(
     keptPages: config.cache.pages * 2 ** 20,
   });
   undo.push(() => store.close());
+  await migrateStore(store, log);
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   await firstRun(config, options, store, userData, dataDir);
   const tracing = await createTracing(config.tracing.endpoint, log);

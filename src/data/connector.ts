@@ -1,4 +1,5 @@
 /** All that `execute` may touch: one part for each resource. */
+import { schema } from './migration/schema.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
@@ -29,6 +30,7 @@ export interface Connector {
 
 /** Every collection that a store must hold. */
 export const collections: readonly CollectionSpec<never>[] = [
+  schema,
   secrets,
   users,
   apiKeys,

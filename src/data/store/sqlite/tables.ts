@@ -70,14 +70,24 @@ function sourceOf(
   const [first] = Object.entries(query.has ?? {}).filter(([, items]) => items.length > 0);
   if (first === undefined || orderColumns(collection, query.order).length > 1)
     return { from: `${table} AS row`, id: 'row."id"', ...conditionsOf(collection, query) };
-  const [column, [item = '', ...items]] = first;
-  const rest = conditionsOf(collection, { ...query, has: { ...query.has, [column]: items } });
+  const [column, [item = '']] = first;
+  const { conditions, values } = conditionsOf(collection, { filter: query.filter ?? {} });
+  // Looked up for each row: as a list, SQLite would make another set the way in.
+  for (const [name, others] of Object.entries(query.has ?? {})) {
+    for (const other of name === column ? others.slice(1) : others) {
+      const set = setTable(collection.name, name);
+      conditions.push(
+        `EXISTS (SELECT 1 FROM ${set} AS also WHERE also."item" = ? AND also."id" = member."id")`,
+      );
+      values.push(other);
+    }
+  }
   return {
     // CROSS JOIN keeps SQLite from choosing another way in.
     from: `${setTable(collection.name, column)} AS member CROSS JOIN ${table} AS row ON row."id" = member."id"`,
     id: 'member."id"',
-    conditions: ['member."item" = ?', ...rest.conditions],
-    values: [item, ...rest.values],
+    conditions: ['member."item" = ?', ...conditions],
+    values: [item, ...values],
   };
 }
 
