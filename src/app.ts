@@ -75,6 +75,7 @@ async function compose(
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const store = await openStore(config.store, dataDir, collections, {
     keptPages: config.cache.pages * 2 ** 20,
+    log,
   });
   undo.push(() => store.close());
   await migrateStore(store, log);
@@ -107,7 +108,7 @@ async function compose(
   undo.push(() => runner.stop());
   observer.start();
   undo.push(() => observer.stop());
-  const housekeeper = new Housekeeper(idempotency, log);
+  const housekeeper = new Housekeeper(idempotency, log, async () => store.tidy?.());
   housekeeper.start();
   undo.push(() => housekeeper.stop());
   // Last, so that it ends first: requests that wait for a task can only end while tasks still run.

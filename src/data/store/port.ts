@@ -102,7 +102,14 @@ export type Write =
       /** The revision stays, and with it every ETag: for migrations that only derive columns and texts anew. */
       keepRevision?: boolean;
     }
-  | { op: 'remove'; collection: CollectionSpec<never>; id: string; revision: number };
+  | {
+      op: 'remove';
+      collection: CollectionSpec<never>;
+      id: string;
+      revision: number;
+      /** Not for the change log, as above. */
+      quiet?: boolean;
+    };
 
 /** One write to a logged collection. */
 export interface Change {
@@ -215,7 +222,7 @@ export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<ne
 }
 
 /** Helpers that keep the value's type next to the collection's. */
-export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): Write {
+export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): Write & { op: 'insert' } {
   return { op: 'insert', collection, id, value };
 }
 
@@ -227,6 +234,6 @@ export function replace<T>(
   return { op: 'replace', collection, id: document.id, value, revision: document.revision };
 }
 
-export function remove<T>(collection: CollectionSpec<T>, document: Document<T>): Write {
+export function remove<T>(collection: CollectionSpec<T>, document: Document<T>): Write & { op: 'remove' } {
   return { op: 'remove', collection, id: document.id, revision: document.revision };
 }

@@ -47,12 +47,12 @@ export class Writer {
     }
   }
 
-  #remove({ collection, id, revision }: Write & { op: 'remove' }): void {
+  #remove({ collection, id, revision, quiet }: Write & { op: 'remove' }): void {
     const { remove, sets } = this.#sqlOf(collection);
     const removed = this.#statements.get(remove).get(id, revision) as { scope: string | null } | undefined;
     if (removed === undefined) throw new StoreConflict('revision', collection.name, id);
     for (const name of sets) this.#replaceSet(collection, id, name, []);
-    if (collection.loggedBy !== undefined)
+    if (collection.loggedBy !== undefined && quiet !== true)
       this.#log.append(collection, id, { op: 'remove', revision, scope: removed.scope, text: null });
   }
 
