@@ -34,9 +34,12 @@ module.exports = {
     layer('region/local/', ['model/', 'region/[^/]+\\.ts$', 'region/local/']),
     layer('region/remote/', ['model/', 'region/[^/]+\\.ts$', 'region/remote/']),
     layer('region/simulated/', ['model/', 'region/[^/]+\\.ts$', 'region/simulated/']),
-    layer('data/store/', ['model/', 'data/store/']),
+    layer('data/store/', ['model/', 'data/store/', 'data/owner\\.ts$']),
+    layer('data/migration/', ['model/', 'data/[^/]+\\.ts$', 'data/store/[^/]+\\.ts$', 'data/migration/']),
+    layer('command/', ['config\\.ts$', 'stores\\.ts$', 'logger\\.ts$', 'model/', 'data/', 'command/']),
     layer('data/[^/]+\\.ts$', [
       'model/',
+      'data/migration/schema\\.ts$',
       'region/provider\\.ts$',
       'data/[^/]+\\.ts$',
       'data/store/[^/]+\\.ts$',
@@ -57,7 +60,7 @@ module.exports = {
       'route/',
     ]),
     layer('client/', ['model/', 'client/']),
-    layer('stores\\.ts$', ['data/store/']),
+    layer('stores\\.ts$', ['model/', 'data/store/']),
     layer('regions\\.ts$', ['config\\.ts$', 'model/', 'data/', 'region/']),
     layer('app\\.ts$', [
       '(regions|stores|config|server|metrics|tracing)\\.ts$',

@@ -8,6 +8,7 @@ import { packageVersion } from './config.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { ChangeFeed } from './data/change-feed.js';
 import { IdempotencyData } from './data/idempotency.js';
+import { migrateStore } from './data/migration/index.js';
 import { ObservationData } from './data/observation.js';
 import { ownerName } from './data/owner.js';
 import { TaskQueue } from './data/queue.js';
@@ -112,8 +113,10 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const store = await openStore(config.store, dataDir, collections, {
     keptPages: config.cache.pages * 2 ** 20,
+    log,
   });
   undo.push(() => store.close());
+  await migrateStore(store, log);
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   await firstRun(config, options, store, userData, dataDir);
   const tracing = await createTracing(config.tracing.endpoint, log);
@@ -145,7 +148,7 @@ async function work(base: Base, idempotency: IdempotencyData): Promise<void> {
   const observer = new Observer(data, open, config.tasks.observe * seconds, options.log);
   observer.start();
   undo.push(() => observer.stop());
-  const housekeeper = new Housekeeper(idempotency, options.log);
+  const housekeeper = new Housekeeper(idempotency, options.log, async () => store.tidy?.());
   housekeeper.start();
   undo.push(() => housekeeper.stop());
 }

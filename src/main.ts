@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line. */
 import { Command } from 'commander';
+import type { StoreFlags } from './command/store-flags.js';
 import { ConfigError, loadConfig, packageVersion } from './config.js';
 
 interface ServeFlags {
@@ -120,6 +121,48 @@ program
   .action(async (flags: DemoFlags) => {
     const { demo } = await import('./client/demo.js');
     await demo(flags);
+  });
+
+const ofStore = (command: Command) =>
+  command
+    .option('--config <file>', 'YAML or JSON file over config/default.yaml')
+    .option('--data-dir <folder>', 'folder of everything that must survive');
+
+ofStore(program.command('backup'))
+  .description('copy the SQLite store into a file, also while a server runs')
+  .argument('<file>', 'the backup to write; it must not exist')
+  .action(async (file: string, flags: StoreFlags) => {
+    const { backup } = await import('./command/backup.js');
+    await backup(file, flags);
+  });
+
+ofStore(program.command('restore'))
+  .description('put a backup in the place of the SQLite store; no server may run')
+  .argument('<file>', 'the backup')
+  .option('--force', 'also when a store is there, which is kept under another name')
+  .action(async (file: string, flags: StoreFlags & { force?: boolean }) => {
+    const { restore } = await import('./command/restore.js');
+    restore(file, flags);
+  });
+
+const store = program.command('store').description('care for stores');
+
+ofStore(store.command('compact'))
+  .description('give unused space of the SQLite store back')
+  .action(async (flags: StoreFlags) => {
+    const { compactStore } = await import('./command/store-compact.js');
+    await compactStore(flags);
+  });
+
+ofStore(store.command('copy'))
+  .description(
+    'copy a store into an empty one, of any engine, and compare them; goes on where it was interrupted',
+  )
+  .argument('<from>', 'address of the store, as in COPSE_STORE')
+  .argument('<to>', 'address of the empty store')
+  .action(async (from: string, to: string, flags: StoreFlags) => {
+    const { copy } = await import('./command/store-copy.js');
+    await copy(from, to, flags);
   });
 
 try {

@@ -1,17 +1,27 @@
 /** Opens the configured store; the only file that knows which engines there are. */
 import { resolve } from 'node:path';
 import type { CollectionSpec, Store } from './data/store/port.js';
+import type { Log } from './model/log.js';
 import { SqliteStore } from './data/store/sqlite/sqlite.js';
+
+const sqlite = 'sqlite:';
+
+/** The file of a SQLite address, relative to the data folder; undefined for `sqlite::memory:` and other engines. */
+export function sqliteFile(address: string, dataDir: string): string | undefined {
+  const name = address.slice(sqlite.length);
+  return address.startsWith(sqlite) && name !== ':memory:' ? resolve(dataDir, name) : undefined;
+}
 
 /** `address` is `sqlite:FILE`, with the file relative to the data folder, or `sqlite::memory:`. `keptPages`: bytes. */
 export function openStore(
   address: string,
   dataDir: string,
   collections: readonly CollectionSpec<never>[],
-  options: { keptPages?: number } = {},
+  options: { keptPages?: number; log?: Log } = {},
 ): Promise<Store> {
   return new Promise((opened) => {
-    const name = address.slice('sqlite:'.length);
-    opened(new SqliteStore(name === ':memory:' ? name : resolve(dataDir, name), collections, options));
+    if (!address.startsWith(sqlite))
+      throw new Error(`"${address}" is no address of a store; sqlite:FILE is one.`);
+    opened(new SqliteStore(sqliteFile(address, dataDir) ?? ':memory:', collections, options));
   });
 }

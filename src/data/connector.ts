@@ -1,6 +1,7 @@
 /** All that `execute` may touch: one part for each resource. */
 import type { ChangeFeed } from './change-feed.js';
 import { EventData } from './event.js';
+import { schema } from './migration/schema.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
@@ -33,6 +34,7 @@ export interface Connector {
 
 /** Every collection that a store must hold. */
 export const collections: readonly CollectionSpec<never>[] = [
+  schema,
   secrets,
   users,
   apiKeys,

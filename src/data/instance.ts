@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { timestamp } from '../model/common.js';
+import { type ProvisioningStatus, timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { InstanceCreate, InstanceRecord, InstanceUpdate } from '../model/instance.js';
 import { presentInstance } from '../model/instance.js';
@@ -33,6 +33,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     project_id: 'text',
     region_id: 'text',
     network_id: 'text',
+    status: 'text',
     name: 'text',
     tags: 'set',
   },
@@ -41,6 +42,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     project_id: instance.projectId,
     region_id: instance.regionId,
     network_id: instance.networkId,
+    status: instance.provisioning.status,
     name: instance.name,
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
   }),
@@ -48,7 +50,8 @@ export const instances: CollectionSpec<InstanceRecord> = {
   present: presentInstance,
   unique: { name: ['project_id', 'name'] },
   orders: { id: [], name: ['name'] },
-  indexes: [['project_id'], ['region_id'], ['network_id'], ['project_id', 'name']],
+  // The unique key serves the order by name within a project.
+  indexes: [['project_id'], ['region_id'], ['network_id'], ['status']],
 };
 
 export interface InstanceFilter {
@@ -56,6 +59,7 @@ export interface InstanceFilter {
   projectIds?: readonly string[];
   regionIds?: readonly string[];
   networkIds?: readonly string[];
+  statuses?: readonly ProvisioningStatus[];
   /** `name=value`; an instance must have all of them. */
   tags?: readonly string[];
 }
@@ -126,6 +130,7 @@ export class InstanceData {
       ...(filter.organizationIds === undefined ? {} : { organization_id: filter.organizationIds }),
       ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
       ...(filter.networkIds === undefined ? {} : { network_id: filter.networkIds }),
+      ...(filter.statuses === undefined ? {} : { status: filter.statuses }),
     };
     return { filter: where, ...(filter.tags === undefined ? {} : { has: { tags: filter.tags } }) };
   }

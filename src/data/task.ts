@@ -45,6 +45,7 @@ export const tasks: CollectionSpec<TaskRecord> = {
   loggedBy: 'project_id',
   present: presentTask,
   orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'] },
+  filteredOrders: ['claim', 'due', 'lease'],
   indexes: [
     ['queue', 'region_id', 'rank'],
     ['queue', 'run_after'],

@@ -136,6 +136,11 @@ export const errorCodes = {
     retryable: true,
     meaning: 'The work of the request took longer than is allowed.',
   },
+  store_unavailable: {
+    status: 503,
+    retryable: true,
+    meaning: 'The database cannot be reached or written now. Try again after `Retry-After`.',
+  },
   unavailable: {
     status: 503,
     retryable: true,

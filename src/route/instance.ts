@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import type { Connector } from '../data/connector.js';
 import type { InstanceFilter } from '../data/instance.js';
-import { Uuid } from '../model/common.js';
+import { ProvisioningStatus, Uuid } from '../model/common.js';
 import { Instance, InstanceCreate, InstanceUpdate } from '../model/instance.js';
 import { Task } from '../model/task.js';
 import type { Accepted, Caller } from '../data/caller.js';
@@ -29,6 +29,9 @@ const listDeclaration = {
       projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
       regionID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
       networkID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+      status: Type.Optional(
+        Type.Array(ProvisioningStatus, { maxItems: 10, description: 'As `metadata.provisioningStatus`.' }),
+      ),
       tag: Type.Optional(
         Type.Array(
           Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may hold further "=".' }),
@@ -56,6 +59,7 @@ const list = new PaginationExecutor<Connector, { caller: Caller; filter: Instanc
         ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
         ...(query.regionID === undefined ? {} : { regionIds: query.regionID }),
         ...(query.networkID === undefined ? {} : { networkIds: query.networkID }),
+        ...(query.status === undefined ? {} : { statuses: query.status }),
         ...(query.tag === undefined ? {} : { tags: query.tag }),
       },
     };

@@ -8,12 +8,19 @@ const interval = 10 * 60 * 1000;
 export class Housekeeper {
   readonly #idempotency: IdempotencyData;
   readonly #log: Log;
+  readonly #tidyStore: () => Promise<void>;
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> = Promise.resolve();
 
-  constructor(idempotency: IdempotencyData, log: Log) {
+  /** `tidyStore` gives the store's unused space back, a little at each round. */
+  constructor(
+    idempotency: IdempotencyData,
+    log: Log,
+    tidyStore: () => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#idempotency = idempotency;
     this.#log = log;
+    this.#tidyStore = tidyStore;
   }
 
   start(): void {
@@ -33,6 +40,11 @@ export class Housekeeper {
       if (removed > 0) this.#log.debug({ removed }, 'removed old answers');
     } catch (error) {
       this.#log.warn({ err: error }, 'cannot remove old answers');
+    }
+    try {
+      await this.#tidyStore();
+    } catch (error) {
+      this.#log.warn({ err: error }, 'cannot give unused space of the store back');
     }
   }
 }

@@ -28,6 +28,11 @@ export interface CollectionSpec<T> {
   readonly orders: Readonly<Record<string, readonly string[]>>;
   /** Extra indexes, as equality columns followed by the columns of an order. */
   readonly indexes?: readonly (readonly string[])[];
+  /**
+   * Orders that are only taken together with a filter: an entry of `indexes`, filter columns first, serves them, and they
+   * get no index of their own.
+   */
+  readonly filteredOrders?: readonly string[];
   /** Writes go into the durable change log, each with the value of this column, by which readers are told apart. */
   readonly loggedBy?: string;
 }
@@ -76,7 +81,16 @@ export interface StoredText {
 }
 
 export type Write =
-  | { op: 'insert'; collection: CollectionSpec<never>; id: string; value: unknown }
+  | {
+      op: 'insert';
+      collection: CollectionSpec<never>;
+      id: string;
+      value: unknown;
+      /** The revision to begin with, for copies of documents; 1 without it. */
+      revision?: number;
+      /** Not for the change log, as below. */
+      quiet?: boolean;
+    }
   | {
       op: 'replace';
       collection: CollectionSpec<never>;
@@ -85,8 +99,17 @@ export type Write =
       revision: number;
       /** Not for the change log: nothing that a reader can see changes. */
       quiet?: boolean;
+      /** The revision stays, and with it every ETag: for migrations that only derive columns and texts anew. */
+      keepRevision?: boolean;
     }
-  | { op: 'remove'; collection: CollectionSpec<never>; id: string; revision: number };
+  | {
+      op: 'remove';
+      collection: CollectionSpec<never>;
+      id: string;
+      revision: number;
+      /** Not for the change log, as above. */
+      quiet?: boolean;
+    };
 
 /** One write to a logged collection. */
 export interface Change {
@@ -187,11 +210,19 @@ export interface Store {
    * the cost of a microsecond for each request instead of a read.
    */
   epoch(): number;
+  /** Gives back space that is no longer used, a little at a time. An engine that does so by itself has none. */
+  tidy?(): Promise<void>;
   close(): Promise<void>;
 }
 
+/** The index of every order that has one of its own, and the extra ones: columns, before the id. */
+export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<never>): (readonly string[])[] {
+  const own = Object.entries(orders).filter(([name]) => !(filteredOrders ?? []).includes(name));
+  return [...own.map(([, fields]) => fields), ...(indexes ?? [])].filter((fields) => fields.length > 0);
+}
+
 /** Helpers that keep the value's type next to the collection's. */
-export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): Write {
+export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): Write & { op: 'insert' } {
   return { op: 'insert', collection, id, value };
 }
 
@@ -203,6 +234,6 @@ export function replace<T>(
   return { op: 'replace', collection, id: document.id, value, revision: document.revision };
 }
 
-export function remove<T>(collection: CollectionSpec<T>, document: Document<T>): Write {
+export function remove<T>(collection: CollectionSpec<T>, document: Document<T>): Write & { op: 'remove' } {
   return { op: 'remove', collection, id: document.id, revision: document.revision };
 }

@@ -1,4 +1,5 @@
 /** What the store contract is tried on: two collections that use every kind of declaration. */
+import { schema } from '../../../src/data/migration/schema.js';
 import type { CollectionSpec, PageQuery, Scalar, Store } from '../../../src/data/store/port.js';
 import { replace, StoreConflict } from '../../../src/data/store/port.js';
 import { retrying } from '../../../src/data/store/retry.js';
@@ -38,7 +39,7 @@ export const counters: CollectionSpec<{ count: number }> = {
   orders: { id: [] },
 };
 
-export const collections = [things, counters] as CollectionSpec<never>[];
+export const collections = [schema, things, counters] as CollectionSpec<never>[];
 
 /** One place that stores can be opened on. */
 export interface Ground {

@@ -2,27 +2,31 @@
  * Writes that arrive in one turn of the event loop share a commit, and so its wait for the disk. Each is a savepoint of
  * its own and fails by itself; nobody is told before the commit.
  */
+import type { Log } from '../../../model/log.js';
+import { storeFailure } from './failure.js';
 import type { Statements } from './statements.js';
 
 interface Waiting {
   work: () => unknown;
   resolve: (result: unknown) => void;
   reject: (error: unknown) => void;
-  tell: (result: unknown) => void;
+  tell: (result: unknown) => readonly (() => void)[];
 }
 
 type Outcome = { result: unknown } | { error: unknown };
 
 export class GroupCommit {
   readonly #statements: Statements;
+  readonly #log: Log;
   #waiting: Waiting[] = [];
 
-  constructor(statements: Statements) {
+  constructor(statements: Statements, log: Log) {
     this.#statements = statements;
+    this.#log = log;
   }
 
-  /** Resolves with what the work returned, once it is on the disk; `tell` is called with the same, before. */
-  run<R>(work: () => R, tell: (result: R) => void, signal?: AbortSignal): Promise<R> {
+  /** Resolves with what the work returned, once it is on the disk. Whom `tell` names is called with the news before. */
+  run<R>(work: () => R, tell: (result: R) => readonly (() => void)[], signal?: AbortSignal): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       signal?.throwIfAborted();
       this.#waiting.push({ work, resolve, reject, tell } as Waiting);
@@ -45,15 +49,23 @@ export class GroupCommit {
     } catch (error) {
       outcomes = waiting.map(() => ({ error }));
     }
-    // All are answered before anybody is told, so that a listener that throws keeps nobody waiting; what awaits the
-    // answer runs only after this function.
-    const done = waiting.map((one, index) => ({ one, outcome: outcomes[index] ?? { error: undefined } }));
-    for (const { one, outcome } of done) {
-      if ('error' in outcome) one.reject(outcome.error);
-      else one.resolve(outcome.result);
+    // What awaits an answer runs only after this function, and so after everybody has been told.
+    for (const [index, { resolve, reject, tell }] of waiting.entries()) {
+      const outcome = outcomes[index] ?? { error: new Error('a write without an outcome') };
+      if ('error' in outcome) reject(storeFailure(outcome.error));
+      else {
+        resolve(outcome.result);
+        for (const news of tell(outcome.result)) this.#tell(news);
+      }
     }
-    for (const { one, outcome } of done) {
-      if ('result' in outcome) one.tell(outcome.result);
+  }
+
+  /** A listener that fails keeps nobody else from the news. */
+  #tell(news: () => void): void {
+    try {
+      news();
+    } catch (error) {
+      this.#log.error({ err: error }, 'a listener to the store failed');
     }
   }
 

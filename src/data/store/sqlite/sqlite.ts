@@ -5,7 +5,8 @@
  * page of 100 takes less than 0.1 ms. Every batch is one transaction with synchronous=FULL, so that an acknowledged
  * write survives a loss of power too.
  */
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
+import { type Log, silentLog } from '../../../model/log.js';
 import type {
   ChangePage,
   ChangeQuery,
@@ -20,21 +21,25 @@ import type {
   TextQuery,
   Write,
 } from '../port.js';
-import { ChangeLog, changeLogSchema } from './change-log.js';
+import { ChangeLog } from './change-log.js';
+import { storeFailure } from './failure.js';
+import { open } from './file.js';
 import { GroupCommit } from './group-commit.js';
 import { KeptPages } from './kept-pages.js';
+import { layOut } from './layout.js';
+import { setMark } from './marks.js';
+import { Space } from './space.js';
 import { Statements } from './statements.js';
-import { conditionsOf, edgeSql, pageSql, quoted, schemaOf, textSql } from './tables.js';
+import { conditionsOf, edgeSql, pageSql, quoted, textSql } from './tables.js';
 import { Writer } from './writer.js';
 
 type AnyCollection = CollectionSpec<never>;
 
-/** Version of the table layout; a file with a higher one was written by a newer program. */
-export const schemaVersion = 1;
-
 export interface SqliteOptions {
   /** Bytes of pages that are kept in memory until their collection is written; 0, the default, keeps none. */
   keptPages?: number;
+  /** Told of checks that take time, and of listeners that fail. */
+  log?: Log;
 }
 
 export class SqliteStore implements Store {
@@ -43,38 +48,32 @@ export class SqliteStore implements Store {
   readonly #log: ChangeLog;
   readonly #writer: Writer;
   readonly #kept: KeptPages;
+  readonly #space: Space;
+  readonly #unmark: () => void;
   #epoch: number | undefined;
   readonly #dataVersion: Database.Statement<[]>;
   readonly #listeners = new Set<(collection: string, id: string) => void>();
 
   constructor(file: string, collections: readonly AnyCollection[], options: SqliteOptions = {}) {
-    const db = new Database(file, { timeout: 5000 });
-    db.pragma('journal_mode = WAL');
-    db.pragma('synchronous = FULL');
-    db.pragma('foreign_keys = ON');
-    // Pages are read from the kernel's cache without a copy: a quarter off the cost of a page of 100.
-    db.pragma('mmap_size = 1073741824');
-    const found = db.pragma('user_version', { simple: true }) as number;
-    if (found > schemaVersion) {
-      db.close();
-      throw new Error(
-        `The database ${file} has layout ${found}; this program knows ${schemaVersion}. Use the newer program that wrote it.`,
-      );
-    }
+    const log = options.log ?? silentLog;
+    const db = open(file, log);
     this.#statements = new Statements(db);
-    this.#commits = new GroupCommit(this.#statements);
+    this.#commits = new GroupCommit(this.#statements, log);
     this.#kept = new KeptPages(options.keptPages ?? 0);
     this.watch((collection) => this.#kept.forget(collection));
     this.#log = new ChangeLog(this.#statements);
     this.#writer = new Writer(this.#statements, this.#log, collections);
     this.#dataVersion = db.prepare<[]>('PRAGMA data_version').pluck(true);
-    this.#statements.transaction(() => {
-      for (const statement of changeLogSchema) db.exec(statement);
-      for (const collection of collections) {
-        for (const statement of schemaOf(collection)) db.exec(statement);
-      }
-      db.pragma(`user_version = ${schemaVersion}`);
-    });
+    this.#space = new Space(db);
+    try {
+      this.#unmark = this.#statements.transaction(() => {
+        layOut(db, collections);
+        return db.memory ? () => undefined : setMark(db);
+      });
+    } catch (error) {
+      db.close();
+      throw error;
+    }
   }
 
   get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined> {
@@ -154,7 +153,7 @@ export class SqliteStore implements Store {
     return attempt(() => {
       const { conditions, values } = conditionsOf(collection, query);
       const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-      const sql = `SELECT count(*) AS "count" FROM ${quoted(collection.name)}${where}`;
+      const sql = `SELECT count(*) AS "count" FROM ${quoted(collection.name)} AS row${where}`;
       return (this.#statements.get(sql).get(...values) as { count: number }).count;
     }, signal);
   }
@@ -194,11 +193,10 @@ export class SqliteStore implements Store {
     written: (result: R) => (readonly [string, string])[],
     signal?: AbortSignal,
   ): Promise<R> {
-    const tell = (result: R) => {
-      for (const [collection, id] of written(result)) {
-        for (const listener of this.#listeners) listener(collection, id);
-      }
-    };
+    const tell = (result: R) =>
+      written(result).flatMap(([collection, id]) =>
+        [...this.#listeners].map((listener) => () => listener(collection, id)),
+      );
     return this.#commits.run(work, tell, signal);
   }
 
@@ -231,13 +229,29 @@ export class SqliteStore implements Store {
 
   #askEpoch(): number {
     setImmediate(() => (this.#epoch = undefined));
-    return this.#dataVersion.get() as number;
+    try {
+      return this.#dataVersion.get() as number;
+    } catch (error) {
+      throw storeFailure(error);
+    }
+  }
+
+  tidy(): Promise<void> {
+    return attempt(() => {
+      this.#space.tidy();
+    });
   }
 
   close(): Promise<void> {
     return attempt(() => {
       this.#commits.flush();
-      this.#statements.close();
+      try {
+        this.#unmark();
+      } catch {
+        // A full disk, say. The mark stays, and the next start checks the file.
+      } finally {
+        this.#statements.close();
+      }
     });
   }
 }
@@ -256,6 +270,10 @@ function documentOf<T>(row: Row): Document<T> {
 function attempt<R>(work: () => R, signal?: AbortSignal): Promise<R> {
   return new Promise((resolve) => {
     signal?.throwIfAborted();
-    resolve(work());
+    try {
+      resolve(work());
+    } catch (error) {
+      throw storeFailure(error);
+    }
   });
 }

@@ -25,48 +25,13 @@ export function setColumns(collection: AnyCollection): string[] {
     .map(([name]) => name);
 }
 
-export function schemaOf(collection: AnyCollection): string[] {
-  const table = quoted(collection.name);
-  const columns = plainColumns(collection).map(
-    (name) => `${quoted(name)} ${collection.columns[name] === 'integer' ? 'INTEGER' : 'TEXT'}`,
-  );
-  const statements = [
-    `CREATE TABLE IF NOT EXISTS ${table} (${[
-      '"id" TEXT PRIMARY KEY',
-      '"revision" INTEGER NOT NULL',
-      ...columns,
-      '"value" TEXT NOT NULL',
-      '"public" TEXT',
-    ].join(', ')}) STRICT`,
-  ];
-  for (const name of setColumns(collection)) {
-    statements.push(
-      `CREATE TABLE IF NOT EXISTS ${setTable(collection.name, name)} ("item" TEXT NOT NULL, "id" TEXT NOT NULL, ` +
-        'PRIMARY KEY ("item", "id")) STRICT, WITHOUT ROWID',
-      `CREATE INDEX IF NOT EXISTS ${quoted(`${collection.name}_${name}_by_id`)} ON ${setTable(collection.name, name)} ("id")`,
-    );
-  }
-  for (const [key, fields] of Object.entries(collection.unique ?? {})) {
-    statements.push(
-      `CREATE UNIQUE INDEX IF NOT EXISTS ${quoted(`${collection.name}_unique_${key}`)} ON ${table} (${fields.map(quoted).join(', ')})`,
-    );
-  }
-  const indexes = [...Object.values(collection.orders), ...(collection.indexes ?? [])];
-  for (const fields of indexes.filter((fields) => fields.length > 0)) {
-    statements.push(
-      `CREATE INDEX IF NOT EXISTS ${quoted(`${collection.name}_by_${fields.join('_')}`)} ON ${table} (${[...fields, 'id'].map(quoted).join(', ')})`,
-    );
-  }
-  return statements;
-}
-
 export function orderColumns(collection: AnyCollection, order: string): string[] {
   const fields = collection.orders[order];
   if (fields === undefined) throw new Error(`${collection.name} declares no order "${order}"`);
   return [...fields, 'id'];
 }
 
-/** WHERE conditions and their values. */
+/** WHERE conditions on a table named `row`, and their values. */
 export function conditionsOf(
   collection: AnyCollection,
   query: Omit<Query, 'order'>,
@@ -77,20 +42,53 @@ export function conditionsOf(
     if (column !== 'id' && !(column in collection.columns))
       throw new Error(`${collection.name} has no column ${column}`);
     if (Array.isArray(wanted)) {
-      conditions.push(`${quoted(column)} IN (${wanted.map(() => '?').join(', ')})`);
+      conditions.push(`row.${quoted(column)} IN (${wanted.map(() => '?').join(', ')})`);
       values.push(...(wanted as Scalar[]));
     } else {
-      conditions.push(`${quoted(column)} IS ?`);
+      conditions.push(`row.${quoted(column)} IS ?`);
       values.push(wanted as Scalar);
     }
   }
   for (const [column, items] of Object.entries(query.has ?? {})) {
     for (const item of items) {
-      conditions.push(`"id" IN (SELECT "id" FROM ${setTable(collection.name, column)} WHERE "item" = ?)`);
+      conditions.push(`row."id" IN (SELECT "id" FROM ${setTable(collection.name, column)} WHERE "item" = ?)`);
       values.push(item);
     }
   }
   return { conditions, values };
+}
+
+/**
+ * What a page is read from. In the order of the id, a set's own key (item, id) is in that order too: read from there,
+ * the page's position leads into the set, and the cost does not grow with the number of documents that have the item.
+ */
+function sourceOf(
+  collection: AnyCollection,
+  query: PageQuery,
+): { from: string; id: string; conditions: string[]; values: Scalar[] } {
+  const table = quoted(collection.name);
+  const [first] = Object.entries(query.has ?? {}).filter(([, items]) => items.length > 0);
+  if (first === undefined || orderColumns(collection, query.order).length > 1)
+    return { from: `${table} AS row`, id: 'row."id"', ...conditionsOf(collection, query) };
+  const [column, [item = '']] = first;
+  const { conditions, values } = conditionsOf(collection, { filter: query.filter ?? {} });
+  // Looked up for each row: as a list, SQLite would make another set the way in.
+  for (const [name, others] of Object.entries(query.has ?? {})) {
+    for (const other of name === column ? others.slice(1) : others) {
+      const set = setTable(collection.name, name);
+      conditions.push(
+        `EXISTS (SELECT 1 FROM ${set} AS also WHERE also."item" = ? AND also."id" = member."id")`,
+      );
+      values.push(other);
+    }
+  }
+  return {
+    // CROSS JOIN keeps SQLite from choosing another way in.
+    from: `${setTable(collection.name, column)} AS member CROSS JOIN ${table} AS row ON row."id" = member."id"`,
+    id: 'member."id"',
+    conditions: ['member."item" = ?', ...conditions],
+    values: [item, ...values],
+  };
 }
 
 /** A page by keyset: the cost does not grow with the depth. */
@@ -99,20 +97,21 @@ export function pageSql(
   query: PageQuery,
   selected: readonly string[],
 ): { sql: string; values: Scalar[] } {
-  const { conditions, values } = conditionsOf(collection, query);
-  const order = orderColumns(collection, query.order);
-  const columns = order.map(quoted).join(', ');
+  const { from, id, conditions, values } = sourceOf(collection, query);
+  const order = orderColumns(collection, query.order).map((column) =>
+    column === 'id' ? id : `row.${quoted(column)}`,
+  );
   if (query.after !== undefined) {
     conditions.push(
-      `(${columns}) ${query.descending ? '<' : '>'}${query.inclusive ? '=' : ''} (${order.map(() => '?').join(', ')})`,
+      `(${order.join(', ')}) ${query.descending ? '<' : '>'}${query.inclusive ? '=' : ''} (${order.map(() => '?').join(', ')})`,
     );
     values.push(...query.after);
   }
   const direction = query.descending ? ' DESC' : '';
   const sql =
-    `SELECT ${selected.map(quoted).join(', ')} FROM ${quoted(collection.name)}` +
+    `SELECT ${selected.map((column) => `row.${quoted(column)}`).join(', ')} FROM ${from}` +
     (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`) +
-    ` ORDER BY ${order.map((column) => quoted(column) + direction).join(', ')} LIMIT ?`;
+    ` ORDER BY ${order.map((column) => column + direction).join(', ')} LIMIT ?`;
   return { sql, values: [...values, query.limit] };
 }
 

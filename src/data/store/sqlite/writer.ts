@@ -47,12 +47,12 @@ export class Writer {
     }
   }
 
-  #remove({ collection, id, revision }: Write & { op: 'remove' }): void {
+  #remove({ collection, id, revision, quiet }: Write & { op: 'remove' }): void {
     const { remove, sets } = this.#sqlOf(collection);
     const removed = this.#statements.get(remove).get(id, revision) as { scope: string | null } | undefined;
     if (removed === undefined) throw new StoreConflict('revision', collection.name, id);
     for (const name of sets) this.#replaceSet(collection, id, name, []);
-    if (collection.loggedBy !== undefined)
+    if (collection.loggedBy !== undefined && quiet !== true)
       this.#log.append(collection, id, { op: 'remove', revision, scope: removed.scope, text: null });
   }
 
@@ -66,9 +66,10 @@ export class Writer {
       collection.present === undefined ? null : JSON.stringify(collection.present(id, write.value as never));
     const value = JSON.stringify(write.value);
     if (op === 'insert') {
-      this.#statements.get(sql.insert).run(id, value, text, ...plain);
+      this.#statements.get(sql.insert).run(id, write.revision ?? 1, value, text, ...plain);
     } else {
-      const updated = this.#statements.get(sql.replace).run(value, text, ...plain, id, write.revision);
+      const step = write.keepRevision === true ? 0 : 1;
+      const updated = this.#statements.get(sql.replace).run(step, value, text, ...plain, id, write.revision);
       if (updated.changes === 0) throw new StoreConflict('revision', collection.name, id);
     }
     for (const name of sql.sets) {
@@ -76,9 +77,10 @@ export class Writer {
       if (op === 'insert') this.#addToSet(collection, id, name, new Set(items));
       else this.#replaceSet(collection, id, name, items);
     }
-    if (collection.loggedBy === undefined || (op === 'replace' && write.quiet === true)) return;
+    if (collection.loggedBy === undefined || write.quiet === true) return;
     const scope = (columns[collection.loggedBy] ?? null) as string | null;
-    const revision = op === 'insert' ? 1 : write.revision + 1;
+    const revision =
+      op === 'insert' ? (write.revision ?? 1) : write.revision + (write.keepRevision === true ? 0 : 1);
     this.#log.append(collection, id, { op, revision, scope, text });
   }
 
@@ -89,14 +91,14 @@ export class Writer {
     const plain = plainColumns(collection);
     const columns = plain.map(quoted);
     const fields = ['"id"', '"revision"', '"value"', '"public"', ...columns];
-    const marks = ['?', '1', '?', '?', ...columns.map(() => '?')];
+    const marks = ['?', '?', '?', '?', ...columns.map(() => '?')];
     const assignments = ['"value"', '"public"', ...columns].map((column) => `${column} = ?`);
     const scope = collection.loggedBy === undefined ? 'NULL' : quoted(collection.loggedBy);
     const sql = {
       plain,
       sets: setColumns(collection),
       insert: `INSERT INTO ${table} (${fields.join(', ')}) VALUES (${marks.join(', ')})`,
-      replace: `UPDATE ${table} SET "revision" = "revision" + 1, ${assignments.join(', ')} WHERE "id" = ? AND "revision" = ?`,
+      replace: `UPDATE ${table} SET "revision" = "revision" + ?, ${assignments.join(', ')} WHERE "id" = ? AND "revision" = ?`,
       remove: `DELETE FROM ${table} WHERE "id" = ? AND "revision" = ? RETURNING ${scope} AS "scope"`,
     };
     this.#sql.set(collection, sql);

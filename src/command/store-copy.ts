@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { collections } from '../data/connector.js';
+import { copyStore, type Compared, isEqual } from '../data/copy.js';
+import { migrateStore } from '../data/migration/index.js';
+import type { Store } from '../data/store/port.js';
+import { createLogger } from '../logger.js';
+import { openStore, sqliteFile } from '../stores.js';
+import { configOf, say, type StoreFlags } from './store-flags.js';
+
+/** Milliseconds between two lines of progress. */
+const telling = 2000;
+
+/** copse store copy FROM TO. Sets the exit code 1 when the two differ in the end. */
+export async function copy(from: string, to: string, flags: StoreFlags): Promise<void> {
+  const { dataDir, log } = configOf(flags);
+  const file = sqliteFile(from, resolve(dataDir));
+  if (file !== undefined && !existsSync(file)) throw new Error(`There is no database ${file}.`);
+  if (file !== undefined && file === sqliteFile(to, resolve(dataDir)))
+    throw new Error('Both addresses are of the same database.');
+  const open = (address: string) => openStore(address, resolve(dataDir), collections);
+  const opened: Store[] = [];
+  try {
+    const source = await open(from);
+    opened.push(source);
+    await migrateStore(source, createLogger(log.level));
+    const target = await open(to);
+    opened.push(target);
+    let told = Date.now();
+    const compared = await copyStore(source, target, collections, (step, collection, done, total) => {
+      if (Date.now() - told < telling) return;
+      told = Date.now();
+      say(`${step} ${collection}: ${done} of ${total}`);
+    });
+    report(compared);
+  } finally {
+    for (const store of opened) await store.close();
+  }
+}
+
+function report(compared: readonly Compared[]): void {
+  const line = (collection: string, count: string, digest: string) =>
+    process.stdout.write(`${collection.padEnd(16)}${count.padStart(10)}  ${digest}\n`);
+  line('collection', 'documents', 'SHA-256');
+  for (const one of compared) {
+    line(one.collection, String(one.from.count), one.from.digest);
+    if (!isEqual(one)) line('  differs in TO', String(one.to.count), one.to.digest);
+  }
+  const differing = compared.filter((one) => !isEqual(one)).map(({ collection }) => collection);
+  if (differing.length === 0) {
+    say('Both sides are equal.');
+  } else {
+    say(
+      `Not equal: ${differing.join(', ')}. Something wrote meanwhile? Stop every server on both, and run the command again.`,
+    );
+    process.exitCode = 1;
+  }
+}

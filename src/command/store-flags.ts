@@ -1,0 +1,38 @@
+/** What the commands about the store have in common: their options, and where the store is. */
+import { resolve } from 'node:path';
+import { type Config, loadConfig } from '../config.js';
+import { sqliteFile } from '../stores.js';
+
+export interface StoreFlags {
+  config?: string;
+  dataDir?: string;
+}
+
+/** The configuration as `serve` with the same options has it. */
+export function configOf({ config, dataDir }: StoreFlags): Config {
+  return loadConfig({
+    ...(config === undefined ? {} : { file: config }),
+    flags: dataDir === undefined ? {} : { dataDir },
+  });
+}
+
+/** The file of the configured store. Throws when that is of another engine, with what serves there. */
+export function fileOf(flags: StoreFlags): string {
+  const { store, dataDir } = configOf(flags);
+  const file = sqliteFile(store, resolve(dataDir));
+  if (file !== undefined) return file;
+  throw new Error(
+    'This command is for a store in a SQLite file. MongoDB has its own: mongodump, mongorestore, compact.',
+  );
+}
+
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** A line of progress, for work of more than two seconds. */
+export function sayProgress(what: string): (done: number, total: number) => void {
+  return (done, total) => {
+    say(`${what}: ${Math.floor((done / Math.max(total, 1)) * 100)} %`);
+  };
+}

@@ -1,0 +1,193 @@
+/**
+ * Copies a store into another one, of whatever engine: every document with its id, revision and value. The change log
+ * stays behind, since its positions mean nothing elsewhere; its readers begin anew.
+ */
+import { createHash } from 'node:crypto';
+import { schema, schemaId, type SchemaRecord } from './migration/schema.js';
+import { secrets } from './secret.js';
+import type { CollectionSpec, Document, Store, Write } from './store/port.js';
+import { insert, remove, replace } from './store/port.js';
+
+const pageSize = 500;
+
+/** The copy cannot be begun; the message says why. */
+export class CopyRefused extends Error {
+  override readonly name = 'CopyRefused';
+}
+
+/** What one side holds of a collection. */
+export interface Contents {
+  count: number;
+  /** SHA-256 over id, revision and value of every document, in the order of ids. */
+  digest: string;
+}
+
+export interface Compared {
+  collection: string;
+  from: Contents;
+  to: Contents;
+}
+
+/** Told of the documents of a collection that have been dealt with. */
+export type CopyProgress = (step: 'copy' | 'verify', collection: string, done: number, total: number) => void;
+
+/**
+ * Copies and compares. Run again after an interruption, it writes only what is missing or different. The target counts as
+ * unfinished, and no server starts on it, until both sides are equal. Rejects with CopyRefused.
+ */
+export async function copyStore(
+  from: Store,
+  to: Store,
+  collections: readonly CollectionSpec<never>[],
+  progress: CopyProgress,
+): Promise<Compared[]> {
+  const copied = collections.filter(({ name }) => name !== schema.name) as CollectionSpec<unknown>[];
+  const source = await from.get(schema, schemaId);
+  if (source === undefined) throw new CopyRefused('The source is empty.');
+  const begun = await begin(to, copied, source.value.version, await identityOf(from));
+  if (begun.value.copyOf !== undefined) {
+    for (const collection of copied) await copyCollection(from, to, collection, progress);
+  }
+  const compared: Compared[] = [];
+  for (const collection of copied) {
+    const { name } = collection;
+    const total = 2 * (await from.count(collection as CollectionSpec<never>, {}));
+    let looked = 0;
+    const tell = () => {
+      looked += 1;
+      progress('verify', name, looked, total);
+    };
+    compared.push({
+      collection: name,
+      from: await contentsOf(from, collection, tell),
+      to: await contentsOf(to, collection, tell),
+    });
+  }
+  const equal = compared.every((one) => isEqual(one));
+  if (equal && begun.value.copyOf !== undefined)
+    await to.write([replace(schema, begun, { version: source.value.version })]);
+  return compared;
+}
+
+export function isEqual({ from, to }: Compared): boolean {
+  return from.count === to.count && from.digest === to.digest;
+}
+
+/** The secrets of a store are its own: two stores that have the same are copies of each other. */
+async function identityOf(store: Store): Promise<string> {
+  return (await contentsOf(store, secrets, () => undefined)).digest;
+}
+
+/** The target's schema document, which tells that it is an unfinished copy, or already a finished one. */
+async function begin(
+  to: Store,
+  collections: readonly CollectionSpec<unknown>[],
+  version: number,
+  identity: string,
+): Promise<Document<SchemaRecord>> {
+  const found = await to.get(schema, schemaId);
+  if (found?.value.copyOf === identity) return found;
+  if (found?.value.copyOf !== undefined)
+    throw new CopyRefused(
+      'The target is an unfinished copy of another store. Empty it, or choose another one.',
+    );
+  const counts = await Promise.all(
+    collections.map((collection) => to.count(collection as CollectionSpec<never>, {})),
+  );
+  if (counts.some((count) => count > 0)) {
+    if (found?.value.version === version && (await identityOf(to)) === identity) return found;
+    throw new CopyRefused('The target has other data. Empty it, or choose another one.');
+  }
+  const value = { version, copyOf: identity };
+  await to.write([found === undefined ? insert(schema, schemaId, value) : replace(schema, found, value)]);
+  const begun = await to.get(schema, schemaId);
+  if (begun === undefined) throw new Error('the target has lost its schema document');
+  return begun;
+}
+
+async function* documentsOf<T>(store: Store, collection: CollectionSpec<T>): AsyncGenerator<Document<T>> {
+  for (let after: string | undefined; ;) {
+    const page = await store.page(collection, {
+      order: 'id',
+      limit: pageSize,
+      ...(after === undefined ? {} : { after: [after] }),
+    });
+    yield* page;
+    after = page.at(-1)?.id;
+    if (after === undefined || page.length < pageSize) return;
+  }
+}
+
+/** Walks both sides in the order of ids, and brings the target to what the source has. */
+async function copyCollection(
+  from: Store,
+  to: Store,
+  collection: CollectionSpec<unknown>,
+  progress: CopyProgress,
+): Promise<void> {
+  const total = await from.count(collection as CollectionSpec<never>, {});
+  let writes: Write[] = [];
+  const store = async (least: number) => {
+    if (writes.length <= least) return;
+    await to.write(writes);
+    writes = [];
+  };
+  const there = documentsOf(to, collection);
+  let other = await there.next();
+  let done = 0;
+  for await (const document of documentsOf(from, collection)) {
+    while (other.done !== true && comesBefore(other.value.id, document.id)) {
+      writes.push({ ...remove(collection, other.value), quiet: true });
+      other = await there.next();
+    }
+    if (other.done !== true && other.value.id === document.id) {
+      if (textOf(other.value) !== textOf(document)) {
+        writes.push({ ...remove(collection, other.value), quiet: true }, copyOf(collection, document));
+      }
+      other = await there.next();
+    } else {
+      writes.push(copyOf(collection, document));
+    }
+    await store(pageSize);
+    done += 1;
+    progress('copy', collection.name, done, total);
+  }
+  for (; other.done !== true; other = await there.next()) {
+    writes.push({ ...remove(collection, other.value), quiet: true });
+    await store(pageSize);
+  }
+  await store(0);
+}
+
+/** In the order in which stores compare texts: by code point, which is that of UTF-8's bytes. */
+function comesBefore(one: string, other: string): boolean {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other)) < 0;
+}
+
+function copyOf(collection: CollectionSpec<unknown>, { id, revision, value }: Document<unknown>): Write {
+  return { ...insert(collection, id, value), revision, quiet: true };
+}
+
+async function contentsOf<T>(
+  store: Store,
+  collection: CollectionSpec<T>,
+  each: () => void,
+): Promise<Contents> {
+  const hash = createHash('sha256');
+  let count = 0;
+  for await (const document of documentsOf(store, collection)) {
+    hash.update(`${textOf(document)}\n`);
+    count += 1;
+    each();
+  }
+  return { count, digest: hash.digest('hex') };
+}
+
+/** A document as one text that does not depend on the order in which an engine keeps members. */
+function textOf({ id, revision, value }: Document<unknown>): string {
+  return JSON.stringify([id, revision, value], (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

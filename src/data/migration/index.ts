@@ -1,0 +1,19 @@
+/** The migrations, in order. A release that changes what collections declare or how values look adds one, always. */
+import type { Log } from '../../model/log.js';
+import { ownerName } from '../owner.js';
+import { secrets } from '../secret.js';
+import type { Store } from '../store/port.js';
+import { statusOfInstances } from './2-status-of-instances.js';
+import type { Migration } from './migration.js';
+import { migrate } from './runner.js';
+
+/** Schema 1 is that of the first program, which kept no schema document. */
+export const migrations: readonly Migration[] = [statusOfInstances];
+
+export const currentSchema = migrations.at(-1)?.version ?? 1;
+
+/** Brings the store to the current schema. Every start of a program on a store begins with it. */
+export function migrateStore(store: Store, log: Log): Promise<void> {
+  // A server's first write was always a secret.
+  return migrate(store, migrations, { owner: ownerName(), log, used: [secrets] });
+}

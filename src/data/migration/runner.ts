@@ -1,0 +1,201 @@
+/** Runs migrations in order, each once, by one process at a time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../../model/log.js';
+import { isDeadOwner } from '../owner.js';
+import type { CollectionSpec, Document, Store, Write } from '../store/port.js';
+import { insert, replace, StoreConflict } from '../store/port.js';
+import type { Migration, MigrationWork } from './migration.js';
+import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js';
+
+/** Documents rewritten in one write. */
+const pageSize = 200;
+/** Milliseconds that the lease lasts without a page; one takes a fraction of a second. */
+const leaseTime = 30_000;
+/** Milliseconds between two looks of those who wait. */
+const poll = 100;
+/** Milliseconds between two lines of progress. */
+const telling = 2000;
+
+/** The program cannot work on this store; the message says why and what to do. */
+export class SchemaError extends Error {
+  override readonly name = 'SchemaError';
+}
+
+/** Another process has taken the lease over. */
+class LeaseTaken extends Error {
+  override readonly name = 'LeaseTaken';
+}
+
+export interface MigrateOptions {
+  /** Names this process. */
+  owner: string;
+  log: Log;
+  /** What the store holds when it has no schema document yet: one of these is never empty in a store that was used. */
+  used: readonly CollectionSpec<never>[];
+  /** Milliseconds; for tests. */
+  lease?: number;
+}
+
+/**
+ * Brings the store to the schema of the last migration, or waits until another process has. Rejects with SchemaError when
+ * the store has a newer schema, and then has changed nothing.
+ */
+export async function migrate(
+  store: Store,
+  migrations: readonly Migration[],
+  options: MigrateOptions,
+): Promise<void> {
+  const target = migrations.at(-1)?.version ?? 1;
+  let waiting = false;
+  for (;;) {
+    const found = await schemaOf(store, target, options.used);
+    const { version, lease, copyOf } = found.value;
+    if (version > target) {
+      throw new SchemaError(
+        `The store has schema ${version}; this program knows ${target}. Nothing was changed. Use the newer program that wrote it.`,
+      );
+    }
+    if (copyOf !== undefined) {
+      throw new SchemaError(
+        'The store is an unfinished copy of another one. Run "copse store copy" again, which goes on where it ended.',
+      );
+    }
+    if (version === target) return;
+    const next = migrations.find((migration) => migration.version === version + 1);
+    if (next === undefined) {
+      throw new SchemaError(`The store has schema ${version}, which this program cannot migrate from.`);
+    }
+    if (lease !== undefined && lease.until > Date.now() && !isDeadOwner(lease.owner)) {
+      if (!waiting)
+        options.log.info({ owner: lease.owner }, 'waiting for another process to migrate the store');
+      waiting = true;
+      await sleep(poll);
+      continue;
+    }
+    await new Run(store, found, options).carryOut(next);
+  }
+}
+
+/** The schema document. A store without one is empty, and gets the newest schema, or is of schema 1. */
+async function schemaOf(
+  store: Store,
+  target: number,
+  used: readonly CollectionSpec<never>[],
+): Promise<Document<SchemaRecord>> {
+  for (;;) {
+    const found = await store.get(schema, schemaId);
+    if (found !== undefined) return found;
+    const counts = await Promise.all(used.map((collection) => store.count(collection, {})));
+    const version = counts.some((count) => count > 0) ? 1 : target;
+    // Whoever is first decides: nobody writes anything else before this document is there.
+    await unlessRaced(store.write([insert(schema, schemaId, { version })]));
+  }
+}
+
+async function unlessRaced(work: Promise<void>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    if (error instanceof StoreConflict) return false;
+    throw error;
+  }
+}
+
+/** One process's run of one migration. Each of its writes also writes the schema document, whose revision is the fence. */
+class Run implements MigrationWork {
+  readonly #store: Store;
+  readonly #options: MigrateOptions;
+  #schema: Document<SchemaRecord>;
+  /** Rewrites that this run has come to. */
+  #reached = 0;
+  #name = '';
+
+  constructor(store: Store, found: Document<SchemaRecord>, options: MigrateOptions) {
+    this.#store = store;
+    this.#schema = found;
+    this.#options = options;
+  }
+
+  async carryOut(migration: Migration): Promise<void> {
+    const { log } = this.#options;
+    this.#name = `${migration.version}-${migration.name}`;
+    try {
+      await this.#advance(this.#schema.value.progress ?? { done: 0 }, []);
+      log.info({ migration: this.#name, ...this.#schema.value.progress }, 'migrating the store');
+      await migration.run(this);
+      await this.#store.write([replace(schema, this.#schema, { version: migration.version })]);
+      log.info({ migration: this.#name }, 'migrated the store');
+    } catch (error) {
+      // Whoever took over goes on; the caller looks again.
+      if (error instanceof LeaseTaken || isSchemaConflict(error)) return;
+      throw error;
+    }
+  }
+
+  async rewrite<T>(collection: CollectionSpec<T>, change: (value: T) => T = (value) => value): Promise<void> {
+    const number = this.#reached;
+    this.#reached += 1;
+    const progress = this.#schema.value.progress ?? { done: 0 };
+    if (number < progress.done) return;
+    const total = await this.#store.count(collection, {});
+    let rewritten = 0;
+    let told = Date.now();
+    for (let after = progress.after; ;) {
+      const page = await this.#store.page(collection, {
+        order: 'id',
+        limit: pageSize,
+        ...(after === undefined ? {} : { after: [after] }),
+      });
+      const last = page.at(-1);
+      if (last === undefined) break;
+      const writes = page.map((document) => rewriteOf(collection, document, change(document.value)));
+      // Of two processes that read the same page, only one writes it. A document that somebody else has changed, which
+      // only a program from before the lease can do, is read again.
+      if (await this.#unlessChanged(() => this.#advance({ done: number, after: last.id }, writes))) {
+        after = last.id;
+        rewritten += page.length;
+      }
+      if (Date.now() - told > telling) {
+        told = Date.now();
+        this.#options.log.info(
+          { migration: this.#name, collection: collection.name, rewritten, total },
+          'migrating',
+        );
+      }
+    }
+    await this.#advance({ done: number + 1 }, []);
+  }
+
+  async #unlessChanged(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (error instanceof StoreConflict && error.kind === 'revision' && !isSchemaConflict(error))
+        return false;
+      throw error;
+    }
+  }
+
+  /** Stores how far the run has come together with the writes that brought it there, and keeps the lease. */
+  async #advance(progress: Progress, writes: readonly Write[]): Promise<void> {
+    const { owner, lease = leaseTime } = this.#options;
+    const value = { ...this.#schema.value, lease: { owner, until: Date.now() + lease }, progress };
+    try {
+      await this.#store.write([replace(schema, this.#schema, value), ...writes]);
+    } catch (error) {
+      throw isSchemaConflict(error) ? new LeaseTaken('another process migrates', { cause: error }) : error;
+    }
+    this.#schema = { id: schemaId, revision: this.#schema.revision + 1, value };
+  }
+}
+
+function isSchemaConflict(error: unknown): boolean {
+  return error instanceof StoreConflict && error.collection === schema.name;
+}
+
+function rewriteOf<T>(collection: CollectionSpec<T>, document: Document<T>, value: T): Write {
+  const same = JSON.stringify(value) === JSON.stringify(document.value);
+  return { ...replace(collection, document, value), quiet: same, keepRevision: same };
+}

@@ -1,0 +1,286 @@
+/** Backup, restore and compaction of a SQLite file. */
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import Database from 'better-sqlite3';
+import { DamagedFile, faultsOf, isDamage } from './check.js';
+import { startFailure } from './file.js';
+import { assertKnown } from './layout.js';
+import { Space } from './space.js';
+
+/** Pages copied between two looks at the clock. */
+const chunk = 1000;
+/** Milliseconds that work goes on before progress is told, and between two tellings. */
+const patience = 2000;
+
+export type Progress = (done: number, total: number) => void;
+
+/** Calls `progress` now and then, from two seconds on. */
+function patiently(progress: Progress): Progress {
+  let last = Date.now();
+  return (done, total) => {
+    if (Date.now() - last < patience) return;
+    last = Date.now();
+    progress(done, total);
+  };
+}
+
+function assertThere(file: string): void {
+  if (!existsSync(file)) throw new Error(`There is no database ${file}.`);
+}
+
+function assertAbsent(file: string): void {
+  if (existsSync(file)) throw new Error(`${file} exists; choose another name, or remove it first.`);
+}
+
+/** What is renamed must be on the disk before, and the name after. */
+function moveIntoPlace(from: string, to: string): void {
+  sync(from);
+  renameSync(from, to);
+  sync(dirname(to));
+}
+
+function sync(path: string): void {
+  const handle = openSync(path, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function removeDatabase(file: string): void {
+  for (const ending of ['', '-wal', '-shm', '-journal']) rmSync(file + ending, { force: true });
+}
+
+/**
+ * Copies the file as it is at this moment, while others may write it, checks the whole copy, and only then gives it its
+ * name. Mode 0600.
+ */
+export async function backUp(file: string, target: string, progress: Progress): Promise<void> {
+  assertThere(file);
+  assertAbsent(target);
+  const unfinished = `${resolve(target)}.unfinished-${process.pid}`;
+  const db = connected(file, { fileMustExist: true });
+  try {
+    assertKnown(db, file);
+    // Made before anything is in it, so that nobody else can read it at any time.
+    closeSync(openSync(unfinished, 'wx', 0o600));
+    // On one snapshot: else a write by another process would have the copy begin anew, for ever on a busy store.
+    db.exec('BEGIN');
+    db.prepare('SELECT count(*) FROM sqlite_master').get();
+    const tell = patiently(progress);
+    await db.backup(unfinished, {
+      progress: ({ totalPages, remainingPages }) => {
+        tell(totalPages - remainingPages, totalPages);
+        return chunk;
+      },
+    });
+    db.exec('COMMIT');
+    finish(unfinished);
+    moveIntoPlace(unfinished, resolve(target));
+  } catch (error) {
+    throw isDamage(error) ? new DamagedFile(file, error.message, { cause: error }) : error;
+  } finally {
+    db.close();
+    removeDatabase(unfinished);
+  }
+}
+
+/** Makes a copy a file of its own that nobody has open, and checks it. */
+function finish(copy: string): void {
+  const db = new Database(copy);
+  try {
+    db.pragma('journal_mode = DELETE');
+    const faults = faultsOf(db, 'integrity_check');
+    if (faults !== undefined) throw new DamagedFile(copy, faults);
+    const marks = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'open_marks'").get();
+    if (marks !== undefined) db.exec('DELETE FROM "open_marks"');
+  } finally {
+    db.close();
+  }
+  chmodSync(copy, 0o600);
+}
+
+/**
+ * Puts a backup in the place of the file, once it has been checked. A file that is there needs `force`, and is kept;
+ * resolves with its new name. Refuses while anybody has the file open.
+ */
+export function restore(backup: string, file: string, force: boolean): string | undefined {
+  assertThere(backup);
+  const there = existsSync(file);
+  if (there && !force) {
+    throw new Error(`There is a database ${file} already. With --force it is kept under another name.`);
+  }
+  const unfinished = `${file}.unfinished-${process.pid}`;
+  try {
+    copyFileSync(backup, unfinished);
+    chmodSync(unfinished, 0o600);
+    examine(unfinished, backup);
+    if (there) settle(file);
+    const kept = there ? keep(file) : undefined;
+    // A log without its database would be taken for the new one's.
+    for (const ending of ['-wal', '-shm', '-journal']) rmSync(file + ending, { force: true });
+    moveIntoPlace(unfinished, file);
+    return kept;
+  } finally {
+    removeDatabase(unfinished);
+  }
+}
+
+/** Throws when the copy of the backup is no database of ours, or damaged, or newer. */
+function examine(copy: string, backup: string): void {
+  try {
+    const db = new Database(copy, { fileMustExist: true });
+    try {
+      assertKnown(db, backup);
+      const ours = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'secrets'").get();
+      if (ours === undefined) throw new Error(`${backup} is a database, but not one of this program.`);
+    } finally {
+      db.close();
+    }
+    finish(copy);
+  } catch (error) {
+    if (error instanceof DamagedFile || isDamage(error))
+      throw new Error(`The backup ${backup} is damaged (${error.message}). Nothing was changed.`, {
+        cause: error,
+      });
+    throw error;
+  }
+}
+
+/**
+ * Carries the write-ahead log over, so that the old file is whole under its new name. Leaving WAL mode needs the file
+ * for oneself, and so tells whether anybody has it open. A damaged file cannot tell; then the
+ * system is asked who has it open.
+ */
+function settle(file: string): void {
+  try {
+    const db = new Database(file, { timeout: 0 });
+    try {
+      db.pragma('journal_mode = DELETE');
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY'))
+      throw new InUse(file, { cause: error });
+    if (!isDamage(error)) throw error;
+    if (existsSync('/proc') && isHeld(file)) throw new InUse(file, { cause: error });
+  }
+}
+
+class InUse extends Error {
+  override readonly name = 'InUse';
+
+  constructor(file: string, options?: ErrorOptions) {
+    super(`A process has the database ${file} open. Stop every server on it first.`, options);
+  }
+}
+
+/** Whether a process that we may look at has the file open (proc(5)). */
+function isHeld(file: string): boolean {
+  const path = realpathSync(file);
+  const linksIn = (folder: string) =>
+    attemptOr([], () => readdirSync(folder)).map((name) =>
+      attemptOr('', () => readlinkSync(join(folder, name))),
+    );
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .some((pid) => linksIn(`/proc/${pid}/fd`).includes(path));
+}
+
+/** Processes come and go, and those of other users are closed to us. */
+function attemptOr<R>(otherwise: R, act: () => R): R {
+  try {
+    return act();
+  } catch {
+    return otherwise;
+  }
+}
+
+/** Renames the old file, and a log that could not be carried over. */
+function keep(file: string): string {
+  const kept = `${file}.before-restore-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
+  for (const ending of ['-wal', '-journal']) {
+    if (existsSync(file + ending)) renameSync(file + ending, kept + ending);
+  }
+  renameSync(file, kept);
+  return kept;
+}
+
+/**
+ * Gives the empty pages of the file back to the file system. For itself, it writes the file anew, which also puts rows
+ * that lie scattered together; while a server has the file open, it moves pages in steps between the server's writes.
+ */
+export async function compact(file: string, progress: Progress): Promise<{ rewritten: boolean }> {
+  assertThere(file);
+  inspect(file);
+  const rewritten = alone(file);
+  const db = connected(file, { fileMustExist: true });
+  try {
+    if (rewritten) {
+      db.pragma('auto_vacuum = INCREMENTAL');
+      db.exec('VACUUM');
+    } else {
+      await release(new Space(db), patiently(progress));
+      db.pragma('wal_checkpoint(PASSIVE)');
+    }
+    return { rewritten };
+  } catch (error) {
+    throw startFailure(file, error);
+  } finally {
+    db.close();
+  }
+}
+
+/** Refuses what a newer program wrote, before anything is changed. */
+function inspect(file: string): void {
+  const db = connected(file, { fileMustExist: true });
+  try {
+    assertKnown(db, file);
+  } catch (error) {
+    throw startFailure(file, error);
+  } finally {
+    db.close();
+  }
+}
+
+async function release(space: Space, tell: Progress): Promise<void> {
+  const total = space.empty;
+  for (let left = total; left > 0; left = space.empty) {
+    space.release(chunk);
+    tell(total - left, total);
+    // A breath for the server's writes.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function alone(file: string): boolean {
+  try {
+    settle(file);
+    return true;
+  } catch (error) {
+    if (error instanceof InUse) return false;
+    throw error;
+  }
+}
+
+function connected(file: string, options: Database.Options): Database.Database {
+  try {
+    return new Database(file, { timeout: 5000, ...options });
+  } catch (error) {
+    throw startFailure(file, error);
+  }
+}

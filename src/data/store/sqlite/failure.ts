@@ -1,0 +1,32 @@
+/** What SQLite's own failures mean to a caller: the store is away for now, or its file is damaged. */
+import Database from 'better-sqlite3';
+import { ApiError } from '../../../model/error.js';
+
+const meanings: Readonly<Record<string, string>> = {
+  SQLITE_BUSY: 'another process is writing for too long',
+  SQLITE_LOCKED: 'another process is writing for too long',
+  SQLITE_FULL: 'its disk is full',
+  SQLITE_READONLY: 'its file cannot be written',
+  SQLITE_PERM: 'its file cannot be written',
+  SQLITE_CANTOPEN: 'its file cannot be opened',
+  SQLITE_IOERR: 'its disk fails',
+  SQLITE_CORRUPT: 'its file is damaged',
+  SQLITE_NOTADB: 'its file is damaged',
+  SQLITE_NOMEM: 'memory is short',
+};
+
+/** Extended codes, such as SQLITE_IOERR_WRITE, begin with the plain one. */
+function meaningOf(code: string): string | undefined {
+  return meanings[code.split('_').slice(0, 2).join('_')];
+}
+
+/** `store_unavailable` for what is the database's trouble; anything else as it is. */
+export function storeFailure(error: unknown): unknown {
+  if (!(error instanceof Database.SqliteError)) return error;
+  const meaning = meaningOf(error.code);
+  if (meaning === undefined) return error;
+  return new ApiError('store_unavailable', `The database cannot be used now: ${meaning}.`, {
+    cause: error,
+    headers: { 'Retry-After': '5' },
+  });
+}

@@ -1,0 +1,66 @@
+/** Opens a database file: refuses what is newer or damaged before anything is changed, then sets the connection up. */
+import { chmodSync, existsSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import type { Log } from '../../../model/log.js';
+import { assertWhole, DamagedFile, isDamage } from './check.js';
+import { assertKnown } from './layout.js';
+import { wasLeftOpen } from './marks.js';
+
+/** Milliseconds that a writer waits for another process. */
+const busyTimeout = 5000;
+
+/**
+ * Bytes of the file that are read from the kernel's cache without a copy: a quarter off the cost of a page of 100. They
+ * count as memory of the process, so that a big file must not be mapped whole.
+ */
+const mapped = 64 * 2 ** 20;
+
+/** Bytes that the write-ahead log is cut back to once it has been carried over. */
+const logLimit = 64 * 2 ** 20;
+
+export function open(file: string, log: Log): Database.Database {
+  const fresh = file !== ':memory:' && !existsSync(file);
+  const db = connect(file);
+  try {
+    if (!db.memory && !fresh) check(db, file, log);
+    // Before the first table, or only a whole rewrite could turn it on.
+    if (fresh) db.pragma('auto_vacuum = INCREMENTAL');
+    db.pragma('journal_mode = WAL');
+    db.pragma('synchronous = FULL');
+    db.pragma('foreign_keys = ON');
+    db.pragma(`mmap_size = ${mapped}`);
+    db.pragma(`journal_size_limit = ${logLimit}`);
+    if (fresh) chmodSync(file, 0o600);
+    return db;
+  } catch (error) {
+    db.close();
+    throw startFailure(file, error);
+  }
+}
+
+function connect(file: string): Database.Database {
+  try {
+    return new Database(file, { timeout: busyTimeout });
+  } catch (error) {
+    throw startFailure(file, error);
+  }
+}
+
+function check(db: Database.Database, file: string, log: Log): void {
+  assertKnown(db, file);
+  assertWhole(db, file, wasLeftOpen(db), (details, message) => {
+    log.info(details, message);
+  });
+}
+
+/** The failure of an open, with the file's name and what to do. */
+export function startFailure(file: string, error: unknown): unknown {
+  if (isDamage(error)) return new DamagedFile(file, error.message, { cause: error });
+  if (!(error instanceof Database.SqliteError)) return error;
+  const hint = error.code.startsWith('SQLITE_READONLY')
+    ? 'This user must be allowed to write it and its folder.'
+    : 'docs/operations.md says what to do.';
+  return new Error(`The database ${file} cannot be opened: ${error.message} (${error.code}). ${hint}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,94 @@
+/** Brings a file to the layout that the collections declare: what they add is made, indexes that they gave up go. */
+import type { Database } from 'better-sqlite3';
+import { type CollectionSpec, indexesOf } from '../port.js';
+import { changeLogSchema } from './change-log.js';
+import { markSchema } from './marks.js';
+import { plainColumns, quoted, setColumns, setTable } from './tables.js';
+
+type AnyCollection = CollectionSpec<never>;
+
+/**
+ * Version of the layout, the same as that of the newest migration: an older program refuses a file with a higher one
+ * before it touches anything.
+ */
+export const schemaVersion = 2;
+
+function columnSql(collection: AnyCollection, name: string): string {
+  return `${quoted(name)} ${collection.columns[name] === 'integer' ? 'INTEGER' : 'TEXT'}`;
+}
+
+function tablesOf(collection: AnyCollection): string[] {
+  const columns = plainColumns(collection).map((name) => columnSql(collection, name));
+  const fields = ['"id" TEXT PRIMARY KEY', '"revision" INTEGER NOT NULL', ...columns];
+  const texts = ['"value" TEXT NOT NULL', '"public" TEXT'];
+  return [
+    `CREATE TABLE IF NOT EXISTS ${quoted(collection.name)} (${[...fields, ...texts].join(', ')}) STRICT`,
+    ...setColumns(collection).map(
+      (name) =>
+        `CREATE TABLE IF NOT EXISTS ${setTable(collection.name, name)} ("item" TEXT NOT NULL, "id" TEXT NOT NULL, ` +
+        'PRIMARY KEY ("item", "id")) STRICT, WITHOUT ROWID',
+    ),
+  ];
+}
+
+/** The statements that make the indexes, by name. They are as SQLite keeps them, so that they can be compared. */
+function indexSql(collection: AnyCollection): Map<string, string> {
+  const { name: collectionName, unique } = collection;
+  const table = quoted(collectionName);
+  const made = new Map<string, string>();
+  const add = (name: string, kind: string, on: string, fields: readonly string[]) =>
+    made.set(name, `CREATE ${kind} ${quoted(name)} ON ${on} (${fields.map(quoted).join(', ')})`);
+  for (const name of setColumns(collection))
+    add(`${collectionName}_${name}_by_id`, 'INDEX', setTable(collectionName, name), ['id']);
+  for (const [key, fields] of Object.entries(unique ?? {}))
+    add(`${collectionName}_unique_${key}`, 'UNIQUE INDEX', table, fields);
+  for (const fields of indexesOf(collection))
+    add(`${collectionName}_by_${fields.join('_')}`, 'INDEX', table, [...fields, 'id']);
+  return made;
+}
+
+function addColumns(db: Database, collection: AnyCollection): void {
+  const found = db.prepare('SELECT name FROM pragma_table_info(?)').pluck(true).all(collection.name);
+  for (const name of plainColumns(collection)) {
+    if (!found.includes(name))
+      db.exec(`ALTER TABLE ${quoted(collection.name)} ADD COLUMN ${columnSql(collection, name)}`);
+  }
+}
+
+function changeIndexes(db: Database, collection: AnyCollection): void {
+  const wanted = indexSql(collection);
+  const tables = [
+    collection.name,
+    ...setColumns(collection).map((name) => setTable(collection.name, name).slice(1, -1)),
+  ];
+  const list = `SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN (${tables.map(() => '?').join(', ')})`;
+  for (const { name, sql } of db.prepare(list).all(...tables) as { name: string; sql: string }[]) {
+    if (wanted.get(name) === sql) wanted.delete(name);
+    else db.exec(`DROP INDEX ${quoted(name)}`);
+  }
+  for (const sql of wanted.values()) db.exec(sql);
+}
+
+/** To be called within a transaction. A file that has the layout is not written to. */
+export function layOut(db: Database, collections: readonly AnyCollection[]): void {
+  for (const statement of [...changeLogSchema, ...markSchema]) db.exec(statement);
+  for (const collection of collections) {
+    for (const statement of tablesOf(collection)) db.exec(statement);
+    addColumns(db, collection);
+    changeIndexes(db, collection);
+  }
+  if (layoutOf(db) !== schemaVersion) db.pragma(`user_version = ${schemaVersion}`);
+}
+
+export function layoutOf(db: Database): number {
+  return db.pragma('user_version', { simple: true }) as number;
+}
+
+/** Refuses a file that a newer program wrote. */
+export function assertKnown(db: Database, file: string): void {
+  const found = layoutOf(db);
+  if (found <= schemaVersion) return;
+  throw new Error(
+    `The database ${file} has layout ${found}; this program knows ${schemaVersion}. Use the newer program that wrote it.`,
+  );
+}

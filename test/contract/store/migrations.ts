@@ -1,0 +1,165 @@
+/** The part of the store contract about migrations, for engines whose data can be shared. */
+import { expect } from 'chai';
+import type { Migration } from '../../../src/data/migration/migration.js';
+import { migrate } from '../../../src/data/migration/runner.js';
+import { schema, schemaId } from '../../../src/data/migration/schema.js';
+import { ownerName } from '../../../src/data/owner.js';
+import { insert, replace, type Store } from '../../../src/data/store/port.js';
+import { silentLog } from '../../../src/model/log.js';
+import { eventually, failureOf } from '../../support/eventually.js';
+import { deadOwner } from '../../support/rows.js';
+import { type Ground, thing, things } from './bench.js';
+
+const rows = 950;
+
+/** Adds one to every rank, and counts how often it has been asked to. */
+function ranksUp(version: number, seen: { calls: number; failAt?: number }): Migration {
+  return {
+    version,
+    name: 'ranks-up',
+    run: (work) =>
+      work.rewrite(things, (value) => {
+        seen.calls += 1;
+        if (seen.calls === seen.failAt) throw new Error('the process ends here');
+        return { ...value, rank: value.rank + 1 };
+      }),
+  };
+}
+
+function options(change: { owner?: string; lease?: number } = {}) {
+  return { owner: ownerName(), log: silentLog, used: [things], ...change };
+}
+
+export function migrationContract(makeGround: () => Ground): void {
+  describe('a migration', function () {
+    this.timeout(60_000);
+    let ground: Ground;
+    let store: Store;
+
+    beforeEach(async () => {
+      ground = makeGround();
+      store = await ground.open();
+    });
+    afterEach(async () => {
+      await store.close();
+      await ground.clear();
+    });
+
+    const seed = () =>
+      store.write(
+        Array.from({ length: rows }, (_, index) =>
+          insert(things, `id-${String(index).padStart(4, '0')}`, thing({ name: `n${index}`, rank: index })),
+        ),
+      );
+    const ranks = async () =>
+      (await store.page(things, { order: 'id', limit: 1000 })).map(({ value }) => value.rank);
+    const shifted = (by: number) => Array.from({ length: rows }, (_, index) => index + by);
+
+    it('is not run on an empty store, which has the newest schema at once', async () => {
+      const seen = { calls: 0 };
+      await migrate(store, [ranksUp(2, seen)], options());
+      expect((await store.get(schema, schemaId))?.value).to.deep.equal({ version: 2 });
+      await seed();
+      await migrate(store, [ranksUp(2, seen)], options());
+      expect(seen.calls).to.equal(0);
+    });
+
+    it('changes each document once, in its order, and a second start changes nothing', async () => {
+      await seed();
+      const seen = { calls: 0 };
+      const list = [ranksUp(2, seen), ranksUp(3, seen)];
+      await migrate(store, list, options());
+      expect(await ranks()).to.deep.equal(shifted(2));
+      expect(seen.calls).to.equal(2 * rows);
+      const before = await store.get(schema, schemaId);
+      expect(before?.value).to.deep.equal({ version: 3 });
+      await migrate(store, list, options());
+      expect(await store.get(schema, schemaId)).to.deep.equal(before);
+      expect(await ranks()).to.deep.equal(shifted(2));
+    });
+
+    it('that only derives anew keeps revisions and the change log', async () => {
+      await seed();
+      const first = await store.get(things, 'id-0000');
+      if (first === undefined) throw new Error('the seed is not there');
+      await store.write([replace(things, first, first.value)]);
+      const before = [await store.page(things, { order: 'id', limit: 1000 }), await store.changeRange()];
+      await migrate(store, [{ version: 2, name: 'derive', run: (work) => work.rewrite(things) }], options());
+      expect([
+        await store.page(things, { order: 'id', limit: 1000 }),
+        await store.changeRange(),
+      ]).to.deep.equal(before);
+    });
+
+    it('goes on where it was interrupted, and gives no document the change twice', async () => {
+      await seed();
+      const seen = { calls: 0, failAt: 500 };
+      const interrupted = migrate(store, [ranksUp(2, seen)], options({ owner: deadOwner() }));
+      expect((await failureOf(interrupted)).message).to.equal('the process ends here');
+      const left = await store.get(schema, schemaId);
+      expect(left?.value.version).to.equal(1);
+      expect(left?.value.progress?.after).to.be.a('string');
+      expect((await ranks()).filter((rank, index) => rank !== index).length).to.be.within(1, rows - 1);
+      await migrate(store, [ranksUp(2, { calls: 0 })], options());
+      expect(await ranks()).to.deep.equal(shifted(1));
+    });
+
+    it('is run by one of several who start together, and the others wait for it', async () => {
+      await seed();
+      const others = await Promise.all([ground.open(), ground.open()]);
+      try {
+        const seen = { calls: 0 };
+        await Promise.all([store, ...others].map((one) => migrate(one, [ranksUp(2, seen)], options())));
+        expect(await ranks()).to.deep.equal(shifted(1));
+      } finally {
+        for (const other of others) await other.close();
+      }
+    });
+
+    it('waits while a living process holds the lease, and takes over when it runs out', async () => {
+      await seed();
+      const until = Date.now() + 700;
+      await store.write([insert(schema, schemaId, { version: 1, lease: { owner: ownerName(), until } })]);
+      const seen = { calls: 0 };
+      const migrating = migrate(store, [ranksUp(2, seen)], options());
+      await eventually(() => Date.now() >= until - 100);
+      expect(seen.calls).to.equal(0);
+      await migrating;
+      expect(Date.now()).to.be.at.least(until);
+      expect(await ranks()).to.deep.equal(shifted(1));
+    });
+
+    it('stops writing when another process has taken over', async () => {
+      await seed();
+      let rivals: Promise<void> | undefined;
+      const seen = { calls: 0 };
+      const rival = await ground.open();
+      try {
+        const slow: Migration = {
+          version: 2,
+          name: 'slow',
+          run: async (work) => {
+            // The lease of no length has run out already: the rival takes over in the midst.
+            rivals ??= migrate(rival, [ranksUp(2, seen)], options());
+            await rivals;
+            await work.rewrite(things, (value) => ({ ...value, rank: -1 }));
+          },
+        };
+        await migrate(store, [slow], options({ lease: 0 }));
+        expect(await ranks()).to.deep.equal(shifted(1));
+      } finally {
+        await rival.close();
+      }
+    });
+
+    it('of a newer program makes an older one refuse, with both versions, and nothing is changed', async () => {
+      await seed();
+      await store.write([insert(schema, schemaId, { version: 4 })]);
+      const before = await store.get(schema, schemaId);
+      const failure = await failureOf(migrate(store, [ranksUp(2, { calls: 0 })], options()));
+      expect(failure.message).to.match(/schema 4; this program knows 2\. Nothing was changed/);
+      expect(await store.get(schema, schemaId)).to.deep.equal(before);
+      expect(await ranks()).to.deep.equal(shifted(0));
+    });
+  });
+}

@@ -1,0 +1,150 @@
+/**
+ * From schema 1, the first release, to now. The fixture was written by the program of that release (commit dee20da) with
+ * the answers that it gave.
+ */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import Database from 'better-sqlite3';
+import { expect } from 'chai';
+import { startApp } from '../../../src/app.js';
+import { loadConfig, packageRoot } from '../../../src/config.js';
+import { currentSchema, migrations } from '../../../src/data/migration/index.js';
+import { schemaVersion } from '../../../src/data/store/sqlite/layout.js';
+import { failureOf } from '../../support/eventually.js';
+import { RecordingLog } from '../../support/log.js';
+
+const fixture = join(packageRoot(), 'test', 'fixtures', 'schema-1');
+const key = 'test-key-0123456789-0123456789-0123456789';
+
+interface Answer {
+  path: string;
+  status: number;
+  etag: string | null;
+  link: string | null;
+  body?: unknown;
+  code?: string;
+}
+
+const answers = JSON.parse(readFileSync(join(fixture, 'answers.json'), 'utf8')) as Answer[];
+
+/** The tables and all that is in them. */
+function contents(file: string): unknown {
+  const database = new Database(file, { readonly: true });
+  const tables = database
+    .prepare(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('open_marks', 'sqlite_sequence')",
+    )
+    .pluck()
+    .all() as string[];
+  const rows = tables.map((name) => [name, database.prepare(`SELECT * FROM "${name}" ORDER BY 1, 2`).all()]);
+  const indexes = database.prepare('SELECT name, sql FROM sqlite_master ORDER BY 1').all();
+  database.close();
+  return [rows, indexes];
+}
+
+describe('a store of schema 1', function () {
+  this.timeout(60_000);
+  let dataDir: string;
+  let file: string;
+
+  beforeEach(() => {
+    dataDir = mkdtempSync(join(tmpdir(), 'copse-schema-1-'));
+    file = join(dataDir, 'copse.sqlite');
+    for (const name of ['copse', 'simulated']) {
+      const database = new Database(join(dataDir, `${name}.sqlite`));
+      database.exec(readFileSync(join(fixture, `${name}.sql`), 'utf8'));
+      database.close();
+    }
+  });
+  afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
+
+  async function serving(ask: (url: string) => Promise<void>): Promise<RecordingLog> {
+    const log = new RecordingLog();
+    const config = loadConfig({
+      environment: {},
+      flags: {
+        server: { port: 0, publicUrl: 'https://api.example.com' },
+        dataDir,
+        adminKey: key,
+        regions: ['simulated'],
+        tasks: { observe: 86_400 },
+      },
+    });
+    const app = await startApp(config, { log });
+    try {
+      await ask(app.url);
+    } finally {
+      await app.stop();
+    }
+    return log;
+  }
+
+  const headers = { Authorization: `Bearer ${key}` };
+
+  it('answers everything as the program that wrote it', async () => {
+    const log = await serving(async (url) => {
+      for (const { path, status, etag, link, body, code } of answers) {
+        const answer = await fetch(url + path, { headers });
+        expect(answer.status, path).to.equal(status);
+        expect(answer.headers.get('etag'), path).to.equal(etag);
+        expect(answer.headers.get('link'), path).to.equal(link);
+        const told = (await answer.json()) as { code?: string };
+        if (body === undefined) expect(told.code, path).to.equal(code);
+        else expect(told, path).to.deep.equal(body);
+      }
+    });
+    expect(log.defects()).to.deep.equal([]);
+  });
+
+  it('is found by what schema 2 adds, follows page keys of before, and repeats kept answers', async () => {
+    await serving(async (url) => {
+      const stable = await fetch(`${url}/api/v2/instances?status=provisioned`, { headers });
+      expect(((await stable.json()) as unknown[]).length).to.equal(5);
+      const none = await fetch(`${url}/api/v2/instances?status=error`, { headers });
+      expect(await none.json()).to.deep.equal([]);
+      const page = answers.find(({ path }) => path === '/api/v2/instances?limit=2');
+      const next = /<([^>]+)>; rel="next"/.exec(page?.link ?? '')?.[1] ?? '';
+      const second = await fetch(url + next.slice('https://api.example.com'.length), { headers });
+      const whole = answers[0]?.body as { metadata: { id: string } }[];
+      const shown = (await second.json()) as typeof whole;
+      expect(shown.map(({ metadata }) => metadata.id)).to.deep.equal(
+        whole.slice(2, 4).map(({ metadata }) => metadata.id),
+      );
+    });
+  });
+
+  it('started twice changes nothing more', async () => {
+    await serving(() => Promise.resolve());
+    const before = contents(file);
+    await serving(() => Promise.resolve());
+    expect(contents(file)).to.deep.equal(before);
+  });
+
+  it('is migrated once by two processes that start together', async () => {
+    const script = join(import.meta.dirname, '..', '..', 'support', 'migrate-child.js');
+    const children = [1, 2, 3].map(() => promisify(execFile)(process.execPath, [script, file]));
+    const ends = await Promise.all(children);
+    const said = ends.flatMap(({ stdout }) => stdout.split('\n').filter((line) => line !== ''));
+    expect(said.filter((line) => line === 'migrated the store')).to.have.length(1);
+    expect(said.filter((line) => line === `schema ${currentSchema}`)).to.have.length(3);
+  });
+
+  it('is never opened by an older program again', async () => {
+    await serving(() => Promise.resolve());
+    const database = new Database(file);
+    // What the first release looks at.
+    expect(database.pragma('user_version', { simple: true })).to.equal(2);
+    database.pragma(`user_version = ${schemaVersion + 1}`);
+    database.close();
+    const failure = await failureOf(serving(() => Promise.resolve()));
+    expect(failure.message).to.match(/layout 3; this program knows 2.*newer program/);
+  });
+
+  it('has a migration for each version in turn, and the layout of SQLite counts along', () => {
+    expect(migrations.map(({ version }) => version)).to.deep.equal(migrations.map((_, index) => index + 2));
+    expect(schemaVersion).to.equal(currentSchema);
+  });
+});
