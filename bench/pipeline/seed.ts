@@ -19,6 +19,7 @@ import { uuidv7 } from 'uuidv7';
 import { packageRoot } from '../../src/config.js';
 import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
+import { migrateStore } from '../../src/data/migration/index.js';
 import { networks } from '../../src/data/network.js';
 import { projects } from '../../src/data/project.js';
 import { secretFor } from '../../src/data/secret.js';
@@ -26,6 +27,7 @@ import { setUp, setUpRegion } from '../../src/data/setup.js';
 import { insert, type Store } from '../../src/data/store/port.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { UserData } from '../../src/data/user.js';
+import { silentLog } from '../../src/model/log.js';
 import type { InstanceRecord } from '../../src/model/instance.js';
 import { makeCatalog } from '../../src/region/simulated/catalog.js';
 
@@ -122,6 +124,7 @@ async function environment(store: Store): Promise<Ids> {
 async function fill(file: string, rows: number, say: (text: string) => void): Promise<void> {
   const store = new SqliteStore(file, collections);
   try {
+    await migrateStore(store, silentLog);
     const ids = await environment(store);
     const started = Date.UTC(2026, 0, 1);
     for (let done = 0; done < rows; done += batch) {
