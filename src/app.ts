@@ -6,11 +6,13 @@ import Koa from 'koa';
 import type { Config } from './config.js';
 import { packageVersion } from './config.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
+import type { ExpiryOptions } from './data/expiry.js';
 import { IdempotencyData } from './data/idempotency.js';
 import { ObservationData } from './data/observation.js';
 import { ownerName } from './data/owner.js';
 import { TaskQueue } from './data/queue.js';
 import type { OpenRegion } from './data/region.js';
+import { ScheduleData } from './data/schedule.js';
 import { secretFor } from './data/secret.js';
 import { setUp } from './data/setup.js';
 import type { Store } from './data/store/port.js';
@@ -23,9 +25,10 @@ import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
 import { HttpServer } from './server.js';
 import { openStore } from './stores.js';
-import { Housekeeper } from './task/housekeeper.js';
+import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { TaskRunner } from './task/runner.js';
+import { Schedule } from './task/schedule.js';
 import type { Tracing } from './tracing.js';
 import { createTracing } from './tracing.js';
 
@@ -47,6 +50,8 @@ export interface App {
 }
 
 const seconds = 1000;
+const hours = 3600 * seconds;
+const days = 24 * hours;
 
 /** Starts everything, in the order in which the parts need each other; what was begun is undone when a part fails. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
@@ -86,7 +91,7 @@ async function compose(
   });
   const owner = ownerName();
   const idempotency = new IdempotencyData(store, owner);
-  const connector = createConnector(store, userData, idempotency, open);
+  const connector = createConnector(store, userData, idempotency, open, expiryOf(config));
 
   const queue = new TaskQueue(store, { owner, lease: config.tasks.lease * seconds });
   const runner = makeRunner(config, queue, open, tracing, log);
@@ -105,9 +110,15 @@ async function compose(
   undo.push(() => runner.stop());
   observer.start();
   undo.push(() => observer.stop());
-  const housekeeper = new Housekeeper(idempotency, log);
-  housekeeper.start();
-  undo.push(() => housekeeper.stop());
+  const lease = config.tasks.lease * seconds;
+  const jobs = housekeeping(
+    { expiry: connector.expiry, idempotency, queue },
+    { sweep: config.tasks.sweep * seconds, keep: config.tasks.keep * days },
+    log,
+  );
+  const schedule = new Schedule(new ScheduleData(store, owner, lease), jobs, lease, log);
+  schedule.start();
+  undo.push(() => schedule.stop());
   // Last, so that it ends first: requests that wait for a task can only end while tasks still run.
   state.url = await server.listen();
   undo.push(() => server.close());
@@ -169,9 +180,19 @@ function makeRunner(
   return new TaskRunner(
     queue,
     open,
-    { ...times, concurrency: tasks.concurrency, maxAttempts: tasks.maxAttempts, tracer },
+    {
+      ...times,
+      concurrency: tasks.concurrency,
+      maxAttempts: tasks.maxAttempts,
+      maxInterruptions: tasks.maxInterruptions,
+      tracer,
+    },
     log,
   );
+}
+
+function expiryOf({ instances }: Config): ExpiryOptions {
+  return { maxLifetime: instances.maxLifetime * days, warning: instances.expiryWarning * hours };
 }
 
 async function firstRun(

@@ -1,4 +1,6 @@
 /** All that `execute` may touch: one part for each resource. */
+import { AdminData } from './admin.js';
+import { ExpiryData, type ExpiryOptions } from './expiry.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
@@ -8,8 +10,11 @@ import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
 import type { OpenRegion } from './region.js';
 import { RegionData, regions } from './region.js';
+import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
+import { StatusData } from './status.js';
 import type { CollectionSpec, Store } from './store/port.js';
+import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
 import type { UserData } from './user.js';
 import { apiKeys, users } from './user.js';
@@ -23,7 +28,11 @@ export interface Connector {
   readonly flavors: FlavorData;
   readonly images: ImageData;
   readonly instances: InstanceData;
+  readonly expiry: ExpiryData;
   readonly tasks: TaskData;
+  readonly taskControl: TaskControl;
+  readonly status: StatusData;
+  readonly admin: AdminData;
   readonly idempotency: IdempotencyData;
 }
 
@@ -39,6 +48,7 @@ export const collections: readonly CollectionSpec<never>[] = [
   instances,
   tasks,
   idempotency,
+  schedules,
 ];
 
 export function createConnector(
@@ -46,12 +56,16 @@ export function createConnector(
   userData: UserData,
   idempotencyData: IdempotencyData,
   open: readonly OpenRegion[],
+  expiryOptions: ExpiryOptions,
 ): Connector {
   const projectData = new ProjectData(store);
   const organizationData = new OrganizationData(store, projectData);
   const networkData = new NetworkData(store, projectData);
   const regionData = new RegionData(open, organizationData, projectData);
   const taskData = new TaskData(store, projectData);
+  const { maxLifetime } = expiryOptions;
+  const instanceData = new InstanceData(store, projectData, networkData, regionData, taskData, maxLifetime);
+  const taskControl = new TaskControl(store);
   return {
     users: userData,
     organizations: organizationData,
@@ -60,8 +74,12 @@ export function createConnector(
     regions: regionData,
     flavors: new FlavorData(regionData),
     images: new ImageData(regionData),
-    instances: new InstanceData(store, projectData, networkData, regionData, taskData),
+    instances: instanceData,
+    expiry: new ExpiryData(store, instanceData, expiryOptions),
     tasks: taskData,
+    taskControl,
+    status: new StatusData(store, projectData),
+    admin: new AdminData(store, taskControl),
     idempotency: idempotencyData,
   };
 }

@@ -1,8 +1,9 @@
 import { uuidv7 } from 'uuidv7';
-import { timestamp } from '../model/common.js';
+import { firstIdAt, idTime, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
-import type { TaskRecord, TaskStatus, TaskType } from '../model/task.js';
+import { calledOff } from '../model/instance-task.js';
+import type { TaskInput, TaskRecord, TaskStatus, TaskType } from '../model/task.js';
 import { presentTask } from '../model/task.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
@@ -17,7 +18,13 @@ import type {
 } from './store/port.js';
 import { emptyPage, insert } from './store/port.js';
 
-/** `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest. */
+/** Before all priorities: a task that is to end makes way for others, so it must not wait behind them. */
+const firstRank = -2_000_000_000;
+
+/**
+ * `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest.
+ * `ended` is the time of the end in ms since 1970, 0 before it.
+ */
 export const tasks: CollectionSpec<TaskRecord> = {
   name: 'tasks',
   columns: {
@@ -30,6 +37,8 @@ export const tasks: CollectionSpec<TaskRecord> = {
     rank: 'integer',
     run_after: 'integer',
     lease_until: 'integer',
+    requester: 'text',
+    ended: 'integer',
   },
   columnsOf: (_id, task) => ({
     project_id: task.projectId,
@@ -38,19 +47,24 @@ export const tasks: CollectionSpec<TaskRecord> = {
     type: task.type,
     status: task.status,
     queue: task.queue,
-    rank: -task.priority,
+    rank: task.abort === true ? firstRank : -task.priority,
     run_after: task.runAfter ?? 0,
     lease_until: task.leaseUntil ?? 0,
+    requester: task.requester.user,
+    ended: task.endTime === undefined ? 0 : Date.parse(task.endTime),
   }),
   loggedBy: 'project_id',
   present: presentTask,
-  orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'] },
+  orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'], ended: ['ended'] },
   indexes: [
     ['queue', 'region_id', 'rank'],
     ['queue', 'run_after'],
     ['queue', 'lease_until'],
     ['project_id'],
     ['subject_id'],
+    ['status'],
+    ['requester'],
+    ['queue', 'region_id', 'type', 'ended'],
   ],
 };
 
@@ -59,6 +73,20 @@ export interface TaskFilter {
   subjectIds?: readonly string[];
   types?: readonly TaskType[];
   statuses?: readonly TaskStatus[];
+  /** Names of users; `schedule` for the site's own. */
+  requesters?: readonly string[];
+  /** Creation time, ms since 1970: from the first on, and before the second. */
+  createdAfter?: number;
+  createdBefore?: number;
+}
+
+/** The span of ids that were made in a window of time (ms since 1970). */
+export function madeIn(from: number | undefined, before: number | undefined) {
+  return {
+    column: 'id',
+    ...(from === undefined ? {} : { from: firstIdAt(from) }),
+    ...(before === undefined ? {} : { before: firstIdAt(before) }),
+  };
 }
 
 export function taskAddress(id: string): string {
@@ -66,13 +94,13 @@ export function taskAddress(id: string): string {
 }
 
 /**
- * A new task for an instance, as the write that stores it and the record change that goes into the same batch. The
+ * A new task for an instance as it was before, as the write that stores it and the record change that goes into the same batch. The
  * instance's revision guards the order of its tasks: whoever loses the race reads again.
  */
-export function openTask(
+export function openTask<T extends TaskType>(
   instance: Document<InstanceRecord>,
-  type: TaskType,
-  input: Record<string, unknown>,
+  type: T,
+  input: TaskInput<T>,
   caller: Caller,
 ): { id: string; write: Write; openTasks: string[] } {
   const id = uuidv7();
@@ -93,10 +121,11 @@ export function openTask(
       requestId: caller.requestId,
       ...(caller.traceparent === undefined ? {} : { traceparent: caller.traceparent }),
     },
-    creationTime: timestamp(),
+    creationTime: timestamp(new Date(idTime(id))),
     attempts: [],
     steps: [],
     token: 0,
+    ifCancelled: calledOff(instance.value, type),
   };
   return { id, write: insert(tasks, id, record), openTasks: [...openTasks, id] };
 }
@@ -181,8 +210,10 @@ export class TaskData {
       ...(filter.subjectIds === undefined ? {} : { subject_id: filter.subjectIds }),
       ...(filter.types === undefined ? {} : { type: filter.types }),
       ...(filter.statuses === undefined ? {} : { status: filter.statuses }),
+      ...(filter.requesters === undefined ? {} : { requester: filter.requesters }),
     };
-    return this.#store.pageTexts(tasks, { ...page, order: 'id', filter: where }, caller.signal);
+    const span = madeIn(filter.createdAfter, filter.createdBefore);
+    return this.#store.pageTexts(tasks, { ...page, order: 'id', filter: where, span }, caller.signal);
   }
 }
 

@@ -1,38 +1,55 @@
-/** Removes what has served its time. */
+/** The site's regular jobs: what has expired goes, and what has served its time is removed. */
+import type { Caller } from '../data/caller.js';
+import type { ExpiryData } from '../data/expiry.js';
 import type { IdempotencyData } from '../data/idempotency.js';
+import type { TaskQueue } from '../data/queue.js';
 import type { Log } from '../model/log.js';
+import type { Job } from './schedule.js';
 
-/** Milliseconds between two rounds. */
-const interval = 10 * 60 * 1000;
+export interface HousekeeperOptions {
+  /** Ms between two looks for instances that expire. */
+  sweep: number;
+  /** Ms that ended tasks are kept. */
+  keep: number;
+}
 
-export class Housekeeper {
-  readonly #idempotency: IdempotencyData;
-  readonly #log: Log;
-  #timer: NodeJS.Timeout | undefined;
-  #round: Promise<void> = Promise.resolve();
+/** Removals are less urgent than what users wait for. */
+const calm = 10;
 
-  constructor(idempotency: IdempotencyData, log: Log) {
-    this.#idempotency = idempotency;
-    this.#log = log;
-  }
+export function housekeeping(
+  { expiry, idempotency, queue }: { expiry: ExpiryData; idempotency: IdempotencyData; queue: TaskQueue },
+  { sweep, keep }: HousekeeperOptions,
+  log: Log,
+): Job[] {
+  const told = (count: number, what: string) => {
+    if (count > 0) log.info({ count }, what);
+  };
+  return [
+    {
+      name: 'expiry',
+      every: sweep,
+      run: async (signal) => {
+        const caller = scheduleCaller('expiry', signal);
+        const now = Date.now();
+        told(await expiry.deleteExpired(caller, now), 'instances have expired and are being deleted');
+        told(await expiry.warn(caller, now), 'instances are about to expire');
+      },
+    },
+    {
+      name: 'tasks',
+      every: calm * sweep,
+      run: async (signal) => told(await queue.purge(Date.now() - keep, signal), 'removed old tasks'),
+    },
+    {
+      name: 'idempotency',
+      every: calm * sweep,
+      run: async () => told(await idempotency.purge(Date.now()), 'removed old answers'),
+    },
+  ];
+}
 
-  start(): void {
-    this.#timer = setInterval(() => {
-      this.#round = this.#tidy();
-    }, interval);
-  }
-
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#round;
-  }
-
-  async #tidy(): Promise<void> {
-    try {
-      const removed = await this.#idempotency.purge(Date.now());
-      if (removed > 0) this.#log.debug({ removed }, 'removed old answers');
-    } catch (error) {
-      this.#log.warn({ err: error }, 'cannot remove old answers');
-    }
-  }
+/** In whose name the schedule works. Its id is nobody's. */
+function scheduleCaller(job: string, signal: AbortSignal): Caller {
+  const principal = { id: '00000000-0000-0000-0000-000000000000', name: 'schedule', superUser: true };
+  return { principal, requestId: `schedule-${job}`, signal };
 }
