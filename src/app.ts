@@ -7,12 +7,14 @@ import type { Config } from './config.js';
 import { packageVersion } from './config.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { ChangeFeed } from './data/change-feed.js';
+import type { ExpiryOptions } from './data/expiry.js';
 import { IdempotencyData } from './data/idempotency.js';
 import { migrateStore } from './data/migration/index.js';
 import { ObservationData } from './data/observation.js';
 import { ownerName } from './data/owner.js';
 import { TaskQueue } from './data/queue.js';
 import type { OpenRegion } from './data/region.js';
+import { ScheduleData } from './data/schedule.js';
 import { secretFor } from './data/secret.js';
 import { setUp } from './data/setup.js';
 import type { Store } from './data/store/port.js';
@@ -27,9 +29,10 @@ import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
 import { HttpServer } from './server.js';
 import { openStore } from './stores.js';
-import { Housekeeper } from './task/housekeeper.js';
+import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { TaskRunner } from './task/runner.js';
+import { Schedule } from './task/schedule.js';
 import type { Tracing } from './tracing.js';
 import { createTracing } from './tracing.js';
 
@@ -54,6 +57,8 @@ export interface App {
 }
 
 const seconds = 1000;
+const hours = 3600 * seconds;
+const days = 24 * hours;
 
 /** Starts everything, in the order in which the parts need each other; what was begun is undone when a part fails. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
@@ -100,8 +105,15 @@ async function compose(
   await directory.start();
   undo.push(() => directory.close());
   const idempotency = new IdempotencyData(store, base.owner);
-  const connector = createConnector(store, base.userData, idempotency, directory, base.feed);
-  if (role !== 'api') await work(base, idempotency);
+  const connector = createConnector(
+    store,
+    base.userData,
+    idempotency,
+    directory,
+    base.feed,
+    expiryOf(config),
+  );
+  if (role !== 'api') await work(base, connector, idempotency);
   const gate = role === 'worker' || config.worker.listen ? await openGate(base, secret) : '';
   const url = role === 'worker' ? gate : await serve(base, connector);
   return { url, store, connector, regions: open, stop };
@@ -134,7 +146,7 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
 }
 
 /** Runs tasks, watches machines and keeps house. */
-async function work(base: Base, idempotency: IdempotencyData): Promise<void> {
+async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<void> {
   const { config, options, store, feed, owner, open, undo } = base;
   const queue = new TaskQueue(store, { owner, lease: config.tasks.lease * seconds });
   const runner = makeRunner(config, queue, open, base.tracing, options.log);
@@ -148,9 +160,20 @@ async function work(base: Base, idempotency: IdempotencyData): Promise<void> {
   const observer = new Observer(data, open, config.tasks.observe * seconds, options.log);
   observer.start();
   undo.push(() => observer.stop());
-  const housekeeper = new Housekeeper(idempotency, options.log, async () => store.tidy?.());
-  housekeeper.start();
-  undo.push(() => housekeeper.stop());
+  const lease = config.tasks.lease * seconds;
+  const { expiry, events } = connector;
+  const jobs = housekeeping(
+    { events, expiry, idempotency, queue, tidyStore: async () => store.tidy?.() },
+    {
+      sweep: config.tasks.sweep * seconds,
+      keep: config.tasks.keep * days,
+      keepEvents: config.events.keep * days,
+    },
+    options.log,
+  );
+  const schedule = new Schedule(new ScheduleData(store, owner, lease), jobs, lease, options.log);
+  schedule.start();
+  undo.push(() => schedule.stop());
 }
 
 /** Answers the API processes of the site about the regions of this one. */
@@ -243,9 +266,19 @@ function makeRunner(
   return new TaskRunner(
     queue,
     open,
-    { ...times, concurrency: tasks.concurrency, maxAttempts: tasks.maxAttempts, tracer },
+    {
+      ...times,
+      concurrency: tasks.concurrency,
+      maxAttempts: tasks.maxAttempts,
+      maxInterruptions: tasks.maxInterruptions,
+      tracer,
+    },
     log,
   );
+}
+
+function expiryOf({ instances }: Config): ExpiryOptions {
+  return { maxLifetime: instances.maxLifetime * days, warning: instances.expiryWarning * hours };
 }
 
 async function firstRun(

@@ -85,6 +85,17 @@ const ConfigSchema = Type.Object(
         backoffMax: Seconds,
         grace: Type.Number({ minimum: 0, maximum: 3600 }),
         observe: Seconds,
+        maxInterruptions: Type.Integer({ minimum: 1, maximum: 40 }),
+        sweep: Seconds,
+        keep: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
+      },
+      closed,
+    ),
+    events: Type.Object({ keep: Type.Number({ exclusiveMinimum: 0, maximum: 3650 }) }, closed),
+    instances: Type.Object(
+      {
+        maxLifetime: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
+        expiryWarning: Type.Number({ minimum: 0, maximum: 8784 }),
       },
       closed,
     ),

@@ -1,6 +1,8 @@
 /** All that `execute` may touch: one part for each resource. */
+import { AdminData } from './admin.js';
 import type { ChangeFeed } from './change-feed.js';
 import { EventData } from './event.js';
+import { ExpiryData, type ExpiryOptions } from './expiry.js';
 import { schema } from './migration/schema.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
@@ -11,8 +13,11 @@ import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
 import type { RegionSource } from './region.js';
 import { RegionData, regions } from './region.js';
+import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
+import { StatusData } from './status.js';
 import type { CollectionSpec, Store } from './store/port.js';
+import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
 import type { UserData } from './user.js';
 import { apiKeys, users } from './user.js';
@@ -27,8 +32,12 @@ export interface Connector {
   readonly flavors: FlavorData;
   readonly images: ImageData;
   readonly instances: InstanceData;
+  readonly expiry: ExpiryData;
   readonly tasks: TaskData;
   readonly events: EventData;
+  readonly taskControl: TaskControl;
+  readonly status: StatusData;
+  readonly admin: AdminData;
   readonly idempotency: IdempotencyData;
 }
 
@@ -46,6 +55,7 @@ export const collections: readonly CollectionSpec<never>[] = [
   tasks,
   idempotency,
   workers,
+  schedules,
 ];
 
 export function createConnector(
@@ -54,12 +64,16 @@ export function createConnector(
   idempotencyData: IdempotencyData,
   regionSource: RegionSource,
   feed: ChangeFeed,
+  expiryOptions: ExpiryOptions,
 ): Connector {
   const projectData = new ProjectData(store);
   const organizationData = new OrganizationData(store, projectData);
   const networkData = new NetworkData(store, projectData);
   const regionData = new RegionData(regionSource, organizationData, projectData);
-  const taskData = new TaskData(store, projectData);
+  const taskData = new TaskData(store, projectData, feed);
+  const { maxLifetime } = expiryOptions;
+  const instanceData = new InstanceData(store, projectData, networkData, regionData, taskData, maxLifetime);
+  const taskControl = new TaskControl(store);
   return {
     users: userData,
     organizations: organizationData,
@@ -68,9 +82,13 @@ export function createConnector(
     regions: regionData,
     flavors: new FlavorData(regionData),
     images: new ImageData(regionData),
-    instances: new InstanceData(store, projectData, networkData, regionData, taskData),
+    instances: instanceData,
+    expiry: new ExpiryData(store, instanceData, expiryOptions),
     tasks: taskData,
     events: new EventData(store, projectData, userData, feed),
+    taskControl,
+    status: new StatusData(store, projectData),
+    admin: new AdminData(store, taskControl),
     idempotency: idempotencyData,
   };
 }

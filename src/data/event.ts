@@ -86,6 +86,11 @@ export class EventData {
     return { events: wanted.map(eventOf), next, more: changes.length === limit };
   }
 
+  /** Drops events from before a time (ms since 1970); tells how many. */
+  trim(before: number): Promise<number> {
+    return this.#store.trimChanges(new Date(before).toISOString());
+  }
+
   /** Whether the caller's account is still active: a stream outlives the request's own check. */
   isActive(caller: Caller): Promise<boolean> {
     return this.#users.isActive(caller.principal.id);

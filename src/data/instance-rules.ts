@@ -1,9 +1,9 @@
 /** What must hold of an instance's body beyond its schema. */
-import type { Tag } from '../model/common.js';
+import { type Tag, timestamp } from '../model/common.js';
 import type { FieldError } from '../model/error.js';
 import { ApiError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
-import type { InstanceNetworking } from '../model/instance.js';
+import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
 import { userDataFault } from '../model/user-data.js';
 import type { RegionData } from './region.js';
 
@@ -41,6 +41,36 @@ export function checkUserData(userData: string | undefined): void {
   if (message !== undefined) {
     throw new ApiError('unprocessable', message, { errors: [{ pointer: '/spec/userData', message }] });
   }
+}
+
+/**
+ * The members of the record that say when it expires. A time that does not change is kept as it is, with its warning; a
+ * new one must lie in the future, at most `maxLifetime` ms ahead.
+ */
+export function expiry(
+  wanted: string | undefined,
+  before: InstanceRecord | undefined,
+  maxLifetime: number,
+): Pick<InstanceRecord, 'expiresAt' | 'expirationWarning'> {
+  if (wanted === undefined) return {};
+  const time = Date.parse(wanted);
+  const { expiresAt, expirationWarning } = before ?? {};
+  if (expiresAt !== undefined && Date.parse(expiresAt) === time)
+    return { expiresAt, ...(expirationWarning === undefined ? {} : { expirationWarning }) };
+  checkExpiry(time, maxLifetime, '/spec/expiresAt');
+  return { expiresAt: timestamp(new Date(time)) };
+}
+
+/** 422 unless the time (ms since 1970) lies in the future and no further ahead than is allowed. */
+export function checkExpiry(time: number, maxLifetime: number, pointer: string): void {
+  const now = Date.now();
+  const limit = now + maxLifetime;
+  const message = !(time > now)
+    ? 'An instance can only expire in the future.'
+    : time > limit
+      ? `An instance may expire ${timestamp(new Date(limit))} at the latest.`
+      : undefined;
+  if (message !== undefined) throw new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
 }
 
 /** Flavor and image exist in the region for this project, and fit each other. Else 400, as Unikorn answers. */

@@ -1,14 +1,16 @@
+import { isDeepStrictEqual } from 'node:util';
 import { uuidv7 } from 'uuidv7';
 import { type ProvisioningStatus, timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { InstanceCreate, InstanceRecord, InstanceUpdate } from '../model/instance.js';
 import { presentInstance } from '../model/instance.js';
+import { checkPower, wished } from '../model/instance-task.js';
 import type { PowerVerb } from '../model/power.js';
-import { permits } from '../model/power.js';
-import type { TaskRecord, TaskType } from '../model/task.js';
+import type { TaskInput, TaskType } from '../model/task.js';
+import { abortAsked, ended } from '../model/task-state.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
-import { checkNetworking, checkReferences, checkTags, checkUserData } from './instance-rules.js';
+import { checkNetworking, checkReferences, checkTags, checkUserData, expiry } from './instance-rules.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
@@ -36,6 +38,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     status: 'text',
     name: 'text',
     tags: 'set',
+    expires: 'integer',
   },
   columnsOf: (_id, instance) => ({
     organization_id: instance.organizationId,
@@ -45,11 +48,16 @@ export const instances: CollectionSpec<InstanceRecord> = {
     status: instance.provisioning.status,
     name: instance.name,
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
+    // Ms since 1970; 0: never, or on its way out already.
+    expires:
+      instance.expiresAt === undefined || instance.deletionTime !== undefined
+        ? 0
+        : Date.parse(instance.expiresAt),
   }),
   loggedBy: 'project_id',
   present: presentInstance,
   unique: { name: ['project_id', 'name'] },
-  orders: { id: [], name: ['name'] },
+  orders: { id: [], name: ['name'], expires: ['expires'] },
   // The unique key serves the order by name within a project.
   indexes: [['project_id'], ['region_id'], ['network_id'], ['status']],
 };
@@ -70,19 +78,23 @@ export class InstanceData {
   readonly #networks: NetworkData;
   readonly #regions: RegionData;
   readonly #tasks: TaskData;
+  readonly #maxLifetime: number;
 
+  /** `maxLifetime`: how far ahead an instance may be told to expire, in ms. */
   constructor(
     store: Store,
     projects: ProjectData,
     networks: NetworkData,
     regions: RegionData,
     taskData: TaskData,
+    maxLifetime: number,
   ) {
     this.#store = store;
     this.#projects = projects;
     this.#networks = networks;
     this.#regions = regions;
     this.#tasks = taskData;
+    this.#maxLifetime = maxLifetime;
   }
 
   /** Undefined when absent. No visibility check. */
@@ -148,7 +160,7 @@ export class InstanceData {
     const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
     await checkReferences(this.#regions, wanted, caller.signal);
     const id = uuidv7();
-    const record: InstanceRecord = {
+    const asked: InstanceRecord = {
       organizationId,
       projectId: project.id,
       networkId: network.id,
@@ -156,13 +168,14 @@ export class InstanceData {
       ...written(metadata),
       ...pick(spec),
       ...(spec.userData === undefined || spec.userData === '' ? {} : { userData: spec.userData }),
+      ...expiry(spec.expiresAt, undefined, this.#maxLifetime),
       creationTime: timestamp(),
       createdBy: caller.principal.name,
       provisioning: { status: 'pending' },
       desiredPower: 'running',
-      powerState: 'Pending',
       openTasks: [],
     };
+    const record = wished(asked, 'instance.create');
     const task = openTask({ id, revision: 0, value: record }, 'instance.create', {}, caller);
     const stored = { ...record, openTasks: task.openTasks };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
@@ -207,11 +220,12 @@ export class InstanceData {
           },
         );
       }
-      const { description, tags, ...kept } = value;
+      const { description, tags, expiresAt, expirationWarning, ...kept } = value;
       const next: InstanceRecord = {
         ...kept,
         ...written(metadata),
         ...pick(spec),
+        ...expiry(spec.expiresAt, value, this.#maxLifetime),
         modifiedTime: timestamp(),
         modifiedBy: caller.principal.name,
       };
@@ -221,61 +235,65 @@ export class InstanceData {
         return this.#commit(caller, instance, next, {});
       }
       await this.#refuseWhileBusy(instance);
-      next.provisioning = { status: 'provisioning' };
-      next.powerState = 'Rebuilding';
-      next.desiredPower = 'running';
-      return this.#open(caller, instance, next, 'instance.replace', {});
+      return this.#open(caller, instance, wished(next, 'instance.replace'), 'instance.replace', {});
     });
   }
 
-  /** Marks the instance for deletion; a repeated delete shares the task. What else is under way is aborted. */
-  async delete(caller: Caller, id: string): Promise<Accepted> {
-    return retrying(async () => {
-      const instance = await this.load(id, caller.signal);
-      if (instance === undefined) throw notFound();
-      caller.precondition?.(instance.revision);
-      const open = await this.#openTasks(instance);
-      const same = open.find((task) => task.value.type === 'instance.delete');
-      if (same !== undefined) return { id, taskId: same.id };
-      const aborts = open.map((task) => replace(tasks, task, aborted(task.value)));
-      const next: InstanceRecord = {
-        ...instance.value,
-        deletionTime: timestamp(),
-        provisioning: { status: 'deprovisioning' },
-      };
-      return this.#open(caller, instance, next, 'instance.delete', {}, aborts);
-    });
-  }
-
-  /** Accepts a power verb, or says why the instance cannot take it now. An equal open request is shared. */
-  async power(
+  /**
+   * Marks the instance for deletion; a repeated delete shares the task. What else is under way is aborted. `still` is
+   * asked in the very step of the change.
+   */
+  async delete(
     caller: Caller,
     id: string,
-    verb: PowerVerb,
-    input: { hard?: boolean } = {},
+    still: (instance: InstanceRecord) => boolean = () => true,
   ): Promise<Accepted> {
-    const type: TaskType = `instance.${verb}`;
+    return retrying(async () => {
+      const instance = await this.load(id, caller.signal);
+      if (instance === undefined || !still(instance.value)) throw notFound();
+      caller.precondition?.(instance.revision);
+      const open = await this.#openTasks(instance);
+      const same = open.find(({ value }) => value.type === 'instance.delete' && value.abort !== true);
+      if (same !== undefined) return { id, taskId: same.id };
+      // What has not begun ends here and now; what has is for its worker to end.
+      const begun = open.filter((task) => task.value.attempts.length > 0);
+      const message = 'A later request made the task pointless.';
+      const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
+      const others = open.map((task) =>
+        replace(tasks, task, begun.includes(task) ? abortAsked(task.value) : ended(task.value, end)),
+      );
+      const rest = { ...instance.value, openTasks: begun.map((task) => task.id) };
+      const next = wished(rest, 'instance.delete');
+      return this.#open(caller, { ...instance, value: rest }, next, 'instance.delete', {}, others);
+    });
+  }
+
+  /** Accepts a power verb, or says why the instance cannot take it now. */
+  power(caller: Caller, id: string, verb: PowerVerb, input: { hard?: boolean } = {}): Promise<Accepted> {
+    return this.request(caller, id, `instance.${verb}`, input, (instance) => checkPower(instance, verb));
+  }
+
+  /**
+   * Accepts a task for the instance: shares an equal one that is open, and refuses while another is in the way. `check`
+   * throws when the instance cannot take it now.
+   */
+  async request<T extends TaskType>(
+    caller: Caller,
+    id: string,
+    type: T,
+    input: TaskInput<T>,
+    check: (instance: InstanceRecord) => void = () => undefined,
+  ): Promise<Accepted> {
     return retrying(async () => {
       const instance = await this.#living(caller, id);
-      const open = await this.#openTasks(instance);
-      const last = open.at(-1);
-      if (last?.value.type === type && (last.value.input['hard'] ?? false) === (input.hard ?? false)) {
-        return { id, taskId: last.id };
+      const last = (await this.#openTasks(instance)).at(-1)?.value;
+      const lastId = instance.value.openTasks.at(-1);
+      if (last?.type === type && last.abort !== true && isDeepStrictEqual(last.input, input) && lastId) {
+        return { id, taskId: lastId };
       }
       await this.#refuseWhileBusy(instance);
-      const { powerState } = instance.value;
-      if (!permits(powerState, verb)) {
-        throw new ApiError(
-          'power_state_conflict',
-          `The instance is ${powerState ?? 'in no power state'}; it cannot ${verb} now.`,
-        );
-      }
-      const next: InstanceRecord = {
-        ...instance.value,
-        desiredPower: verb === 'stop' ? 'stopped' : 'running',
-        powerState: verb === 'start' ? 'Pending' : 'Stopping',
-      };
-      return this.#open(caller, instance, next, type, input);
+      check(instance.value);
+      return this.#open(caller, instance, wished(instance.value, type), type, input);
     });
   }
 
@@ -309,7 +327,7 @@ export class InstanceData {
   }
 
   async #openTasks(instance: Document<InstanceRecord>) {
-    const found = await Promise.all(instance.value.openTasks.map((id) => this.#tasks.load(id)));
+    const found = await Promise.all(instance.value.openTasks.map((taskId) => this.#tasks.load(taskId)));
     return found.filter((task) => task !== undefined);
   }
 
@@ -322,12 +340,12 @@ export class InstanceData {
     });
   }
 
-  async #open(
+  async #open<T extends TaskType>(
     caller: Caller,
     instance: Document<InstanceRecord>,
     next: InstanceRecord,
-    type: TaskType,
-    input: Record<string, unknown>,
+    type: T,
+    input: TaskInput<T>,
     others: readonly Write[] = [],
   ): Promise<Accepted> {
     const task = openTask(instance, type, input, caller);
@@ -352,11 +370,6 @@ export class InstanceData {
     await this.#store.write(writes, caller.signal);
     return accepted;
   }
-}
-
-/** One that waits for its retry is made ready, so that it ends now. */
-function aborted(task: TaskRecord): TaskRecord {
-  return { ...task, abort: true, queue: task.queue === 'waiting' ? 'ready' : task.queue };
 }
 
 function pick(spec: { flavorId: string; imageId: string }): { flavorId: string; imageId: string } {

@@ -5,11 +5,13 @@
  * Model: amboy's remote queue (Evergreen, section 6). Mended: one heartbeat for each claim, attempts are counted, a
  * dead process's claims are taken over, and the end of a task and what it means for its instance are one step.
  */
-import { timestamp } from '../model/common.js';
 import type { InstanceRecord } from '../model/instance.js';
-import type { TaskAttempt, TaskCause, TaskRecord, TaskStep } from '../model/task.js';
+import type { TaskCause, TaskRecord, TaskStep } from '../model/task.js';
 import { historyLimit } from '../model/task.js';
+import type { TaskEnd } from '../model/task-state.js';
+import { claimed, ended, interrupted, placed, retried } from '../model/task-state.js';
 import { instances } from './instance.js';
+import { LeaseWatch } from './lease.js';
 import type { Document, Store, Write } from './store/port.js';
 import { remove, replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -23,11 +25,6 @@ export class LeaseLost extends Error {
 /** What a task's end makes of its instance; undefined removes the record. */
 export type InstanceChange = (instance: InstanceRecord) => InstanceRecord | undefined;
 
-export type TaskEnd =
-  | { status: 'succeeded' }
-  | { status: 'failed'; cause: TaskCause }
-  | { status: 'cancelled'; cause: TaskCause };
-
 export interface QueueOptions {
   /** Names this process, so that it can be recognised as dead. */
   owner: string;
@@ -38,6 +35,7 @@ export interface QueueOptions {
 export class TaskQueue {
   readonly #store: Store;
   readonly #options: QueueOptions;
+  readonly #leases = new LeaseWatch();
 
   constructor(store: Store, options: QueueOptions) {
     this.#store = store;
@@ -57,19 +55,10 @@ export class TaskQueue {
     return this.#store.claim(
       tasks,
       { order: 'claim', filter: { queue: 'ready', region_id: regionId } },
-      ({ value }) => ({
-        ...value,
-        status: 'running',
-        queue: 'running',
-        startTime: value.startTime ?? timestamp(now),
-        owner: this.#options.owner,
-        token: value.token + 1,
-        leaseUntil: now.getTime() + this.#options.lease,
-        attempts: [
-          ...value.attempts,
-          { number: (value.attempts.at(-1)?.number ?? 0) + 1, startTime: timestamp(now) },
-        ],
-      }),
+      ({ value }) => {
+        const { owner, lease } = this.#options;
+        return claimed(value, { owner, until: now.getTime() + lease }, now);
+      },
     );
   }
 
@@ -84,10 +73,11 @@ export class TaskQueue {
     return { abort: task.abort === true };
   }
 
-  /** Whether the task has been asked to end. */
-  async aborted(id: string): Promise<boolean> {
+  /** Whether the task has been asked to end, and by whom; nobody is named when a later request made it pointless. */
+  async aborted(id: string): Promise<{ by?: string } | undefined> {
     const task = await this.#store.get(tasks, id);
-    return task?.value.abort === true;
+    if (task?.value.abort !== true) return undefined;
+    return task.value.abortedBy === undefined ? {} : { by: task.value.abortedBy };
   }
 
   /** Adds a step, or ends the one of the same name and attempt. */
@@ -124,39 +114,18 @@ export class TaskQueue {
   async finish(claim: Document<TaskRecord>, end: TaskEnd, change: InstanceChange): Promise<void> {
     await retrying(async () => {
       const task = await this.#held(claim);
-      const writes: Write[] = [replace(tasks, task, ended(task.value, end))];
-      const instance = await this.subject(claim);
-      if (instance !== undefined) {
-        const openTasks = instance.value.openTasks.filter((id) => id !== task.id);
-        const next = change(instance.value);
-        writes.push(
-          next === undefined
-            ? remove(instances, instance)
-            : replace(instances, instance, { ...next, openTasks }),
-        );
-        const [following] = openTasks;
-        const blocked = following === undefined ? undefined : await this.#store.get(tasks, following);
-        if (blocked?.value.queue === 'blocked')
-          writes.push(replace(tasks, blocked, { ...blocked.value, queue: 'ready' }));
-      }
-      await this.#store.write(writes);
+      await this.#store.write(await endingWrites(this.#store, task, end, change));
     });
   }
 
   /** Ends this attempt and has the task wait for its next one. */
   async retryLater(claim: Document<TaskRecord>, cause: TaskCause, runAfter: number): Promise<void> {
-    await this.#change(claim, (value) => ({
-      ...unowned(value),
-      status: 'pending',
-      queue: 'waiting',
-      runAfter,
-      attempts: closeAttempt(value.attempts, 'failed', cause),
-    }));
+    await this.#change(claim, (value) => retried(value, cause, runAfter));
   }
 
-  /** Gives the task back at once, for another process to carry on. */
-  async giveBack(claim: Document<TaskRecord>): Promise<void> {
-    await this.#change(claim, (value) => interrupted(value));
+  /** Gives the task back, for another process to carry on: at once, or from a time on (ms since 1970). */
+  async giveBack(claim: Document<TaskRecord>, runAfter = 0): Promise<void> {
+    await this.#change(claim, (value) => interrupted(value, 'handed_over', runAfter));
   }
 
   /** Makes tasks ready whose retry time has come; tells when the next one is due (ms since 1970). */
@@ -166,15 +135,19 @@ export class TaskQueue {
       const first = due[0]?.value.runAfter;
       if (first === undefined || first > now) return first;
       for (const task of due.filter(({ value }) => (value.runAfter ?? 0) <= now)) {
-        await this.#unlessRaced([replace(tasks, task, { ...task.value, queue: 'ready' })]);
+        await this.#unlessRaced([replace(tasks, task, placed(task.value, false, now))]);
       }
     }
   }
 
-  /** Takes the tasks away from processes whose lease ran out or that are known to be dead. */
+  /**
+   * Takes the tasks away from processes that are known to be dead, and from those that gave no sign for the time of a
+   * lease. `now` is this process's own monotonic time in ms: no two clocks are compared.
+   */
   async takeOver(now: number, isDead: (owner: string) => boolean): Promise<number> {
     let taken = 0;
     let after: [number, string] | undefined;
+    this.#leases.begin();
     for (;;) {
       const page = await this.#store.page(tasks, {
         order: 'lease',
@@ -183,13 +156,29 @@ export class TaskQueue {
         ...(after === undefined ? {} : { after }),
       });
       for (const task of page) {
-        const { owner = '', leaseUntil = 0 } = task.value;
-        if (leaseUntil > now && !isDead(owner)) continue;
-        taken += await this.#unlessRaced([replace(tasks, task, interrupted(task.value))]);
+        const { owner = '', leaseUntil = 0, token } = task.value;
+        const silent = this.#leases.silent(task.id, `${token} ${leaseUntil}`, this.#options.lease, now);
+        if (!silent && !isDead(owner)) continue;
+        taken += await this.#unlessRaced([replace(tasks, task, interrupted(task.value, 'interrupted'))]);
       }
       const last = page.at(-1);
-      if (last === undefined || page.length < 100) return taken;
+      if (last === undefined || page.length < 100) break;
       after = [last.value.leaseUntil ?? 0, last.id];
+    }
+    this.#leases.end();
+    return taken;
+  }
+
+  /** Removes tasks that ended before a time (ms since 1970), page by page; tells how many. */
+  async purge(before: number, signal: AbortSignal): Promise<number> {
+    const span = { column: 'ended', from: 1, before };
+    let removed = 0;
+    for (;;) {
+      const old = await this.#store.page(tasks, { order: 'ended', span, limit: 100 }, signal);
+      let gone = 0;
+      for (const task of old) gone += await this.#unlessRaced([remove(tasks, task)]);
+      removed += gone;
+      if (old.length < 100 || gone === 0) return removed;
     }
   }
 
@@ -226,42 +215,26 @@ export class TaskQueue {
   }
 }
 
-function unowned(task: TaskRecord): TaskRecord {
-  const { owner, leaseUntil, ...rest } = task;
-  return rest;
-}
-
-function closeAttempt(
-  attempts: readonly TaskAttempt[],
-  outcome: NonNullable<TaskAttempt['outcome']>,
-  cause?: TaskCause,
-): TaskAttempt[] {
-  return attempts
-    .map((attempt, index) =>
-      index < attempts.length - 1 || attempt.endTime !== undefined
-        ? attempt
-        : { ...attempt, endTime: timestamp(), outcome, ...(cause === undefined ? {} : { cause }) },
-    )
-    .slice(-historyLimit);
-}
-
-function interrupted(task: TaskRecord): TaskRecord {
-  return {
-    ...unowned(task),
-    status: 'pending',
-    queue: 'ready',
-    attempts: closeAttempt(task.attempts, 'interrupted'),
-  };
-}
-
-function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
-  const cause = end.status === 'succeeded' ? undefined : end.cause;
-  return {
-    ...unowned(task),
-    status: end.status,
-    queue: 'done',
-    endTime: timestamp(),
-    attempts: closeAttempt(task.attempts, end.status, cause),
-    ...(cause === undefined ? {} : { cause }),
-  };
+/**
+ * The writes of a task's end: the task, what it makes of its instance, and the instance's next task, which goes on in the
+ * same step: it is released once, however often the end is tried.
+ */
+export async function endingWrites(
+  store: Store,
+  task: Document<TaskRecord>,
+  end: TaskEnd,
+  change: InstanceChange,
+): Promise<Write[]> {
+  const writes: Write[] = [replace(tasks, task, ended(task.value, end))];
+  const instance = await store.get(instances, task.value.subject.id);
+  if (instance === undefined) return writes;
+  const openTasks = instance.value.openTasks.filter((id) => id !== task.id);
+  const next = change(instance.value);
+  writes.push(
+    next === undefined ? remove(instances, instance) : replace(instances, instance, { ...next, openTasks }),
+  );
+  const [following] = openTasks;
+  const blocked = following === undefined ? undefined : await store.get(tasks, following);
+  if (blocked?.value.queue === 'blocked') writes.push(replace(tasks, blocked, placed(blocked.value, false)));
+  return writes;
 }

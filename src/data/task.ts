@@ -1,10 +1,12 @@
 import { uuidv7 } from 'uuidv7';
-import { timestamp } from '../model/common.js';
+import { firstIdAt, idTime, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
-import type { TaskRecord, TaskStatus, TaskType } from '../model/task.js';
+import { calledOff } from '../model/instance-task.js';
+import type { TaskInput, TaskRecord, TaskStatus, TaskType } from '../model/task.js';
 import { presentTask } from '../model/task.js';
 import type { Caller } from './caller.js';
+import type { ChangeFeed } from './change-feed.js';
 import type { ProjectData } from './project.js';
 import type {
   CollectionSpec,
@@ -17,7 +19,13 @@ import type {
 } from './store/port.js';
 import { emptyPage, insert } from './store/port.js';
 
-/** `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest. */
+/** Before all priorities: a task that is to end makes way for others, so it must not wait behind them. */
+const firstRank = -2_000_000_000;
+
+/**
+ * `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest.
+ * `ended` is the time of the end in ms since 1970, 0 before it.
+ */
 export const tasks: CollectionSpec<TaskRecord> = {
   name: 'tasks',
   columns: {
@@ -30,6 +38,8 @@ export const tasks: CollectionSpec<TaskRecord> = {
     rank: 'integer',
     run_after: 'integer',
     lease_until: 'integer',
+    requester: 'text',
+    ended: 'integer',
   },
   columnsOf: (_id, task) => ({
     project_id: task.projectId,
@@ -38,13 +48,15 @@ export const tasks: CollectionSpec<TaskRecord> = {
     type: task.type,
     status: task.status,
     queue: task.queue,
-    rank: -task.priority,
+    rank: task.abort === true ? firstRank : -task.priority,
     run_after: task.runAfter ?? 0,
     lease_until: task.leaseUntil ?? 0,
+    requester: task.requester.user,
+    ended: task.endTime === undefined ? 0 : Date.parse(task.endTime),
   }),
   loggedBy: 'project_id',
   present: presentTask,
-  orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'] },
+  orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'], ended: ['ended'] },
   filteredOrders: ['claim', 'due', 'lease'],
   indexes: [
     ['queue', 'region_id', 'rank'],
@@ -52,6 +64,9 @@ export const tasks: CollectionSpec<TaskRecord> = {
     ['queue', 'lease_until'],
     ['project_id'],
     ['subject_id'],
+    ['status'],
+    ['requester'],
+    ['queue', 'region_id', 'type', 'ended'],
   ],
 };
 
@@ -60,6 +75,20 @@ export interface TaskFilter {
   subjectIds?: readonly string[];
   types?: readonly TaskType[];
   statuses?: readonly TaskStatus[];
+  /** Names of users; `schedule` for the site's own. */
+  requesters?: readonly string[];
+  /** Creation time, ms since 1970: from the first on, and before the second. */
+  createdAfter?: number;
+  createdBefore?: number;
+}
+
+/** The span of ids that were made in a window of time (ms since 1970). */
+export function madeIn(from: number | undefined, before: number | undefined) {
+  return {
+    column: 'id',
+    ...(from === undefined ? {} : { from: firstIdAt(from) }),
+    ...(before === undefined ? {} : { before: firstIdAt(before) }),
+  };
 }
 
 export function taskAddress(id: string): string {
@@ -67,13 +96,13 @@ export function taskAddress(id: string): string {
 }
 
 /**
- * A new task for an instance, as the write that stores it and the record change that goes into the same batch. The
+ * A new task for an instance as it was before, as the write that stores it and the record change that goes into the same batch. The
  * instance's revision guards the order of its tasks: whoever loses the race reads again.
  */
-export function openTask(
+export function openTask<T extends TaskType>(
   instance: Document<InstanceRecord>,
-  type: TaskType,
-  input: Record<string, unknown>,
+  type: T,
+  input: TaskInput<T>,
   caller: Caller,
 ): { id: string; write: Write; openTasks: string[] } {
   const id = uuidv7();
@@ -94,10 +123,11 @@ export function openTask(
       requestId: caller.requestId,
       ...(caller.traceparent === undefined ? {} : { traceparent: caller.traceparent }),
     },
-    creationTime: timestamp(),
+    creationTime: timestamp(new Date(idTime(id))),
     attempts: [],
     steps: [],
     token: 0,
+    ifCancelled: calledOff(instance.value, type),
   };
   return { id, write: insert(tasks, id, record), openTasks: [...openTasks, id] };
 }
@@ -105,10 +135,12 @@ export function openTask(
 export class TaskData {
   readonly #store: Store;
   readonly #projects: ProjectData;
+  readonly #feed: ChangeFeed;
 
-  constructor(store: Store, projects: ProjectData) {
+  constructor(store: Store, projects: ProjectData, feed: ChangeFeed) {
     this.#store = store;
     this.#projects = projects;
+    this.#feed = feed;
   }
 
   /** Undefined when absent. No visibility check: for the pipeline's project context and for the data layer. */
@@ -129,8 +161,8 @@ export class TaskData {
   }
 
   /**
-   * Waits until the task has ended, at most so many milliseconds; tells whether it has. Woken by this process's writes;
-   * looks once a second for those of others.
+   * Waits until the task has ended, at most so many milliseconds; tells whether it has. Woken by this process's writes
+   * and by the change log; looks once a second in any case.
    */
   async ended(caller: Caller, id: string, patience: number): Promise<boolean> {
     const deadline = Date.now() + patience;
@@ -147,7 +179,7 @@ export class TaskData {
     }
   }
 
-  /** Resolves when this process writes the task, after the milliseconds, or when the signal aborts. */
+  /** Resolves when this process writes the task, when others have written something, after the milliseconds, or when the signal aborts. */
   #written(
     id: string,
     milliseconds: number,
@@ -158,9 +190,13 @@ export class TaskData {
       const unwatch = this.#store.watch((collection, written) => {
         if (collection === tasks.name && written === id) cancel();
       });
+      const unsubscribe = this.#feed.subscribe((foreign) => {
+        if (foreign) cancel();
+      });
       const timer = setTimeout(() => cancel(), Math.max(0, milliseconds));
       cancel = () => {
         unwatch();
+        unsubscribe();
         clearTimeout(timer);
         signal.removeEventListener('abort', cancel);
         resolve();
@@ -182,8 +218,10 @@ export class TaskData {
       ...(filter.subjectIds === undefined ? {} : { subject_id: filter.subjectIds }),
       ...(filter.types === undefined ? {} : { type: filter.types }),
       ...(filter.statuses === undefined ? {} : { status: filter.statuses }),
+      ...(filter.requesters === undefined ? {} : { requester: filter.requesters }),
     };
-    return this.#store.pageTexts(tasks, { ...page, order: 'id', filter: where }, caller.signal);
+    const span = madeIn(filter.createdAfter, filter.createdBefore);
+    return this.#store.pageTexts(tasks, { ...page, order: 'id', filter: where, span }, caller.signal);
   }
 }
 

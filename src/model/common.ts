@@ -109,3 +109,14 @@ export type ProjectMetadata = Static<typeof ProjectMetadata>;
 export function timestamp(date: Date = new Date()): string {
   return date.toISOString();
 }
+
+/** When an id was made (UUIDv7, RFC 9562), in ms since 1970. */
+export function idTime(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
+/** The lowest id that can have been made at this time (ms since 1970): where a window over ids begins or ends. */
+export function firstIdAt(time: number): string {
+  const hex = Math.max(0, time).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;
+}

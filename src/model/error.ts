@@ -71,6 +71,11 @@ export const errorCodes = {
     retryable: false,
     meaning: 'The instance is not in a power state that allows this.',
   },
+  task_state_conflict: {
+    status: 409,
+    retryable: false,
+    meaning: 'The task is not in a state that allows this: it has ended, or has not ended yet.',
+  },
   idempotency_in_progress: {
     status: 409,
     retryable: true,

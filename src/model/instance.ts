@@ -6,7 +6,7 @@
  */
 import { Type, type Static } from 'typebox';
 import type { HealthStatus, ProvisioningStatus, Tag } from './common.js';
-import { ProjectMetadata, Uuid, WriteMetadata } from './common.js';
+import { ProjectMetadata, Timestamp, Uuid, WriteMetadata } from './common.js';
 import { PowerState } from './power.js';
 
 /** What of it a region cannot do is refused with 422 when the instance is created, never ignored. */
@@ -36,6 +36,11 @@ const writeSpec = {
   imageId: Uuid,
   networking: Type.Optional(InstanceNetworking),
   userData: Type.Optional(UserData),
+  expiresAt: Type.Optional({
+    ...Timestamp,
+    description:
+      'RFC 3339. From then on the instance is deleted, with its machine and its disk. Left out: it stays.',
+  }),
 };
 
 export const InstanceCreate = Type.Object(
@@ -84,7 +89,11 @@ export const Instance = Type.Object(
   {
     metadata: ProjectMetadata,
     spec: Type.Object(
-      { flavorId: Uuid, imageId: Uuid },
+      {
+        flavorId: Uuid,
+        imageId: Uuid,
+        expiresAt: Type.Optional({ ...Timestamp, description: 'When the instance will be deleted.' }),
+      },
       { title: 'InstanceSpec', additionalProperties: false },
     ),
     status: Type.Object(
@@ -99,6 +108,10 @@ export const Instance = Type.Object(
           ...Uuid,
           description: 'The task that is working on the instance, or is next to.',
         }),
+        expirationWarning: Type.Optional({
+          ...Timestamp,
+          description: 'Since when the instance has been about to expire.',
+        }),
       },
       { title: 'InstanceStatus', additionalProperties: false },
     ),
@@ -106,6 +119,22 @@ export const Instance = Type.Object(
   { title: 'Instance', additionalProperties: false },
 );
 export type Instance = Static<typeof Instance>;
+
+/** How the life of an instance is prolonged: by hours, or up to a time. */
+export const ExpirationExtension = Type.Object(
+  {
+    hours: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 8784,
+        description: 'Added to the time at which the instance expires.',
+      }),
+    ),
+    expiresAt: Type.Optional({ ...Timestamp, description: 'RFC 3339, later than the instance expires now.' }),
+  },
+  { title: 'ExpirationExtension', additionalProperties: false, minProperties: 1, maxProperties: 1 },
+);
+export type ExpirationExtension = Static<typeof ExpirationExtension>;
 
 export interface InstanceRecord {
   organizationId: string;
@@ -135,6 +164,9 @@ export interface InstanceRecord {
   macAddress?: string;
   /** Ids of the unfinished tasks in the order in which they run. */
   openTasks: string[];
+  /** RFC 3339, UTC. */
+  expiresAt?: string;
+  expirationWarning?: string;
 }
 
 /** Rules: Unikorn section 2.3, with the stop that was asked for counted as healthy. */
@@ -175,7 +207,11 @@ export function presentInstance(id: string, instance: InstanceRecord): Instance 
       organizationId: instance.organizationId,
       projectId: instance.projectId,
     }),
-    spec: { flavorId: instance.flavorId, imageId: instance.imageId },
+    spec: defined({
+      flavorId: instance.flavorId,
+      imageId: instance.imageId,
+      expiresAt: instance.expiresAt,
+    }),
     status: defined({
       regionId: instance.regionId,
       networkId: instance.networkId,
@@ -184,6 +220,7 @@ export function presentInstance(id: string, instance: InstanceRecord): Instance 
       publicIP: instance.publicIP,
       macAddress: instance.macAddress,
       taskId: instance.openTasks[0],
+      expirationWarning: instance.expirationWarning,
     }),
   };
 }

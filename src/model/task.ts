@@ -7,6 +7,7 @@
 import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
 import type { ErrorCode } from './error.js';
+import type { InstanceRecord } from './instance.js';
 
 export const TaskStatus = Type.Union(
   [
@@ -21,18 +22,27 @@ export const TaskStatus = Type.Union(
 );
 export type TaskStatus = Static<typeof TaskStatus>;
 
-export const TaskType = Type.Union(
-  [
-    Type.Literal('instance.create'),
-    Type.Literal('instance.replace'),
-    Type.Literal('instance.delete'),
-    Type.Literal('instance.start'),
-    Type.Literal('instance.stop'),
-    Type.Literal('instance.reboot'),
-  ],
-  { title: 'TaskType' },
+const nothing = Type.Object({}, { additionalProperties: false });
+
+/** Every type of task, with the shape of what its code is given to do. `src/task/` has one file for each. */
+export const taskInputs = {
+  'instance.create': nothing,
+  'instance.replace': nothing,
+  'instance.delete': nothing,
+  'instance.start': nothing,
+  'instance.stop': nothing,
+  'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),
+} as const;
+
+export type TaskType = keyof typeof taskInputs;
+export type TaskInput<T extends TaskType> = Static<(typeof taskInputs)[T]>;
+
+export const TaskType = Type.Unsafe<TaskType>(
+  Type.Union(
+    Object.keys(taskInputs).map((name) => Type.Literal(name)),
+    { title: 'TaskType' },
+  ),
 );
-export type TaskType = Static<typeof TaskType>;
 
 const Cause = Type.Object(
   { code: Type.String(), message: Type.String(), retryable: Type.Boolean() },
@@ -49,6 +59,7 @@ const Attempt = Type.Object(
         Type.Literal('succeeded'),
         Type.Literal('failed'),
         Type.Literal('interrupted'),
+        Type.Literal('handed_over'),
         Type.Literal('cancelled'),
       ]),
     ),
@@ -68,13 +79,21 @@ const Step = Type.Object(
   { title: 'TaskStep', additionalProperties: false },
 );
 
+const Restart = Type.Object(
+  { user: Type.String(), requestId: Type.String(), time: Timestamp },
+  { title: 'TaskRestart', additionalProperties: false },
+);
+
 export const Task = Type.Object(
   {
     id: Uuid,
     type: TaskType,
     status: TaskStatus,
     activated: Type.Boolean({ description: 'Whether the task may run.' }),
-    priority: Type.Integer({ description: 'Higher runs first; 0-100 for members.' }),
+    aborting: Type.Optional(
+      Type.Boolean({ description: 'It has been asked to end, and its worker is about to.' }),
+    ),
+    priority: Type.Integer({ description: 'Higher runs first; members may set it up to 100.' }),
     subject: Type.Object(
       { type: Type.Literal('instance'), id: Uuid, name: Type.String() },
       { title: 'TaskSubject', additionalProperties: false },
@@ -90,26 +109,57 @@ export const Task = Type.Object(
       },
       { title: 'TaskRequester', additionalProperties: false },
     ),
+    restarts: Type.Optional(
+      Type.Array(Restart, { description: 'Who had the ended task run again, and when; the newest 50.' }),
+    ),
     creationTime: Timestamp,
     startTime: Type.Optional(Timestamp),
     endTime: Type.Optional(Timestamp),
     retryTime: Type.Optional({ ...Timestamp, description: 'When the next attempt is due.' }),
-    attempts: Type.Array(Attempt),
+    attempts: Type.Array(Attempt, { description: 'The newest 100; a restart goes on counting.' }),
     steps: Type.Array(Step, { description: 'The newest 50.' }),
     cause: Type.Optional(Cause),
   },
   { title: 'Task', additionalProperties: false },
 );
 export type Task = Static<typeof Task>;
-export type TaskCause = Static<typeof Cause> & { code: ErrorCode | 'superseded' | 'attempts_exhausted' };
+export type TaskCause = Static<typeof Cause> & {
+  code: ErrorCode | 'superseded' | 'aborted' | 'attempts_exhausted';
+};
 export type TaskAttempt = Static<typeof Attempt>;
 export type TaskStep = Static<typeof Step>;
 
+export type TaskRestart = Static<typeof Restart>;
+
+/** What a client may change of a task. Model: Evergreen's TaskExecutionPatchHandler; null is refused, not taken for absent. */
+export const TaskPatch = Type.Object(
+  {
+    activated: Type.Optional(
+      Type.Boolean({
+        description: 'Whether the task may run. One that runs goes on, and waits before its next attempt.',
+      }),
+    ),
+    priority: Type.Optional(
+      Type.Integer({
+        minimum: -1_000_000_000,
+        maximum: 1_000_000_000,
+        description:
+          'Higher runs first. Above 100 for superusers only. Below 0 makes the task inactive, unless `activated` is true.',
+      }),
+    ),
+  },
+  { title: 'TaskPatch', additionalProperties: false, minProperties: 1 },
+);
+export type TaskPatch = Static<typeof TaskPatch>;
+
+/** Highest priority that members may set. */
+export const priorityCeiling = 100;
+
 /**
- * Where the task stands in the queue: `ready` to be claimed, `waiting` for its retry time, `blocked` behind another
- * task of the same subject, `running` under a lease, `done`.
+ * Where the task stands in the queue: `ready` to be claimed, `waiting` for its retry time, `inactive` until it is
+ * activated, `blocked` behind another task of the same subject, `running` under a lease, `done`.
  */
-export type QueueState = 'ready' | 'waiting' | 'blocked' | 'running' | 'done';
+export type QueueState = 'ready' | 'waiting' | 'inactive' | 'blocked' | 'running' | 'done';
 
 export interface TaskRecord {
   type: TaskType;
@@ -118,7 +168,7 @@ export interface TaskRecord {
   activated: boolean;
   priority: number;
   subject: { type: 'instance'; id: string; name: string };
-  input: Record<string, unknown>;
+  input: object;
   organizationId: string;
   projectId: string;
   regionId: string;
@@ -135,12 +185,21 @@ export interface TaskRecord {
   owner?: string;
   leaseUntil?: number;
   token: number;
-  /** Set when a later request makes this one pointless; the runner ends it at once. */
+  /** Set when the task is to end; its worker ends it at once. */
   abort?: boolean;
+  /** Who aborted it; absent when a later request made it pointless. */
+  abortedBy?: string;
+  /** What becomes of the subject's record when the task is cancelled before it ever began. */
+  ifCancelled?: Partial<InstanceRecord>;
+  restarts?: TaskRestart[];
+  /** Number of the last attempt before the last restart: later ones alone count against the limits. */
+  attemptBase?: number;
 }
 
-/** Steps and attempts that a record keeps: the newest. */
+/** Steps that a record keeps: the newest. */
 export const historyLimit = 50;
+/** Attempts that a record keeps: more than the limits of one series can add up to. */
+export const attemptLimit = 100;
 
 export function presentTask(id: string, task: TaskRecord): Task {
   return {
@@ -148,12 +207,14 @@ export function presentTask(id: string, task: TaskRecord): Task {
     type: task.type,
     status: task.status,
     activated: task.activated,
+    ...(task.abort === true && task.queue !== 'done' ? { aborting: true } : {}),
     priority: task.priority,
     subject: task.subject,
     organizationId: task.organizationId,
     projectId: task.projectId,
     regionId: task.regionId,
     requester: task.requester,
+    ...(task.restarts === undefined ? {} : { restarts: task.restarts }),
     creationTime: task.creationTime,
     ...(task.startTime === undefined ? {} : { startTime: task.startTime }),
     ...(task.endTime === undefined ? {} : { endTime: task.endTime }),

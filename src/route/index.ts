@@ -3,12 +3,14 @@ import Router from '@koa/router';
 import cors from '@koa/cors';
 import type Koa from 'koa';
 import type { Connector } from '../data/connector.js';
+import { adminRoutes } from './admin.js';
 import { exampleIds } from './example.js';
 import { eventRoutes } from './event.js';
 import { flavorRoutes } from './flavor.js';
 import { identify } from './identity.js';
 import { imageRoutes } from './image.js';
 import { instanceConsoleRoutes } from './instance-console.js';
+import { instanceExpirationRoutes } from './instance-expiration.js';
 import { instancePowerRoutes } from './instance-power.js';
 import { instanceRoutes } from './instance.js';
 import { networkRoutes } from './network.js';
@@ -29,6 +31,7 @@ import { regionRoutes } from './region.js';
 import type { Route } from './route.js';
 import type { ServiceState } from './service.js';
 import { serviceRoutes } from './service.js';
+import { statusRoutes } from './status.js';
 import { taskRoutes } from './task.js';
 import { wellKnownRoutes } from './well-known.js';
 
@@ -55,7 +58,10 @@ export function allRoutes(options: ApiOptions, document: () => string): Route[] 
     ...instanceRoutes,
     ...instancePowerRoutes,
     ...instanceConsoleRoutes,
+    ...instanceExpirationRoutes,
     ...taskRoutes,
+    ...statusRoutes,
+    ...adminRoutes,
     ...projectRoutes,
     ...networkRoutes,
     ...eventRoutes,

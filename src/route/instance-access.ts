@@ -1,4 +1,4 @@
-/** What the routes of one instance share: its path parameter, and who may use it. */
+/** What the routes of one instance, or of one of its tasks, share: the path parameter, and who may use it. */
 import { Type } from 'typebox';
 import type { Connector } from '../data/connector.js';
 import { Uuid } from '../model/common.js';
@@ -9,7 +9,7 @@ import { prefetchProjectContext } from './prefetch.js';
 
 export const instanceParams = Type.Object({ instanceID: Uuid }, { additionalProperties: false });
 
-/** A method for members of the instance's project; everybody else finds no such instance. */
+/** A method for members of the project of the path's instance or task; everybody else finds no such thing. */
 export function memberOnly(
   methodType: MethodType,
   requestHandler: RequestHandler<Connector>,

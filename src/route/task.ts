@@ -1,15 +1,16 @@
 import { Type } from 'typebox';
 import type { Connector } from '../data/connector.js';
 import type { TaskFilter } from '../data/task.js';
-import { Uuid } from '../model/common.js';
-import { Task, TaskStatus, TaskType } from '../model/task.js';
+import { Timestamp, Uuid } from '../model/common.js';
+import { ApiError } from '../model/error.js';
+import { Task, TaskPatch, TaskStatus, TaskType } from '../model/task.js';
 import type { Caller } from '../data/caller.js';
-import { callerOf } from './caller.js';
-import { ProjectMemberAuthenticator, RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { RouteRequest } from './pipeline/handler.js';
+import { acceptedAnswer, answerWhenEnded, callerOf } from './caller.js';
+import { memberOnly } from './instance-access.js';
+import { RequireUserAuthenticator } from './pipeline/authenticator.js';
+import type { Declaration, RouteRequest } from './pipeline/handler.js';
 import { PaginationExecutor } from './pipeline/pagination.js';
 import { JsonText } from './pipeline/response.js';
-import { prefetchProjectContext } from './prefetch.js';
 import type { Route } from './route.js';
 import { defineHandler, textPage } from './route.js';
 
@@ -24,11 +25,27 @@ const listDeclaration = {
       subjectID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances.' })),
       type: Type.Optional(Type.Array(TaskType, { maxItems: 10 })),
       status: Type.Optional(Type.Array(TaskStatus, { maxItems: 10 })),
+      requester: Type.Optional(
+        Type.Array(Type.String({ minLength: 1, maxLength: 63 }), {
+          maxItems: 20,
+          description: 'Names of users; `schedule` is the site itself.',
+        }),
+      ),
+      createdAfter: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made at that time or later.' }),
+      createdBefore: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made before that time.' }),
     },
     { additionalProperties: false },
   ),
   responses: { 200: { description: 'A page of tasks.', schema: Type.Array(Task), headers: ['Link'] } },
 } as const;
+
+/** RFC 3339 knows leap seconds, which no clock here can tell. */
+function timeOf(parameter: string, text: string): number {
+  const time = Date.parse(text);
+  if (!Number.isNaN(time)) return time;
+  const message = 'Is no time that can be told.';
+  throw new ApiError('invalid_parameter', `${parameter}: ${message}`, { errors: [{ parameter, message }] });
+}
 
 /** GET /api/v2/tasks */
 const list = new PaginationExecutor<Connector, { caller: Caller; filter: TaskFilter }>({
@@ -42,6 +59,13 @@ const list = new PaginationExecutor<Connector, { caller: Caller; filter: TaskFil
         ...(query.subjectID === undefined ? {} : { subjectIds: query.subjectID }),
         ...(query.type === undefined ? {} : { types: query.type }),
         ...(query.status === undefined ? {} : { statuses: query.status }),
+        ...(query.requester === undefined ? {} : { requesters: query.requester }),
+        ...(query.createdAfter === undefined
+          ? {}
+          : { createdAfter: timeOf('createdAfter', query.createdAfter) }),
+        ...(query.createdBefore === undefined
+          ? {}
+          : { createdBefore: timeOf('createdBefore', query.createdBefore) }),
       },
     };
   },
@@ -49,13 +73,15 @@ const list = new PaginationExecutor<Connector, { caller: Caller; filter: TaskFil
     textPage(key, limit, (page) => connector.tasks.list(caller, filter, page), descending),
 });
 
+const taskParams = Type.Object({ task_id: Uuid }, { additionalProperties: false });
+
 /** GET /api/v2/tasks/{task_id} */
 const get = defineHandler(
   {
     operationId: 'getTask',
     summary: 'One task: its state, attempts, steps and cause',
     tags: ['tasks'],
-    params: Type.Object({ task_id: Uuid }, { additionalProperties: false }),
+    params: taskParams,
     description: 'With `Prefer: wait=N` the answer comes when the task has ended, or after N seconds.',
     waits: true,
     responses: { 200: { description: 'The task.', schema: Task, headers: ['ETag', 'Preference-Applied'] } },
@@ -70,6 +96,92 @@ const get = defineHandler(
   },
 );
 
+/** PATCH /api/v2/tasks/{task_id}. Name: Evergreen's TaskExecutionPatchHandler. */
+const taskExecutionPatchHandler = defineHandler(
+  {
+    operationId: 'patchTask',
+    summary: 'Hold, release or hurry a task',
+    description:
+      'Both fields are applied in one step, or neither is. Tasks of the same instance that run before this one are activated with it and get no less priority.',
+    tags: ['tasks'],
+    params: taskParams,
+    body: TaskPatch,
+    example: { activated: true, priority: 50 },
+    responses: { 200: { description: 'The task.', schema: Task, headers: ['ETag'] } },
+    errors: ['forbidden', 'task_state_conflict', 'conflict', 'precondition_failed'],
+  },
+  {
+    parse: ({ params, body, context }) => ({ caller: callerOf(context), id: params.task_id, body }),
+    execute: async (connector, { caller, id, body }) => {
+      const { text, revision } = await connector.taskControl.patch(caller, id, body);
+      return { result: new JsonText(text), metadata: { revision } };
+    },
+  },
+);
+
+const accepted: Declaration['responses'] = {
+  202: { description: 'Accepted; follow Location.', headers: ['Location', 'Retry-After'] },
+  200: {
+    description: 'The client waited for the end of the task, which this is.',
+    schema: Task,
+    headers: ['ETag', 'Preference-Applied'],
+  },
+};
+
+/** POST /api/v2/tasks/{task_id}/abort */
+const abort = defineHandler(
+  {
+    operationId: 'abortTask',
+    summary: 'End a task before it is done',
+    description:
+      'A task that has not begun is cancelled at once, and its instance is as before. One that has begun is told to stop: its step ends, and the instance says what was left undone. Repeating it changes nothing.',
+    tags: ['tasks'],
+    params: taskParams,
+    waits: true,
+    responses: accepted,
+    errors: ['task_state_conflict', 'conflict', 'precondition_failed'],
+  },
+  {
+    parse: ({ params, context }) => ({
+      caller: callerOf(context, acceptedAnswer),
+      id: params.task_id,
+      wait: context.wait,
+    }),
+    execute: async (connector, { caller, id, wait }) =>
+      answerWhenEnded(connector, caller, await connector.taskControl.abort(caller, id), wait),
+  },
+);
+
+/** POST /api/v2/tasks/{task_id}/restart */
+const restart = defineHandler(
+  {
+    operationId: 'restartTask',
+    summary: 'Run a failed or cancelled task again',
+    description: 'Under the same id; its attempts go on counting, and the limit of attempts begins anew.',
+    tags: ['tasks'],
+    params: taskParams,
+    waits: true,
+    responses: accepted,
+    errors: [
+      'task_state_conflict',
+      'power_state_conflict',
+      'instance_busy',
+      'being_deleted',
+      'conflict',
+      'precondition_failed',
+    ],
+  },
+  {
+    parse: ({ params, context }) => ({
+      caller: callerOf(context, acceptedAnswer),
+      id: params.task_id,
+      wait: context.wait,
+    }),
+    execute: async (connector, { caller, id, wait }) =>
+      answerWhenEnded(connector, caller, await connector.taskControl.restart(caller, id), wait),
+  },
+);
+
 export const taskRoutes: Route[] = [
   {
     route: '/tasks',
@@ -79,13 +191,8 @@ export const taskRoutes: Route[] = [
   {
     route: '/tasks/{task_id}',
     version: 2,
-    methods: [
-      {
-        methodType: 'GET',
-        prefetchFunctions: [prefetchProjectContext],
-        authenticator: new ProjectMemberAuthenticator(),
-        requestHandler: get,
-      },
-    ],
+    methods: [memberOnly('GET', get), memberOnly('PATCH', taskExecutionPatchHandler)],
   },
+  { route: '/tasks/{task_id}/abort', version: 2, methods: [memberOnly('POST', abort)] },
+  { route: '/tasks/{task_id}/restart', version: 2, methods: [memberOnly('POST', restart)] },
 ];

@@ -7,20 +7,18 @@ import { timestamp } from '../model/common.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
 import type { TaskCause, TaskRecord } from '../model/task.js';
+import { attemptsEnded } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
 import type { RegionProvider, ServerObservation } from '../region/provider.js';
 import { causeOf } from './cause.js';
-import type { Work } from './code.js';
-import { taskCodes } from './registry.js';
+import type { RetryRule, TaskCode, Work } from './code.js';
+import { codeOf, takes } from './registry.js';
 
-export interface AttemptOptions {
+export interface AttemptOptions extends RetryRule {
   /** Milliseconds that a claim lasts without a heartbeat. */
   lease: number;
-  /** Failed attempts after which a task fails for good. */
-  maxAttempts: number;
-  /** Milliseconds before the second attempt, doubling up to backoffMax. */
-  backoff: number;
-  backoffMax: number;
+  /** Attempts that may be cut short by the end of their process before the task counts as the reason for it. */
+  maxInterruptions: number;
   tracer: Tracer;
 }
 
@@ -31,11 +29,11 @@ export interface AttemptEnd {
   failed?: boolean;
 }
 
-/** Attempts that may be cut short by the end of their process before the task counts as the reason for it. */
-const interruptionLimit = 10;
+/** Milliseconds that a region gets to say what a machine does after a failure. */
+const observationTime = 5000;
 
-class Superseded extends Error {
-  override readonly name = 'Superseded';
+class AbortAsked extends Error {
+  override readonly name = 'AbortAsked';
 }
 
 class HandedBack extends Error {
@@ -49,6 +47,9 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #log: Log;
   readonly #controller = new AbortController();
+  /** When the lease was last known to be ours, by this process's monotonic clock. */
+  #sure = performance.now();
+  #beating = false;
 
   constructor(
     queue: TaskQueue,
@@ -73,7 +74,7 @@ export class Attempt {
   look(): void {
     this.#queue.aborted(this.#claim.id).then(
       (aborted) => {
-        if (aborted) this.#supersede();
+        if (aborted !== undefined) this.#askAbort();
       },
       (error: unknown) => this.#log.warn({ err: error }, 'cannot read the task'),
     );
@@ -97,31 +98,49 @@ export class Attempt {
 
   async #run(): Promise<AttemptEnd> {
     const { value: task } = this.#claim;
-    if (task.abort === true) this.#supersede();
-    const interruptions = task.attempts.filter((attempt) => attempt.outcome === 'interrupted').length;
-    if (interruptions >= interruptionLimit) {
+    const code = codeOf(task.type);
+    if (code === undefined) return this.#putOff();
+    if (task.abort === true) this.#askAbort();
+    const interruptions = attemptsEnded(task, 'interrupted');
+    if (interruptions >= this.#options.maxInterruptions) {
       const message = `The task was cut short ${interruptions} times by the end of its process and is not tried again.`;
-      return this.#fail({ code: 'attempts_exhausted', message, retryable: false });
+      return this.#fail(code, { code: 'attempts_exhausted', message, retryable: false });
     }
     const instance = await this.#queue.subject(this.#claim);
-    if (instance === undefined) return this.#cancel('The instance is gone.');
+    if (instance === undefined) return this.#cancel('superseded', 'The instance is gone.');
+    if (!takes(task.type, task.input)) {
+      const message =
+        'The task was stored by another version of the program, with an input that is not known here.';
+      return this.#fail(code, { code: 'unprocessable', message, retryable: false });
+    }
     this.#log.info({ attempt: task.attempts.length }, 'task begins');
     let change;
     try {
       this.#controller.signal.throwIfAborted();
-      change = await taskCodes[task.type].run(this.#work(instance));
+      change = await code.run(this.#work(instance, task.input));
     } catch (error) {
-      return await this.#afterFailure(error);
+      return await this.#afterFailure(code, error);
     }
     await this.#queue.finish(this.#claim, { status: 'succeeded' }, change);
     this.#log.info({}, 'task succeeded');
     return {};
   }
 
-  #work(instance: Document<InstanceRecord>): Work {
+  /** A task of a newer program waits for a process that knows its type. */
+  async #putOff(): Promise<AttemptEnd> {
+    const { type } = this.#claim.value;
+    const message = `This process does not know tasks of type ${type}; a newer one has to run it.`;
+    this.#log.warn({}, message);
+    const retryAt = Date.now() + this.#options.backoffMax;
+    await this.#queue.giveBack(this.#claim, retryAt);
+    return { retryAt, failed: true };
+  }
+
+  #work(instance: Document<InstanceRecord>, input: Work['input']): Work {
     const { signal } = this.#controller;
     return {
       task: this.#claim,
+      input,
       instance,
       provider: this.#provider,
       signal,
@@ -144,7 +163,7 @@ export class Attempt {
     }
   }
 
-  async #afterFailure(error: unknown): Promise<AttemptEnd> {
+  async #afterFailure(code: TaskCode, error: unknown): Promise<AttemptEnd> {
     const { signal } = this.#controller;
     const reason: unknown = signal.aborted ? signal.reason : error;
     if (reason instanceof LeaseLost) throw reason;
@@ -153,37 +172,42 @@ export class Attempt {
       this.#log.info({}, 'task handed back');
       return {};
     }
-    if (reason instanceof Superseded) return this.#cancel('A later request made the task pointless.');
+    if (reason instanceof AbortAsked) return this.#endAborted(code);
     const cause = causeOf(error);
-    const failures = this.#claim.value.attempts.filter((attempt) => attempt.outcome === 'failed').length + 1;
+    const failures = attemptsEnded(this.#claim.value, 'failed') + 1;
     this.#log.warn({ err: error, failures }, 'task attempt failed');
-    if (!cause.retryable || failures >= this.#options.maxAttempts) return this.#fail(cause);
-    const retryAt = Math.ceil(Date.now() + this.#pause(failures));
+    const rule = { ...this.#options, ...code.retry };
+    if (!cause.retryable || failures >= rule.maxAttempts) return this.#fail(code, cause);
+    const retryAt = Math.ceil(Date.now() + pause(rule, failures));
     await this.#queue.retryLater(this.#claim, cause, retryAt);
     return { retryAt, failed: true };
   }
 
-  /** Exponential backoff with full jitter below and half of the span kept, so that retries neither bunch nor rush. */
-  #pause(failures: number): number {
-    const span = Math.min(this.#options.backoff * 2 ** (failures - 1), this.#options.backoffMax);
-    return span / 2 + Math.random() * (span / 2);
+  /** A later request has taken over the instance; after an abort by somebody nobody has, so it must tell how it is. */
+  async #endAborted(code: TaskCode): Promise<AttemptEnd> {
+    const { by } = (await this.#queue.aborted(this.#claim.id)) ?? {};
+    if (by === undefined) return this.#cancel('superseded', 'A later request made the task pointless.');
+    const seen = await this.#observation(AbortSignal.timeout(observationTime));
+    return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
+      code.failed(seen === undefined ? instance : observed(instance, seen), cause),
+    );
   }
 
-  async #fail(cause: TaskCause): Promise<AttemptEnd> {
-    const { failed } = taskCodes[this.#claim.value.type];
-    const seen = await this.#observation();
+  async #fail(code: TaskCode, cause: TaskCause): Promise<AttemptEnd> {
+    const { signal } = this.#controller;
+    const seen = await this.#observation(AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
     await this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) =>
-      failed(seen === undefined ? instance : observed(instance, seen), cause),
+      code.failed(seen === undefined ? instance : observed(instance, seen), cause),
     );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
   }
 
-  /** What the machine does after a failure, so that the record does not go on to say what was hoped for. */
-  async #observation(): Promise<ServerObservation | undefined> {
+  /** What the machine does now, so that the record does not go on to say what was hoped for. */
+  async #observation(signal: AbortSignal): Promise<ServerObservation | undefined> {
     try {
       const { subject } = this.#claim.value;
-      const [seen] = await this.#provider.describeServers([subject.id], this.#controller.signal);
+      const [seen] = await this.#provider.describeServers([subject.id], signal);
       return seen;
     } catch (error) {
       this.#log.warn({ err: error }, 'cannot observe the machine after a failure; the observer will');
@@ -191,24 +215,53 @@ export class Attempt {
     }
   }
 
-  async #cancel(message: string): Promise<AttemptEnd> {
-    const cause: TaskCause = { code: 'superseded', message, retryable: false };
-    await this.#queue.finish(this.#claim, { status: 'cancelled', cause }, (instance) => instance);
+  async #cancel(
+    code: 'superseded' | 'aborted',
+    message: string,
+    change: TaskCode['failed'] = (instance) => instance,
+  ): Promise<AttemptEnd> {
+    const cause: TaskCause = { code, message, retryable: false };
+    await this.#queue.finish(this.#claim, { status: 'cancelled', cause }, (instance) =>
+      change(instance, cause),
+    );
     this.#log.info({}, 'task cancelled');
     return {};
   }
 
-  #supersede(): void {
-    this.#controller.abort(new Superseded('A later request made the task pointless'));
+  #askAbort(): void {
+    this.#controller.abort(new AbortAsked('The task is to end'));
   }
 
   async #beat(): Promise<void> {
+    if (this.#beating) {
+      this.#doubt();
+      return;
+    }
+    this.#beating = true;
+    // Before the write: who watches the lease counts from when it arrived.
+    const began = performance.now();
     try {
       const { abort } = await this.#queue.renew(this.#claim);
-      if (abort) this.#supersede();
+      this.#sure = began;
+      if (abort) this.#askAbort();
     } catch (error) {
       if (error instanceof LeaseLost) this.#controller.abort(error);
       else this.#log.warn({ err: error }, 'cannot renew the lease');
+      this.#doubt();
+    } finally {
+      this.#beating = false;
     }
   }
+
+  /** Another process may soon take a task whose lease is not renewed: the work must have stopped by then. */
+  #doubt(): void {
+    if (performance.now() - this.#sure >= this.#options.lease * 0.7)
+      this.#controller.abort(new LeaseLost('The lease could not be renewed in time'));
+  }
+}
+
+/** Exponential backoff with full jitter below and half of the span kept, so that retries neither bunch nor rush. */
+function pause(rule: RetryRule, failures: number): number {
+  const span = Math.min(rule.backoff * 2 ** (failures - 1), rule.backoffMax);
+  return span / 2 + Math.random() * (span / 2);
 }

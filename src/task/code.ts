@@ -2,16 +2,18 @@
 import type { InstanceChange } from '../data/queue.js';
 import type { Document } from '../data/store/port.js';
 import type { InstanceRecord } from '../model/instance.js';
-import type { TaskCause, TaskRecord, TaskType } from '../model/task.js';
+import type { TaskCause, TaskInput, TaskRecord, TaskType } from '../model/task.js';
 import type { RegionProvider } from '../region/provider.js';
 
 /** One attempt at a task, as its code sees it. */
-export interface Work {
+export interface Work<T extends TaskType = TaskType> {
   readonly task: Document<TaskRecord>;
+  /** What the request asked for; it has passed the schema of the type. */
+  readonly input: TaskInput<T>;
   /** The instance as it was when the attempt began. */
   readonly instance: Document<InstanceRecord>;
   readonly provider: RegionProvider;
-  /** Aborts when the lease is lost, the task is superseded or the process shuts down. Pass it on. */
+  /** Aborts when the lease is lost, the task is aborted or the process shuts down. Pass it on. */
   readonly signal: AbortSignal;
   /** Runs a named step and records it. Steps must be idempotent: an attempt may repeat what an earlier one did. */
   step<R>(name: string, act: () => Promise<R>): Promise<R>;
@@ -19,11 +21,21 @@ export interface Work {
   change(change: (instance: InstanceRecord) => InstanceRecord): Promise<void>;
 }
 
-export interface TaskCode {
-  readonly type: TaskType;
+/** When failed attempts are repeated. What a type leaves out is as configured (`tasks`). */
+export interface RetryRule {
+  /** Failed attempts after which a task fails for good. */
+  maxAttempts: number;
+  /** Milliseconds before the second attempt, doubling up to backoffMax, with jitter. */
+  backoff: number;
+  backoffMax: number;
+}
+
+export interface TaskCode<T extends TaskType = TaskType> {
+  readonly type: T;
+  readonly retry?: Partial<RetryRule>;
   /** Does the work and says what its success makes of the instance (undefined removes the record). */
-  run(work: Work): Promise<InstanceChange>;
-  /** What it makes of the instance that the task failed for good. */
+  run(work: Work<T>): Promise<InstanceChange>;
+  /** What it makes of the instance that the task failed for good, or was aborted once it had begun. */
   failed: (instance: InstanceRecord, cause: TaskCause) => InstanceRecord;
 }
 

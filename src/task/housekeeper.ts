@@ -1,50 +1,73 @@
-/** Removes what has served its time. */
+/** The site's regular jobs: what has expired goes, and what has served its time is removed. */
+import type { Caller } from '../data/caller.js';
+import type { EventData } from '../data/event.js';
+import type { ExpiryData } from '../data/expiry.js';
 import type { IdempotencyData } from '../data/idempotency.js';
+import type { TaskQueue } from '../data/queue.js';
 import type { Log } from '../model/log.js';
+import type { Job } from './schedule.js';
 
-/** Milliseconds between two rounds. */
-const interval = 10 * 60 * 1000;
+export interface HousekeeperOptions {
+  /** Ms between two looks for instances that expire. */
+  sweep: number;
+  /** Ms that ended tasks are kept. */
+  keep: number;
+  /** Ms that events are kept. */
+  keepEvents: number;
+}
 
-export class Housekeeper {
-  readonly #idempotency: IdempotencyData;
-  readonly #log: Log;
-  readonly #tidyStore: () => Promise<void>;
-  #timer: NodeJS.Timeout | undefined;
-  #round: Promise<void> = Promise.resolve();
+/** Removals are less urgent than what users wait for. */
+const calm = 10;
 
-  /** `tidyStore` gives the store's unused space back, a little at each round. */
-  constructor(
-    idempotency: IdempotencyData,
-    log: Log,
-    tidyStore: () => Promise<void> = () => Promise.resolve(),
-  ) {
-    this.#idempotency = idempotency;
-    this.#log = log;
-    this.#tidyStore = tidyStore;
-  }
+export interface HousekeeperParts {
+  events: EventData;
+  expiry: ExpiryData;
+  idempotency: IdempotencyData;
+  queue: TaskQueue;
+  /** Gives the store's unused space back, a little at each round. */
+  tidyStore: () => Promise<void>;
+}
 
-  start(): void {
-    this.#timer = setInterval(() => {
-      this.#round = this.#tidy();
-    }, interval);
-  }
+export function housekeeping(
+  { events, expiry, idempotency, queue, tidyStore }: HousekeeperParts,
+  { sweep, keep, keepEvents }: HousekeeperOptions,
+  log: Log,
+): Job[] {
+  const told = (count: number, what: string) => {
+    if (count > 0) log.info({ count }, what);
+  };
+  return [
+    {
+      name: 'expiry',
+      every: sweep,
+      run: async (signal) => {
+        const caller = scheduleCaller('expiry', signal);
+        const now = Date.now();
+        told(await expiry.deleteExpired(caller, now), 'instances have expired and are being deleted');
+        told(await expiry.warn(caller, now), 'instances are about to expire');
+      },
+    },
+    {
+      name: 'tasks',
+      every: calm * sweep,
+      run: async (signal) => told(await queue.purge(Date.now() - keep, signal), 'removed old tasks'),
+    },
+    {
+      name: 'idempotency',
+      every: calm * sweep,
+      run: async () => told(await idempotency.purge(Date.now()), 'removed old answers'),
+    },
+    {
+      name: 'events',
+      every: calm * sweep,
+      run: async () => told(await events.trim(Date.now() - keepEvents), 'removed old events'),
+    },
+    { name: 'store', every: calm * sweep, run: tidyStore },
+  ];
+}
 
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#round;
-  }
-
-  async #tidy(): Promise<void> {
-    try {
-      const removed = await this.#idempotency.purge(Date.now());
-      if (removed > 0) this.#log.debug({ removed }, 'removed old answers');
-    } catch (error) {
-      this.#log.warn({ err: error }, 'cannot remove old answers');
-    }
-    try {
-      await this.#tidyStore();
-    } catch (error) {
-      this.#log.warn({ err: error }, 'cannot give unused space of the store back');
-    }
-  }
+/** In whose name the schedule works. Its id is nobody's. */
+function scheduleCaller(job: string, signal: AbortSignal): Caller {
+  const principal = { id: '00000000-0000-0000-0000-000000000000', name: 'schedule', superUser: true };
+  return { principal, requestId: `schedule-${job}`, signal };
 }

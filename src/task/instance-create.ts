@@ -3,7 +3,7 @@ import { provisioningFailed } from './code.js';
 import { ensureServer } from './ensure-server.js';
 
 /** Makes the machine of a new instance. A repeat finds what an earlier attempt made; nothing is deleted to "clean up". */
-export const instanceCreate: TaskCode = {
+export const instanceCreate: TaskCode<'instance.create'> = {
   type: 'instance.create',
   async run(work) {
     await work.change((instance) => ({ ...instance, provisioning: { status: 'provisioning' } }));

@@ -6,11 +6,11 @@ import { powerFailed } from './code.js';
  * Reboots softly or hard. When an attempt was interrupted after the guest went down, the repeat finds it stopped and
  * starts it, which is the other half of a reboot.
  */
-export const instanceReboot: TaskCode = {
+export const instanceReboot: TaskCode<'instance.reboot'> = {
   type: 'instance.reboot',
   async run(work) {
     const { id } = work.instance;
-    const hard = work.task.value.input['hard'] === true;
+    const hard = work.input.hard === true;
     const repeated = work.task.value.attempts.length > 1;
     const [before] = repeated
       ? await work.step('describeServer', () => work.provider.describeServers([id], work.signal))

@@ -6,7 +6,7 @@ import { ensureServer } from './ensure-server.js';
 const removal = 'deleteServer';
 
 /** Deletes the machine and makes it anew with the flavor and image that the instance has now. */
-export const instanceReplace: TaskCode = {
+export const instanceReplace: TaskCode<'instance.replace'> = {
   type: 'instance.replace',
   async run(work) {
     const removed = work.task.value.steps.some(

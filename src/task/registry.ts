@@ -1,5 +1,6 @@
-import type { TaskType } from '../model/task.js';
-import type { TaskCode } from './code.js';
+import { Value } from 'typebox/value';
+import { taskInputs, type TaskType } from '../model/task.js';
+import type { TaskCode, Work } from './code.js';
 import { instanceCreate } from './instance-create.js';
 import { instanceDelete } from './instance-delete.js';
 import { instanceReboot } from './instance-reboot.js';
@@ -7,8 +8,8 @@ import { instanceReplace } from './instance-replace.js';
 import { instanceStart } from './instance-start.js';
 import { instanceStop } from './instance-stop.js';
 
-/** The code of every task type. */
-export const taskCodes: Readonly<Record<TaskType, TaskCode>> = {
+/** The code of every task type; the compiler misses one that is not here. */
+const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.create': instanceCreate,
   'instance.replace': instanceReplace,
   'instance.delete': instanceDelete,
@@ -16,3 +17,16 @@ export const taskCodes: Readonly<Record<TaskType, TaskCode>> = {
   'instance.stop': instanceStop,
   'instance.reboot': instanceReboot,
 };
+
+/**
+ * The code of a type that was read from the store. Undefined when this program does not know it: a newer one has stored
+ * the task.
+ */
+export function codeOf(type: TaskType): TaskCode | undefined {
+  return Object.hasOwn(taskCodes, type) ? taskCodes[type] : undefined;
+}
+
+/** Whether the stored input is what the code of the type takes; it may be of another version of the program. */
+export function takes(type: TaskType, input: object): input is Work['input'] {
+  return Value.Check(taskInputs[type], input);
+}

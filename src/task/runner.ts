@@ -87,7 +87,7 @@ export class TaskRunner {
     let wait = this.#options.poll;
     try {
       const now = Date.now();
-      const taken = await this.#queue.takeOver(now, isDeadOwner);
+      const taken = await this.#queue.takeOver(performance.now(), isDeadOwner);
       if (taken > 0) this.#log.info({ taken }, 'took over tasks of processes that ended');
       const due = await this.#queue.promoteDue(now);
       if (due !== undefined) wait = Math.min(wait, Math.max(due - Date.now(), 10));

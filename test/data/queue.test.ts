@@ -29,6 +29,12 @@ describe('the task queue', () => {
     return claim;
   };
 
+  /** The take-over of a process that has watched for longer than a lease. */
+  const takeOver = async (by: TaskQueue) => {
+    await by.takeOver(0, () => false);
+    return by.takeOver(minute, () => false);
+  };
+
   beforeEach(() => {
     store = new SqliteStore(':memory:', collections);
     queue = new TaskQueue(store, { owner: 'me', lease: minute });
@@ -106,7 +112,7 @@ describe('the task queue', () => {
       it(`cannot ${what}`, async () => {
         const { taskId, instanceId } = await seedTask(store);
         const stale = await claimed();
-        await queue.takeOver(Date.now() + 2 * minute, () => false);
+        await takeOver(queue);
         await claimed(new TaskQueue(store, { owner: 'you', lease: minute }));
         const before = [await load(taskId), await store.get(instances, instanceId)];
         expect(await failureOf(write(stale))).to.be.an.instanceOf(LeaseLost);
@@ -136,7 +142,7 @@ describe('the task queue', () => {
           return async (...args: unknown[]) => {
             if (name === 'get' && args[0] === instances && !stolen) {
               stolen = true;
-              await thief.takeOver(Date.now() + 2 * minute, () => false);
+              await takeOver(thief);
               await claimed(thief);
             }
             return (member as (...all: unknown[]) => unknown).apply(target, args);
@@ -240,14 +246,14 @@ describe('the task queue', () => {
       expect(await store.count(tasks, { filter: { queue: 'ready' } })).to.equal(200);
     });
 
-    it('that is given back is ready at once and counts as interrupted', async () => {
+    it('that is given back is ready at once, and does not count as interrupted', async () => {
       const { taskId } = await seedTask(store);
       await queue.giveBack(await claimed());
       const { value } = await load(taskId);
       expect(value)
         .to.include({ status: 'pending', queue: 'ready' })
         .and.not.to.have.any.keys('owner', 'leaseUntil');
-      expect(value.attempts[0]?.outcome).to.equal('interrupted');
+      expect(value.attempts[0]?.outcome).to.equal('handed_over');
     });
 
     it('records its steps: begun, then ended, the newest 50', async () => {
@@ -279,28 +285,40 @@ describe('the task queue', () => {
       expect(task.value.leaseUntil).to.be.at.least(before);
       await store.write([replace(tasks, task, { ...task.value, abort: true })]);
       expect(await queue.renew(claim)).to.deep.equal({ abort: true });
-      expect(await queue.aborted(taskId)).to.be.true;
+      expect(await queue.aborted(taskId)).to.deep.equal({});
     });
   });
 
   describe('the take-over', () => {
-    it('frees tasks whose lease ran out and those of dead owners, and leaves the others', async () => {
-      const now = Date.now();
-      const running = {
-        queue: 'running' as const,
-        status: 'running' as const,
-        attempts: [{ number: 1, startTime: timestamp() }],
-      };
-      const expired = await seedTask(store, { ...running, owner: 'slow', leaseUntil: now - 1 });
-      const dead = await seedTask(store, { ...running, owner: 'dead', leaseUntil: now + minute });
-      const alive = await seedTask(store, { ...running, owner: 'alive', leaseUntil: now + minute });
-      expect(await queue.takeOver(now, (owner) => owner === 'dead')).to.equal(2);
-      for (const { taskId } of [expired, dead]) {
-        const { value } = await load(taskId);
-        expect(value).to.include({ queue: 'ready', status: 'pending' });
-        expect(value.attempts[0]).to.include({ outcome: 'interrupted' });
-      }
+    const running = {
+      queue: 'running' as const,
+      status: 'running' as const,
+      attempts: [{ number: 1, startTime: timestamp() }],
+    };
+
+    it('frees tasks of dead owners at once, and leaves the others', async () => {
+      const dead = await seedTask(store, { ...running, owner: 'dead', leaseUntil: Date.now() + minute });
+      const alive = await seedTask(store, { ...running, owner: 'alive', leaseUntil: Date.now() + minute });
+      expect(await queue.takeOver(0, (owner) => owner === 'dead')).to.equal(1);
+      const { value } = await load(dead.taskId);
+      expect(value).to.include({ queue: 'ready', status: 'pending' });
+      expect(value.attempts[0]).to.include({ outcome: 'interrupted' });
       expect((await load(alive.taskId)).value).to.include({ queue: 'running', owner: 'alive' });
+    });
+
+    it('frees tasks whose owner gave no sign for the time of a lease, whatever his clock says', async () => {
+      // One clock is an hour behind, the other an hour ahead.
+      const behind = await seedTask(store, { ...running, owner: 'a', leaseUntil: Date.now() - 60 * minute });
+      const ahead = await seedTask(store, { ...running, owner: 'b', leaseUntil: Date.now() + 60 * minute });
+      expect(await queue.takeOver(5, () => false)).to.equal(0);
+      expect(await queue.takeOver(minute + 4, () => false)).to.equal(0);
+      const sign = await load(ahead.taskId);
+      await store.write([replace(tasks, sign, { ...sign.value, leaseUntil: Date.now() + 61 * minute })]);
+      expect(await queue.takeOver(minute + 5, () => false)).to.equal(1);
+      expect((await load(behind.taskId)).value).to.include({ queue: 'ready' });
+      expect(await queue.takeOver(2 * minute + 4, () => false)).to.equal(0);
+      expect(await queue.takeOver(2 * minute + 5, () => false)).to.equal(1);
+      expect((await load(ahead.taskId)).value).to.include({ queue: 'ready' });
     });
 
     it('looks at all running tasks, however many there are', async () => {

@@ -42,6 +42,8 @@ export interface Query {
   filter?: Readonly<Record<string, Scalar | readonly Scalar[]>>;
   /** Set column contains all of the texts. */
   has?: Readonly<Record<string, readonly string[]>>;
+  /** A plain column, or `id`, lies in this span: from the first value on, and before the second. */
+  span?: { readonly column: string; readonly from?: string | number; readonly before?: string | number };
   /** Name of a declared order. */
   order: string;
 }

@@ -67,6 +67,27 @@ export function pageContract(makeGround: () => Ground): void {
       expect(await ids({ after: [''] })).to.deep.equal(['a', 'c', 'e']);
     });
 
+    it('of a span has what lies from its first value on and before its second, in both directions', async () => {
+      await seed(['a', 'b', 'c', 'd', 'e'].map((id, rank) => [id, { rank }]));
+      expect(await ids({ span: { column: 'id', from: 'b', before: 'd' } })).to.deep.equal(['b', 'c']);
+      expect(await ids({ span: { column: 'id', from: 'bb' }, descending: true })).to.deep.equal([
+        'e',
+        'd',
+        'c',
+      ]);
+      expect(await ids({ span: { column: 'rank', before: 2 }, order: 'rank' })).to.deep.equal(['a', 'b']);
+      expect(await ids({ span: { column: 'rank', from: 3, before: 3 } })).to.deep.equal([]);
+      const span = { column: 'rank', from: 1, before: 4 };
+      expect(await ids({ span, order: 'rank', after: [1, 'b'] })).to.deep.equal(['c', 'd']);
+      expect(await store.count(things, { span })).to.equal(3);
+      expect(await store.count(things, { span, filter: { name: ['a', 'c'] } })).to.equal(1);
+      const page = await store.pageTexts(things, { span, order: 'id', limit: 2 });
+      expect(page).to.deep.include({ more: true, last: ['c'] });
+      expect(
+        (await failureOf(store.page(things, { order: 'id', limit: 1, span: { column: 'x' } }))).message,
+      ).to.include('x');
+    });
+
     it('by a column breaks ties by the id, in both directions and from any position', async () => {
       await seed([
         ['a', { rank: 2 }],

@@ -7,6 +7,7 @@ import { passingTracer } from '../../../src/model/trace.js';
 import { exampleIds } from '../../../src/route/example.js';
 import { getHandler } from '../../../src/route/index.js';
 import { Api } from '../../support/conform.js';
+import { eventually } from '../../support/eventually.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
 type Json = Record<string, unknown>;
@@ -37,8 +38,13 @@ interface Document {
   };
 }
 
-/** The power state that an instance needs before the operation. */
-const needed: Record<string, 'Running' | 'Stopped'> = { startInstance: 'Stopped' };
+/** What must have become of the instance before the operation. */
+const needed: Record<string, 'stopped' | 'held' | 'failed'> = {
+  startInstance: 'stopped',
+  patchTask: 'held',
+  abortTask: 'held',
+  restartTask: 'failed',
+};
 
 describe('the OpenAPI document and the server', () => {
   let server: TestServer;
@@ -76,9 +82,17 @@ describe('the OpenAPI document and the server', () => {
     async function realIds(operationId: string): Promise<Record<string, string>> {
       const { body } = await server.admin.get<Instance[]>('/api/v2/instances');
       for (const { metadata } of body) await server.gone(metadata.id);
-      const made = await server.order('example');
-      const { id } = (await server.settled(made.metadata.id)).metadata;
-      if (needed[operationId] === 'Stopped') {
+      const need = needed[operationId];
+      server.cloud.clearProgram();
+      if (need === 'held') server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
+      if (need === 'failed') server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
+      const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+      const made = await server.order('example', { spec: { expiresAt } });
+      const { id } = made.metadata;
+      if (need === 'held')
+        await eventually(async () => (await server.task(made.status.taskId)).status === 'running');
+      else await server.settled(id);
+      if (need === 'stopped') {
         await server.admin.post(`/api/v2/instances/${id}/stop`);
         await server.settled(id, ({ status }) => status.powerState === 'Stopped');
       }

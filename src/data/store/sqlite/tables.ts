@@ -49,6 +49,19 @@ export function conditionsOf(
       values.push(wanted as Scalar);
     }
   }
+  if (query.span !== undefined) {
+    const { column, from, before } = query.span;
+    if (column !== 'id' && !(column in collection.columns))
+      throw new Error(`${collection.name} has no column ${column}`);
+    if (from !== undefined) {
+      conditions.push(`${quoted(column)} >= ?`);
+      values.push(from);
+    }
+    if (before !== undefined) {
+      conditions.push(`${quoted(column)} < ?`);
+      values.push(before);
+    }
+  }
   for (const [column, items] of Object.entries(query.has ?? {})) {
     for (const item of items) {
       conditions.push(`row."id" IN (SELECT "id" FROM ${setTable(collection.name, column)} WHERE "item" = ?)`);

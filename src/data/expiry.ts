@@ -1,0 +1,119 @@
+/** Instances that expire: how their time is prolonged, and what is done when it is near, or over. */
+import { timestamp } from '../model/common.js';
+import { ApiError, notFound } from '../model/error.js';
+import type { ExpirationExtension, InstanceRecord } from '../model/instance.js';
+import { presentInstance } from '../model/instance.js';
+import type { Accepted, Caller } from './caller.js';
+import { type InstanceData, instances } from './instance.js';
+import { checkExpiry } from './instance-rules.js';
+import type { Document, Store } from './store/port.js';
+import { replace, StoreConflict } from './store/port.js';
+import { retrying } from './store/retry.js';
+
+export interface ExpiryOptions {
+  /** How far ahead an instance may be told to expire, in ms. */
+  maxLifetime: number;
+  /** How long before its end an instance is marked, in ms. */
+  warning: number;
+}
+
+const hour = 3_600_000;
+const pageSize = 100;
+
+export class ExpiryData {
+  readonly #store: Store;
+  readonly #instances: InstanceData;
+  readonly #options: ExpiryOptions;
+
+  constructor(store: Store, instanceData: InstanceData, options: ExpiryOptions) {
+    this.#store = store;
+    this.#instances = instanceData;
+    this.#options = options;
+  }
+
+  /** Lets the instance live longer. Errors: 422 when that is no extension, or goes too far. */
+  extend(caller: Caller, id: string, extension: ExpirationExtension): Promise<Accepted> {
+    return retrying(async () => {
+      const instance = await this.#store.get(instances, id, caller.signal);
+      if (instance === undefined) throw notFound();
+      if (instance.value.deletionTime !== undefined)
+        throw new ApiError('being_deleted', 'The instance is being deleted.');
+      caller.precondition?.(instance.revision);
+      const { expirationWarning, ...kept } = instance.value;
+      const next: InstanceRecord = {
+        ...kept,
+        expiresAt: this.#extended(instance.value.expiresAt, extension),
+        modifiedTime: timestamp(),
+        modifiedBy: caller.principal.name,
+      };
+      const text = JSON.stringify(presentInstance(id, next));
+      const accepted = { id, text, revision: instance.revision + 1 };
+      const writes = [replace(instances, instance, next), ...(caller.remember?.(accepted) ?? [])];
+      await this.#store.write(writes, caller.signal);
+      return accepted;
+    });
+  }
+
+  #extended(current: string | undefined, { hours, expiresAt }: ExpirationExtension): string {
+    const pointer = hours === undefined ? '/expiresAt' : '/hours';
+    const refuse = (message: string) =>
+      new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
+    if (hours !== undefined && current === undefined)
+      throw refuse('The instance does not expire; give `expiresAt` if it shall.');
+    const before = current === undefined ? 0 : Date.parse(current);
+    const time = hours === undefined ? Date.parse(expiresAt ?? '') : before + hours * hour;
+    if (time <= before) throw refuse('The instance expires later than that already.');
+    checkExpiry(time, this.#options.maxLifetime, pointer);
+    return timestamp(new Date(time));
+  }
+
+  /** Deletes what has expired, through the ordinary delete; tells how many. */
+  async deleteExpired(caller: Caller, now: number): Promise<number> {
+    let deleted = 0;
+    for await (const { id } of this.#expiring(1, now, caller.signal)) {
+      try {
+        // Prolonged meanwhile, it stays; gone already, there is nothing to do.
+        await this.#instances.delete(caller, id, ({ expiresAt }) => Date.parse(expiresAt ?? '') < now);
+        deleted += 1;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;
+      }
+    }
+    return deleted;
+  }
+
+  /** Marks what will expire soon, once; tells how many. */
+  async warn(caller: Caller, now: number): Promise<number> {
+    let warned = 0;
+    for await (const instance of this.#expiring(now, now + this.#options.warning, caller.signal)) {
+      if (instance.value.expirationWarning !== undefined) continue;
+      const next = { ...instance.value, expirationWarning: timestamp(new Date(now)) };
+      try {
+        await this.#store.write([replace(instances, instance, next)]);
+        warned += 1;
+      } catch (error) {
+        // Somebody changed it; the next round looks again.
+        if (!(error instanceof StoreConflict)) throw error;
+      }
+    }
+    return warned;
+  }
+
+  /** Living instances that expire in a window of time (ms since 1970), page by page. */
+  async *#expiring(
+    from: number,
+    before: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Document<InstanceRecord>> {
+    const span = { column: 'expires', from, before };
+    let after: [number, string] | undefined;
+    for (;;) {
+      const query = { order: 'expires', span, limit: pageSize, ...(after === undefined ? {} : { after }) };
+      const page = await this.#store.page(instances, query, signal);
+      yield* page;
+      const last = page.at(-1);
+      if (last === undefined || page.length < pageSize) return;
+      after = [Date.parse(last.value.expiresAt ?? ''), last.id];
+    }
+  }
+}

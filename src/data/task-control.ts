@@ -1,0 +1,156 @@
+/** What users may do to a task: hold or hurry it, end it, have it run again. */
+import { timestamp } from '../model/common.js';
+import { ApiError, notFound } from '../model/error.js';
+import type { InstanceRecord } from '../model/instance.js';
+import { checkRestart, wished } from '../model/instance-task.js';
+import type { TaskCause, TaskPatch, TaskRecord } from '../model/task.js';
+import { presentTask, priorityCeiling } from '../model/task.js';
+import { abortAsked, patched, restarted } from '../model/task-state.js';
+import type { Accepted, Caller } from './caller.js';
+import { instances } from './instance.js';
+import { endingWrites } from './queue.js';
+import type { Document, Store, Write } from './store/port.js';
+import { replace } from './store/port.js';
+import { retrying } from './store/retry.js';
+import { taskAddress, tasks } from './task.js';
+
+export class TaskControl {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /**
+   * Changes both fields in one write. What goes before the task on its instance is activated with it, and gets no less
+   * priority: else the task would wait behind it all the same.
+   */
+  async patch(caller: Caller, id: string, patch: TaskPatch): Promise<{ text: string; revision: number }> {
+    const { priority } = patch;
+    if (priority !== undefined && priority > priorityCeiling && !caller.principal.superUser) {
+      throw new ApiError(
+        'forbidden',
+        `Priority ${priority} is above ${priorityCeiling}, the highest that you may set; only superusers may go further.`,
+      );
+    }
+    return retrying(async () => {
+      const task = await this.#load(caller, id);
+      caller.precondition?.(task.revision);
+      if (task.value.queue === 'done') throw hasEnded(task.value);
+      const next = patched(task.value, patch);
+      const writes = changed(task, next);
+      for (const ahead of await this.#ahead(task)) writes.push(...changed(ahead, pulled(ahead.value, patch)));
+      if (writes.length > 0) await this.#store.write(writes, caller.signal);
+      const revision = task.revision + changed(task, next).length;
+      return { text: JSON.stringify(presentTask(id, next)), revision };
+    });
+  }
+
+  /** The unfinished tasks that run before this one. */
+  async #ahead(task: Document<TaskRecord>): Promise<Document<TaskRecord>[]> {
+    if (task.value.queue !== 'blocked') return [];
+    const instance = await this.#store.get(instances, task.value.subject.id);
+    const open = instance?.value.openTasks ?? [];
+    const ids = open.slice(0, Math.max(0, open.indexOf(task.id)));
+    const found = await Promise.all(ids.map((id) => this.#store.get(tasks, id)));
+    return found.filter((one) => one !== undefined).filter(({ value }) => value.queue !== 'done');
+  }
+
+  /**
+   * Ends the task: at once when it has not begun, else its worker is told. Repeating it changes nothing. A task that
+   * succeeded or failed: 409.
+   */
+  async abort(caller: Caller, id: string): Promise<Accepted> {
+    return retrying(async () => {
+      const task = await this.#load(caller, id);
+      caller.precondition?.(task.revision);
+      if (task.value.status === 'cancelled' || task.value.abort === true) return { id, taskId: id };
+      if (task.value.queue === 'done') throw hasEnded(task.value);
+      const writes = await abortWrites(this.#store, task, caller.principal.name);
+      const accepted = { id, taskId: id };
+      await this.#store.write([...writes, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+      return accepted;
+    });
+  }
+
+  /**
+   * Has a failed or cancelled task run once more, under its id. 409 when it is none, when its instance is gone or being
+   * deleted, and when another task is in the way.
+   */
+  async restart(caller: Caller, id: string): Promise<Accepted> {
+    return retrying(async () => {
+      const task = await this.#load(caller, id);
+      caller.precondition?.(task.revision);
+      const { status, type, subject } = task.value;
+      if (status !== 'failed' && status !== 'cancelled') {
+        const message = `The task is ${status}; only a failed or cancelled one can be restarted.`;
+        throw new ApiError('task_state_conflict', message);
+      }
+      const instance = await this.#store.get(instances, subject.id, caller.signal);
+      if (instance === undefined)
+        throw new ApiError('task_state_conflict', 'The instance of the task is gone.');
+      await this.#checkFree(instance, type);
+      const { principal, requestId } = caller;
+      const next = restarted(task.value, { user: principal.name, requestId, time: timestamp() });
+      const accepted = { id, taskId: id };
+      await this.#store.write(
+        [
+          replace(tasks, task, next),
+          replace(instances, instance, { ...wished(instance.value, type), openTasks: [id] }),
+          ...(caller.remember?.(accepted) ?? []),
+        ],
+        caller.signal,
+      );
+      return accepted;
+    });
+  }
+
+  async #checkFree({ value }: Document<InstanceRecord>, type: TaskRecord['type']): Promise<void> {
+    const [first] = value.openTasks;
+    const blockedBy = first === undefined ? {} : { blockedBy: taskAddress(first) };
+    if (value.deletionTime !== undefined && type !== 'instance.delete')
+      throw new ApiError('being_deleted', 'The instance is being deleted.', blockedBy);
+    if (first !== undefined) {
+      const busy = await this.#store.get(tasks, first);
+      const message = `The instance is busy with ${busy?.value.type ?? 'another task'}.`;
+      throw new ApiError('instance_busy', message, { ...blockedBy, headers: { 'Retry-After': '2' } });
+    }
+    checkRestart(value, type);
+  }
+
+  async #load(caller: Caller, id: string): Promise<Document<TaskRecord>> {
+    const task = await this.#store.get(tasks, id, caller.signal);
+    if (task === undefined) throw notFound();
+    return task;
+  }
+}
+
+/** The writes that abort an unfinished task. One that has begun may have done half of its work: its worker looks. */
+export async function abortWrites(store: Store, task: Document<TaskRecord>, by: string): Promise<Write[]> {
+  if (task.value.attempts.length > 0) return [replace(tasks, task, abortAsked(task.value, by))];
+  const cause: TaskCause = { code: 'aborted', message: `The task was aborted by ${by}.`, retryable: false };
+  return endingWrites(store, task, { status: 'cancelled', cause }, (instance) => ({
+    ...instance,
+    ...task.value.ifCancelled,
+  }));
+}
+
+function hasEnded({ status }: TaskRecord): ApiError {
+  return new ApiError('task_state_conflict', `The task has ended: it is ${status}.`);
+}
+
+/** A task ahead of one that is patched so. */
+function pulled(ahead: TaskRecord, { activated, priority = ahead.priority }: TaskPatch): TaskRecord {
+  const pull: TaskPatch = {
+    ...(activated === true ? { activated } : {}),
+    ...(priority > ahead.priority ? { priority } : {}),
+  };
+  // Its own activation stands: more of a negative priority must not hold it.
+  return patched(ahead, { activated: ahead.activated, ...pull });
+}
+
+function changed(task: Document<TaskRecord>, next: TaskRecord): Write[] {
+  const { activated, priority } = task.value;
+  const same = next.activated === activated && next.priority === priority;
+  return same ? [] : [replace(tasks, task, next)];
+}

@@ -1,0 +1,49 @@
+/** What superusers do to many tasks at once. Model: Evergreen's admin routes, with one result for each task. */
+import { Type, type Static } from 'typebox';
+import { Timestamp, Uuid } from './common.js';
+import { TaskType } from './task.js';
+
+export const RestartWindow = Type.Object(
+  {
+    start: { ...Timestamp, description: 'RFC 3339. Tasks that failed from then on.' },
+    end: { ...Timestamp, description: 'RFC 3339. Tasks that failed before.' },
+    dryRun: Type.Optional(
+      Type.Boolean({ default: false, description: 'Only tells what would be restarted.' }),
+    ),
+    types: Type.Optional(Type.Array(TaskType, { maxItems: 20 })),
+    projectIds: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+  },
+  { title: 'RestartWindow', additionalProperties: false },
+);
+export type RestartWindow = Static<typeof RestartWindow>;
+
+export const RestartResult = Type.Object(
+  {
+    restarted: Type.Array(Uuid, { description: 'Of a dry run: what would be tried.' }),
+    refused: Type.Array(
+      Type.Object(
+        { id: Uuid, code: Type.String(), message: Type.String() },
+        { title: 'RestartRefusal', additionalProperties: false },
+      ),
+      { description: 'Each with the error that its own restart would get.' },
+    ),
+    next: Type.Optional({
+      ...Timestamp,
+      description: 'The window held more than one call takes: `start` of the next call.',
+    }),
+  },
+  { title: 'RestartResult', additionalProperties: false },
+);
+export type RestartResult = Static<typeof RestartResult>;
+
+export const QueueCleared = Type.Object(
+  {
+    cancelled: Type.Integer({ minimum: 0, description: 'Tasks that had not begun and have ended now.' }),
+    aborting: Type.Integer({
+      minimum: 0,
+      description: 'Tasks between two attempts, which a worker is about to end.',
+    }),
+  },
+  { title: 'QueueCleared', additionalProperties: false },
+);
+export type QueueCleared = Static<typeof QueueCleared>;

@@ -1,0 +1,79 @@
+/** What a task means for the record of its instance: when it is accepted, and when it is called off before it began. */
+import { timestamp } from './common.js';
+import { ApiError } from './error.js';
+import type { InstanceRecord } from './instance.js';
+import type { PowerVerb } from './power.js';
+import { permits } from './power.js';
+import type { TaskType } from './task.js';
+
+/** The instance once the task is accepted. */
+export function wished(instance: InstanceRecord, type: TaskType): InstanceRecord {
+  switch (type) {
+    case 'instance.create':
+      return {
+        ...instance,
+        provisioning: { status: 'pending' },
+        desiredPower: 'running',
+        powerState: 'Pending',
+      };
+    case 'instance.replace':
+      return {
+        ...instance,
+        provisioning: { status: 'provisioning' },
+        desiredPower: 'running',
+        powerState: 'Rebuilding',
+      };
+    case 'instance.delete':
+      return { ...instance, deletionTime: timestamp(), provisioning: { status: 'deprovisioning' } };
+    case 'instance.start':
+      return { ...instance, desiredPower: 'running', powerState: 'Pending' };
+    case 'instance.stop':
+      return { ...instance, desiredPower: 'stopped', powerState: 'Stopping' };
+    case 'instance.reboot':
+      return { ...instance, desiredPower: 'running', powerState: 'Stopping' };
+    default:
+      return instance;
+  }
+}
+
+/** What is put back, or said, when the task is cancelled before its first attempt. `before`: as it was when asked. */
+export function calledOff(before: InstanceRecord, type: TaskType): Partial<InstanceRecord> {
+  const { desiredPower, powerState, provisioning, flavorId, imageId } = before;
+  const power = { desiredPower, ...(powerState === undefined ? {} : { powerState }) };
+  switch (type) {
+    case 'instance.create': {
+      const message = 'The creation was aborted. Restart its task, or delete the instance.';
+      return { provisioning: { status: 'error', reason: 'Aborted', message }, powerState: 'Error' };
+    }
+    case 'instance.replace':
+      return { ...power, provisioning, flavorId, imageId };
+    case 'instance.delete': {
+      // What the deletion superseded is gone, so there is no way back.
+      const message = 'The deletion was aborted. Delete it again to go on.';
+      return { provisioning: { status: 'error', reason: 'Aborted', message } };
+    }
+    case 'instance.start':
+    case 'instance.stop':
+    case 'instance.reboot':
+      return power;
+    default:
+      return {};
+  }
+}
+
+/** Throws when a task of this type makes no sense for the instance as it is now. */
+export function checkRestart(instance: InstanceRecord, type: TaskType): void {
+  const verb = /^instance\.(start|stop|reboot)$/.exec(type)?.[1] as PowerVerb | undefined;
+  if (verb !== undefined) checkPower(instance, verb);
+  const making = type === 'instance.create' || type === 'instance.replace';
+  if (making && instance.provisioning.status !== 'error') {
+    const message = `The instance is ${instance.provisioning.status}; there is nothing left for the task to do.`;
+    throw new ApiError('task_state_conflict', message);
+  }
+}
+
+export function checkPower({ powerState }: InstanceRecord, verb: PowerVerb): void {
+  if (permits(powerState, verb)) return;
+  const state = powerState ?? 'in no power state';
+  throw new ApiError('power_state_conflict', `The instance is ${state}; it cannot ${verb} now.`);
+}

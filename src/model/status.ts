@@ -1,0 +1,53 @@
+/** What the site says of its work. Model: Evergreen's status routes. */
+import { Type, type Static } from 'typebox';
+import { Timestamp, Uuid } from './common.js';
+import { Task, TaskType } from './task.js';
+
+const Count = Type.Integer({ minimum: 0 });
+
+export const RecentTasks = Type.Object(
+  {
+    minutes: Type.Integer({ description: 'Length of the window, which ends now.' }),
+    since: { ...Timestamp, description: 'Tasks that were made from then on are counted.' },
+    total: Count,
+    inactive: Count,
+    pending: Count,
+    running: Count,
+    succeeded: Count,
+    failed: Count,
+    cancelled: Count,
+    tasks: Type.Optional(Type.Array(Task, { description: 'With `verbose=true`: the newest first.' })),
+  },
+  { title: 'RecentTasks', additionalProperties: false },
+);
+export type RecentTasks = Static<typeof RecentTasks>;
+
+const counts = {
+  depth: Type.Integer({ minimum: 0, description: 'Tasks that will run without anybody’s doing.' }),
+  ready: Type.Integer({ minimum: 0, description: 'Of these: may be claimed now.' }),
+  waiting: Type.Integer({ minimum: 0, description: 'Of these: until their next attempt is due.' }),
+  blocked: Type.Integer({ minimum: 0, description: 'Of these: behind another task of their instance.' }),
+  inactive: Type.Integer({ minimum: 0, description: 'Not in the depth: until somebody activates them.' }),
+  running: Count,
+  ratePerMinute: Type.Integer({ minimum: 0, description: 'Tasks that ended within the last minute.' }),
+  oldestTime: Type.Optional({ ...Timestamp, description: 'When the oldest task of the depth was made.' }),
+  oldestAge: Type.Optional(Type.Integer({ minimum: 0, description: 'The same in seconds until now.' })),
+};
+
+export type QueueCounts = Static<ReturnType<typeof Type.Object<typeof counts>>>;
+
+const QueueOfType = Type.Object(
+  { type: TaskType, ...counts },
+  { title: 'QueueOfType', additionalProperties: false },
+);
+
+const QueueOfRegion = Type.Object(
+  { regionId: Uuid, name: Type.String(), ...counts, types: Type.Array(QueueOfType) },
+  { title: 'QueueOfRegion', additionalProperties: false },
+);
+
+export const QueueStatus = Type.Object(
+  { ...counts, regions: Type.Array(QueueOfRegion) },
+  { title: 'QueueStatus', additionalProperties: false },
+);
+export type QueueStatus = Static<typeof QueueStatus>;

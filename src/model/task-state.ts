@@ -1,0 +1,113 @@
+/**
+ * The task state machine: from one record to the next, without I/O. `status` is what users read; `queue` says where the
+ * task stands for workers.
+ *
+ *   inactive ⇄ pending → running → succeeded | failed | cancelled, and back to pending by a restart
+ */
+import { timestamp } from './common.js';
+import type { TaskAttempt, TaskCause, TaskPatch, TaskRecord, TaskRestart } from './task.js';
+import { attemptLimit, historyLimit } from './task.js';
+
+export type TaskEnd =
+  | { status: 'succeeded' }
+  | { status: 'failed'; cause: TaskCause }
+  | { status: 'cancelled'; cause: TaskCause };
+
+/** An unfinished task that nobody works on, in its place. `blocked`: another task of its subject is before it. */
+export function placed(task: TaskRecord, blocked: boolean, now = Date.now()): TaskRecord {
+  const { owner, leaseUntil, ...rest } = task;
+  // One that is to end waits for nothing but its turn.
+  const held = !task.activated && task.abort !== true;
+  const early = (task.runAfter ?? 0) > now && task.abort !== true;
+  return {
+    ...rest,
+    status: held ? 'inactive' : 'pending',
+    queue: blocked ? 'blocked' : held ? 'inactive' : early ? 'waiting' : 'ready',
+  };
+}
+
+export function claimed(task: TaskRecord, lease: { owner: string; until: number }, now: Date): TaskRecord {
+  const { runAfter, ...rest } = task;
+  const number = (task.attempts.at(-1)?.number ?? 0) + 1;
+  return {
+    ...rest,
+    status: 'running',
+    queue: 'running',
+    startTime: task.startTime ?? timestamp(now),
+    owner: lease.owner,
+    leaseUntil: lease.until,
+    token: task.token + 1,
+    attempts: [...task.attempts, { number, startTime: timestamp(now) }].slice(-attemptLimit),
+  };
+}
+
+/** After an attempt that failed, until the time (ms since 1970) of the next. */
+export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): TaskRecord {
+  return placed({ ...task, runAfter, attempts: closed(task.attempts, 'failed', cause) }, false);
+}
+
+/** After an attempt that its process did not end: it died, or handed the task over in order, perhaps for a later time. */
+export function interrupted(
+  task: TaskRecord,
+  outcome: 'interrupted' | 'handed_over',
+  runAfter = 0,
+): TaskRecord {
+  return placed({ ...task, runAfter, attempts: closed(task.attempts, outcome) }, false);
+}
+
+export function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
+  const { owner, leaseUntil, runAfter, ...rest } = task;
+  const cause = end.status === 'succeeded' ? undefined : end.cause;
+  return {
+    ...rest,
+    status: end.status,
+    queue: 'done',
+    endTime: timestamp(),
+    attempts: closed(task.attempts, end.status, cause),
+    ...(cause === undefined ? {} : { cause }),
+  };
+}
+
+/** The task that is to end; without a name, because a later request makes it pointless. */
+export function abortAsked(task: TaskRecord, by?: string): TaskRecord {
+  const asked = { ...task, abort: true, ...(by === undefined ? {} : { abortedBy: by }) };
+  return task.queue === 'running' ? asked : placed(asked, task.queue === 'blocked');
+}
+
+/** A negative priority makes the task inactive, unless the same patch activates it. */
+export function patched(task: TaskRecord, patch: TaskPatch): TaskRecord {
+  const priority = patch.priority ?? task.priority;
+  const activated =
+    patch.activated ?? (patch.priority !== undefined && priority < 0 ? false : task.activated);
+  const next = { ...task, priority, activated };
+  return task.queue === 'running' ? next : placed(next, task.queue === 'blocked');
+}
+
+/** The ended task once more, with a new series of attempts. */
+export function restarted(task: TaskRecord, restart: TaskRestart): TaskRecord {
+  const { endTime, cause, runAfter, abort, abortedBy, ...rest } = task;
+  const again = {
+    ...rest,
+    activated: true,
+    restarts: [...(task.restarts ?? []), restart].slice(-historyLimit),
+    attemptBase: task.attempts.at(-1)?.number ?? 0,
+  };
+  return placed(again, false);
+}
+
+/** Attempts of the present series that ended so. */
+export function attemptsEnded(task: TaskRecord, outcome: NonNullable<TaskAttempt['outcome']>): number {
+  const base = task.attemptBase ?? 0;
+  return task.attempts.filter((attempt) => attempt.number > base && attempt.outcome === outcome).length;
+}
+
+function closed(
+  attempts: readonly TaskAttempt[],
+  outcome: NonNullable<TaskAttempt['outcome']>,
+  cause?: TaskCause,
+): TaskAttempt[] {
+  const last = attempts.at(-1);
+  if (last === undefined || last.endTime !== undefined) return [...attempts];
+  const end = { ...last, endTime: timestamp(), outcome, ...(cause === undefined ? {} : { cause }) };
+  return [...attempts.slice(0, -1), end];
+}

@@ -1,0 +1,77 @@
+import { Type } from 'typebox';
+import { QueueCleared, RestartResult, RestartWindow } from '../model/admin.js';
+import { Uuid } from '../model/common.js';
+import { TaskType } from '../model/task.js';
+import { callerOf } from './caller.js';
+import { SuperUserAuthenticator } from './pipeline/authenticator.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+/** DELETE /api/v2/admin/task_queue */
+const clearQueue = defineHandler(
+  {
+    operationId: 'clearTaskQueue',
+    summary: 'Cancel all tasks that wait',
+    description:
+      'What runs goes on. Every filter narrows it; without any, all waiting tasks of the site are cancelled, deletions too.',
+    tags: ['admin'],
+    query: Type.Object(
+      {
+        projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        regionID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        type: Type.Optional(Type.Array(TaskType, { maxItems: 20 })),
+      },
+      { additionalProperties: false },
+    ),
+    responses: { 200: { description: 'How many.', schema: QueueCleared } },
+  },
+  {
+    parse: ({ query, context }) => ({
+      caller: callerOf(context),
+      filter: {
+        ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
+        ...(query.regionID === undefined ? {} : { regionIds: query.regionID }),
+        ...(query.type === undefined ? {} : { types: query.type }),
+      },
+    }),
+    execute: async (connector, { caller, filter }) => ({
+      result: await connector.admin.clearQueue(caller, filter),
+    }),
+  },
+);
+
+/** POST /api/v2/admin/restart */
+const restart = defineHandler(
+  {
+    operationId: 'restartFailedTasks',
+    summary: 'Restart the tasks that failed in a window of time',
+    description:
+      'Oldest failure first, at most 1000 in one call. Those that cannot be restarted are named with the reason; the others are not held up.',
+    tags: ['admin'],
+    body: RestartWindow,
+    example: { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z', dryRun: true },
+    responses: { 200: { description: 'One result for each task.', schema: RestartResult } },
+  },
+  {
+    parse: ({ body, context }) => ({ caller: callerOf(context), body }),
+    execute: async (connector, { caller, body }) => ({
+      result: await connector.admin.restartFailed(caller, body),
+      metadata: { cacheControl: 'no-store' },
+    }),
+  },
+);
+
+export const adminRoutes: Route[] = [
+  {
+    route: '/admin/task_queue',
+    version: 2,
+    methods: [
+      { methodType: 'DELETE', authenticator: new SuperUserAuthenticator(), requestHandler: clearQueue },
+    ],
+  },
+  {
+    route: '/admin/restart',
+    version: 2,
+    methods: [{ methodType: 'POST', authenticator: new SuperUserAuthenticator(), requestHandler: restart }],
+  },
+];

@@ -1,0 +1,45 @@
+import { ExpirationExtension, Instance } from '../model/instance.js';
+import type { Accepted } from '../data/caller.js';
+import { callerOf } from './caller.js';
+import { instanceParams, memberOnly } from './instance-access.js';
+import type { ResponseData } from './pipeline/response.js';
+import { JsonText } from './pipeline/response.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
+
+function changed({ text = '', revision = 1 }: Accepted): ResponseData {
+  return { result: new JsonText(text), metadata: { revision } };
+}
+
+/** POST /api/v2/instances/{instanceID}/extend_expiration. Model: Evergreen's hosts. */
+const extendExpiration = defineHandler(
+  {
+    operationId: 'extendInstanceExpiration',
+    summary: 'Let an instance live longer',
+    description:
+      'By hours from when it expires now, or up to a time; never shorter than now, and no further ahead than the site allows. PUT changes it both ways.',
+    tags: ['instances'],
+    params: instanceParams,
+    body: ExpirationExtension,
+    example: { hours: 24 },
+    responses: { 200: { description: 'The instance.', schema: Instance, headers: ['ETag'] } },
+    errors: ['unprocessable', 'being_deleted', 'conflict', 'precondition_failed'],
+  },
+  {
+    parse: ({ params, body, context }) => ({
+      caller: callerOf(context, changed),
+      id: params.instanceID,
+      body,
+    }),
+    execute: async (connector, { caller, id, body }) =>
+      changed(await connector.expiry.extend(caller, id, body)),
+  },
+);
+
+export const instanceExpirationRoutes: Route[] = [
+  {
+    route: '/instances/{instanceID}/extend_expiration',
+    version: 2,
+    methods: [memberOnly('POST', extendExpiration)],
+  },
+];

@@ -1,0 +1,79 @@
+/** Does the site's regular jobs when it is this process's turn. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ScheduleData } from '../data/schedule.js';
+import type { Log } from '../model/log.js';
+
+export interface Job {
+  /** Names the job in the whole site. */
+  name: string;
+  /** Milliseconds from the end of one turn to the next. */
+  every: number;
+  /** Does it; aborted when the process stops or loses its turn. Must bear a repeat. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export class Schedule {
+  readonly #data: ScheduleData;
+  readonly #jobs: readonly Job[];
+  readonly #lease: number;
+  readonly #log: Log;
+  readonly #stopping = new AbortController();
+  #loops: Promise<void>[] = [];
+
+  /** `lease` in ms, as that of the data. */
+  constructor(data: ScheduleData, jobs: readonly Job[], lease: number, log: Log) {
+    this.#data = data;
+    this.#jobs = jobs;
+    this.#lease = lease;
+    this.#log = log;
+  }
+
+  start(): void {
+    this.#loops = this.#jobs.map((job) => this.#loop(job));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#loops);
+  }
+
+  async #loop(job: Job): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const wait = await this.#attempt(job);
+      // Up to a tenth more, so that processes do not ask all at once.
+      await sleep(wait * (1 + Math.random() / 10) + 1, undefined, { signal, ref: false }).catch(
+        () => undefined,
+      );
+    }
+  }
+
+  /** Ms until the next look. */
+  async #attempt(job: Job): Promise<number> {
+    try {
+      const turn = await this.#data.take(job.name, job.every);
+      if ('wait' in turn) return turn.wait;
+      const lost = new AbortController();
+      const beat = setInterval(() => {
+        turn.keep().then(
+          (ours) => {
+            if (!ours) lost.abort();
+          },
+          (error: unknown) => this.#log.warn({ err: error, job: job.name }, 'cannot keep the turn at a job'),
+        );
+      }, this.#lease / 4);
+      try {
+        await job.run(AbortSignal.any([this.#stopping.signal, lost.signal]));
+      } catch (error) {
+        if (!this.#stopping.signal.aborted)
+          this.#log.warn({ err: error, job: job.name }, 'a regular job failed; it will be tried again');
+      } finally {
+        clearInterval(beat);
+      }
+      await turn.end(job.every);
+    } catch (error) {
+      this.#log.warn({ err: error, job: job.name }, 'cannot look after a regular job');
+    }
+    return job.every;
+  }
+}
