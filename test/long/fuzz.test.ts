@@ -20,8 +20,15 @@ describe('the API under random requests', function () {
 
   before(async () => {
     server = await startServer({
-      flags: { limits: { requests: 0 }, simulated: { delay: 2, failureRate: 0.05 }, tasks: { grace: 5 } },
+      flags: {
+        limits: { requests: 0 },
+        simulated: { delay: 2, failureRate: 0.05 },
+        tasks: { grace: 5, sweep: 5 },
+        instances: { maxLifetime: 36500 },
+      },
     });
+    // So that some tasks are still under way when somebody wants to change them.
+    server.cloud.program({ verb: 'ensureServer', delay: 300, times: 300 });
     document = (await server.admin.get<FuzzDocument>('/openapi.json')).body;
     const outsiders = [await addOutsider(server), await addOutsider(server)];
     fuzzer = new Fuzzer(server.url, [adminKey, ...outsiders.map(({ key }) => key)], document);
@@ -33,7 +40,8 @@ describe('the API under random requests', function () {
     fuzzer.learn('flavorid', ...Object.values(flavors).slice(0, 2));
     fuzzer.learn('imageid', ...Object.values(images).slice(0, 2));
     for (let n = 0; n < 5; n += 1) {
-      const { metadata, status } = await server.order(`seed-${n}`);
+      const spec = n % 2 === 0 ? {} : { expiresAt: '2035-01-01T00:00:00Z' };
+      const { metadata, status } = await server.order(`seed-${n}`, { spec });
       fuzzer.learn('instanceid', metadata.id);
       fuzzer.learn('taskid', status.taskId ?? '');
     }

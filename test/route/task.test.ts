@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
-import { addPerson, addProject } from '../support/people.js';
+import { addPerson, addProject, type Person } from '../support/people.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 describe('GET /api/v2/tasks', () => {
@@ -73,6 +73,44 @@ describe('GET /api/v2/tasks', () => {
     expect(
       (await member.api.get<Task[]>(`/api/v2/tasks?projectID=${server.catalog.projectId}`)).body,
     ).to.deep.equal([]);
+  });
+});
+
+describe('GET /api/v2/tasks of a time and a requester', () => {
+  let server: TestServer;
+  let member: Person;
+
+  before(async () => {
+    server = await startServer();
+    member = await addPerson(server.app, 'member');
+    await addProject(server.app, { name: 'theirs', members: [member] });
+  });
+  after(() => server.stop());
+
+  it('filters by time of creation and requester, and pages within both, in either direction', async () => {
+    const mark = async (name: string) => {
+      const { status } = await server.order(name, {}, member.api);
+      return server.ended(status.taskId);
+    };
+    const made: Task[] = [];
+    for (const name of ['t1', 't2', 't3', 't4']) made.push(await mark(name));
+    const [first, second, , last] = made;
+    const window = `createdAfter=${second?.creationTime ?? ''}&createdBefore=${last?.creationTime ?? ''}`;
+    const within = async (query: string) =>
+      (await server.admin.get<Task[]>(`/api/v2/tasks?${query}`)).body.map((task) => task.subject.name);
+    expect(await within(`requester=member&${window}`)).to.deep.equal(['t2', 't3']);
+    expect(await within(`requester=member&${window}&descending=true`)).to.deep.equal(['t3', 't2']);
+    expect(await within(`requester=member&createdAfter=${first?.creationTime ?? ''}&limit=1`)).to.deep.equal([
+      't1',
+    ]);
+    expect(await within('requester=nobody')).to.deep.equal([]);
+    const page = await server.admin.get<Task[]>(`/api/v2/tasks?requester=member&${window}&limit=1`);
+    const next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1] ?? '';
+    const two = await server.admin.get<Task[]>(next);
+    expect(two.body.map((task) => task.subject.name)).to.deep.equal(['t3']);
+    expect(two.headers.get('link')).to.include('rel="prev"').and.not.to.include('rel="next"');
+    for (const time of ['yesterday', '2026-01-01', '2026-01-01T00:00:60Z'])
+      await server.admin.refused('invalid_parameter', 'GET', `/api/v2/tasks?createdAfter=${time}`);
   });
 });
 

@@ -267,6 +267,9 @@ const weights: Readonly<Record<string, number>> = {
   listInstances: 3,
   getTask: 3,
   listTasks: 2,
+  patchTask: 5,
+  restartTask: 3,
+  extendInstanceExpiration: 4,
 };
 
 /** Requests of any operation. */

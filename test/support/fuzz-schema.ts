@@ -94,6 +94,14 @@ const anything: fc.Arbitrary<Json> = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }) as fc.Arbitrary<Json>,
 );
 
+/** Times of these years, in forms that RFC 3339 has. */
+const moment = fc.oneof(
+  fc
+    .date({ min: new Date('2020-01-01'), max: new Date('2040-01-01'), noInvalidDate: true })
+    .map((date) => date.toISOString()),
+  fc.constantFrom('2035-06-30T23:59:60Z', '2035-01-01t00:00:00.123456z', '2035-01-01T00:00:00-23:59'),
+);
+
 const poolOf: Readonly<Record<string, string>> = { subjectid: 'instanceid', task_id: 'taskid' };
 
 /** Values that keep the schema; ids of known kinds become placeholders for real ones. */
@@ -108,6 +116,7 @@ export function valid(schema: Schema, components: Schema, name = ''): fc.Arbitra
   if (choices !== undefined) return fc.constantFrom(...choices);
   if (anyOf !== undefined) return fc.oneof(...anyOf.map((choice) => valid(choice, components, name)));
   if (format === 'uuid') return identifier(name);
+  if (format === 'date-time') return moment;
   switch (type) {
     case 'object':
       return objectOf(schema, components);

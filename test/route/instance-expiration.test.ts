@@ -1,0 +1,121 @@
+import { expect } from 'chai';
+import type { Instance } from '../../src/model/instance.js';
+import type { Task } from '../../src/model/task.js';
+import { eventually } from '../support/eventually.js';
+import { addPerson } from '../support/people.js';
+import { startServer, type TestServer } from '../support/server.js';
+
+const hour = 3_600_000;
+const at = (ms: number) => new Date(Date.now() + ms).toISOString();
+const address = ({ metadata }: Instance) => `/api/v2/instances/${metadata.id}`;
+
+describe('instances that expire', () => {
+  let server: TestServer;
+
+  const extend = (instance: Instance, body: object, headers = {}) =>
+    server.admin.post<Instance>(`${address(instance)}/extend_expiration`, body, { headers });
+
+  before(async () => {
+    server = await startServer({
+      flags: { tasks: { sweep: 0.05 }, instances: { maxLifetime: 2, expiryWarning: 1 } },
+    });
+  });
+  after(() => server.stop());
+
+  it('are told when at their creation, and say so; a time in another zone is the same time', async () => {
+    const time = Date.now() + 5 * hour;
+    const zoned = `${new Date(time + 2 * hour).toISOString().slice(0, -1)}+02:00`;
+    const instance = await server.running('mortal', { spec: { expiresAt: zoned } });
+    expect(instance.spec.expiresAt).to.equal(new Date(time).toISOString());
+    expect((await server.running('immortal')).spec).not.to.have.property('expiresAt');
+  });
+
+  it('are refused a time that is over, too far ahead, or none', async () => {
+    for (const expiresAt of [at(-1), at(49 * hour), '2016-12-31T23:59:60Z']) {
+      const body = server.wish('refused', { spec: { expiresAt } });
+      const reply = await server.admin.refused('unprocessable', 'POST', '/api/v2/instances', { body });
+      expect(reply.body.errors?.[0]?.pointer).to.equal('/spec/expiresAt');
+    }
+    const body = server.wish('refused', { spec: { expiresAt: 'tomorrow' } });
+    await server.admin.refused('invalid_body', 'POST', '/api/v2/instances', { body });
+  });
+
+  it('are changed by PUT: another time, the same, none', async () => {
+    const instance = await server.running('changed', { spec: { expiresAt: at(3 * hour) } });
+    const put = (spec: object) =>
+      server.admin.put<Instance>(address(instance), {
+        metadata: { name: 'changed' },
+        spec: { flavorId: instance.spec.flavorId, imageId: instance.spec.imageId, ...spec },
+      });
+    const later = at(4 * hour);
+    expect((await put({ expiresAt: later })).body.spec.expiresAt).to.equal(later);
+    expect((await put({ expiresAt: later })).body.spec.expiresAt).to.equal(later);
+    expect((await put({})).body.spec).not.to.have.property('expiresAt');
+  });
+
+  it('are deleted when their time is over, by the ordinary task, in the name of the schedule', async () => {
+    const instance = await server.running('short', { spec: { expiresAt: at(300) } });
+    await eventually(async () => (await server.admin.get(address(instance))).status === 404);
+    const { body } = await server.admin.get<Task[]>(
+      `/api/v2/tasks?subjectID=${instance.metadata.id}&requester=schedule`,
+    );
+    expect(body.map(({ type, status }) => [type, status])).to.deep.equal([['instance.delete', 'succeeded']]);
+    expect(body[0]?.requester).to.deep.equal({ user: 'schedule', requestId: 'schedule-expiry' });
+    expect(Date.parse(body[0]?.creationTime ?? '')).to.be.at.least(Date.parse(instance.spec.expiresAt ?? ''));
+    expect(server.cloud.servers().map(({ id }) => id)).not.to.include(instance.metadata.id);
+  });
+
+  it('are marked once when their time is near, which the change log tells, and lose the mark with an extension', async () => {
+    const instance = await server.order('warned', { spec: { expiresAt: at(0.5 * hour) } });
+    const warned = await server.settled(
+      instance.metadata.id,
+      ({ status }) => status.expirationWarning !== undefined,
+    );
+    const log = await server.app.store.changes({ after: 0, limit: 1000 });
+    const texts = log.changes.filter(({ id }) => id === instance.metadata.id).map(({ text }) => text ?? '');
+    expect(texts.some((text) => text.includes(warned.status.expirationWarning ?? '?'))).to.be.true;
+    const { body } = await extend(instance, { hours: 24 });
+    expect(body.status).not.to.have.property('expirationWarning');
+    expect(Date.parse(body.spec.expiresAt ?? '') - Date.parse(instance.spec.expiresAt ?? '')).to.equal(
+      24 * hour,
+    );
+  });
+
+  it('are extended by hours or up to a time, never shortened, and no further than the site allows', async () => {
+    const instance = await server.running('extended', { spec: { expiresAt: at(10 * hour) } });
+    const until = at(12 * hour);
+    const reply = await extend(instance, { expiresAt: until });
+    expect(reply.status).to.equal(200);
+    expect(reply.body.spec.expiresAt).to.equal(until);
+    expect(reply.headers.get('etag')).to.equal(
+      (await server.admin.get(address(instance))).headers.get('etag'),
+    );
+    for (const body of [{ expiresAt: at(11 * hour) }, { expiresAt: at(60 * hour) }, { hours: 40 }])
+      await server.admin.refused('unprocessable', 'POST', `${address(instance)}/extend_expiration`, { body });
+    for (const body of [{}, { hours: 0 }, { hours: '1' }, { hours: 1, expiresAt: until }, { add_hours: 1 }])
+      await server.admin.refused('invalid_body', 'POST', `${address(instance)}/extend_expiration`, { body });
+    expect((await extend(instance, { hours: 1 }, { 'If-Match': '"0"' })).status).to.equal(412);
+    const immortal = await server.running('endless');
+    await server.admin.refused('unprocessable', 'POST', `${address(immortal)}/extend_expiration`, {
+      body: { hours: 1 },
+    });
+    expect((await extend(immortal, { expiresAt: until })).body.spec.expiresAt).to.equal(until);
+  });
+
+  it('extended twice under one Idempotency-Key are extended once', async () => {
+    const instance = await server.running('once', { spec: { expiresAt: at(5 * hour) } });
+    const replies = [];
+    for (let n = 0; n < 2; n += 1)
+      replies.push(await extend(instance, { hours: 1 }, { 'Idempotency-Key': 'extend-once-1' }));
+    expect(replies[1]?.text).to.equal(replies[0]?.text);
+    const { body } = await server.admin.get<Instance>(address(instance));
+    expect(Date.parse(body.spec.expiresAt ?? '') - Date.parse(instance.spec.expiresAt ?? '')).to.equal(hour);
+  });
+
+  it('are for members of their project', async () => {
+    const instance = await server.running('private', { spec: { expiresAt: at(hour) } });
+    const person = await addPerson(server.app, 'stranger');
+    const body = { hours: 1 };
+    await person.api.refused('not_found', 'POST', `${address(instance)}/extend_expiration`, { body });
+  });
+});
