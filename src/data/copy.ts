@@ -51,7 +51,7 @@ export async function copyStore(
   const compared: Compared[] = [];
   for (const collection of copied) {
     const { name } = collection;
-    const total = 2 * (await from.count(collection as CollectionSpec<never>, {}));
+    const total = 2 * (await from.count(collection, {}));
     let looked = 0;
     const tell = () => {
       looked += 1;
@@ -125,7 +125,7 @@ async function copyCollection(
   collection: CollectionSpec<unknown>,
   progress: CopyProgress,
 ): Promise<void> {
-  const total = await from.count(collection as CollectionSpec<never>, {});
+  const total = await from.count(collection, {});
   let writes: Write[] = [];
   const store = async (least: number) => {
     if (writes.length <= least) return;
