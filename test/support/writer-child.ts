@@ -48,8 +48,8 @@ async function unlessRaced(work: Promise<unknown>): Promise<boolean> {
 
 async function make(): Promise<void> {
   const [id, task] = [uuidv7(), uuidv7()];
-  // Few names, so that many are taken.
-  const name = `name-${random(60)}`;
+  // Few enough names that some are taken.
+  const name = `name-${random(500)}`;
   const writes = [
     insert(instances, id, instanceRecord({ name, projectId, regionId, openTasks: [task] })),
     insert(tasks, task, taskRecord(id, { projectId, regionId })),
@@ -90,7 +90,7 @@ async function count(): Promise<void> {
 }
 
 say({ ready: true });
-const kinds = [make, make, make, finish, finish, drop, count];
+const kinds = [make, make, make, finish, finish, finish, drop, drop, count];
 await Promise.all(
   Array.from({ length: 8 }, async () => {
     for (;;) await kinds[random(kinds.length)]?.();
