@@ -1,0 +1,158 @@
+/**
+ * What the task queue does in a second, and how soon it begins: tasks per second through one worker and through four,
+ * and the time from an accepted request to the start of its task, with an idle queue and a deep one.
+ *
+ * npm run bench -- tasks [--tasks 2000] [--depth 100000] [--requests 300] [--store ADDRESS]
+ *   --store  a MongoDB-compatible server; databases of its own are made on it. Default: SQLite files
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Client } from '../src/client/client.js';
+import { packageRoot } from '../src/config.js';
+import { collections } from '../src/data/connector.js';
+import { tasks } from '../src/data/task.js';
+import type { Instance } from '../src/model/instance.js';
+import type { Task } from '../src/model/task.js';
+import { openStore } from '../src/stores.js';
+import { createInstance, type Offer, offerOf, until } from '../test/support/process.js';
+import { median } from './pipeline/report.js';
+import { clientOf, deepen, Processes, storeFor } from './tasks/site.js';
+
+const { values } = parseArgs({
+  options: {
+    tasks: { type: 'string', default: '2000' },
+    depth: { type: 'string', default: '100000' },
+    requests: { type: 'string', default: '300' },
+    store: { type: 'string' },
+  },
+});
+const [count, depth, requests] = [values.tasks, values.depth, values.requests].map(Number) as [
+  number,
+  number,
+  number,
+];
+if (![count, depth, requests].every((number) => Number.isInteger(number) && number > 0))
+  throw new Error('--tasks, --depth and --requests are whole numbers');
+
+const cache = join(packageRoot(), '.cache');
+mkdirSync(cache, { recursive: true });
+const folder = mkdtempSync(join(cache, 'bench-tasks-'));
+const processes = new Processes(folder);
+const say = (text: string) => process.stderr.write(`${text}\n`);
+const print = (text: string) => process.stdout.write(`${text}\n`);
+
+function offered(client: Client): Promise<Offer> {
+  return until('the region to be known', 30, async () => {
+    const offer = await offerOf(client, 'sim-linux').catch(() => undefined);
+    return offer === undefined || offer.imageId === '' ? undefined : offer;
+  });
+}
+
+/** Creates so many instances, 32 at a time. */
+async function createMany(client: Client, offer: Offer, number: number): Promise<void> {
+  let next = 0;
+  const hand = async () => {
+    for (let mine = (next += 1); mine <= number; mine = next += 1)
+      await createInstance(client, `t${mine}`, offer);
+  };
+  await Promise.all(Array.from({ length: 32 }, hand));
+}
+
+/** Tasks per second through so many workers, over a queue that was full before they came. */
+async function throughput(workers: number): Promise<number> {
+  const name = `rate-${workers}`;
+  const store = storeFor(folder, name, values.store);
+  // A first worker makes the region known, then leaves, so that the queue can fill.
+  const first = await processes.start(store, name, 'worker', ['--region', 'simulated']);
+  const api = await processes.start(store, name, 'serve', ['--no-worker']);
+  const client = clientOf(api);
+  const offer = await offered(client);
+  // The catalog is remembered by now, so creates are accepted while nobody works.
+  await first.kill('SIGKILL');
+  await createMany(client, offer, count);
+  for (let number = 0; number < workers; number += 1)
+    await processes.start(store, name, 'worker', ['--region', 'simulated']);
+  await until('all tasks to end', 600, async () => {
+    const open = await client.get<Task[]>('/api/v2/tasks?status=pending&status=running&limit=1');
+    return open.body.length === 0 ? true : undefined;
+  });
+  let [begin, end] = [Infinity, 0];
+  let done = 0;
+  for await (const task of client.items<Task>('/api/v2/tasks?limit=1000')) {
+    if (task.status !== 'succeeded') throw new Error(`task ${task.id}: ${task.status}`);
+    begin = Math.min(begin, Date.parse(task.startTime ?? ''));
+    end = Math.max(end, Date.parse(task.endTime ?? ''));
+    done += 1;
+  }
+  await processes.stopAll();
+  return (done * 1000) / (end - begin);
+}
+
+/** Milliseconds from an accepted create to the start of its task. */
+async function latency(client: Client, offer: Offer, name: string): Promise<number> {
+  const { metadata, status } = await createInstance(client, name, offer);
+  const task = await until('the task to end', 30, async () => {
+    const { body } = await client.get<Task>(`/api/v2/tasks/${status.taskId ?? ''}`);
+    return body.endTime === undefined ? undefined : body;
+  });
+  const { body } = await client.get<Instance>(`/api/v2/instances/${metadata.id}`);
+  if (body.status.powerState !== 'Running') throw new Error(`${name} is ${body.status.powerState ?? ''}`);
+  return Date.parse(task.startTime ?? '') - Date.parse(task.creationTime);
+}
+
+async function latencies(): Promise<{ idle: number[]; deep: number[] }> {
+  const stores = ['idle', 'deep'].map((name) => ({ name, store: storeFor(folder, name, values.store) }));
+  for (const { name, store } of stores) {
+    if (name !== 'deep') continue;
+    // The first server makes region, project and a task to copy.
+    const server = await processes.start(store, name, 'serve', ['--region', 'simulated']);
+    const client = clientOf(server);
+    await latency(client, await offered(client), 'model');
+    await processes.stopAll();
+    const opened = await openStore(store, '.', collections);
+    const [model] = await opened.page(tasks, { order: 'id', limit: 1 });
+    await opened.close();
+    if (model === undefined) throw new Error('no task to copy');
+    await deepen(store, depth, model.value, say);
+  }
+  const sides: { client: Client; offer: Offer; found: number[] }[] = [];
+  for (const { name, store } of stores) {
+    const client = clientOf(await processes.start(store, name, 'serve', ['--region', 'simulated']));
+    sides.push({ client, offer: await offered(client), found: [] });
+  }
+  for (let turn = 0; turn < requests; turn += 1) {
+    for (const { client, offer, found } of sides) found.push(await latency(client, offer, `l${turn}`));
+  }
+  await processes.stopAll();
+  const [idle, deep] = sides;
+  return { idle: idle?.found ?? [], deep: deep?.found ?? [] };
+}
+
+function mean(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+}
+
+try {
+  print(
+    `store: ${values.store === undefined ? 'SQLite' : 'MongoDB-compatible'}, ${count} tasks of instance.create`,
+  );
+  const rates: number[] = [];
+  for (const workers of [1, 4]) {
+    say(`throughput with ${workers} worker(s)`);
+    rates.push(await throughput(workers));
+  }
+  print(
+    `| workers | tasks/s |\n| --- | ---: |\n| 1 | ${rates[0]?.toFixed(0) ?? ''} |\n| 4 | ${rates[1]?.toFixed(0) ?? ''} |\n`,
+  );
+  say(`latency, ${requests} requests at an idle queue and at one of ${depth}`);
+  const { idle, deep } = await latencies();
+  print('| queue | mean ms | median ms |\n| --- | ---: | ---: |');
+  print(`| idle | ${mean(idle).toFixed(2)} | ${median(idle).toFixed(1)} |`);
+  print(`| ${depth} deep | ${mean(deep).toFixed(2)} | ${median(deep).toFixed(1)} |\n`);
+  const ratio = mean(deep) / mean(idle);
+  print(`deep / idle: ${ratio.toFixed(2)} (goal 1.30: ${ratio <= 1.3 ? 'met' : 'MISSED'})`);
+} finally {
+  await processes.stopAll();
+  rmSync(folder, { recursive: true, force: true });
+}
