@@ -148,7 +148,8 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
 /** Runs tasks, watches machines and keeps house. */
 async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<void> {
   const { config, options, store, feed, owner, open, undo } = base;
-  const queue = new TaskQueue(store, { owner, lease: config.tasks.lease * seconds });
+  const lease = config.tasks.lease * seconds;
+  const queue = new TaskQueue(store, { owner, lease, calm: config.tasks.backoffMax * seconds });
   const runner = makeRunner(config, queue, open, base.tracing, options.log);
   await runner.start();
   undo.push(() => runner.stop());
@@ -160,7 +161,6 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const observer = new Observer(data, open, config.tasks.observe * seconds, options.log);
   observer.start();
   undo.push(() => observer.stop());
-  const lease = config.tasks.lease * seconds;
   const { expiry, events } = connector;
   const jobs = housekeeping(
     { events, expiry, idempotency, queue, tidyStore: async () => store.tidy?.() },

@@ -9,7 +9,7 @@ import type { InstanceRecord } from '../model/instance.js';
 import type { TaskCause, TaskRecord, TaskStep } from '../model/task.js';
 import { historyLimit } from '../model/task.js';
 import type { TaskEnd } from '../model/task-state.js';
-import { claimed, ended, interrupted, placed, retried } from '../model/task-state.js';
+import { attemptsEnded, claimed, ended, interrupted, placed, retried } from '../model/task-state.js';
 import { instances } from './instance.js';
 import { LeaseWatch } from './lease.js';
 import type { Document, Store, Write } from './store/port.js';
@@ -30,6 +30,8 @@ export interface QueueOptions {
   owner: string;
   /** Milliseconds. */
   lease: number;
+  /** Longest pause, in ms, of a task that was cut short again and again. Default: none. */
+  calm?: number;
 }
 
 export class TaskQueue {
@@ -159,7 +161,8 @@ export class TaskQueue {
         const { owner = '', leaseUntil = 0, token } = task.value;
         const silent = this.#leases.silent(task.id, `${token} ${leaseUntil}`, this.#options.lease, now);
         if (!silent && !isDead(owner)) continue;
-        taken += await this.#unlessRaced([replace(tasks, task, interrupted(task.value, 'interrupted'))]);
+        const next = interrupted(task.value, 'interrupted', this.#afterInterruption(task.value));
+        taken += await this.#unlessRaced([replace(tasks, task, next)]);
       }
       const last = page.at(-1);
       if (last === undefined || page.length < 100) break;
@@ -167,6 +170,18 @@ export class TaskQueue {
     }
     this.#leases.end();
     return taken;
+  }
+
+  /**
+   * When a task may run again whose process ended (ms since 1970): at once at first. From the third time on it pauses ever
+   * longer, at random, so that one that kills its process does not always take the same others with it.
+   */
+  #afterInterruption(task: TaskRecord): number {
+    const { calm = 0 } = this.#options;
+    const times = attemptsEnded(task, 'interrupted') + 1;
+    if (times < 3 || calm === 0) return 0;
+    const pause = Math.min(1000 * 2 ** (times - 3), calm);
+    return Math.ceil(Date.now() + pause / 2 + Math.random() * (pause / 2));
   }
 
   /** Removes tasks that ended before a time (ms since 1970), page by page; tells how many. */

@@ -321,6 +321,32 @@ describe('the task queue', () => {
       expect((await load(ahead.taskId)).value).to.include({ queue: 'ready' });
     });
 
+    it('has a task that was cut short again and again pause, so that it does not always fall with the same others', async () => {
+      const careful = new TaskQueue(store, { owner: 'me', lease: minute, calm: 4000 });
+      const cut = (times: number) =>
+        seedTask(store, {
+          ...running,
+          owner: 'dead',
+          attempts: Array.from({ length: times }, (_, index) => ({
+            number: index + 1,
+            startTime: timestamp(),
+            ...(index + 1 < times ? { endTime: timestamp(), outcome: 'interrupted' as const } : {}),
+          })),
+        });
+      const [second, third, ninth] = [await cut(2), await cut(3), await cut(9)];
+      const now = Date.now();
+      expect(await careful.takeOver(0, () => true)).to.equal(3);
+      expect((await load(second.taskId)).value).to.include({ queue: 'ready' });
+      for (const [{ taskId }, pause] of [
+        [third, 1000],
+        [ninth, 4000],
+      ] as const) {
+        const { queue: place, runAfter = 0 } = (await load(taskId)).value;
+        expect(place).to.equal('waiting');
+        expect(runAfter - now).to.be.within(pause / 2, pause + 1000);
+      }
+    });
+
     it('looks at all running tasks, however many there are', async () => {
       const now = Date.now();
       for (let index = 0; index < 260; index += 1) {

@@ -28,7 +28,7 @@ describe('the API under random requests', function () {
       },
     });
     // So that some tasks are still under way when somebody wants to change them.
-    server.cloud.program({ verb: 'ensureServer', delay: 300, times: 300 });
+    server.cloud.program({ verb: 'ensureServer', delay: 1000, times: 1000 });
     document = (await server.admin.get<FuzzDocument>('/openapi.json')).body;
     const outsiders = [await addOutsider(server), await addOutsider(server)];
     fuzzer = new Fuzzer(server.url, [adminKey, ...outsiders.map(({ key }) => key)], document);

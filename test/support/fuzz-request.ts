@@ -267,8 +267,8 @@ const weights: Readonly<Record<string, number>> = {
   listInstances: 3,
   getTask: 3,
   listTasks: 2,
-  patchTask: 5,
-  restartTask: 3,
+  patchTask: 8,
+  restartTask: 6,
   extendInstanceExpiration: 4,
 };
 
