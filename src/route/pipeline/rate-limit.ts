@@ -19,7 +19,7 @@ export class RateLimit {
   readonly #interval: number;
   readonly #span: number;
   readonly #policy: string;
-  /** For each caller the time (ms) at which all of his quota is back. */
+  /** For each caller the time (ms, monotonic) at which all of his quota is back. */
   readonly #full = new Map<string, number>();
 
   constructor({ requests, window }: RateLimitOptions) {
@@ -28,8 +28,11 @@ export class RateLimit {
     this.#policy = `"default";q=${requests};w=${window}`;
   }
 
-  /** Counts one request and writes the fields. Throws 429 when the quota is used up. */
-  take(response: Pick<ServerResponse, 'setHeader'>, caller: string, now = Date.now()): void {
+  /**
+   * Counts one request and writes the fields. Throws 429 when the quota is used up. `now` is of a clock that never jumps:
+   * set back by an hour, the wall clock would lock everybody out for as long.
+   */
+  take(response: Pick<ServerResponse, 'setHeader'>, caller: string, now = performance.now()): void {
     if (this.#interval === 0) return;
     const full = Math.max(this.#full.get(caller) ?? 0, now) + this.#interval;
     const over = full - now - this.#span;

@@ -1,5 +1,5 @@
 /** Opens a database file: refuses what is newer or damaged before anything is changed, then sets the connection up. */
-import { chmodSync, existsSync } from 'node:fs';
+import { chmodSync, existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { Log } from '../../../model/log.js';
 import { assertWhole, DamagedFile, isDamage } from './check.js';
@@ -10,8 +10,8 @@ import { wasLeftOpen } from './marks.js';
 const busyTimeout = 5000;
 
 /**
- * Bytes of the file that are read from the kernel's cache without a copy: a quarter off the cost of a page of 100. They
- * count as memory of the process, so that a big file must not be mapped whole.
+ * A file up to this size is read from the kernel's cache without a copy: a quarter off the cost of a page of 100. What is
+ * mapped counts as memory of the process, so that a big file is read in the ordinary way.
  */
 const mapped = 64 * 2 ** 20;
 
@@ -28,7 +28,7 @@ export function open(file: string, log: Log): Database.Database {
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
     db.pragma('foreign_keys = ON');
-    db.pragma(`mmap_size = ${mapped}`);
+    if (fresh || db.memory || statSync(file).size <= mapped) db.pragma(`mmap_size = ${mapped}`);
     db.pragma(`journal_size_limit = ${logLimit}`);
     if (fresh) chmodSync(file, 0o600);
     return db;
