@@ -31,6 +31,7 @@ import { HttpServer } from './server.js';
 import { openStore } from './stores.js';
 import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
+import { reconciliation } from './task/reconciler.js';
 import { TaskRunner } from './task/runner.js';
 import { Schedule } from './task/schedule.js';
 import type { Tracing } from './tracing.js';
@@ -158,11 +159,13 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
     if (foreign) runner.nudge();
   });
   const data = new ObservationData(store);
-  const observer = new Observer(data, open, config.tasks.observe * seconds, options.log);
+  const observer = new Observer(data, open, options.log);
   observer.start();
   undo.push(() => observer.stop());
-  const { expiry, events } = connector;
-  const jobs = housekeeping(
+  const { expiry, events, drifts } = connector;
+  const parts = { observations: data, drifts, log: options.log };
+  const comparisons = reconciliation(open, config.tasks.observe * seconds, parts);
+  const chores = housekeeping(
     { events, expiry, idempotency, queue, tidyStore: async () => store.tidy?.() },
     {
       sweep: config.tasks.sweep * seconds,
@@ -171,7 +174,12 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
     },
     options.log,
   );
-  const schedule = new Schedule(new ScheduleData(store, owner, lease), jobs, lease, options.log);
+  const schedule = new Schedule(
+    new ScheduleData(store, owner, lease),
+    [...comparisons, ...chores],
+    lease,
+    options.log,
+  );
   schedule.start();
   undo.push(() => schedule.stop());
 }

@@ -1,6 +1,7 @@
 /** All that `execute` may touch: one part for each resource. */
 import { AdminData } from './admin.js';
 import type { ChangeFeed } from './change-feed.js';
+import { DriftData, drifts } from './drift.js';
 import { EventData } from './event.js';
 import { ExpiryData, type ExpiryOptions } from './expiry.js';
 import { schema } from './migration/schema.js';
@@ -35,6 +36,7 @@ export interface Connector {
   readonly expiry: ExpiryData;
   readonly tasks: TaskData;
   readonly events: EventData;
+  readonly drifts: DriftData;
   readonly taskControl: TaskControl;
   readonly status: StatusData;
   readonly admin: AdminData;
@@ -56,6 +58,7 @@ export const collections: readonly CollectionSpec<never>[] = [
   idempotency,
   workers,
   schedules,
+  drifts,
 ];
 
 export function createConnector(
@@ -85,6 +88,7 @@ export function createConnector(
     instances: instanceData,
     expiry: new ExpiryData(store, instanceData, expiryOptions),
     tasks: taskData,
+    drifts: new DriftData(store, projectData),
     events: new EventData(store, projectData, userData, feed),
     taskControl,
     status: new StatusData(store, projectData),

@@ -2,7 +2,7 @@
 import type { InstanceRecord } from '../model/instance.js';
 import type { ServerObservation } from '../region/provider.js';
 import { instances } from './instance.js';
-import type { Store } from './store/port.js';
+import type { Document, Store } from './store/port.js';
 import { replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 
@@ -41,8 +41,8 @@ export class ObservationData {
     await this.#change(id, (instance) => (instance.openTasks.length > 0 ? instance : vanished(instance)));
   }
 
-  /** Ids of all instances of a region that have been made, page by page. */
-  async *provisioned(regionId: string): AsyncGenerator<string[]> {
+  /** All instances of a region, page by page. */
+  async *instances(regionId: string): AsyncGenerator<Document<InstanceRecord>[]> {
     let after: [string] | undefined;
     for (;;) {
       const page = await this.#store.page(instances, {
@@ -53,9 +53,13 @@ export class ObservationData {
       });
       const last = page.at(-1);
       if (last === undefined) return;
-      yield page.filter(({ value }) => value.provisioning.status === 'provisioned').map(({ id }) => id);
+      yield page;
       after = [last.id];
     }
+  }
+
+  async exists(id: string): Promise<boolean> {
+    return (await this.#store.get(instances, id)) !== undefined;
   }
 
   #change(id: string, change: (instance: InstanceRecord) => InstanceRecord): Promise<void> {

@@ -5,6 +5,7 @@ import type Koa from 'koa';
 import type { Connector } from '../data/connector.js';
 import { adminRoutes } from './admin.js';
 import { exampleIds } from './example.js';
+import { driftRoutes } from './drift.js';
 import { eventRoutes } from './event.js';
 import { flavorRoutes } from './flavor.js';
 import { identify } from './identity.js';
@@ -65,6 +66,7 @@ export function allRoutes(options: ApiOptions, document: () => string): Route[] 
     ...projectRoutes,
     ...networkRoutes,
     ...eventRoutes,
+    ...driftRoutes,
     ...regionRoutes,
     ...flavorRoutes,
     ...imageRoutes,

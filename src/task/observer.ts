@@ -1,4 +1,4 @@
-/** Keeps the recorded power states equal to what the regions report: at once by their events, and by a full look now and then. */
+/** Keeps the recorded power states equal to what the regions report: by a full look at the start, then by their events. */
 import type { ObservationData } from '../data/observation.js';
 import type { OpenRegion } from '../data/region.js';
 import type { Log } from '../model/log.js';
@@ -7,21 +7,17 @@ import type { ServerEvent } from '../region/provider.js';
 export class Observer {
   readonly #data: ObservationData;
   readonly #regions: readonly OpenRegion[];
-  readonly #interval: number;
   readonly #log: Log;
   readonly #controller = new AbortController();
   readonly #unwatch: (() => void)[] = [];
   /** Newest event of each server that is not yet stored: writes of one server keep their order. */
   readonly #waiting = new Map<string, ServerEvent>();
   readonly #storing = new Map<string, Promise<void>>();
-  #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
 
-  /** `interval` in milliseconds. */
-  constructor(data: ObservationData, open: readonly OpenRegion[], interval: number, log: Log) {
+  constructor(data: ObservationData, open: readonly OpenRegion[], log: Log) {
     this.#data = data;
     this.#regions = open;
-    this.#interval = interval;
     this.#log = log;
   }
 
@@ -39,7 +35,6 @@ export class Observer {
 
   async stop(): Promise<void> {
     this.#controller.abort();
-    clearTimeout(this.#timer);
     for (const unwatch of this.#unwatch) unwatch();
     await this.#looking;
     await Promise.all(this.#storing.values());
@@ -67,16 +62,15 @@ export class Observer {
           this.#log.warn({ err: error, region: region.name }, 'cannot observe the region');
       }
     }
-    if (this.#controller.signal.aborted) return;
-    this.#timer = setTimeout(() => {
-      this.#looking = this.#look();
-    }, this.#interval);
   }
 
   async #compare(region: OpenRegion): Promise<void> {
     const { signal } = this.#controller;
-    for await (const ids of this.#data.provisioned(region.id)) {
+    for await (const page of this.#data.instances(region.id)) {
       signal.throwIfAborted();
+      const made = page.filter(({ value }) => value.provisioning.status === 'provisioned');
+      const ids = made.map(({ id }) => id);
+      if (ids.length === 0) continue;
       const seen = new Map(
         (await region.provider.describeServers(ids, signal)).map((server) => [server.id, server]),
       );

@@ -1,0 +1,86 @@
+/** Drift: what the last comparison of each region found. It goes when it is no longer true. */
+import type { Drift } from '../model/drift.js';
+import { timestamp } from '../model/common.js';
+import type { Caller } from './caller.js';
+import type { ProjectData } from './project.js';
+import type { CollectionSpec, Store, TextPage, TextQuery } from './store/port.js';
+import { emptyPage, insert, remove, replace, StoreConflict } from './store/port.js';
+import { narrow, tasks } from './task.js';
+
+export const drifts: CollectionSpec<Drift> = {
+  name: 'drifts',
+  columns: { region_id: 'text', project_id: 'text' },
+  columnsOf: (_id, drift) => ({ region_id: drift.regionId, project_id: drift.projectId ?? null }),
+  present: (_id, drift) => drift,
+  orders: { id: [] },
+  indexes: [['region_id'], ['project_id']],
+};
+
+/** What is found, before it is known since when. */
+export type Finding = Omit<Drift, 'since'>;
+
+export class DriftData {
+  readonly #store: Store;
+  readonly #projects: ProjectData;
+
+  constructor(store: Store, projects: ProjectData) {
+    this.#store = store;
+    this.#projects = projects;
+  }
+
+  /** Drift in the caller's projects; superusers also see what belongs to none. */
+  async list(
+    caller: Caller,
+    filter: { regionIds?: readonly string[]; projectIds?: readonly string[] },
+    page: Omit<TextQuery, 'order' | 'filter'>,
+  ): Promise<TextPage> {
+    const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
+    if (scope?.length === 0) return emptyPage;
+    const where = {
+      ...(scope === undefined ? {} : { project_id: scope }),
+      ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
+    };
+    return this.#store.pageTexts(drifts, { ...page, order: 'id', filter: where }, caller.signal);
+  }
+
+  /** Makes the findings all that is told of the region; gives back those that are new. */
+  async settle(regionId: string, findings: readonly Finding[]): Promise<Finding[]> {
+    const open = new Map(findings.map((finding) => [`${finding.instanceId}.${finding.kind}`, finding]));
+    for (let after: [string] | undefined; ;) {
+      const page = await this.#store.page(drifts, {
+        order: 'id',
+        filter: { region_id: regionId },
+        limit: 500,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const known of page) {
+        const finding = open.get(known.id);
+        open.delete(known.id);
+        const next = finding === undefined ? undefined : { ...finding, since: known.value.since };
+        if (next !== undefined && JSON.stringify(next) === JSON.stringify(known.value)) continue;
+        await this.#unlessRaced([next === undefined ? remove(drifts, known) : replace(drifts, known, next)]);
+      }
+      const last = page.at(-1);
+      if (last === undefined) break;
+      after = [last.id];
+    }
+    const since = timestamp();
+    for (const [id, finding] of open) await this.#unlessRaced([insert(drifts, id, { ...finding, since })]);
+    return [...open.values()];
+  }
+
+  /** Whether an instance of this id was deleted, as its users wished: then nobody will ever ask for its machine again. */
+  async wasDeleted(instanceId: string): Promise<boolean> {
+    const filter = { subject_id: instanceId, type: 'instance.delete', status: 'succeeded' };
+    return (await this.#store.page(tasks, { order: 'id', filter, limit: 1 })).length > 0;
+  }
+
+  /** Another process compares at the same time: what it wrote is as good. */
+  async #unlessRaced(writes: Parameters<Store['write']>[0]): Promise<void> {
+    try {
+      await this.#store.write(writes);
+    } catch (error) {
+      if (!(error instanceof StoreConflict)) throw error;
+    }
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Compares what is wished with what a region has, in batches, once in the whole site: records what the region reports,
+ * removes the machines of deleted instances, and tells of all other drift. It never starts or stops anything: a guest
+ * may have shut itself down on purpose, and nothing is powered off behind a user's back.
+ */
+import type { DriftData, Finding } from '../data/drift.js';
+import type { ObservationData } from '../data/observation.js';
+import type { OpenRegion } from '../data/region.js';
+import type { Document } from '../data/store/port.js';
+import type { InstanceRecord } from '../model/instance.js';
+import type { Log } from '../model/log.js';
+import type { ServerObservation } from '../region/provider.js';
+import type { Job } from './schedule.js';
+
+interface Parts {
+  observations: ObservationData;
+  drifts: DriftData;
+  log: Log;
+}
+
+/** One job for each region, `every` so many ms. */
+export function reconciliation(open: readonly OpenRegion[], every: number, parts: Parts): Job[] {
+  return open.map((region) => ({
+    name: `reconcile ${region.id}`,
+    every,
+    run: (signal) => reconcile(region, parts, signal),
+  }));
+}
+
+async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal): Promise<void> {
+  const { observations, drifts, log } = parts;
+  // The servers first: one that is made meanwhile has an instance by then.
+  const servers = new Map(
+    (await region.provider.describeServers(undefined, signal)).map((one) => [one.id, one]),
+  );
+  const findings: Finding[] = [];
+  for await (const page of observations.instances(region.id)) {
+    signal.throwIfAborted();
+    for (const instance of page) {
+      const seen = servers.get(instance.id);
+      servers.delete(instance.id);
+      if (!isAtRest(instance)) continue;
+      const finding = await compare(region, instance, seen, parts, signal);
+      if (finding !== undefined) findings.push(finding);
+    }
+  }
+  for (const { id } of servers.values()) {
+    signal.throwIfAborted();
+    const finding = await settleOrphan(region, id, parts, signal);
+    if (finding !== undefined) findings.push(finding);
+  }
+  for (const { kind, instanceId, message } of await drifts.settle(region.id, findings))
+    log.warn({ region: region.name, kind, instanceId }, `drift: ${message}`);
+}
+
+/** What a task is at work on is not compared: the task knows better. */
+function isAtRest({ value }: Document<InstanceRecord>): boolean {
+  return (
+    value.provisioning.status === 'provisioned' &&
+    value.openTasks.length === 0 &&
+    value.deletionTime === undefined
+  );
+}
+
+async function compare(
+  region: OpenRegion,
+  { id, value }: Document<InstanceRecord>,
+  listed: ServerObservation | undefined,
+  { observations }: Parts,
+  signal: AbortSignal,
+): Promise<Finding | undefined> {
+  // The list may be older than the instance's last task.
+  const seen = listed?.powerState === value.powerState ? listed : await look(region, id, signal);
+  const { name, projectId } = value;
+  const about = { regionId: region.id, instanceId: id, name, projectId };
+  if (seen === undefined) {
+    await observations.recordAbsence(id);
+    const message =
+      'The region no longer has this machine. Delete the instance, or replace it to make it anew.';
+    return { kind: 'absent', ...about, message };
+  }
+  await observations.record(seen);
+  const rests = seen.powerState === 'Stopped';
+  if (
+    seen.powerState === 'Running'
+      ? value.desiredPower === 'running'
+      : !rests || value.desiredPower === 'stopped'
+  )
+    return undefined;
+  const message = rests
+    ? 'The machine is off though it was last asked to run; start it, or stop the instance to agree.'
+    : 'The machine runs though it was last asked to stop; stop it, or start the instance to agree.';
+  return { kind: 'power', ...about, message };
+}
+
+async function look(
+  region: OpenRegion,
+  id: string,
+  signal: AbortSignal,
+): Promise<ServerObservation | undefined> {
+  return (await region.provider.describeServers([id], signal))[0];
+}
+
+/** A machine without an instance: a create that came back to life after the delete, or one that is not ours. */
+async function settleOrphan(
+  region: OpenRegion,
+  id: string,
+  { observations, drifts, log }: Parts,
+  signal: AbortSignal,
+): Promise<Finding | undefined> {
+  if (await observations.exists(id)) return undefined;
+  if (await drifts.wasDeleted(id)) {
+    await region.provider.deleteServer(id, signal);
+    log.warn({ region: region.name, instanceId: id }, 'removed the machine of a deleted instance');
+    return undefined;
+  }
+  const message =
+    'No instance accounts for this machine, and none was deleted. Look at it before you remove it.';
+  return { kind: 'orphan', regionId: region.id, instanceId: id, message };
+}

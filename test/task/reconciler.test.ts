@@ -1,0 +1,132 @@
+/** The comparison of what is wished with what the region has, and GET /api/v2/status/drift. */
+import { expect } from 'chai';
+import type { Drift } from '../../src/model/drift.js';
+import type { Instance } from '../../src/model/instance.js';
+import { eventually } from '../support/eventually.js';
+import { addPerson, addProject } from '../support/people.js';
+import { startServer, type TestServer } from '../support/server.js';
+
+const path = '/api/v2/status/drift';
+const foreign = '0193a5c0-0000-7000-8000-00000000f0f0';
+
+describe('the reconciler', () => {
+  let server: TestServer;
+
+  beforeEach(async () => {
+    server = await startServer({ flags: { tasks: { observe: 0.05 } } });
+  });
+  afterEach(() => server.stop());
+
+  async function drift(api = server.admin): Promise<Drift[]> {
+    return (await api.get<Drift[]>(path)).body;
+  }
+
+  /** The reports, once there are as many as expected. */
+  function reports(count: number): Promise<Drift[]> {
+    return eventually(
+      async () => {
+        const found = await drift();
+        return found.length === count ? found : undefined;
+      },
+      { what: `${count} reports` },
+    );
+  }
+
+  function putServer(id: string): Promise<unknown> {
+    const { flavors, images } = server.catalog;
+    const request = {
+      id,
+      hostname: 'x',
+      flavorId: flavors['tiny'] ?? '',
+      imageId: images['sim-linux'] ?? '',
+      tags: [],
+    };
+    return server.cloud.ensureServer(request, new AbortController().signal);
+  }
+
+  it('tells of a machine that is off against the last wish, leaves it off, and forgets it when it agrees again', async () => {
+    const { metadata } = await server.running('a');
+    await server.running('b');
+    server.cloud.interfere(metadata.id, { powerState: 'Stopped' });
+    const [report] = await reports(1);
+    expect(report).to.include({ kind: 'power', instanceId: metadata.id, name: 'a' });
+    expect(report?.projectId).to.equal(server.catalog.projectId);
+    expect(report?.message).to.match(/start it, or stop/);
+    expect(server.cloud.servers().find(({ id }) => id === metadata.id)?.powerState).to.equal('Stopped');
+    await server.admin.post(`/api/v2/instances/${metadata.id}/start`);
+    await reports(0);
+  });
+
+  it('tells of a machine that runs against the last wish, and does not power it off', async () => {
+    const { metadata } = await server.running('a');
+    await server.admin.post(`/api/v2/instances/${metadata.id}/stop`);
+    await server.settled(metadata.id, ({ status }) => status.powerState === 'Stopped');
+    server.cloud.interfere(metadata.id, { powerState: 'Running' });
+    const [report] = await reports(1);
+    expect(report).to.include({ kind: 'power', instanceId: metadata.id });
+    expect(server.cloud.servers()[0]?.powerState).to.equal('Running');
+    await server.admin.post(`/api/v2/instances/${metadata.id}/stop`);
+    await reports(0);
+  });
+
+  it('tells of a machine that is lost, until its instance is deleted', async () => {
+    const { metadata } = await server.running('a');
+    server.cloud.interfere(metadata.id, 'vanish');
+    const [report] = await reports(1);
+    expect(report).to.include({ kind: 'absent', instanceId: metadata.id });
+    const { body } = await server.admin.get<Instance>(`/api/v2/instances/${metadata.id}`);
+    expect(body.status.powerState).to.equal('Error');
+    await server.gone(metadata.id);
+    await reports(0);
+  });
+
+  it('tells superusers alone of a machine that is nobody’s, and leaves it as it is', async () => {
+    const member = await addPerson(server.app, 'member');
+    await addProject(server.app, { name: 'theirs', members: [member] });
+    await putServer(foreign);
+    const [report] = await reports(1);
+    expect(report).to.include({ kind: 'orphan', instanceId: foreign });
+    expect(report).not.to.have.any.keys('projectId', 'name');
+    expect(await drift(member.api)).to.deep.equal([]);
+    expect(server.cloud.servers().map(({ id }) => id)).to.deep.equal([foreign]);
+    server.cloud.interfere(foreign, 'vanish');
+    await reports(0);
+  });
+
+  it('removes the machine that came back after its instance was deleted', async () => {
+    const { metadata } = await server.running('a');
+    await server.gone(metadata.id);
+    // As a worker would that was frozen in the middle of the create and has lost its lease.
+    await putServer(metadata.id);
+    await eventually(() => server.cloud.servers().length === 0, { what: 'the machine to go' });
+    expect(await drift()).to.deep.equal([]);
+  });
+
+  it('shows drift to the members of its project only, in pages', async () => {
+    const member = await addPerson(server.app, 'member');
+    const project = await addProject(server.app, { name: 'theirs', members: [member] });
+    const own = await server.running('own', { spec: { projectId: project.id } }, member.api);
+    const other = await server.running('other');
+    for (const { metadata } of [own, other]) server.cloud.interfere(metadata.id, { powerState: 'Stopped' });
+    await reports(2);
+    expect((await drift(member.api)).map(({ name }) => name)).to.deep.equal(['own']);
+    const first = await server.admin.get<Drift[]>(`${path}?limit=1`);
+    expect(first.body).to.have.length(1);
+    expect(first.headers.get('link')).to.include('rel="next"');
+    const filtered = await server.admin.get<Drift[]>(`${path}?projectID=${project.id}`);
+    expect(filtered.body.map(({ name }) => name)).to.deep.equal(['own']);
+  });
+
+  it('tells nothing while tasks are at work', async () => {
+    server.cloud.program({ verb: 'stopServer', delay: 300, times: 1 });
+    const { metadata } = await server.running('a');
+    const seen = new Set<number>();
+    await server.admin.post(`/api/v2/instances/${metadata.id}/stop`);
+    await eventually(async () => {
+      seen.add((await drift()).length);
+      const { body } = await server.admin.get<Instance>(`/api/v2/instances/${metadata.id}`);
+      return body.status.taskId === undefined && body.status.powerState === 'Stopped';
+    });
+    expect([...seen]).to.deep.equal([0]);
+  });
+});
