@@ -6,6 +6,6 @@ import { fileOf, say, sayProgress, type StoreFlags } from './store-flags.js';
 /** copse backup FILE */
 export async function backup(target: string, flags: StoreFlags): Promise<void> {
   const file = fileOf(flags);
-  await backUp(file, target, sayProgress('backing up'));
+  await backUp(file, target, sayProgress);
   say(`Backed up ${file} to ${resolve(target)} (${statSync(target).size} bytes, checked).`);
 }

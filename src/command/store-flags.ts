@@ -1,6 +1,7 @@
 /** What the commands about the store have in common: their options, and where the store is. */
 import { resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.js';
+import type { Progress } from '../data/store/sqlite/backup.js';
 import { sqliteFile } from '../stores.js';
 
 export interface StoreFlags {
@@ -31,8 +32,6 @@ export function say(text: string): void {
 }
 
 /** A line of progress, for work of more than two seconds. */
-export function sayProgress(what: string): (done: number, total: number) => void {
-  return (done, total) => {
-    say(`${what}: ${Math.floor((done / Math.max(total, 1)) * 100)} %`);
-  };
-}
+export const sayProgress: Progress = (step, part) => {
+  say(part === undefined ? `${step} …` : `${step}: ${Math.floor(part * 100)} %`);
+};

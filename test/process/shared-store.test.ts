@@ -51,7 +51,12 @@ describe('several servers on one SQLite store', function () {
   function fail(): never {
     throw new Error('no server');
   }
-  const ask = (server: ServerProcess | undefined, path: string, init: RequestInit = {}, key = adminKey) =>
+  const ask = (
+    server: ServerProcess | undefined,
+    path: string,
+    init: { method?: string; body?: string; headers?: Record<string, string> } = {},
+    key = adminKey,
+  ) =>
     fetch((server?.url ?? fail()) + path, {
       ...init,
       headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json', ...init.headers },

@@ -3,12 +3,12 @@ import type { Log } from '../../model/log.js';
 import { ownerName } from '../owner.js';
 import { secrets } from '../secret.js';
 import type { Store } from '../store/port.js';
-import { statusOfInstances } from './2-status-of-instances.js';
+import { columnsOfLists } from './2-columns-of-lists.js';
 import type { Migration } from './migration.js';
 import { migrate } from './runner.js';
 
 /** Schema 1 is that of the first program, which kept no schema document. */
-export const migrations: readonly Migration[] = [statusOfInstances];
+export const migrations: readonly Migration[] = [columnsOfLists];
 
 export const currentSchema = migrations.at(-1)?.version ?? 1;
 

@@ -6,6 +6,7 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { schemaVersion } from '../../../src/data/store/sqlite/layout.js';
 import { SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
+import { failureOf } from '../../support/eventually.js';
 import { collections as real } from '../../../src/data/connector.js';
 import { type CollectionSpec, insert, replace } from '../../../src/data/store/port.js';
 import { pageSql } from '../../../src/data/store/sqlite/tables.js';
@@ -71,6 +72,23 @@ describe('a SQLite file', () => {
     expect(statSync(file).size).to.equal(before);
   });
 
+  it('that another process keeps for itself too long is a reason to come back later, and then works', async () => {
+    const file = join(folder, 'store.sqlite');
+    const store = new SqliteStore(file, collections);
+    await store.write([insert(things, 'a', thing())]);
+    const rival = new Database(file);
+    rival.exec('BEGIN IMMEDIATE');
+    const refusal = await failureOf(store.write([insert(things, 'b', thing({ name: 'b' }))]));
+    expect(refusal).to.include({ code: 'store_unavailable', status: 503, retryable: true });
+    expect((refusal.cause as { code: string }).code).to.equal('SQLITE_BUSY');
+    expect((await store.get(things, 'a'))?.id, 'reads go on').to.equal('a');
+    rival.exec('ROLLBACK');
+    rival.close();
+    await store.write([insert(things, 'b', thing({ name: 'b' }))]);
+    expect(await store.count(things, {})).to.equal(2);
+    await store.close();
+  }).timeout(20_000);
+
   it('that is no database is refused', async () => {
     const { writeFileSync } = await import('node:fs');
     const file = join(folder, 'text.sqlite');
@@ -128,6 +146,34 @@ describe('a SQLite file', () => {
     const plan = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[];
     expect(plan[0]?.detail).to.equal('SEARCH member USING PRIMARY KEY (item=? AND id>?)');
     expect(plan.map((step) => step.detail).join(' | ')).not.to.include('TEMP B-TREE');
+    database.close();
+  });
+
+  it('reads a page for several values of a column from the position on for each, and sorts no more than these', async () => {
+    const file = join(folder, 'store.sqlite');
+    const store = new SqliteStore(file, collections);
+    await store.write(
+      Array.from({ length: 300 }, (_, index) =>
+        insert(things, `id-${index}`, thing({ group: `g${index % 3}`, name: `n${index}`, rank: index })),
+      ),
+    );
+    await store.close();
+    const database = new Database(file, { readonly: true });
+    const query = { order: 'rank', filter: { group_id: ['g1', 'g2', 'g1'] }, after: [100, 'id-100'] };
+    const { sql, values } = pageSql(things, { ...query, limit: 4 }, ['id']);
+    const plan = (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[]).map(
+      (step) => step.detail,
+    );
+    expect(
+      plan.some((step) => /INDEX things_by_group_id_rank \(group_id=\? AND \(?rank/.test(step)),
+      plan.join(' | '),
+    ).to.equal(true);
+    expect(
+      database
+        .prepare(sql)
+        .pluck()
+        .all(...values),
+    ).to.deep.equal(['id-101', 'id-103', 'id-104', 'id-106']);
     database.close();
   });
 

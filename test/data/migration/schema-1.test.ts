@@ -11,6 +11,8 @@ import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { startApp } from '../../../src/app.js';
 import { loadConfig, packageRoot } from '../../../src/config.js';
+import { collections } from '../../../src/data/connector.js';
+import type { CollectionSpec } from '../../../src/data/store/port.js';
 import { currentSchema, migrations } from '../../../src/data/migration/index.js';
 import { schemaVersion } from '../../../src/data/store/sqlite/layout.js';
 import { failureOf } from '../../support/eventually.js';
@@ -116,6 +118,41 @@ describe('a store of schema 1', function () {
     });
   });
 
+  it('leaves no document as an earlier program derived it: columns, sets and texts are as declared now', async () => {
+    await serving(() => Promise.resolve());
+    const database = new Database(file, { readonly: true });
+    let compared = 0;
+    for (const collection of collections as readonly CollectionSpec<unknown>[]) {
+      const { name, columns } = collection;
+      type Row = Record<string, unknown> & { id: string; value: string };
+      for (const row of database.prepare(`SELECT * FROM "${name}"`).all() as Row[]) {
+        const value: unknown = JSON.parse(row.value);
+        const derived = collection.columnsOf(row.id, value);
+        for (const [column, type] of Object.entries(columns)) {
+          const stored =
+            type === 'set'
+              ? database
+                  .prepare(`SELECT item FROM "${name}_${column}" WHERE id = ? ORDER BY 1`)
+                  .pluck()
+                  .all(row.id)
+              : row[column];
+          const given = derived[column];
+          // SQLite knows no negative zero.
+          const wanted = Array.isArray(given) ? [...new Set(given)].sort() : given === 0 ? 0 : given;
+          expect(stored, `${name} ${row.id} ${column}; does a migration rewrite ${name}?`).to.deep.equal(
+            wanted,
+          );
+        }
+        const shown = collection.present?.(row.id, value);
+        const text = shown === undefined ? null : JSON.stringify(shown);
+        expect(row['public'], `${name} ${row.id}; does a migration rewrite ${name}?`).to.equal(text);
+        compared += 1;
+      }
+    }
+    database.close();
+    expect(compared).to.be.above(20);
+  });
+
   it('started twice changes nothing more', async () => {
     await serving(() => Promise.resolve());
     const before = contents(file);
@@ -123,7 +160,7 @@ describe('a store of schema 1', function () {
     expect(contents(file)).to.deep.equal(before);
   });
 
-  it('is migrated once by two processes that start together', async () => {
+  it('is migrated once by three processes that start together', async () => {
     const script = join(import.meta.dirname, '..', '..', 'support', 'migrate-child.js');
     const children = [1, 2, 3].map(() => promisify(execFile)(process.execPath, [script, file]));
     const ends = await Promise.all(children);

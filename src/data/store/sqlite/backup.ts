@@ -11,6 +11,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
@@ -24,16 +25,25 @@ const chunk = 1000;
 /** Milliseconds that work goes on before progress is told, and between two tellings. */
 const patience = 2000;
 
-export type Progress = (done: number, total: number) => void;
+/** What a step of more than a moment is doing: how far it has come, or, of a step that cannot tell, only that it begins. */
+export type Progress = (step: 'copying' | 'checking' | 'rewriting' | 'compacting', part?: number) => void;
 
-/** Calls `progress` now and then, from two seconds on. */
-function patiently(progress: Progress): Progress {
+/** Bytes from which checking or rewriting a file takes seconds. */
+const big = 256 * 2 ** 20;
+
+/** Tells the part that is done, now and then, from two seconds on. */
+function patiently(progress: Progress, step: Parameters<Progress>[0]): (done: number, total: number) => void {
   let last = Date.now();
   return (done, total) => {
     if (Date.now() - last < patience) return;
     last = Date.now();
-    progress(done, total);
+    progress(step, done / Math.max(total, 1));
   };
+}
+
+/** Tells that a step begins, if it is going to take time. */
+function announce(progress: Progress, step: Parameters<Progress>[0], file: string): void {
+  if (statSync(file).size >= big) progress(step);
 }
 
 function assertThere(file: string): void {
@@ -80,7 +90,7 @@ export async function backUp(file: string, target: string, progress: Progress): 
     // On one snapshot: else a write by another process would have the copy begin anew, for ever on a busy store.
     db.exec('BEGIN');
     db.prepare('SELECT count(*) FROM sqlite_master').get();
-    const tell = patiently(progress);
+    const tell = patiently(progress, 'copying');
     await db.backup(unfinished, {
       progress: ({ totalPages, remainingPages }) => {
         tell(totalPages - remainingPages, totalPages);
@@ -88,6 +98,7 @@ export async function backUp(file: string, target: string, progress: Progress): 
       },
     });
     db.exec('COMMIT');
+    announce(progress, 'checking', unfinished);
     finish(unfinished);
     moveIntoPlace(unfinished, resolve(target));
   } catch (error) {
@@ -117,7 +128,12 @@ function finish(copy: string): void {
  * Puts a backup in the place of the file, once it has been checked. A file that is there needs `force`, and is kept;
  * resolves with its new name. Refuses while anybody has the file open.
  */
-export function restore(backup: string, file: string, force: boolean): string | undefined {
+export function restore(
+  backup: string,
+  file: string,
+  force: boolean,
+  progress: Progress,
+): string | undefined {
   assertThere(backup);
   const there = existsSync(file);
   if (there && !force) {
@@ -127,6 +143,7 @@ export function restore(backup: string, file: string, force: boolean): string | 
   try {
     copyFileSync(backup, unfinished);
     chmodSync(unfinished, 0o600);
+    announce(progress, 'checking', unfinished);
     examine(unfinished, backup);
     if (there) settle(file);
     const kept = there ? keep(file) : undefined;
@@ -231,10 +248,11 @@ export async function compact(file: string, progress: Progress): Promise<{ rewri
   const db = connected(file, { fileMustExist: true });
   try {
     if (rewritten) {
+      announce(progress, 'rewriting', file);
       db.pragma('auto_vacuum = INCREMENTAL');
       db.exec('VACUUM');
     } else {
-      await release(new Space(db), patiently(progress));
+      await release(new Space(db), patiently(progress, 'compacting'));
       db.pragma('wal_checkpoint(PASSIVE)');
     }
     return { rewritten };
@@ -257,7 +275,7 @@ function inspect(file: string): void {
   }
 }
 
-async function release(space: Space, tell: Progress): Promise<void> {
+async function release(space: Space, tell: (done: number, total: number) => void): Promise<void> {
   const total = space.empty;
   for (let left = total; left > 0; left = space.empty) {
     space.release(chunk);

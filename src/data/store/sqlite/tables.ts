@@ -1,5 +1,12 @@
 /** The SQL of one collection: its tables and indexes, and the statements that the store runs. */
-import type { CollectionSpec, PageQuery, Query, Scalar, TextQuery } from '../port.js';
+import {
+  type CollectionSpec,
+  indexesOf,
+  type PageQuery,
+  type Query,
+  type Scalar,
+  type TextQuery,
+} from '../port.js';
 
 type AnyCollection = CollectionSpec<never>;
 
@@ -71,18 +78,42 @@ export function conditionsOf(
   return { conditions, values };
 }
 
+/** A page query with the number of rows that are needed of it at all, from its position on. */
+interface Reach extends PageQuery {
+  reach: number;
+}
+
+interface Source {
+  /** What stands before SELECT. */
+  before: string;
+  from: string;
+  /** The id to compare and sort by. */
+  id: string;
+  conditions: string[];
+  values: Scalar[];
+}
+
+function sourceOf(collection: AnyCollection, query: Reach): Source {
+  return setSource(collection, query) ?? mergedSource(collection, query) ?? tableSource(collection, query);
+}
+
+function tableSource(collection: AnyCollection, query: PageQuery): Source {
+  const { conditions, values } = conditionsOf(collection, query);
+  return {
+    before: '',
+    from: `${quoted(collection.name)} AS row`,
+    id: 'row."id"',
+    ...positioned(collection, query, 'row', { conditions, values }),
+  };
+}
+
 /**
- * What a page is read from. In the order of the id, a set's own key (item, id) is in that order too: read from there,
- * the page's position leads into the set, and the cost does not grow with the number of documents that have the item.
+ * In the order of the id, a set's own key (item, id) is in that order too: read from there, the page's position leads into
+ * the set, and the cost does not grow with the number of documents that have the item.
  */
-function sourceOf(
-  collection: AnyCollection,
-  query: PageQuery,
-): { from: string; id: string; conditions: string[]; values: Scalar[] } {
-  const table = quoted(collection.name);
+function setSource(collection: AnyCollection, query: PageQuery): Source | undefined {
   const [first] = Object.entries(query.has ?? {}).filter(([, items]) => items.length > 0);
-  if (first === undefined || orderColumns(collection, query.order).length > 1)
-    return { from: `${table} AS row`, id: 'row."id"', ...conditionsOf(collection, query) };
+  if (first === undefined || orderColumns(collection, query.order).length > 1) return undefined;
   const [column, [item = '']] = first;
   const { conditions, values } = conditionsOf(collection, { filter: query.filter ?? {} });
   // Looked up for each row: as a list, SQLite would make another set the way in.
@@ -95,36 +126,88 @@ function sourceOf(
       values.push(other);
     }
   }
+  const found = { conditions: ['member."item" = ?', ...conditions], values: [item, ...values] };
   return {
+    before: '',
     // CROSS JOIN keeps SQLite from choosing another way in.
-    from: `${setTable(collection.name, column)} AS member CROSS JOIN ${table} AS row ON row."id" = member."id"`,
+    from: `${setTable(collection.name, column)} AS member CROSS JOIN ${quoted(collection.name)} AS row ON row."id" = member."id"`,
     id: 'member."id"',
-    conditions: ['member."item" = ?', ...conditions],
-    values: [item, ...values],
+    ...positioned(collection, query, 'member', found),
   };
 }
 
-/** A page by keyset: the cost does not grow with the depth. */
+/**
+ * For several values of a column whose index goes on in the page's order: a page of each value, and of these the first
+ * rows. SQLite by itself would sort all that match behind the position.
+ */
+function mergedSource(collection: AnyCollection, query: Reach): Source | undefined {
+  const fields = orderColumns(collection, query.order).slice(0, -1);
+  const indexes = [...indexesOf(collection), ...Object.values(collection.unique ?? {})];
+  const several = Object.entries(query.filter ?? {}).find(
+    ([column, wanted]) =>
+      Array.isArray(wanted) &&
+      wanted.length > 1 &&
+      indexes.some((index) => index.join() === [column, ...fields].join()),
+  );
+  if (several === undefined) return undefined;
+  const [column, wanted] = several as [string, readonly Scalar[]];
+  const distinct = [...new Set(wanted)];
+  const { [column]: _led, ...filter } = query.filter ?? {};
+  const inner = tableSource(collection, { ...query, filter });
+  const page =
+    `SELECT row.rowid FROM ${inner.from} WHERE ` +
+    [`row.${quoted(column)} = wanted.value`, ...inner.conditions].join(' AND ') +
+    ` ORDER BY ${sorted(collection, query, inner.id)} LIMIT ?`;
+  const table = quoted(collection.name);
+  return {
+    before: `WITH wanted(value) AS (VALUES ${distinct.map(() => '(?)').join(', ')}) `,
+    from: `wanted CROSS JOIN ${table} AS row`,
+    id: 'row."id"',
+    conditions: [`row.rowid IN (${page})`],
+    values: [...distinct, ...inner.values, query.reach],
+  };
+}
+
+/** Adds the condition of the page's position. */
+function positioned(
+  collection: AnyCollection,
+  { order, after, descending, inclusive }: PageQuery,
+  idOf: string,
+  { conditions, values }: Pick<Source, 'conditions' | 'values'>,
+): Pick<Source, 'conditions' | 'values'> {
+  if (after === undefined) return { conditions, values };
+  const columns = orderColumns(collection, order).map((column) =>
+    column === 'id' ? `${idOf}."id"` : `row.${quoted(column)}`,
+  );
+  const comparison = `${descending ? '<' : '>'}${inclusive ? '=' : ''}`;
+  return {
+    conditions: [
+      ...conditions,
+      `(${columns.join(', ')}) ${comparison} (${columns.map(() => '?').join(', ')})`,
+    ],
+    values: [...values, ...after],
+  };
+}
+
+function sorted(collection: AnyCollection, { order, descending }: PageQuery, id: string): string {
+  const direction = descending ? ' DESC' : '';
+  return orderColumns(collection, order)
+    .map((column) => (column === 'id' ? id : `row.${quoted(column)}`) + direction)
+    .join(', ');
+}
+
+/** A page by keyset: the cost does not grow with the depth. `reach` counts the rows before an offset too. */
 export function pageSql(
   collection: AnyCollection,
   query: PageQuery,
   selected: readonly string[],
+  reach = query.limit,
 ): { sql: string; values: Scalar[] } {
-  const { from, id, conditions, values } = sourceOf(collection, query);
-  const order = orderColumns(collection, query.order).map((column) =>
-    column === 'id' ? id : `row.${quoted(column)}`,
-  );
-  if (query.after !== undefined) {
-    conditions.push(
-      `(${order.join(', ')}) ${query.descending ? '<' : '>'}${query.inclusive ? '=' : ''} (${order.map(() => '?').join(', ')})`,
-    );
-    values.push(...query.after);
-  }
-  const direction = query.descending ? ' DESC' : '';
+  const { before, from, id, conditions, values } = sourceOf(collection, { ...query, reach });
   const sql =
-    `SELECT ${selected.map((column) => `row.${quoted(column)}`).join(', ')} FROM ${from}` +
+    `${before}SELECT ${selected.map((column) => `row.${quoted(column)}`).join(', ')} FROM ${from}` +
     (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`) +
-    ` ORDER BY ${order.map((column) => column + direction).join(', ')} LIMIT ?`;
+    ` ORDER BY ${sorted(collection, query, id)} LIMIT ?`;
   return { sql, values: [...values, query.limit] };
 }
 
@@ -145,6 +228,7 @@ export function textSql(collection: AnyCollection, query: TextQuery): { sql: str
 
 /** Positions of the last row of a full page and of the first row behind it, from the index alone. */
 export function edgeSql(collection: AnyCollection, query: PageQuery): { sql: string; values: Scalar[] } {
-  const { sql, values } = pageSql(collection, { ...query, limit: 2 }, orderColumns(collection, query.order));
+  const order = orderColumns(collection, query.order);
+  const { sql, values } = pageSql(collection, { ...query, limit: 2 }, order, query.limit + 1);
   return { sql: `${sql} OFFSET ?`, values: [...values, query.limit - 1] };
 }

@@ -84,10 +84,12 @@ describe('a backup of a SQLite store', () => {
     await fill(store, 0);
     const [first] = await store.page(instances, { order: 'id', limit: 1 });
     if (first !== undefined) await store.write([remove(instances, first)]);
-    expect(() => restore(target, file, true), 'while it is open').to.throw(/has the database .* open.*Stop/);
-    expect(() => restore(target, file, false)).to.throw(/--force/);
+    expect(() => restore(target, file, true, quiet), 'while it is open').to.throw(
+      /has the database .* open.*Stop/,
+    );
+    expect(() => restore(target, file, false, quiet)).to.throw(/--force/);
     await store.close();
-    const kept = restore(target, file, true) ?? '';
+    const kept = restore(target, file, true, quiet) ?? '';
     expect(await counted(file)).to.equal(10);
     expect(await counted(kept)).to.equal(9);
     expect(statSync(file).mode & 0o777).to.equal(0o600);
@@ -100,12 +102,12 @@ describe('a backup of a SQLite store', () => {
     await backUp(file, target, quiet);
     const before = readFileSync(file);
     corruptPage(target);
-    expect(() => restore(target, file, true)).to.throw(/backup .* is damaged.*Nothing was changed/);
+    expect(() => restore(target, file, true, quiet)).to.throw(/backup .* is damaged.*Nothing was changed/);
     writeFileSync(target, 'no database'.repeat(1000));
-    expect(() => restore(target, file, true)).to.throw(/is damaged/);
+    expect(() => restore(target, file, true, quiet)).to.throw(/is damaged/);
     rmSync(target);
     new Database(target).exec('CREATE TABLE other (x)').close();
-    expect(() => restore(target, file, true)).to.throw(/not one of this program/);
+    expect(() => restore(target, file, true, quiet)).to.throw(/not one of this program/);
     expect(readFileSync(file).equals(before)).to.equal(true);
     expect(files()).to.deep.equal(['backup.sqlite', 'copse.sqlite']);
   });
@@ -117,7 +119,7 @@ describe('a backup of a SQLite store', () => {
     await store.close();
     corruptPage(file);
     expect(() => new SqliteStore(file, collections)).to.throw(/is damaged .*copse restore BACKUP --force/);
-    restore(target, file, true);
+    restore(target, file, true, quiet);
     expect(await counted(file)).to.equal(500);
   });
 

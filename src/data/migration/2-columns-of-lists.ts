@@ -2,10 +2,10 @@ import { instances } from '../instance.js';
 import { tasks } from '../task.js';
 import type { Migration } from './migration.js';
 
-/** Instances are found by status and expiry, tasks by requester and end: these columns are filled. */
-export const statusOfInstances: Migration = {
+/** Columns that lists and regular jobs look by: status of instances, requester and end of tasks. */
+export const columnsOfLists: Migration = {
   version: 2,
-  name: 'status-of-instances',
+  name: 'columns-of-lists',
   run: async (work) => {
     await work.rewrite(instances);
     await work.rewrite(tasks);
