@@ -37,6 +37,7 @@ const promised: Record<string, string[]> = {
   '/api/v2/tasks/{task_id}/restart': ['post'],
   '/api/v2/status/recent_tasks': ['get'],
   '/api/v2/status/queue': ['get'],
+  '/api/v2/status/drift': ['get'],
   '/api/v2/admin/task_queue': ['delete'],
   '/api/v2/admin/restart': ['post'],
   '/api/v2/instances/{instanceID}/extend_expiration': ['post'],
