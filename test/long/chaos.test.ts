@@ -3,9 +3,10 @@
  * everything that was accepted has happened, once and in order. COPSE_CHAOS_MINUTES (default 3), COPSE_CHAOS_SEED.
  */
 import { expect } from 'chai';
+import type { Event } from '../../src/model/event.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
-import { isInOrder, Model } from '../support/chaos/model.js';
+import { breachOf, isInOrder, Model } from '../support/chaos/model.js';
 import { Monkey } from '../support/chaos/monkey.js';
 import { Site } from '../support/chaos/site.js';
 import { User } from '../support/chaos/user.js';
@@ -97,6 +98,20 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
       for (const { id, name, power } of model.living)
         expect(servers.get(id)?.powerState, name).to.equal(power === 'running' ? 'Running' : 'Stopped');
     });
+  });
+
+  it('tells in its events that nobody wrote a task who no longer held it', async () => {
+    const tasks = new Map<string, Task>();
+    for await (const { resource, resourceId } of client().items<Event>(
+      '/api/v2/events?subject=task&limit=1000',
+    )) {
+      const task = resource as Task | null;
+      if (task === null) continue;
+      const breach = breachOf(tasks.get(resourceId), task);
+      expect(breach, `task ${resourceId}: ${JSON.stringify(task)}`).to.be.undefined;
+      tasks.set(resourceId, task);
+    }
+    expect(tasks.size).to.be.at.least(new Set(model.accepted).size);
   });
 
   it('has done to each machine what was wished, in that order, and never two things at a time', async () => {

@@ -1,4 +1,5 @@
 /** What must be true at the end: the wishes that were accepted, as the clients understood the answers. */
+import type { Task } from '../../../src/model/task.js';
 
 export type Verb = 'create' | 'start' | 'stop' | 'reboot' | 'delete';
 
@@ -34,6 +35,23 @@ export class Model {
     if (verb === 'delete') wish.deleted = true;
     else wish.power = verb === 'stop' ? 'stopped' : 'running';
   }
+}
+
+const ended: readonly string[] = ['succeeded', 'failed', 'cancelled'];
+
+/**
+ * What is wrong with a task's next state, given the one before: an ended task stays as it is, and only the attempt that
+ * holds it now writes steps. A worker that lost its lease and goes on writing would break one of these.
+ */
+export function breachOf(before: Task | undefined, after: Task): string | undefined {
+  if (before === undefined) return undefined;
+  if (ended.includes(before.status)) return `it had ended as ${before.status} and was written again`;
+  const known = new Set(before.steps.map((step) => JSON.stringify(step)));
+  const holder = after.attempts.at(-1)?.number ?? 0;
+  const late = after.steps.find((step) => step.attempt !== holder && !known.has(JSON.stringify(step)));
+  return late === undefined
+    ? undefined
+    : `attempt ${late.attempt} wrote the step ${late.name} while attempt ${holder} held the task`;
 }
 
 /** The region's verb of each kind of work. */
