@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { eventually } from '../support/eventually.js';
 import { Fuzzer } from '../support/fuzz.js';
 import { anyPlan, type FuzzDocument } from '../support/fuzz-request.js';
 import { addOutsider } from '../support/fuzz-seed.js';
@@ -27,12 +28,22 @@ describe('the API under random requests', function () {
         instances: { maxLifetime: 36500 },
       },
     });
-    // So that some tasks are still under way when somebody wants to change them.
-    server.cloud.program({ verb: 'ensureServer', delay: 1000, times: 1000 });
+    // So that some tasks have failed, and some are under way, when somebody wants to restart or change them.
+    const lasting: string[] = [];
+    server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 10 });
+    for (let n = 0; n < 10; n += 1)
+      lasting.push((await server.ended((await server.order(`failed-${n}`)).status.taskId)).id);
+    server.cloud.program({ verb: 'ensureServer', delay: 600_000, times: 10 });
+    for (let n = 0; n < 10; n += 1) {
+      const { status } = await server.order(`held-${n}`);
+      await eventually(async () => (await server.task(status.taskId)).status === 'running');
+      lasting.push(status.taskId ?? '');
+    }
     document = (await server.admin.get<FuzzDocument>('/openapi.json')).body;
     const outsiders = [await addOutsider(server), await addOutsider(server)];
     fuzzer = new Fuzzer(server.url, [adminKey, ...outsiders.map(({ key }) => key)], document);
     const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
+    fuzzer.learn('taskid', ...lasting);
     fuzzer.learn('organizationid', organizationId);
     fuzzer.learn('projectid', projectId);
     fuzzer.learn('regionid', regionId);

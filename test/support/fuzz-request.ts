@@ -267,7 +267,7 @@ const weights: Readonly<Record<string, number>> = {
   listInstances: 3,
   getTask: 3,
   listTasks: 2,
-  patchTask: 8,
+  patchTask: 20,
   restartTask: 6,
   extendInstanceExpiration: 4,
 };

@@ -182,7 +182,9 @@ export class Fuzzer {
         this.learn('instanceid', metadata.id);
         this.#names.set(metadata.id, metadata.name);
       }
-      if (path.startsWith('/api/v2/tasks') && id !== undefined) this.learn('taskid', id);
+      // Those that succeeded are most of them, and little can be done to them; Location tells of enough.
+      if (path.startsWith('/api/v2/tasks') && id !== undefined && (status as unknown) !== 'succeeded')
+        this.learn('taskid', id);
       if (typeof status === 'object' && status.taskId !== undefined) this.learn('taskid', status.taskId);
     }
   }
