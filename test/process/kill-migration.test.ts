@@ -50,9 +50,7 @@ describe('kill -9 during a migration', function () {
     for (let round = 0; round < 3; round += 1) {
       const before = filled.get() as number;
       const migrating = migrator();
-      await until('the migration to get on', 20, () =>
-        (filled.get() as number) > before ? true : undefined,
-      );
+      await eventually(() => (filled.get() as number) > before, { within: 20_000, what: 'the migration' });
       migrating.kill();
       expect(await migrating.ended).to.equal('SIGKILL');
       expect(filled.get()).to.be.within(before + 1, count - 1);
