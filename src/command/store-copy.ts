@@ -4,16 +4,23 @@ import { collections } from '../data/connector.js';
 import { copyStore, type Compared, isEqual } from '../data/copy.js';
 import { migrateStore } from '../data/migration/index.js';
 import type { Store } from '../data/store/port.js';
-import { createLogger } from '../logger.js';
+import { type Log, silentLog } from '../model/log.js';
 import { openStore, sqliteFile } from '../stores.js';
 import { configOf, say, type StoreFlags } from './store-flags.js';
 
 /** Milliseconds between two lines of progress. */
 const telling = 2000;
 
+const spoken: Log = {
+  ...silentLog,
+  info: (_details, message) => {
+    say(message);
+  },
+};
+
 /** copse store copy FROM TO. Sets the exit code 1 when the two differ in the end. */
 export async function copy(from: string, to: string, flags: StoreFlags): Promise<void> {
-  const { dataDir, log } = configOf(flags);
+  const { dataDir } = configOf(flags);
   const file = sqliteFile(from, resolve(dataDir));
   if (file !== undefined && !existsSync(file)) throw new Error(`There is no database ${file}.`);
   if (file !== undefined && file === sqliteFile(to, resolve(dataDir)))
@@ -23,7 +30,7 @@ export async function copy(from: string, to: string, flags: StoreFlags): Promise
   try {
     const source = await open(from);
     opened.push(source);
-    await migrateStore(source, createLogger(log.level));
+    await migrateStore(source, spoken);
     const target = await open(to);
     opened.push(target);
     let told = Date.now();
