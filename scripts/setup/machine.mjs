@@ -1,6 +1,6 @@
 // What the machine must have: Node, npm packages and, from Debian or Ubuntu, the emulator and the image build's tools.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { say, step, StepFailed } from './steps.mjs';
 
@@ -73,6 +73,12 @@ function installed() {
 
 export async function ensureNpmPackages() {
   if (installed()) return;
+  const modules = join(root, 'node_modules');
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    throw new StepFailed(
+      `${modules} is a link, and npm ci would empty what it leads to. Install there, or remove the link.`,
+    );
+  }
   const run = () => step('install the npm packages', 'npm', ['ci', '--no-audit', '--no-fund'], { cwd: root });
   try {
     await run();
