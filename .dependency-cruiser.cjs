@@ -81,6 +81,7 @@ module.exports = {
       '^node_modules/better-sqlite3/',
       '^src/(data/store/sqlite|region/simulated)/',
     ),
+    fence('mongodb-in-its-store-only', '^node_modules/mongodb/', '^src/data/store/mongo/'),
     fence('child-processes-in-the-local-region-only', '^(node:)?child_process$', '^src/region/local/'),
     fence('prom-client-in-metrics-only', '^node_modules/prom-client/', '^src/metrics\\.ts$'),
     fence('opentelemetry-in-tracing-only', '^node_modules/@opentelemetry/', '^src/tracing\\.ts$'),

@@ -1,15 +1,20 @@
 // npm test: sets the machine up like "npm run up", compiles, and runs mocha. `npm test -- --long` runs the long suites,
-// any other arguments go to mocha.
+// `npm test -- --store mongodb` those that ask through the API or the port, on that engine; other arguments go to mocha.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
+import { ensureMongoServer } from './setup/ferretdb.mjs';
 import { checkNode, ensureNpmPackages, ensureSystemPackages } from './setup/machine.mjs';
 import { say, StepFailed } from './setup/steps.mjs';
 
 const root = join(import.meta.dirname, '..');
 const given = process.argv.slice(2);
 const long = given.includes('--long');
-const rest = given.filter((word) => word !== '--long');
+const onMongo = given.includes('--store') && given[given.indexOf('--store') + 1] === 'mongodb';
+const rest = given.filter(
+  (word, at) => word !== '--long' && word !== '--store' && given[at - 1] !== '--store',
+);
+if (onMongo) process.env.COPSE_TEST_STORE = 'mongodb';
 
 /** Suites with real machines need the emulator; without the right to install it they are skipped, and say so. */
 async function prepareMachines() {
@@ -21,6 +26,31 @@ async function prepareMachines() {
     say(`\n!!! The suites with real virtual machines will be SKIPPED:\n${error.message}\n`);
   }
 }
+
+/** Without a server the suites on MongoDB are skipped, and say so. */
+async function prepareMongo() {
+  try {
+    if (await ensureMongoServer()) return;
+    say(
+      '\n!!! The suites on MongoDB will be SKIPPED: no MONGODB_URL, no mongod on the PATH, and no Go to build FerretDB.\n',
+    );
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    say(`\n!!! The suites on MongoDB will be SKIPPED:\n${error.message}\n`);
+  }
+}
+
+/** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
+const engineSuites = ['route', 'task', 'data'].flatMap((folder) => [
+  '--spec',
+  `build/test/${folder}/**/*.test.js`,
+]);
+const engineOptions = [
+  '--ignore',
+  'build/test/data/store/**',
+  '--require',
+  './build/test/support/slow-store.js',
+];
 
 function mocha(args) {
   const bin = join(root, 'node_modules/mocha/bin/mocha.js');
@@ -35,14 +65,17 @@ function mocha(args) {
 try {
   checkNode();
   await ensureNpmPackages();
-  await prepareMachines();
+  if (!onMongo) await prepareMachines();
+  await prepareMongo();
   await buildProgram();
   await buildTests();
   const chosen = rest.some((word) => !word.startsWith('-'));
-  const suites = long
-    ? ['--spec', 'build/test/long/**/*.test.js']
-    : ['--spec', 'build/test/**/*.test.js', '--ignore', 'build/test/long/**'];
-  process.exitCode = await mocha([...(chosen ? [] : suites), ...rest]);
+  const suites = onMongo
+    ? engineSuites
+    : long
+      ? ['--spec', 'build/test/long/**/*.test.js']
+      : ['--spec', 'build/test/**/*.test.js', '--ignore', 'build/test/long/**'];
+  process.exitCode = await mocha([...(chosen ? [] : suites), ...(onMongo ? engineOptions : []), ...rest]);
 } catch (error) {
   if (!(error instanceof StepFailed)) throw error;
   say(`\n${error.message}`);

@@ -52,7 +52,7 @@ const ConfigSchema = Type.Object(
     ),
     tracing: Type.Object({ endpoint: Type.String({ pattern: '^$|^https?://' }) }, closed),
     dataDir: Type.String({ minLength: 1 }),
-    store: Type.String({ pattern: '^sqlite:.+$' }),
+    store: Type.String({ pattern: '^(sqlite:.+|mongodb(\\+srv)?://.+)$' }),
     cache: Type.Object({ pages: Type.Integer({ minimum: 0, maximum: 65536 }) }, closed),
     adminKey: Type.String({ pattern: '^$|^[\\x21-\\x7e]{32,256}$' }),
     auth: Type.Object(
@@ -271,7 +271,7 @@ function validated(tree: Tree): Config {
   const lines = telling.map((error) => {
     const key = keyOf(error);
     const value =
-      error.keyword === 'additionalProperties' || key === 'adminKey'
+      error.keyword === 'additionalProperties' || key === 'adminKey' || key === 'store'
         ? ''
         : ` (is ${JSON.stringify(error.data)})`;
     return `${key} ${accepts(error)}${value}`;

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { CollectionSpec, Store } from './data/store/port.js';
 import type { Log } from './model/log.js';
+import { MongoStore } from './data/store/mongo/mongo.js';
 import { SqliteStore } from './data/store/sqlite/sqlite.js';
 
 const sqlite = 'sqlite:';
@@ -12,16 +13,22 @@ export function sqliteFile(address: string, dataDir: string): string | undefined
   return address.startsWith(sqlite) && name !== ':memory:' ? resolve(dataDir, name) : undefined;
 }
 
-/** `address` is `sqlite:FILE`, with the file relative to the data folder, or `sqlite::memory:`. `keptPages`: bytes. */
+/**
+ * `address` is `sqlite:FILE`, with the file relative to the data folder, `sqlite::memory:`, or a connection string of
+ * MongoDB. `keptPages`: bytes.
+ */
 export function openStore(
   address: string,
   dataDir: string,
   collections: readonly CollectionSpec<never>[],
   options: { keptPages?: number; log?: Log } = {},
 ): Promise<Store> {
+  if (/^mongodb(\+srv)?:\/\//.test(address)) return MongoStore.open(address, collections);
   return new Promise((opened) => {
     if (!address.startsWith(sqlite))
-      throw new Error(`"${address}" is no address of a store; sqlite:FILE is one.`);
+      throw new Error(
+        `"${address.slice(0, address.indexOf(':') + 1)}…" is no address of a store; sqlite:FILE and mongodb://… are.`,
+      );
     opened(new SqliteStore(sqliteFile(address, dataDir) ?? ':memory:', collections, options));
   });
 }

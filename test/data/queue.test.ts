@@ -1,15 +1,14 @@
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
-import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
 import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
 import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import type { TaskCause, TaskRecord } from '../../src/model/task.js';
 import { failureOf } from '../support/eventually.js';
 import { instanceRecord, regionId, seedTask, taskRecord } from '../support/rows.js';
+import { openTestStore } from '../support/store.js';
 
 const cause: TaskCause = { code: 'unavailable', message: 'Not now.', retryable: true };
 const minute = 60_000;
@@ -35,8 +34,8 @@ describe('the task queue', () => {
     return by.takeOver(minute, () => false);
   };
 
-  beforeEach(() => {
-    store = new SqliteStore(':memory:', collections);
+  beforeEach(async () => {
+    store = await openTestStore();
     queue = new TaskQueue(store, { owner: 'me', lease: minute });
   });
   afterEach(() => store.close());

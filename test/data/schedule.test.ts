@@ -1,15 +1,14 @@
 import { expect } from 'chai';
-import { collections } from '../../src/data/connector.js';
 import { ScheduleData, schedules, type Turn } from '../../src/data/schedule.js';
-import { replace } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
+import { replace, type Store } from '../../src/data/store/port.js';
 import { eventually } from '../support/eventually.js';
 import { deadOwner, distantOwner } from '../support/rows.js';
+import { openTestStore } from '../support/store.js';
 
 const every = 60_000;
 
 describe('the turns at the site’s regular jobs', () => {
-  let store: SqliteStore;
+  let store: Store;
 
   const of = (owner: string, lease = 60_000) => new ScheduleData(store, owner, lease);
   const turn = async (data: ScheduleData, name = 'job'): Promise<Turn> => {
@@ -23,8 +22,8 @@ describe('the turns at the site’s regular jobs', () => {
     return taken.wait;
   };
 
-  beforeEach(() => {
-    store = new SqliteStore(':memory:', collections);
+  beforeEach(async () => {
+    store = await openTestStore();
   });
   afterEach(() => store.close());
 

@@ -1,20 +1,19 @@
 import { createHmac } from 'node:crypto';
 import { expect } from 'chai';
-import { collections } from '../../src/data/connector.js';
 import { keyHash, secretFor } from '../../src/data/secret.js';
 import type { Store } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
+import { openTestStore } from '../support/store.js';
 
 describe('the secrets of a store', () => {
   let store: Store;
 
-  beforeEach(() => {
-    store = new SqliteStore(':memory:', collections);
+  beforeEach(async () => {
+    store = await openTestStore();
   });
   afterEach(() => store.close());
 
   it('are 32 random bytes that stay the same, another for each purpose and each store', async () => {
-    const other = new SqliteStore(':memory:', collections);
+    const other = await openTestStore();
     const cursor = await secretFor(store, 'cursor');
     expect(cursor).to.have.length(32);
     expect(await secretFor(store, 'cursor')).to.deep.equal(cursor);

@@ -2,18 +2,17 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { collections } from '../../src/data/connector.js';
 import { networks } from '../../src/data/network.js';
 import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
 import { secretFor } from '../../src/data/secret.js';
 import { setUp, setUpRegion } from '../../src/data/setup.js';
 import type { CollectionSpec, Store } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { apiKeys, newApiKey, UserData, users } from '../../src/data/user.js';
 import { failureOf } from '../support/eventually.js';
 import { Api } from '../support/conform.js';
 import { adminKey, startServer } from '../support/server.js';
+import { openTestStore } from '../support/store.js';
 
 const rule = { superUsers: ['admin'], everyoneIsSuperUser: false };
 
@@ -24,7 +23,7 @@ describe('the first run', () => {
   const count = (collection: CollectionSpec<never>) => store.count(collection, {});
 
   beforeEach(async () => {
-    store = new SqliteStore(':memory:', collections);
+    store = await openTestStore();
     userData = new UserData(store, await secretFor(store, 'apikey'), () => rule);
   });
   afterEach(() => store.close());

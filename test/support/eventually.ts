@@ -8,6 +8,9 @@ export interface Patience {
   what?: string;
 }
 
+/** A store behind a network takes several times as long (test/support/store.ts). */
+const slowness = process.env['COPSE_TEST_STORE'] === undefined ? 1 : 6;
+
 /**
  * Looks until it gets something other than undefined or false, and gives that back. Assertions inside `look` count as
  * "not yet"; after the deadline the last of them is thrown.
@@ -16,7 +19,7 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   { within = 5000, what = 'the condition' }: Patience = {},
 ): Promise<Exclude<T, undefined | false>> {
-  const deadline = Date.now() + within;
+  const deadline = Date.now() + within * slowness;
   let last: unknown;
   do {
     try {

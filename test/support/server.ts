@@ -1,4 +1,4 @@
-/** A whole server in this process: real HTTP, a fresh SQLite in memory, the simulated region. */
+/** A whole server in this process: real HTTP, a fresh SQLite in memory (or what test/support/store.ts says), the simulated region. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +16,7 @@ import { SimulatedRegion } from '../../src/region/simulated/index.js';
 import { Api, type Reply } from './conform.js';
 import { eventually } from './eventually.js';
 import { RecordingLog } from './log.js';
+import { testAddress } from './store.js';
 
 type Tree = Record<string, unknown>;
 
@@ -175,8 +176,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'copse-test-'));
   const log = new RecordingLog();
   let app: App | undefined;
+  const store = await testAddress(flags['store'] as string | undefined, dataDir);
   const stop = async () => {
     await app?.stop();
+    await store.clear();
     if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
   };
   const end = async () => {
@@ -184,7 +187,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     if (!defectsExpected) expect(log.defects(), 'defects in the log').to.deep.equal([]);
   };
   try {
-    const config = testConfig(dataDir, flags);
+    const config = testConfig(dataDir, { ...flags, store: store.address });
     app = await startApp(config, {
       log,
       ...(extraRoutes === undefined ? {} : { extraRoutes }),

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
 import { replace } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import type { Instance } from '../../src/model/instance.js';
@@ -12,6 +11,7 @@ import type { TaskAttempt, TaskRecord } from '../../src/model/task.js';
 import { eventually } from '../support/eventually.js';
 import { deadOwner, distantOwner } from '../support/rows.js';
 import { startServer, type TestServer } from '../support/server.js';
+import { openTestStore } from '../support/store.js';
 
 const file = 'copse.sqlite';
 
@@ -34,7 +34,7 @@ describe('tasks beyond the life of their process', () => {
   };
   /** Looks at, and perhaps changes, the task while no server runs. */
   const between = async (id: string | undefined, change?: (task: TaskRecord) => TaskRecord) => {
-    const store = new SqliteStore(join(dataDir, file), collections);
+    const store = await openTestStore(collections, `sqlite:${file}`, dataDir);
     try {
       const task = await store.get(tasks, id ?? '');
       if (task === undefined) throw new Error('the task is not there');

@@ -1,10 +1,8 @@
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
-import { collections } from '../../src/data/connector.js';
 import { TaskQueue } from '../../src/data/queue.js';
 import { ScheduleData } from '../../src/data/schedule.js';
 import { insert } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { silentLog } from '../../src/model/log.js';
 import { Schedule } from '../../src/task/schedule.js';
@@ -12,12 +10,13 @@ import { eventually } from '../support/eventually.js';
 import { RecordingLog } from '../support/log.js';
 import { distantOwner, taskRecord } from '../support/rows.js';
 import { startServer } from '../support/server.js';
+import { openTestStore } from '../support/store.js';
 
 const day = 24 * 3_600_000;
 
 describe('the site’s regular jobs', () => {
   it('are done once in the whole site, however many processes there are, and never by two at a time', async () => {
-    const store = new SqliteStore(':memory:', collections);
+    const store = await openTestStore();
     const runs: { began: number; ended: number }[] = [];
     let busy = 0;
     let most = 0;
@@ -45,7 +44,7 @@ describe('the site’s regular jobs', () => {
   });
 
   it('that fail are tried again, and stop in the middle when the process does', async () => {
-    const store = new SqliteStore(':memory:', collections);
+    const store = await openTestStore();
     const log = new RecordingLog();
     let runs = 0;
     let stopped = false;
@@ -76,7 +75,7 @@ describe('the site’s regular jobs', () => {
 
 describe('ended tasks', () => {
   it('are removed when their time is over, page by page, and nothing else is', async () => {
-    const store = new SqliteStore(':memory:', collections);
+    const store = await openTestStore();
     const now = Date.now();
     const ended = (age: number) => ({
       ...taskRecord(uuidv7(), { queue: 'done', status: 'succeeded' }),

@@ -1,20 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../../model/error.js';
 import { StoreConflict } from './port.js';
 
-const tries = 50;
+/** Lost races after which something else must be wrong than that many want the same. */
+const tries = 200;
+/** Milliseconds: the longest pause, and the longest wait for one's turn. */
+const longestPause = 200;
+const longestTurn = 5000;
+
+/** Those who lost a race for the same document, in the order in which they lost it. */
+const queues = new Map<string, Promise<void>>();
 
 /**
- * Reads, decides and writes again when somebody was faster: `work` must begin with its reads. After 50 lost races
- * the caller gets 409 rather than a wait without end.
+ * Reads, decides and writes again when somebody was faster: `work` must begin with its reads. Those of this process who
+ * lost for the same document try again one after the other, so that of many thousands each succeeds in its turn; against
+ * other processes helps a pause that grows and is drawn by lot. Only who loses 200 times gets 409.
  */
 export async function retrying<R>(work: () => Promise<R>): Promise<R> {
-  for (let attempt = 1; ; attempt += 1) {
+  try {
+    return await work();
+  } catch (error) {
+    return inTurn(contended(error), () => insisting(work));
+  }
+}
+
+async function insisting<R>(work: () => Promise<R>): Promise<R> {
+  for (let attempt = 2; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof StoreConflict) || error.kind !== 'revision') throw error;
+      contended(error);
       if (attempt >= tries)
         throw new ApiError('conflict', 'The resource changes too often; try again.', { cause: error });
+      await sleep(Math.random() * Math.min(longestPause, 2 ** Math.min(attempt, 10)));
     }
+  }
+}
+
+/** What the race was for; any other failure is thrown on. */
+function contended(error: unknown): string {
+  if (!(error instanceof StoreConflict) || error.kind !== 'revision') throw error;
+  return `${error.collection}\u0000${error.key}`;
+}
+
+/** Runs the work behind those who came before; but whoever holds the turn for too long loses it. */
+async function inTurn<R>(name: string, work: () => Promise<R>): Promise<R> {
+  const before = queues.get(name);
+  let done: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => (done = resolve));
+  const mine = (before ?? Promise.resolve()).then(() => ended);
+  queues.set(name, mine);
+  try {
+    await before;
+    // A stuck turn must not hold up the rest for ever.
+    const timer = setTimeout(done, longestTurn).unref();
+    try {
+      return await work();
+    } finally {
+      clearTimeout(timer);
+    }
+  } finally {
+    done();
+    if (queues.get(name) === mine) queues.delete(name);
   }
 }

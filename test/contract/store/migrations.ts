@@ -10,8 +10,6 @@ import { eventually, failureOf } from '../../support/eventually.js';
 import { deadOwner } from '../../support/rows.js';
 import { type Ground, thing, things } from './bench.js';
 
-const rows = 950;
-
 /** Adds one to every rank, and counts how often it has been asked to. */
 function ranksUp(version: number, seen: { calls: number; failAt?: number }): Migration {
   return {
@@ -30,7 +28,9 @@ function options(change: { owner?: string; lease?: number } = {}) {
   return { owner: ownerName(), log: silentLog, used: [things], ...change };
 }
 
-export function migrationContract(makeGround: () => Ground): void {
+/** `rows` make several pages of a migration, and `failAt` lies within one of the later. */
+export function migrationContract(makeGround: () => Ground, rows = 950): void {
+  const failAt = Math.floor(rows * 0.9);
   describe('a migration', function () {
     this.timeout(60_000);
     let ground: Ground;
@@ -93,7 +93,7 @@ export function migrationContract(makeGround: () => Ground): void {
 
     it('goes on where it was interrupted, and gives no document the change twice', async () => {
       await seed();
-      const seen = { calls: 0, failAt: 500 };
+      const seen = { calls: 0, failAt };
       const interrupted = migrate(store, [ranksUp(2, seen)], options({ owner: deadOwner() }));
       expect((await failureOf(interrupted)).message).to.equal('the process ends here');
       const left = await store.get(schema, schemaId);

@@ -1,0 +1,120 @@
+/**
+ * Brings batches into the journal, one group after the other: what arrives while a commit is under way shares the next
+ * one, and so its round trips.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Db } from 'mongodb';
+import { uuidv7 } from 'uuidv7';
+import { isAway, unavailable } from './connection.js';
+import { type Entry, entryId, type Head } from './entry.js';
+import type { Journal } from './journal.js';
+import { type Batch, type Plan, planOf } from './plan.js';
+
+interface Waiting extends Batch {
+  resolve: () => void;
+  reject: (error: unknown) => void;
+  tell: () => void;
+}
+
+/** Batches and bytes of one entry, unless a single batch is larger. */
+const groupLimit = 500;
+const groupBytes = 4 * 1024 * 1024;
+/** A server takes documents of up to 16 MiB; the rest is for the fields beside the texts. */
+const batchBytes = 14 * 1024 * 1024;
+/** Lost races after which something else must be wrong. */
+const tries = 500;
+
+export class Committer {
+  readonly #db: Db;
+  readonly #journal: Journal;
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(db: Db, journal: Journal) {
+    this.#db = db;
+    this.#journal = journal;
+  }
+
+  /** Resolves when the batch is stored; `tell` is called just before anybody else can know. */
+  submit(batch: Batch, tell: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      batch.signal?.throwIfAborted();
+      if (this.#closed) throw unavailable(new Error('the store is closed'));
+      if (batch.size > batchBytes)
+        throw new Error(
+          `A batch of ${batch.size} bytes is more than the ${batchBytes} that one entry can hold`,
+        );
+      this.#waiting.push({ ...batch, resolve, reject, tell });
+      this.#running ??= this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    // Writes of the same turn of the event loop come together.
+    await new Promise(setImmediate);
+    while (this.#waiting.length > 0) {
+      const group = this.#take();
+      try {
+        await this.#commit(group);
+      } catch (error) {
+        for (const batch of group) batch.reject(isAway(error) ? unavailable(error) : error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #take(): Waiting[] {
+    let count = 0;
+    let bytes = 0;
+    for (const { size } of this.#waiting) {
+      if (count > 0 && (count === groupLimit || bytes + size > groupBytes)) break;
+      bytes += size;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    let head = await this.#journal.assumedHead();
+    for (let tried = 0; tried < tries; tried += 1) {
+      const plan = await planOf(this.#db, head, group, this.#journal.transactional);
+      if (await this.#store(head, plan)) {
+        answer(plan);
+        return;
+      }
+      // Drawn anew each time, so that processes that met once do not meet again.
+      if (tried > 0) await sleep(Math.random() * Math.min(200, 2 ** Math.min(tried, 8)));
+      head = await this.#journal.head();
+    }
+    throw unavailable(new Error(`lost ${tries} races for the journal`));
+  }
+
+  /** False when the head has moved meanwhile: then neither the fits nor the refusals hold. */
+  async #store(head: Head, plan: Plan<Waiting>): Promise<boolean> {
+    if (!plan.current) return false;
+    if (plan.steps.length === 0) return plan.refused.length === 0 || this.#journal.isLast(head);
+    const entry: Entry = {
+      _id: entryId(head.number + 1),
+      token: uuidv7(),
+      time: Date.now(),
+      applied: false,
+      last: head.last + plan.changes.length,
+      steps: plan.steps,
+      changes: plan.changes,
+    };
+    return this.#journal.commit(head, entry);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+}
+
+/** All are answered before anybody is told; what awaits an answer runs only after this function. */
+function answer({ fitting, refused }: Plan<Waiting>): void {
+  for (const { batch, error } of refused) batch.reject(error);
+  for (const batch of fitting) batch.resolve();
+  for (const batch of fitting) batch.tell();
+}

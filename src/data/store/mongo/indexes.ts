@@ -1,0 +1,48 @@
+/** Makes the indexes that the collections need, whichever of several processes comes first. */
+import type { Db } from 'mongodb';
+import { changeIndexes, changesName } from './change-log.js';
+import { isAway } from './connection.js';
+import { type AnyCollection, type Index, indexesOf } from './documents.js';
+
+const tries = 5;
+
+export async function makeIndexes(db: Db, collections: readonly AnyCollection[]): Promise<void> {
+  const existing = new Set(
+    (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name),
+  );
+  await make(db, changesName, changeIndexes, existing);
+  for (const collection of collections) await make(db, collection.name, indexesOf(collection), existing);
+}
+
+async function make(
+  db: Db,
+  name: string,
+  indexes: readonly Index[],
+  existing: ReadonlySet<string>,
+): Promise<void> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      const fresh = tried === 1 && !existing.has(name);
+      const missing = fresh ? indexes : await missingOf(db, name, indexes);
+      if (missing.length === 0) return;
+      const first = fresh ? missing : missing.slice(0, 1);
+      const all = first.map(({ name, fields, unique }) => ({
+        name,
+        key: fields,
+        ...(unique ? { unique } : {}),
+      }));
+      await db.collection(name).createIndexes(all);
+      if (first.length === missing.length) return;
+      tried -= 1;
+    } catch (error) {
+      // FerretDB 1 drops the connection when indexes of one command are partly there, as when two processes start.
+      if (!isAway(error) || tried === tries) throw error;
+    }
+  }
+}
+
+async function missingOf(db: Db, name: string, indexes: readonly Index[]): Promise<Index[]> {
+  const all = (await db.collection(name).listIndexes().toArray()) as { name: string }[];
+  const found = new Set(all.map((index) => index.name));
+  return indexes.filter((index) => !found.has(index.name));
+}

@@ -1,0 +1,344 @@
+/**
+ * The store of several processes: a MongoDB server, or one that speaks its protocol.
+ *
+ * Every batch goes through the journal (journal.ts), in a transaction where the server has them. docs/store-mongodb.md
+ * tells what is promised with and without.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Collection, Db, MongoClient } from 'mongodb';
+import type {
+  ChangePage,
+  ChangeQuery,
+  CollectionSpec,
+  Document,
+  PageQuery,
+  Query,
+  Scalar,
+  Store,
+  StoredText,
+  TextPage,
+  TextQuery,
+  Write,
+} from '../port.js';
+import { StoreConflict } from '../port.js';
+import { ChangeLog } from './change-log.js';
+import { Committer } from './committer.js';
+import { connect, failureFor } from './connection.js';
+import {
+  type AnyCollection,
+  columnField,
+  documentOf,
+  entryOf,
+  keyField,
+  keyText,
+  type StoredDocument,
+} from './documents.js';
+import { makeIndexes } from './indexes.js';
+import { Journal } from './journal.js';
+import { prepare } from './plan.js';
+import { filterOf, orderColumns, pageOf } from './queries.js';
+import { Sweeper } from './sweeper.js';
+import { probeTransactions } from './transaction.js';
+import { Turns } from './turns.js';
+
+export interface MongoOptions {
+  /** `never` goes the journal's way on any server. */
+  transactions?: 'where-possible' | 'never';
+}
+
+/** Milliseconds that the end waits for what is under way. */
+const closingTime = 10_000;
+/** Milliseconds without any work after which none is expected. */
+const closingPause = 25;
+
+/** Reads of a page that met a batch while it was being applied, before it is taken as it is. */
+const pageTries = 5;
+
+export class MongoStore implements Store {
+  readonly #client: MongoClient;
+  readonly #db: Db;
+  readonly #journal: Journal;
+  readonly #committer: Committer;
+  readonly #log: ChangeLog;
+  readonly #sweeper: Sweeper;
+  readonly #claims = new Turns();
+  /** What is under way, for the end to wait for. */
+  readonly #running = new Set<Promise<unknown>>();
+  readonly #listeners = new Set<(collection: string, id: string) => void>();
+  #epoch = 0;
+  #epochEnds = false;
+
+  private constructor(client: MongoClient, db: Db, journal: Journal, collections: readonly AnyCollection[]) {
+    this.#client = client;
+    this.#db = db;
+    this.#journal = journal;
+    this.#committer = new Committer(db, journal);
+    this.#log = new ChangeLog(db);
+    this.#sweeper = new Sweeper(db, journal, this.#committer, collections);
+  }
+
+  /** Connects, makes indexes and completes what a dead process left. Rejects with StoreUnreachable. */
+  static async open(
+    address: string,
+    collections: readonly AnyCollection[],
+    { transactions = 'where-possible' }: MongoOptions = {},
+  ): Promise<MongoStore> {
+    const { client, database } = await connect(address);
+    try {
+      const db = client.db(database);
+      await makeIndexes(db, collections);
+      const runner = transactions === 'never' ? undefined : await probeTransactions(client, db);
+      const journal = new Journal(db, runner);
+      const store = new MongoStore(client, db, journal, collections);
+      await journal.head();
+      store.#sweeper.start();
+      return store;
+    } catch (error) {
+      await client.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Whether batches are transactions of the server. */
+  get transactional(): boolean {
+    return this.#journal.transactional;
+  }
+
+  get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined> {
+    return this.#attempt(async () => {
+      const found = await this.#one(collection, id, { public: 0 });
+      return found === undefined ? undefined : documentOf<T>(found);
+    }, signal);
+  }
+
+  text(
+    collection: AnyCollection,
+    id: string,
+    column: string,
+    signal?: AbortSignal,
+  ): Promise<StoredText | undefined> {
+    return this.#attempt(async () => {
+      const field = columnField(column);
+      const found = await this.#one(collection, id, { revision: 1, stamp: 1, public: 1, [field]: 1 });
+      if (found === undefined) return undefined;
+      return {
+        text: found.public ?? '',
+        revision: found.revision,
+        column: (found[field] ?? null) as Scalar,
+      };
+    }, signal);
+  }
+
+  /** The document, when it is there for readers. Its batch is then seen whole by whatever is read next. */
+  async #one(
+    collection: AnyCollection,
+    id: string,
+    projection: Record<string, 0 | 1>,
+  ): Promise<StoredDocument | undefined> {
+    const read = () => this.#of(collection).findOne({ _id: id }, { projection });
+    const underWay = this.#journal.underWay();
+    let found = await read();
+    if (found === null && underWay !== undefined) {
+      await underWay;
+      found = await read();
+    }
+    if (found === null || found.revision === 0) return undefined;
+    await this.#journal.settled(entryOf(found.stamp));
+    return found;
+  }
+
+  find<T>(
+    collection: CollectionSpec<T>,
+    key: string,
+    values: readonly Scalar[],
+    signal?: AbortSignal,
+  ): Promise<Document<T> | undefined> {
+    return this.#attempt(async () => {
+      const columns = collection.unique?.[key];
+      if (columns?.length !== values.length)
+        throw new Error(`${collection.name} declares no unique key "${key}" of ${values.length} columns`);
+      if (values.includes(null)) return undefined;
+      const filter = { [keyField(key)]: { $eq: keyText(values, '') } };
+      const found = await this.#of(collection).findOne(filter, { projection: { public: 0 } });
+      if (found === null || found.revision === 0) return undefined;
+      await this.#journal.settled(entryOf(found.stamp));
+      return documentOf<T>(found);
+    }, signal);
+  }
+
+  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: AbortSignal): Promise<Document<T>[]> {
+    return this.#attempt(async () => {
+      const rows = await this.#rows(collection, query, query.limit, { public: 0 });
+      return rows.map((row) => documentOf<T>(row));
+    }, signal);
+  }
+
+  pageTexts(collection: AnyCollection, query: TextQuery, signal?: AbortSignal): Promise<TextPage> {
+    return this.#attempt(async () => {
+      const columns = orderColumns(collection, query.order).map(columnField);
+      const projection: Record<string, 0 | 1> = { stamp: 1, public: 1 };
+      for (const column of columns) projection[column] = 1;
+      const rows = await this.#rows(collection, query, query.limit + 1, projection);
+      const shown = rows.slice(0, query.limit);
+      const last = shown.length === query.limit ? shown.at(-1) : undefined;
+      const texts = shown.flatMap((row) => row.public ?? []);
+      if (query.reversed === true) texts.reverse();
+      return {
+        body: Buffer.from(`[${texts.join(',')}]`),
+        more: rows.length > query.limit,
+        ...(last === undefined
+          ? {}
+          : { last: [...columns.map((column) => (last[column] ?? null) as Scalar), last._id] }),
+      };
+    }, signal);
+  }
+
+  /** The rows, read again when they are of a batch that was only half applied when they were read. */
+  async #rows(
+    collection: AnyCollection,
+    query: PageQuery,
+    limit: number,
+    projection: Record<string, 0 | 1>,
+  ): Promise<StoredDocument[]> {
+    const { filter, sort } = pageOf(collection, query);
+    if (limit <= 0) return [];
+    for (let tried = 1; ; tried += 1) {
+      const rows = await this.#of(collection)
+        .find(filter, { sort, limit, projection, batchSize: limit + 1 })
+        .toArray();
+      const latest = rows.reduce((most, { stamp }) => Math.max(most, entryOf(stamp)), 0);
+      if (this.#journal.isSettled(latest) || tried === pageTries) return rows;
+      await this.#journal.settled(latest);
+    }
+  }
+
+  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: AbortSignal): Promise<number> {
+    return this.#attempt(() => this.#of(collection).countDocuments(filterOf(collection, query)), signal);
+  }
+
+  async write(writes: readonly Write[], signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (writes.length === 0) return;
+    const prepared = writes.map(prepare);
+    const size = prepared.reduce((sum, { fields }) => sum + sizeOf(fields), 0);
+    const tell = () => {
+      for (const { collection, id } of prepared) {
+        for (const listener of this.#listeners) listener(collection.name, id);
+      }
+    };
+    await this.#during(this.#committer.submit({ writes: prepared, signal, size }, tell).catch(rethrow));
+  }
+
+  /** One claim of a collection at a time in this process: they would all want the same document. */
+  claim<T>(
+    collection: CollectionSpec<T>,
+    query: Query,
+    change: (document: Document<T>) => T,
+  ): Promise<Document<T> | undefined> {
+    const claiming = this.#claims.take(collection.name, async () => {
+      for (;;) {
+        const [document] = await this.page(collection, { ...query, limit: 1 });
+        if (document === undefined) return undefined;
+        const value = change(document);
+        try {
+          const { id, revision } = document;
+          await this.write([{ op: 'replace', collection, id, revision, value }]);
+          return { id, revision: revision + 1, value };
+        } catch (error) {
+          // Another process was faster; the next look finds the next document.
+          if (!(error instanceof StoreConflict) || error.kind !== 'revision') throw error;
+        }
+      }
+    });
+    return this.#during(claiming);
+  }
+
+  changes(query: ChangeQuery, signal?: AbortSignal): Promise<ChangePage> {
+    return this.#attempt(async () => this.#log.read(query, await this.#journal.head()), signal);
+  }
+
+  changeRange(): Promise<{ first: number; last: number }> {
+    return this.#attempt(async () => this.#log.range(await this.#journal.head()));
+  }
+
+  trimChanges(before: string): Promise<number> {
+    return this.#attempt(async () => this.#log.trim(before, await this.#journal.head()));
+  }
+
+  watch(listener: (collection: string, id: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Another process may have written at any time, so nothing that was read is trusted beyond the turn it was read in. */
+  epoch(): number {
+    if (!this.#epochEnds) {
+      this.#epochEnds = true;
+      setImmediate(() => {
+        this.#epochEnds = false;
+        this.#epoch += 1;
+      });
+    }
+    return this.#epoch;
+  }
+
+  /** Waits for what is under way, though not for ever: the server may be away. */
+  async close(): Promise<void> {
+    this.#sweeper.stop();
+    const patience = AbortSignal.timeout(closingTime);
+    const over = aborted(patience).catch(() => undefined);
+    // Work of several operations has moments with none; only a longer pause means that it is done.
+    do {
+      while (this.#running.size > 0 && !patience.aborted)
+        await Promise.race([Promise.allSettled(this.#running), over]);
+      await sleep(closingPause);
+    } while (this.#running.size > 0 && !patience.aborted);
+    await this.#committer.close();
+    await this.#journal.close();
+    await this.#client.close();
+  }
+
+  async #during<R>(work: Promise<R>): Promise<R> {
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+
+  /** A read, which the signal ends for its caller at once; what the server still answers is dropped. */
+  async #attempt<R>(work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
+    signal?.throwIfAborted();
+    const working = this.#during(work().catch(rethrow));
+    if (signal === undefined) return working;
+    working.catch(() => undefined);
+    const stop = new AbortController();
+    try {
+      return await Promise.race([working, aborted(signal, stop.signal)]);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  #of(collection: AnyCollection): Collection<StoredDocument> {
+    return this.#db.collection<StoredDocument>(collection.name);
+  }
+}
+
+function sizeOf(fields: { value?: string; public?: string | null } | undefined): number {
+  return 500 + Buffer.byteLength(fields?.value ?? '') + Buffer.byteLength(fields?.public ?? '');
+}
+
+function rethrow(error: unknown): never {
+  throw failureFor(error);
+}
+
+/** Rejects with the signal's reason when it aborts; listens no longer than `until`. */
+function aborted(signal: AbortSignal, until?: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is what it is
+    const stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true, ...(until === undefined ? {} : { signal: until }) });
+  });
+}

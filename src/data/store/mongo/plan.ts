@@ -1,0 +1,219 @@
+/** Finds out which batches of a group fit one after the other, and what a journal entry says that stores them. */
+import type { Db } from 'mongodb';
+import { StoreConflict, type Write } from '../port.js';
+import {
+  type AnyCollection,
+  fieldsOf,
+  keyField,
+  outsideKey,
+  placeFor,
+  type StoredDocument,
+} from './documents.js';
+import type { Head, LoggedStep, Step } from './entry.js';
+import { type Attempt, type Version, Versions } from './versions.js';
+
+/** A write with all that is made of its value. */
+export interface PreparedWrite {
+  /** `clear` takes away a place that was kept for an insert which never came. */
+  op: Write['op'] | 'clear';
+  collection: AnyCollection;
+  id: string;
+  /** The expected revision; 0 for an insert. */
+  revision: number;
+  /** The revision that it makes. */
+  next: number;
+  /** Of a `clear`: the place's stamp. */
+  stamp?: string;
+  fields?: Omit<StoredDocument, 'revision' | 'stamp'>;
+  quiet: boolean;
+}
+
+export interface Batch {
+  writes: readonly PreparedWrite[];
+  signal: AbortSignal | undefined;
+  /** Bytes of its texts, about. */
+  size: number;
+}
+
+export interface Plan<B extends Batch> {
+  fitting: B[];
+  refused: { batch: B; error: unknown }[];
+  steps: Step[];
+  changes: LoggedStep[];
+  /** False when what was read is newer than the head, so that the plan is worth nothing. */
+  current: boolean;
+}
+
+export function prepare(write: Write): PreparedWrite {
+  const { op, collection, id } = write;
+  const quiet = write.quiet === true;
+  if (op === 'remove') return { op, collection, id, revision: write.revision, next: 0, quiet };
+  const fields = fieldsOf(collection, id, write.value);
+  if (op === 'insert') return { op, collection, id, revision: 0, next: write.revision ?? 1, fields, quiet };
+  const next = write.keepRevision === true ? write.revision : write.revision + 1;
+  return { op, collection, id, revision: write.revision, next, fields, quiet };
+}
+
+/** Plans the group as what follows the head. Within a transaction, what is removed need leave no trace. */
+export async function planOf<B extends Batch>(
+  db: Db,
+  head: Head,
+  group: readonly B[],
+  transactional: boolean,
+): Promise<Plan<B>> {
+  const versions = await load(db, group);
+  const planner = new Planner(versions, head.number + 1, transactional);
+  const plan: Plan<B> = {
+    fitting: [],
+    refused: [],
+    steps: planner.steps,
+    changes: planner.changes,
+    current: versions.latest <= head.number,
+  };
+  if (!plan.current) return plan;
+  for (const batch of group) {
+    try {
+      batch.signal?.throwIfAborted();
+      planner.add(batch.writes);
+      plan.fitting.push(batch);
+    } catch (error) {
+      plan.refused.push({ batch, error });
+    }
+  }
+  return plan;
+}
+
+async function load(db: Db, group: readonly Batch[]): Promise<Versions> {
+  const versions = new Versions(db);
+  const byCollection = new Map<AnyCollection, PreparedWrite[]>();
+  for (const write of group.flatMap(({ writes }) => writes)) {
+    const known = byCollection.get(write.collection);
+    if (known === undefined) byCollection.set(write.collection, [write]);
+    else known.push(write);
+  }
+  await Promise.all(
+    [...byCollection].map(async ([collection, writes]) => {
+      await versions.loadDocuments(collection, [...new Set(writes.map(({ id }) => id))]);
+      await Promise.all(
+        Object.keys(collection.unique ?? {}).map(async (key) => {
+          const texts = new Set(writes.flatMap((write) => newKey(versions, write, key)));
+          if (texts.size > 0) await versions.loadHolders(collection, key, [...texts]);
+        }),
+      );
+    }),
+  );
+  return versions;
+}
+
+/** The text of a key that the write takes and its document has not; a document's own key cannot be another's. */
+function newKey(versions: Versions, { collection, id, fields }: PreparedWrite, key: string): string[] {
+  const text = fields?.[keyField(key)] as string | undefined;
+  if (text === undefined || text === outsideKey(id)) return [];
+  return versions.get(collection, id)?.keys[key] === text ? [] : [text];
+}
+
+class Planner {
+  readonly steps: Step[] = [];
+  readonly changes: LoggedStep[] = [];
+  readonly #versions: Versions;
+  readonly #entry: number;
+  readonly #transactional: boolean;
+
+  constructor(versions: Versions, entry: number, transactional: boolean) {
+    this.#versions = versions;
+    this.#entry = entry;
+    this.#transactional = transactional;
+  }
+
+  /** Adds the whole batch, or throws StoreConflict and adds nothing. */
+  add(writes: readonly PreparedWrite[]): void {
+    const attempt = this.#versions.attempt();
+    const before = { steps: this.steps.length, changes: this.changes.length };
+    try {
+      for (const write of writes) this.#write(attempt, write);
+      attempt.keep();
+    } catch (error) {
+      this.steps.length = before.steps;
+      this.changes.length = before.changes;
+      throw error;
+    }
+  }
+
+  #write(attempt: Attempt, write: PreparedWrite): void {
+    const { op, collection, id } = write;
+    const found = attempt.get(collection, id);
+    if (op === 'clear') {
+      if (found?.revision === 0 && found.stamp === write.stamp) this.#vacate(attempt, write, found);
+      return;
+    }
+    const revision = found?.revision ?? 0;
+    if (revision !== write.revision) {
+      throw op === 'insert'
+        ? new StoreConflict('unique', collection.name, 'id')
+        : new StoreConflict('revision', collection.name, id);
+    }
+    if (op === 'remove') {
+      if (found === undefined || revision === 0) throw new StoreConflict('revision', collection.name, id);
+      this.#vacate(attempt, write, found);
+      this.#log(write, revision, found.scope);
+      return;
+    }
+    this.#put(attempt, write, found);
+  }
+
+  /**
+   * Takes the document away. Without a transaction a place of its id stays for a while, so that a process that is late
+   * in applying the insert finds the id taken, and does not bring the document back.
+   */
+  #vacate(attempt: Attempt, { op, collection, id }: PreparedWrite, found: Version): void {
+    const stamp = this.#stamp();
+    const gone = this.#transactional || op === 'clear';
+    this.steps.push({
+      collection: collection.name,
+      id,
+      from: found.stamp,
+      to: gone ? null : placeFor(collection, id, stamp),
+    });
+    const keys = Object.fromEntries(Object.keys(collection.unique ?? {}).map((key) => [key, outsideKey(id)]));
+    attempt.set(collection, id, gone ? undefined : { revision: 0, stamp, keys, scope: null });
+  }
+
+  #put(attempt: Attempt, write: PreparedWrite, found: Version | undefined): void {
+    const { collection, id, fields } = write;
+    if (fields === undefined) throw new Error('A write without a document');
+    const keys = this.#takeKeys(attempt, write);
+    const stamp = this.#stamp();
+    const revision = write.next;
+    this.steps.push({
+      collection: collection.name,
+      id,
+      from: found?.stamp ?? null,
+      to: { ...(fields as { _id: string }), revision, stamp },
+    });
+    const { loggedBy } = collection;
+    const scope = loggedBy === undefined ? null : ((fields[`c_${loggedBy}`] ?? null) as string | null);
+    attempt.set(collection, id, { revision, stamp, keys, scope });
+    this.#log(write, revision, scope);
+  }
+
+  #takeKeys(attempt: Attempt, { collection, id, fields }: PreparedWrite): Record<string, string> {
+    const keys: Record<string, string> = {};
+    for (const key of Object.keys(collection.unique ?? {})) {
+      const text = fields?.[keyField(key)] as string;
+      const holder = attempt.holder(collection, key, text);
+      if (holder !== undefined && holder !== id) throw new StoreConflict('unique', collection.name, key);
+      keys[key] = text;
+    }
+    return keys;
+  }
+
+  #log({ op, collection, quiet }: PreparedWrite, revision: number, scope: string | null): void {
+    if (collection.loggedBy === undefined || quiet || op === 'clear') return;
+    this.changes.push({ step: this.steps.length - 1, op, revision, scope });
+  }
+
+  /** Of the step that comes next. */
+  #stamp(): string {
+    return `${this.#entry}.${this.steps.length}`;
+  }
+}

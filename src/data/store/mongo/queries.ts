@@ -1,0 +1,67 @@
+/** Filters and sorts of MongoDB for the port's queries. Values come in as scalars only, so none can be an operator. */
+import type { Filter, Sort } from 'mongodb';
+import type { PageQuery, Query, Scalar } from '../port.js';
+import { type AnyCollection, columnField, orderField, orderText, type StoredDocument } from './documents.js';
+
+/** Columns of an order, without the id. */
+export function orderColumns(collection: AnyCollection, order: string): readonly string[] {
+  const columns = collection.orders[order];
+  if (columns === undefined) throw new Error(`${collection.name} declares no order "${order}"`);
+  return columns;
+}
+
+type Condition = Record<string, unknown>;
+
+/** All conditions of the filter and the sets, and that a document is there for readers. */
+export function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
+  const conditions: Condition[] = [];
+  for (const [column, wanted] of Object.entries(query.filter ?? {})) {
+    if (column !== 'id' && !Object.hasOwn(collection.columns, column))
+      throw new Error(`${collection.name} has no column ${column}`);
+    conditions.push({ [columnField(column)]: Array.isArray(wanted) ? { $in: wanted } : { $eq: wanted } });
+  }
+  for (const [column, items] of Object.entries(query.has ?? {})) {
+    if (collection.columns[column] !== 'set') throw new Error(`${collection.name} has no set ${column}`);
+    if (items.length > 0) conditions.push({ [columnField(column)]: { $all: [...new Set(items)] } });
+  }
+  if (query.span !== undefined) {
+    const { column, from, before } = query.span;
+    if (column !== 'id' && !['text', 'integer'].includes(collection.columns[column] ?? ''))
+      throw new Error(`${collection.name} has no plain column ${column}`);
+    const range = {
+      ...(from === undefined ? {} : { $gte: from }),
+      ...(before === undefined ? {} : { $lt: before }),
+    };
+    if (Object.keys(range).length > 0) conditions.push({ [columnField(column)]: range });
+  }
+  conditions.push({ revision: { $gte: 1 } });
+  return merged(conditions);
+}
+
+/** One object where no field comes twice, so that the server's planner has the least to take apart. */
+function merged(conditions: readonly Condition[]): Filter<StoredDocument> {
+  const fields = conditions.flatMap((condition) => Object.keys(condition));
+  if (new Set(fields).size < fields.length) return { $and: [...conditions] };
+  return Object.fromEntries(conditions.flatMap(Object.entries));
+}
+
+/** A page as one range of the order's index. */
+export function pageOf(
+  collection: AnyCollection,
+  query: PageQuery,
+): { filter: Filter<StoredDocument>; sort: Sort } {
+  const columns = orderColumns(collection, query.order);
+  const field = columns.length === 0 ? '_id' : orderField(query.order);
+  const filter = filterOf(collection, query);
+  const sort: Sort = { [field]: query.descending === true ? -1 : 1 };
+  if (query.after === undefined) return { filter, sort };
+  const operator = `$${query.descending === true ? 'lt' : 'gt'}${query.inclusive === true ? 'e' : ''}`;
+  const range = { [field]: { [operator]: positionText(columns, query.after) } };
+  return { filter: merged([filter, range]), sort };
+}
+
+function positionText(columns: readonly string[], after: readonly Scalar[]): string {
+  if (after.length !== columns.length + 1) throw new Error('The position does not belong to the order');
+  const id = after[columns.length];
+  return orderText(after.slice(0, columns.length), String(id));
+}

@@ -1,0 +1,71 @@
+/** Takes the steps of an entry: repeatably, or once within a transaction. */
+import type {
+  AnyBulkWriteOperation,
+  ClientSession,
+  Collection,
+  Document,
+  OptionalUnlessRequiredId,
+} from 'mongodb';
+import { isDuplicate } from './connection.js';
+import type { StoredDocument } from './documents.js';
+import type { Step } from './entry.js';
+
+/** Guarded operations of one command, so that none takes long where every guard is a scan. */
+const commandLimit = 25;
+
+/** Inserts what is not there yet. */
+export async function insertOnce<D extends Document>(
+  collection: Collection<D>,
+  documents: readonly OptionalUnlessRequiredId<D>[],
+): Promise<void> {
+  try {
+    await collection.insertMany(documents, { ordered: false });
+  } catch (error) {
+    if (!isDuplicate(error)) throw error;
+  }
+}
+
+/** In order, each unless it was taken before. */
+export async function takeSteps(
+  collection: Collection<StoredDocument>,
+  steps: readonly Step[],
+): Promise<void> {
+  for (const run of runsOf(steps)) {
+    const inserted = run.flatMap(({ from, to }) => (from === null && to !== null ? [to] : []));
+    if (inserted.length > 0) await insertOnce(collection, inserted);
+    else await collection.bulkWrite(run.map(operationOf), { ordered: true });
+  }
+}
+
+/** In order; rejects when one of them cannot be taken, which means that somebody wrote past the journal. */
+export async function takeStepsIn(
+  session: ClientSession,
+  collection: Collection<StoredDocument>,
+  steps: readonly Step[],
+): Promise<void> {
+  const done = await collection.bulkWrite(steps.map(operationOf), { ordered: true, session });
+  if (done.insertedCount + done.matchedCount + done.deletedCount !== steps.length)
+    throw new Error(`A document of ${collection.collectionName} was changed past the journal`);
+}
+
+/** Neighbours of one kind. */
+function runsOf(steps: readonly Step[]): Step[][] {
+  const runs: Step[][] = [];
+  for (const step of steps) {
+    const run = runs.at(-1);
+    const inserts = step.from === null;
+    const alike = run !== undefined && (run[0]?.from === null) === inserts;
+    if (alike && (inserts || run.length < commandLimit)) run.push(step);
+    else runs.push([step]);
+  }
+  return runs;
+}
+
+function operationOf({ id, from, to }: Step): AnyBulkWriteOperation<StoredDocument> {
+  if (from === null) {
+    if (to === null) throw new Error('A step leads from nothing to nothing');
+    return { insertOne: { document: to } };
+  }
+  const filter = { _id: id, stamp: from };
+  return to === null ? { deleteOne: { filter } } : { replaceOne: { filter, replacement: to } };
+}

@@ -1,0 +1,56 @@
+import { MongoStore } from '../../../src/data/store/mongo/mongo.js';
+import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../../support/mongo.js';
+import { collections, type Ground } from './bench.js';
+import { changeContract } from './changes.js';
+import { contentionContract } from './contention.js';
+import { documentContract } from './documents.js';
+import { lastingContract } from './lasting.js';
+import { migrationContract } from './migrations.js';
+import { pageContract } from './pages.js';
+
+/** `transactions` as the server has them, or never, so that a replica set is tried both ways. */
+function groundOf(transactions: 'where-possible' | 'never'): () => Ground {
+  return () => {
+    let address: Promise<string> | undefined;
+    return {
+      open: async () => MongoStore.open(await (address ??= freshDatabase()), collections, { transactions }),
+      clear: async () => {
+        if (address !== undefined) await dropDatabase(await address);
+      },
+    };
+  };
+}
+
+describe('the store contract: MongoDB', function () {
+  this.timeout(60_000);
+  before(function () {
+    const missing = mongoMissing();
+    if (missing === undefined) return;
+    process.stdout.write(`!!! SKIPPED, the store on MongoDB: ${missing}\n`);
+    this.skip();
+  });
+  after(stopMongo);
+
+  for (const transactions of ['where-possible', 'never'] as const) {
+    describe(`transactions ${transactions}`, () => {
+      const makeGround = groundOf(transactions);
+      before(async function () {
+        if (transactions === 'never') return;
+        const ground = makeGround();
+        const store = await ground.open();
+        const transactional = store instanceof MongoStore && store.transactional;
+        await store.close();
+        await ground.clear();
+        // Without transactions both ways are the same.
+        if (!transactional) this.skip();
+      });
+      documentContract(makeGround);
+      pageContract(makeGround);
+      contentionContract(makeGround);
+      changeContract(makeGround);
+      lastingContract(makeGround);
+      // FerretDB looks through a whole collection for each guarded write.
+      migrationContract(makeGround, 240);
+    });
+  }
+});

@@ -1,0 +1,137 @@
+/** The database server goes away and comes back under a running server: 503, nothing lost, recovery without a restart. */
+import { expect } from 'chai';
+import type { Instance } from '../../src/model/instance.js';
+import { eventually } from '../support/eventually.js';
+import { MongoServer, mongoMissing } from '../support/mongo.js';
+import { HangingProxy } from '../support/proxy.js';
+import { adminKey, startServer, type TestServer } from '../support/server.js';
+import { faultsIn } from '../support/store-invariants.js';
+
+const limits = 'serverSelectionTimeoutMS=1500&connectTimeoutMS=1000&socketTimeoutMS=1500';
+
+interface Refusal {
+  code: string;
+  retryable: boolean;
+}
+
+/** Creates instances on several lanes until it is stopped, and keeps what was answered. */
+class Load {
+  readonly created = new Set<string>();
+  readonly refusals: { status: number; code: string; retryAfter: string | null }[] = [];
+  /** What ended a lane, which nothing should. */
+  trouble: unknown;
+  #over = false;
+  readonly #lanes: Promise<void>[];
+
+  constructor(server: TestServer, prefix: string) {
+    const work = async (lane: number) => {
+      for (let turn = 0; !this.#over; turn += 1) {
+        const wish = server.wish(`${prefix}-${lane}-${turn}`);
+        const reply = await fetch(`${server.url}/api/v2/instances`, {
+          method: 'POST',
+          headers: { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json' },
+          body: JSON.stringify(wish),
+        });
+        const body = (await reply.json()) as Instance & Refusal;
+        if (reply.status === 201) this.created.add(body.metadata.id);
+        else {
+          const retryAfter = reply.headers.get('retry-after');
+          this.refusals.push({ status: reply.status, code: body.code, retryAfter });
+        }
+      }
+    };
+    this.#lanes = Array.from({ length: 4 }, (_, lane) =>
+      work(lane).catch((error: unknown) => {
+        this.trouble = error;
+      }),
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#over = true;
+    await Promise.all(this.#lanes);
+  }
+}
+
+describe('a database server that goes away', function () {
+  this.timeout(180_000);
+  let database: MongoServer;
+  let server: TestServer | undefined;
+  let proxy: HangingProxy | undefined;
+
+  before(function () {
+    const missing = mongoMissing();
+    if (missing === undefined) return;
+    process.stdout.write(`!!! SKIPPED, faults of MongoDB: ${missing}\n`);
+    this.skip();
+  });
+  beforeEach(async () => {
+    database = await new MongoServer().start();
+  });
+  afterEach(async () => {
+    await server?.stop();
+    await proxy?.close();
+    [server, proxy] = [undefined, undefined];
+    await database.clear();
+  });
+
+  const start = async (address: string) => {
+    server = await startServer({
+      flags: { store: address, limits: { requests: 0 }, server: { requestTimeout: 20 } },
+      defectsExpected: true,
+    });
+    return server;
+  };
+
+  /** Away and back again, under load; then all that was acknowledged is there. */
+  const outage = async (
+    running: TestServer,
+    away: () => Promise<void> | void,
+    back: () => Promise<void> | void,
+  ) => {
+    const load = new Load(running, 'during');
+    await eventually(() => load.created.size >= 10, { within: 30_000, what: 'the first creates' });
+    await away();
+    await eventually(() => load.refusals.length >= 4 || load.trouble !== undefined, {
+      within: 40_000,
+      what: 'refusals',
+    });
+    const before = load.created.size;
+    await back();
+    await eventually(() => load.created.size >= before + 10, { within: 40_000, what: 'creates after it' });
+    await load.stop();
+    expect(load.trouble).to.be.undefined;
+    for (const refusal of load.refusals) {
+      expect(refusal.status).to.equal(503);
+      expect(refusal.code).to.be.oneOf(['store_unavailable', 'deadline_exceeded']);
+    }
+    const clear = load.refusals.filter(({ code }) => code === 'store_unavailable');
+    expect(clear).not.to.be.empty;
+    for (const { retryAfter } of clear) expect(Number(retryAfter)).to.be.above(0);
+    for (const id of load.created)
+      expect((await running.admin.get(`/api/v2/instances/${id}`)).status, id).to.equal(200);
+    await eventually(async () => (await faultsIn(running.app.store)).length === 0, { within: 20_000 });
+  };
+
+  it('is missed with 503 while it is down, killed during writes, and found again', async () => {
+    const running = await start(`${database.address}/copse?${limits}`);
+    await outage(
+      running,
+      () => database.stop('SIGKILL'),
+      async () => {
+        await database.start();
+      },
+    );
+  });
+
+  it('is missed with 503 while the network swallows everything, and found again', async () => {
+    proxy = new HangingProxy(database.port);
+    const port = await proxy.listen();
+    const running = await start(`mongodb://127.0.0.1:${port}/copse?${limits}`);
+    await outage(
+      running,
+      () => proxy?.hang(),
+      () => proxy?.recover(),
+    );
+  });
+});

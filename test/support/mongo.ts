@@ -1,0 +1,148 @@
+/**
+ * A MongoDB server for the tests: the one of MONGODB_URL, a `mongod` of the PATH, or FerretDB as scripts/setup builds
+ * it. One for each test process, on 127.0.0.1, in a folder of its own; it ends with the process.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { MongoClient } from 'mongodb';
+import { packageRoot } from '../../src/config.js';
+import { until } from './process.js';
+
+const given = process.env['MONGODB_URL'] ?? '';
+
+function mongodFile(): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.map((folder) => join(folder, 'mongod')).find((file) => existsSync(file));
+}
+
+/** The name under which scripts/setup/ferretdb.mjs builds these sources. */
+function ferretdbFile(): string | undefined {
+  const sources = join(packageRoot(), 'test/support/ferretdb');
+  const hash = createHash('sha256');
+  for (const name of readdirSync(sources).sort())
+    hash.update(`${name}\0`).update(readFileSync(join(sources, name)));
+  const file = join(packageRoot(), '.cache/ferretdb', `ferretdb-${hash.digest('hex').slice(0, 16)}`);
+  return existsSync(file) ? file : undefined;
+}
+
+/** What the suites on MongoDB lack, or undefined. */
+export function mongoMissing(): string | undefined {
+  if (given !== '' || mongodFile() !== undefined || ferretdbFile() !== undefined) return undefined;
+  return 'no MONGODB_URL, no mongod on the PATH, and no FerretDB, which npm test builds where Go is installed';
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+const servers = new Set<MongoServer>();
+
+/** A server process of its own, which can be stopped, killed and started again on the same data and port. */
+export class MongoServer {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'copse-mongo-'));
+  #port = 0;
+  #child: ChildProcess | undefined;
+
+  get address(): string {
+    return `mongodb://127.0.0.1:${this.#port}`;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  async start(): Promise<this> {
+    servers.add(this);
+    if (this.#port === 0) this.#port = await freePort();
+    const mongod = mongodFile();
+    const port = String(this.#port);
+    const [file, args] =
+      mongod === undefined
+        ? [ferretdbFile(), ['-folder', this.#folder, '-listen', `127.0.0.1:${port}`]]
+        : [mongod, ['--dbpath', this.#folder, '--port', port, '--bind_ip', '127.0.0.1', '--quiet']];
+    if (file === undefined) throw new Error(mongoMissing());
+    // The pipe at its standard input ends with this process, and FerretDB with it.
+    const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+    child.stdin.on('error', () => undefined);
+    this.#child = child;
+    await until('the database server to answer', 60, async () => {
+      if (child.exitCode !== null) throw new Error(`the database server ended with ${child.exitCode}`);
+      const client = new MongoClient(this.address, { serverSelectionTimeoutMS: 500, directConnection: true });
+      try {
+        await client.db('admin').command({ ping: 1 });
+        return true;
+      } catch {
+        return undefined;
+      } finally {
+        await client.close();
+      }
+    });
+    return this;
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#child = undefined;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  async clear(): Promise<void> {
+    await this.stop('SIGKILL');
+    this.abandon();
+  }
+
+  /** At the end of the process, when nothing can be waited for any more. */
+  abandon(): void {
+    this.#child?.kill('SIGKILL');
+    rmSync(this.#folder, { recursive: true, force: true });
+    servers.delete(this);
+  }
+}
+
+let shared: Promise<MongoServer> | undefined;
+
+/** The address of a fresh database on the server of this test process. */
+export async function freshDatabase(): Promise<string> {
+  const name = `copse-test-${randomUUID()}`;
+  if (given !== '') {
+    const url = new URL(given);
+    url.pathname = `/${name}`;
+    return url.href;
+  }
+  shared ??= new MongoServer().start();
+  return `${(await shared).address}/${name}`;
+}
+
+/** Removes a database that `freshDatabase` named. */
+export async function dropDatabase(address: string): Promise<void> {
+  const client = new MongoClient(address);
+  try {
+    await client.db().dropDatabase();
+  } finally {
+    await client.close();
+  }
+}
+
+/** Ends the server of this test process; the next fresh database starts another. */
+export async function stopMongo(): Promise<void> {
+  const server = await shared;
+  shared = undefined;
+  await server?.clear();
+}
+
+process.once('exit', () => {
+  for (const server of servers) server.abandon();
+});

@@ -1,0 +1,55 @@
+/**
+ * The engine under test: SQLite, or MongoDB with COPSE_TEST_STORE=mongodb. What a test calls a file is a database of
+ * that name then, which lasts as long as the test's folder is the same.
+ */
+import { resolve } from 'node:path';
+import { collections } from '../../src/data/connector.js';
+import type { CollectionSpec, Store } from '../../src/data/store/port.js';
+import { openStore } from '../../src/stores.js';
+import { dropDatabase, freshDatabase } from './mongo.js';
+
+export const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
+
+const memory = 'sqlite::memory:';
+const lasting = new Map<string, Promise<string>>();
+
+export interface TestAddress {
+  address: string;
+  /** Removes what would outlive the test. */
+  clear: () => Promise<void>;
+}
+
+/** `address` as the test gives it for SQLite; the same on the engine under test. */
+export async function testAddress(address = memory, dataDir = ''): Promise<TestAddress> {
+  const nothing = () => Promise.resolve();
+  if (!onMongo || !address.startsWith('sqlite:')) return { address, clear: nothing };
+  if (address === memory) {
+    const fresh = await freshDatabase();
+    return { address: fresh, clear: () => dropDatabase(fresh) };
+  }
+  const file = resolve(dataDir, address.slice('sqlite:'.length));
+  const database = lasting.get(file) ?? freshDatabase();
+  lasting.set(file, database);
+  return { address: await database, clear: nothing };
+}
+
+/** A store of the engine under test; closing it removes it, unless it has a file's name. */
+export async function openTestStore(
+  specs: readonly CollectionSpec<never>[] = collections,
+  name = memory,
+  dataDir = '',
+): Promise<Store> {
+  const { address, clear } = await testAddress(name, dataDir);
+  const store = await openStore(address, dataDir, specs);
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'close')
+        return async () => {
+          await target.close();
+          await clear();
+        };
+      const member: unknown = Reflect.get(target, name);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
+}
