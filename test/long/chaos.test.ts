@@ -16,6 +16,7 @@ import { adminKey, offerOf, until } from '../support/process.js';
 const minutes = Number(process.env['COPSE_CHAOS_MINUTES'] ?? 3);
 const seed = Number(process.env['COPSE_CHAOS_SEED'] ?? 20_261_121);
 const users = 6;
+const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
 
 function randomly(start: number): () => number {
   let state = start >>> 0;
@@ -63,7 +64,8 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
     });
     const counts = [...model.counts].map(([what, count]) => `${what} ${count}`).join(', ');
     console.log(`      ${model.wishes.size} instances, ${model.accepted.length} tasks: ${counts}`);
-    expect(model.counts.get('actions')).to.be.greaterThan(minutes * 300);
+    // That the run was worth its name. FerretDB does a tenth of what SQLite does.
+    expect(model.counts.get('actions')).to.be.greaterThan(minutes * (onMongo ? 50 : 300));
     expect(model.counts.get('kill -9')).to.be.greaterThan(minutes * 3);
   });
 

@@ -64,8 +64,8 @@ export class Monkey {
   /** Longer than a writer waits for the store. */
   async #cutOff(): Promise<void> {
     this.#model.count('store away');
-    const release = this.#site.holdStore();
+    const release = await this.#site.holdStore();
     await sleep(1000 + this.#random() * 5500);
-    release();
+    await release();
   }
 }

@@ -5,7 +5,11 @@ import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { SimulatedRegion } from '../../../src/region/simulated/index.js';
 import { silentLog } from '../../../src/model/log.js';
+import { MongoServer } from '../mongo.js';
 import { cleanUp, type ServerProcess, startServer, temporaryFolder } from '../process.js';
+
+/** SQLite, or with COPSE_TEST_STORE=mongodb a MongoDB-compatible server. */
+const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
 
 /** Seconds of a lease: short, so that take-overs happen all the time. */
 export const lease = 2;
@@ -19,6 +23,7 @@ export class Site {
   readonly folder = temporaryFolder();
   readonly #processes: (ServerProcess | undefined)[] = skews.map(() => undefined);
   readonly #stopped = new Set<number>();
+  #database: MongoServer | undefined;
 
   get size(): number {
     return skews.length;
@@ -28,8 +33,13 @@ export class Site {
     return join(this.folder, 'site.sqlite');
   }
 
+  get #store(): string {
+    return this.#database === undefined ? `sqlite:${this.file}` : `${this.#database.address}/site`;
+  }
+
   async startAll(): Promise<void> {
     mkdirSync(this.folder, { recursive: true });
+    if (onMongo) this.#database = await new MongoServer().start();
     for (let index = 0; index < this.size; index += 1) await this.start(index);
   }
 
@@ -41,7 +51,7 @@ export class Site {
       environment: {
         NODE_OPTIONS: `--import ${shim}`,
         COPSE_TEST_SKEW: String(skews[index] ?? 0),
-        COPSE_STORE: `sqlite:${this.file}`,
+        COPSE_STORE: this.#store,
         COPSE_LOG_LEVEL: 'info',
         COPSE_LIMITS_REQUESTS: '0',
         COPSE_SIMULATED_DELAY: '40',
@@ -92,13 +102,19 @@ export class Site {
     return this.#processes.flatMap((process) => (process === undefined ? [] : [process.url]));
   }
 
-  /** Keeps every process from writing until the returned function is called. */
-  holdStore(): () => void {
+  /** Keeps every process from writing until the returned function is called: a foreign lock, or a server that is down. */
+  async holdStore(): Promise<() => Promise<unknown>> {
+    const server = this.#database;
+    if (server !== undefined) {
+      await server.stop();
+      return () => server.start();
+    }
     const database = new Database(this.file, { timeout: 10_000 });
     database.exec('BEGIN IMMEDIATE');
     return () => {
       database.exec('ROLLBACK');
       database.close();
+      return Promise.resolve();
     };
   }
 
@@ -125,6 +141,7 @@ export class Site {
       this.resume(index);
       await this.kill(index);
     }
+    await this.#database?.clear();
     await cleanUp(this.folder);
   }
 }
