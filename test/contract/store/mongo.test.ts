@@ -46,7 +46,8 @@ describe('the store contract: MongoDB', function () {
       });
       documentContract(makeGround);
       pageContract(makeGround);
-      contentionContract(makeGround);
+      // FerretDB does about 100 commits in a second.
+      contentionContract(makeGround, 2000);
       changeContract(makeGround);
       lastingContract(makeGround);
       // FerretDB looks through a whole collection for each guarded write.
