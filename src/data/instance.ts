@@ -48,9 +48,10 @@ export const instances: CollectionSpec<InstanceRecord> = {
     status: instance.provisioning.status,
     name: instance.name,
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
-    // Ms since 1970; 0: never, or on its way out already.
+    // Ms since 1970; 0: never, or on its way out already. A deletion that has failed is asked for again.
     expires:
-      instance.expiresAt === undefined || instance.deletionTime !== undefined
+      instance.expiresAt === undefined ||
+      (instance.deletionTime !== undefined && instance.openTasks.length > 0)
         ? 0
         : Date.parse(instance.expiresAt),
   }),

@@ -65,6 +65,22 @@ describe('instances that expire', () => {
     expect(server.cloud.servers().map(({ id }) => id)).not.to.include(instance.metadata.id);
   });
 
+  it('are asked for again when their deletion failed for good', async () => {
+    const instance = await server.running('stubborn', { spec: { expiresAt: at(300) } });
+    server.cloud.program({
+      verb: 'deleteServer',
+      serverId: instance.metadata.id,
+      error: 'terminal',
+      times: 2,
+    });
+    await eventually(async () => (await server.admin.get(address(instance))).status === 404);
+    const { body } = await server.admin.get<Task[]>(
+      `/api/v2/tasks?subjectID=${instance.metadata.id}&requester=schedule`,
+    );
+    expect(body.map(({ status }) => status)).to.deep.equal(['failed', 'failed', 'succeeded']);
+    expect(server.cloud.servers().map(({ id }) => id)).not.to.include(instance.metadata.id);
+  });
+
   it('are marked once when their time is near, which the change log tells, and lose the mark with an extension', async () => {
     const instance = await server.order('warned', { spec: { expiresAt: at(0.5 * hour) } });
     const warned = await server.settled(
