@@ -24,8 +24,8 @@ export interface RunnerOptions extends AttemptOptions {
 interface Lane {
   region: OpenRegion;
   queue: PQueue;
-  /** Whether a claim loop is going on, and whether it should look once more. */
-  pumping: boolean;
+  /** The claim loop that is going on, and whether it should look once more. */
+  pumping: Promise<void> | undefined;
   again: boolean;
 }
 
@@ -36,6 +36,7 @@ export class TaskRunner {
   readonly #lanes: Lane[];
   readonly #attempts = new Map<string, Attempt>();
   #timer: NodeJS.Timeout | undefined;
+  #tending: Promise<void> = Promise.resolve();
   #unwatch: (() => void) | undefined;
   #stopping = false;
 
@@ -46,7 +47,7 @@ export class TaskRunner {
     this.#lanes = open.map((region) => ({
       region,
       queue: new PQueue({ concurrency: options.concurrency }),
-      pumping: false,
+      pumping: undefined,
       again: false,
     }));
   }
@@ -71,7 +72,7 @@ export class TaskRunner {
     this.#stopping = true;
     clearTimeout(this.#timer);
     this.#unwatch?.();
-    const idle = Promise.all(this.#lanes.map((lane) => lane.queue.onIdle()));
+    const idle = this.#idle();
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise((resolve) => {
       timer = setTimeout(resolve, this.#options.grace);
@@ -80,6 +81,13 @@ export class TaskRunner {
     clearTimeout(timer);
     for (const attempt of this.#attempts.values()) attempt.handBack();
     await idle;
+  }
+
+  /** A claim that is under way still brings a task; only then the lanes can run empty. */
+  async #idle(): Promise<void> {
+    await this.#tending;
+    await Promise.all(this.#lanes.map((lane) => lane.pumping ?? Promise.resolve()));
+    await Promise.all(this.#lanes.map((lane) => lane.queue.onIdle()));
   }
 
   /** Looks after the queue: dead owners, due retries, ready tasks; then sets the timer for the next look. */
@@ -96,17 +104,26 @@ export class TaskRunner {
     }
     if (this.#stopping) return;
     this.#pumpAll();
-    this.#timer = setTimeout(() => void this.#tend(), wait);
+    this.#plan(wait);
+  }
+
+  #plan(wait: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#tending = this.#tend();
+    }, wait);
   }
 
   #pumpAll(): void {
-    for (const lane of this.#lanes) void this.#pump(lane);
+    for (const lane of this.#lanes) this.#pump(lane);
   }
 
-  async #pump(lane: Lane): Promise<void> {
+  #pump(lane: Lane): void {
     lane.again = true;
-    if (lane.pumping) return;
-    lane.pumping = true;
+    lane.pumping ??= this.#claimAll(lane).finally(() => (lane.pumping = undefined));
+  }
+
+  async #claimAll(lane: Lane): Promise<void> {
     try {
       while (lane.again && !this.#stopping) {
         lane.again = false;
@@ -114,8 +131,6 @@ export class TaskRunner {
       }
     } catch (error) {
       this.#log.error({ err: error, region: lane.region.name }, 'cannot claim tasks');
-    } finally {
-      lane.pumping = false;
     }
   }
 
@@ -144,7 +159,7 @@ export class TaskRunner {
       else log.error({ err: error }, 'the task could not be recorded; its lease will run out');
     } finally {
       this.#attempts.delete(claim.id);
-      void this.#pump(lane);
+      this.#pump(lane);
     }
   }
 
@@ -153,7 +168,6 @@ export class TaskRunner {
     if (this.#stopping) return;
     const wait = time - Date.now();
     if (wait >= this.#options.poll) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#tend(), Math.max(wait, 0) + 1);
+    this.#plan(Math.max(wait, 0) + 1);
   }
 }

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { MongoClient } from 'mongodb';
@@ -73,6 +73,9 @@ export class MongoServer {
     // The pipe at its standard input ends with this process, and FerretDB with it.
     const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'ignore'] });
     child.stdin.on('error', () => undefined);
+    // It must not keep a test process alive that has nothing else to do.
+    child.unref();
+    if (child.stdin instanceof Socket) child.stdin.unref();
     this.#child = child;
     await until('the database server to answer', 60, async () => {
       if (child.exitCode !== null) throw new Error(`the database server ended with ${child.exitCode}`);
