@@ -24,6 +24,20 @@ export function vanished(instance: InstanceRecord): InstanceRecord {
   return { ...instance, powerState: 'Error', powerMessage: 'The region no longer has this machine.' };
 }
 
+/** Milliseconds after which what was seen of a server is looked at again before it is stored. */
+const staleAfter = 1000;
+
+/** What was seen of a server, and when. */
+export interface Sight {
+  id: string;
+  /** Undefined: the region does not have it. */
+  seen: ServerObservation | undefined;
+  /** By this process's monotonic clock, in ms. */
+  at: number;
+  /** Looks once more. */
+  again: () => Promise<ServerObservation | undefined>;
+}
+
 export class ObservationData {
   readonly #store: Store;
 
@@ -31,14 +45,21 @@ export class ObservationData {
     this.#store = store;
   }
 
-  /** Stores the observation if it says anything new. Instances that are unknown or being deleted are left alone. */
-  async record(seen: ServerObservation): Promise<void> {
-    await this.#change(seen.id, (instance) => observed(instance, seen));
-  }
-
-  /** Stores that the server is gone, unless a task is at work, which knows better. */
-  async recordAbsence(id: string): Promise<void> {
-    await this.#change(id, (instance) => (instance.openTasks.length > 0 ? instance : vanished(instance)));
+  /**
+   * Stores what was seen, if it says anything new. Instances that are unknown or being deleted are left alone; that a
+   * server is gone is not stored while a task is at work, which knows better.
+   */
+  record(sight: Sight): Promise<void> {
+    let { seen, at } = sight;
+    return retrying(async () => {
+      const instance = await this.#store.get(instances, sight.id);
+      // After the read, whose revision guards the write: a process that was frozen must not write what was true before.
+      if (performance.now() - at > staleAfter) [seen, at] = [await sight.again(), performance.now()];
+      if (instance === undefined || instance.value.deletionTime !== undefined) return;
+      const next = applied(instance.value, seen);
+      if (JSON.stringify(next) === JSON.stringify(instance.value)) return;
+      await this.#store.write([replace(instances, instance, next)]);
+    });
   }
 
   /** All instances of a region, page by page. */
@@ -61,14 +82,9 @@ export class ObservationData {
   async exists(id: string): Promise<boolean> {
     return (await this.#store.get(instances, id)) !== undefined;
   }
+}
 
-  #change(id: string, change: (instance: InstanceRecord) => InstanceRecord): Promise<void> {
-    return retrying(async () => {
-      const instance = await this.#store.get(instances, id);
-      if (instance === undefined || instance.value.deletionTime !== undefined) return;
-      const next = change(instance.value);
-      if (JSON.stringify(next) === JSON.stringify(instance.value)) return;
-      await this.#store.write([replace(instances, instance, next)]);
-    });
-  }
+function applied(instance: InstanceRecord, seen: ServerObservation | undefined): InstanceRecord {
+  if (seen !== undefined) return observed(instance, seen);
+  return instance.openTasks.length > 0 ? instance : vanished(instance);
 }

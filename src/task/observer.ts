@@ -1,8 +1,8 @@
 /** Keeps the recorded power states equal to what the regions report: by a full look at the start, then by their events. */
-import type { ObservationData } from '../data/observation.js';
+import type { ObservationData, Sight } from '../data/observation.js';
 import type { OpenRegion } from '../data/region.js';
 import type { Log } from '../model/log.js';
-import type { ServerEvent } from '../region/provider.js';
+import type { ServerObservation } from '../region/provider.js';
 
 export class Observer {
   readonly #data: ObservationData;
@@ -11,7 +11,7 @@ export class Observer {
   readonly #controller = new AbortController();
   readonly #unwatch: (() => void)[] = [];
   /** Newest event of each server that is not yet stored: writes of one server keep their order. */
-  readonly #waiting = new Map<string, ServerEvent>();
+  readonly #waiting = new Map<string, Sight>();
   readonly #storing = new Map<string, Promise<void>>();
   #looking: Promise<void> = Promise.resolve();
 
@@ -24,9 +24,9 @@ export class Observer {
   start(): void {
     for (const region of this.#regions) {
       this.#unwatch.push(
-        region.provider.watch((event) => {
-          this.#waiting.set(event.id, event);
-          if (!this.#storing.has(event.id)) this.#storing.set(event.id, this.#drain(event.id));
+        region.provider.watch(({ id, observation }) => {
+          this.#waiting.set(id, this.#sight(region, id, observation, performance.now()));
+          if (!this.#storing.has(id)) this.#storing.set(id, this.#drain(id));
         }),
       );
     }
@@ -40,12 +40,16 @@ export class Observer {
     await Promise.all(this.#storing.values());
   }
 
+  #sight(region: OpenRegion, id: string, seen: ServerObservation | undefined, at: number): Sight {
+    const again = async () => (await region.provider.describeServers([id], this.#controller.signal))[0];
+    return { id, seen, at, again };
+  }
+
   async #drain(id: string): Promise<void> {
-    for (let event = this.#waiting.get(id); event !== undefined; event = this.#waiting.get(id)) {
+    for (let sight = this.#waiting.get(id); sight !== undefined; sight = this.#waiting.get(id)) {
       this.#waiting.delete(id);
       try {
-        if (event.observation === undefined) await this.#data.recordAbsence(id);
-        else await this.#data.record(event.observation);
+        await this.#data.record(sight);
       } catch (error) {
         this.#log.warn({ err: error, instanceId: id }, 'cannot record what the region reports');
       }
@@ -71,14 +75,11 @@ export class Observer {
       const made = page.filter(({ value }) => value.provisioning.status === 'provisioned');
       const ids = made.map(({ id }) => id);
       if (ids.length === 0) continue;
+      const at = performance.now();
       const seen = new Map(
         (await region.provider.describeServers(ids, signal)).map((server) => [server.id, server]),
       );
-      for (const id of ids) {
-        const observation = seen.get(id);
-        if (observation === undefined) await this.#data.recordAbsence(id);
-        else await this.#data.record(observation);
-      }
+      for (const id of ids) await this.#data.record(this.#sight(region, id, seen.get(id), at));
     }
   }
 }

@@ -70,16 +70,16 @@ async function compare(
   signal: AbortSignal,
 ): Promise<Finding | undefined> {
   // The list may be older than the instance's last task.
+  const at = performance.now();
   const seen = listed?.powerState === value.powerState ? listed : await look(region, id, signal);
+  await observations.record({ id, seen, at, again: () => look(region, id, signal) });
   const { name, projectId } = value;
   const about = { regionId: region.id, instanceId: id, name, projectId };
   if (seen === undefined) {
-    await observations.recordAbsence(id);
     const message =
       'The region no longer has this machine. Delete the instance, or replace it to make it anew.';
     return { kind: 'absent', ...about, message };
   }
-  await observations.record(seen);
   const rests = seen.powerState === 'Stopped';
   if (
     seen.powerState === 'Running'
