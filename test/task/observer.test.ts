@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
+import { ObservationData } from '../../src/data/observation.js';
 import { eventually } from '../support/eventually.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -93,6 +94,27 @@ describe('the observer', () => {
     await server.running('after-foreign');
     expect(server.log.defects()).to.deep.equal([]);
     await server.admin.refused('not_found', 'GET', `/api/v2/instances/${id}`);
+  });
+});
+
+describe('an observation that is stored late, as by a process that was frozen,', () => {
+  it('is made anew first', async () => {
+    const server = await startServer();
+    try {
+      const { metadata } = await server.running('late');
+      const again = async () =>
+        (await server.cloud.describeServers([metadata.id], new AbortController().signal))[0];
+      const seen = { id: metadata.id, powerState: 'Stopped' as const };
+      const data = new ObservationData(server.app.store);
+      await data.record({ id: metadata.id, seen, at: performance.now() - 5000, again });
+      expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
+      await data.record({ id: metadata.id, seen: undefined, at: performance.now() - 5000, again });
+      expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
+      await data.record({ id: metadata.id, seen, at: performance.now(), again });
+      expect((await server.settled(metadata.id)).status.powerState).to.equal('Stopped');
+    } finally {
+      await server.stop();
+    }
   });
 });
 
