@@ -13,7 +13,7 @@ const busyTimeout = 5000;
  * A file up to this size is read from the kernel's cache without a copy: a quarter off the cost of a page of 100. What is
  * mapped counts as memory of the process, so that a big file is read in the ordinary way.
  */
-const mapped = 512 * 2 ** 20;
+const mapped = 64 * 2 ** 20;
 
 /** Bytes that the write-ahead log is cut back to once it has been carried over. */
 const logLimit = 64 * 2 ** 20;
