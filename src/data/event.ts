@@ -57,6 +57,12 @@ export class EventData {
     return (await this.#store.changeRange()).last;
   }
 
+  /** Whether no event behind this position has been dropped. Asked after a read, it tells that the read was whole. */
+  async isKept(position: number): Promise<boolean> {
+    const { first } = await this.#store.changeRange();
+    return first === 0 || position >= first - 1;
+  }
+
   /** Throws 410 when events behind this position are gone already, and 400 when there never was such a position. */
   async check(after: number): Promise<void> {
     const { first, last } = await this.#store.changeRange();

@@ -102,8 +102,8 @@ const list = defineHandler(
       address: { path, querystring },
     }),
     execute: async (connector, { caller, filter, after, limit, stream, address }) => {
-      if (after !== undefined) await connector.events.check(after);
       if (stream) {
+        if (after !== undefined) await connector.events.check(after);
         if (connector.events.closing.aborted)
           throw new ApiError('unavailable', 'The server is stopping.', { headers: { 'Retry-After': '1' } });
         const begin = after ?? (await connector.events.end());
@@ -116,6 +116,8 @@ const list = defineHandler(
         limit,
         caller.signal,
       );
+      // Behind the read, so that nothing is dropped between the two.
+      if (after !== undefined) await connector.events.check(after);
       const result = new JsonText(`[${events.map(({ text }) => text).join(',')}]`);
       const makeHeader = (apiUrl: string) => linkTo(apiUrl, address, more ? next : undefined);
       return { result, metadata: { pages: { makeHeader }, cacheControl: 'no-store' } };
@@ -162,6 +164,8 @@ async function* chunks(
     while (!signal.aborted && (await connector.events.isActive(caller))) {
       follower.mark();
       const { events, next, more } = await connector.events.page(caller, filter, position, batch, signal);
+      // So far behind that events were dropped before they were read: the client comes back, and is told by 410.
+      if (!(await connector.events.isKept(position))) return;
       position = next;
       if (events.length > 0) {
         yield events

@@ -161,6 +161,37 @@ describe('events', () => {
       expect(new Set(bySlow.map(({ id }) => id)).size).to.equal(bySlow.length);
     });
 
+    it('end for a reader so slow that events were dropped before he read them, who is then told', async function () {
+      this.timeout(30_000);
+      const slow = await stream({ lastEventId: '0' });
+      const { projectId, networkId } = server.catalog;
+      const { metadata } = await server.running('model');
+      const model = (await server.app.store.get(instances, metadata.id))?.value;
+      if (model === undefined) throw new Error('not there');
+      // More than sockets hold.
+      const description = 'x'.repeat(50_000);
+      const count = 1000;
+      for (let at = 0; at < count; at += 100) {
+        await server.app.store.write(
+          Array.from({ length: 100 }, (_, n) => {
+            const id = `0193a5c0-0000-7000-8000-${String(at + n).padStart(12, '0')}`;
+            return insert(instances, id, { ...model, projectId, networkId, name: `n${at + n}`, description });
+          }),
+        );
+      }
+      await server.app.store.trimChanges('2999-01-01T00:00:00.000Z');
+      await server.order('after');
+      let seen = 0;
+      for (let event = await slow.next(); event !== undefined; event = await slow.next()) {
+        seen += 1;
+        if (event.type.startsWith('instance'))
+          expect((event.resource as Instance).metadata.name).not.to.equal('after');
+      }
+      expect(seen).to.be.below(count);
+      const headers = { 'Last-Event-ID': slow.lastEventId };
+      await server.admin.refused('events_expired', 'GET', path, { headers });
+    });
+
     it('end soon when the server stops, and when the account is no longer active', async () => {
       const person = await addPerson(server.app, 'leaver');
       const theirs = await stream({ key: person.key });
