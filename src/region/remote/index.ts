@@ -9,8 +9,7 @@ import { type Call, errorKinds, type Failure, pathOf } from './protocol.js';
 /** Milliseconds that a worker has for an answer. */
 const patience = 10_000;
 
-/** Milliseconds for which a catalog is taken from memory, and for which it stands in for a worker that is away. */
-const fresh = 5_000;
+/** Milliseconds for which a catalog stands in for a worker that is away. */
 const stale = 24 * 60 * 60 * 1000;
 
 export interface RemoteOptions {
@@ -21,6 +20,8 @@ export interface RemoteOptions {
   address: string;
   /** What workers and API processes of one site share. */
   secret: Buffer;
+  /** Milliseconds for which a catalog is taken from memory. Default: 5,000. */
+  fresh?: number;
 }
 
 export class RemoteRegion implements RegionProvider {
@@ -29,6 +30,7 @@ export class RemoteRegion implements RegionProvider {
   readonly address: string;
   readonly #regionId: string;
   readonly #secret: Buffer;
+  readonly #fresh: number;
   readonly #catalogs = new Map<string, { time: number; value: unknown }>();
 
   constructor(options: RemoteOptions) {
@@ -37,6 +39,7 @@ export class RemoteRegion implements RegionProvider {
     this.address = options.address;
     this.#regionId = options.regionId;
     this.#secret = options.secret;
+    this.#fresh = options.fresh ?? 5000;
   }
 
   open(): Promise<void> {
@@ -91,7 +94,7 @@ export class RemoteRegion implements RegionProvider {
   async #catalog<R>(call: Call, principal: RegionPrincipal, signal: AbortSignal): Promise<R> {
     const key = `${call} ${JSON.stringify(principal)}`;
     const known = this.#catalogs.get(key);
-    if (known !== undefined && Date.now() - known.time < fresh) return known.value as R;
+    if (known !== undefined && Date.now() - known.time < this.#fresh) return known.value as R;
     try {
       const value = await this.#ask<R>(call, [principal], signal);
       if (this.#catalogs.size >= 1000) this.#catalogs.clear();

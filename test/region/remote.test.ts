@@ -1,0 +1,148 @@
+/** A region of another process: the gate of the worker, and the provider that asks it. Over real HTTP. */
+import { expect } from 'chai';
+import { silentLog } from '../../src/model/log.js';
+import { RegionError } from '../../src/region/provider.js';
+import { RegionGate } from '../../src/region/remote/gate.js';
+import { RemoteRegion, type RemoteOptions } from '../../src/region/remote/index.js';
+import { SimulatedRegion } from '../../src/region/simulated/index.js';
+import { failureOf } from '../support/eventually.js';
+
+const regionId = '0193a5c0-0000-7000-8000-000000000001';
+const serverId = '0193a5c0-0000-7000-8000-000000000002';
+const secret = Buffer.alloc(32, 7);
+const principal = { organizationId: regionId, projectIds: [] };
+const { signal } = new AbortController();
+
+describe('a region that another process drives', () => {
+  let region: SimulatedRegion;
+  let gate: RegionGate;
+  let address: string;
+
+  beforeEach(async () => {
+    region = new SimulatedRegion({
+      regionId,
+      file: ':memory:',
+      delay: 0,
+      failureRate: 0,
+      seed: 1,
+      log: silentLog,
+    });
+    await region.open();
+    const regions = new Map([[regionId, region]]);
+    gate = new RegionGate({ host: '127.0.0.1', port: 0, secret, regions, log: silentLog });
+    address = await gate.listen();
+  });
+  afterEach(async () => {
+    await gate.close();
+    await region.close();
+  });
+
+  function remote(change: Partial<RemoteOptions> = {}): RemoteRegion {
+    return new RemoteRegion({
+      regionId,
+      type: 'simulated',
+      features: region.features,
+      address,
+      secret,
+      ...change,
+    });
+  }
+
+  async function kindOf(work: Promise<unknown>): Promise<string> {
+    const failure = await failureOf(work);
+    if (failure instanceof RegionError) return failure.kind;
+    throw failure;
+  }
+
+  it('answers as the region itself: catalogs, servers, console, and what is absent', async () => {
+    const [flavor] = await region.listFlavors(principal, signal);
+    const images = await region.listImages(principal, signal);
+    expect(await remote().listFlavors(principal, signal)).to.deep.equal(
+      await region.listFlavors(principal, signal),
+    );
+    expect(await remote().listImages(principal, signal)).to.deep.equal(images);
+    const image = images.find(({ metadata }) => metadata.name === 'sim-linux');
+    const request = {
+      id: serverId,
+      hostname: 'a',
+      flavorId: flavor?.metadata.id ?? '',
+      imageId: image?.metadata.id ?? '',
+      tags: [],
+    };
+    await region.ensureServer(request, signal);
+    const servers = await region.describeServers(undefined, signal);
+    expect(servers).to.have.length(1);
+    expect(await remote().describeServers(undefined, signal)).to.deep.equal(servers);
+    expect(await remote().describeServers([], signal)).to.deep.equal([]);
+    const told = await region.consoleOutput(serverId, { lines: 3 }, signal);
+    expect(await remote().consoleOutput(serverId, { lines: 3 }, signal)).to.deep.equal(told);
+    expect(await kindOf(remote().consoleOutput(regionId, {}, signal))).to.equal('not_found');
+  });
+
+  it('passes on what kind of failure it was', async () => {
+    for (const error of ['busy', 'terminal', 'transient', 'unsupported'] as const) {
+      region.program({ verb: 'consoleOutput', error, times: 1 });
+      expect(await kindOf(remote().consoleOutput(serverId, {}, signal))).to.equal(error);
+    }
+  });
+
+  it('changes nothing: that is for the task queue', async () => {
+    for (const work of [
+      remote().ensureServer(),
+      remote().deleteServer(),
+      remote().startServer(),
+      remote().stopServer(),
+      remote().rebootServer(),
+    ])
+      expect(await kindOf(work)).to.equal('unsupported');
+  });
+
+  it('tells its catalog from memory while the worker is away, to whom it has told it, and nothing else', async () => {
+    const asking = remote({ fresh: 0 });
+    const images = await asking.listImages(principal, signal);
+    region.program({ verb: 'describeServers', error: 'terminal', times: 1 });
+    await gate.close();
+    expect(await asking.listImages(principal, signal)).to.deep.equal(images);
+    expect(await kindOf(asking.listImages({ ...principal, projectIds: [serverId] }, signal))).to.equal(
+      'transient',
+    );
+    expect(await kindOf(asking.listFlavors(principal, signal))).to.equal('transient');
+    expect(await kindOf(asking.describeServers(undefined, signal))).to.equal('transient');
+  });
+
+  it('is asked at most once in a while for its catalog', async () => {
+    const asking = remote({ fresh: 60_000 });
+    const images = await asking.listImages(principal, signal);
+    await gate.close();
+    expect(await asking.listImages(principal, signal)).to.deep.equal(images);
+    const other = remote({ fresh: 60_000 });
+    expect(await kindOf(other.listImages(principal, signal))).to.equal('transient');
+  });
+
+  it('ends with the caller’s own reason when he leaves', async () => {
+    const leaving = new AbortController();
+    const reason = new Error('left');
+    leaving.abort(reason);
+    expect(await failureOf(remote().describeServers(undefined, leaving.signal))).to.equal(reason);
+  });
+
+  it('lets nobody in without the secret, and takes no other path, method, call or too large a body', async () => {
+    const call = async (path: string, init: RequestInit = {}) => {
+      const headers = { Authorization: `Bearer ${secret.toString('base64url')}` };
+      const response = await fetch(address + path, { method: 'POST', headers, body: '[null]', ...init });
+      await response.body?.cancel();
+      return response.status;
+    };
+    const path = `/regions/${regionId}/describeServers`;
+    expect(await call(path)).to.equal(200);
+    expect(await call(path, { headers: {} })).to.equal(401);
+    expect(await call(path, { headers: { Authorization: `Bearer ${'A'.repeat(43)}` } })).to.equal(401);
+    expect(await call(path, { method: 'PUT' })).to.equal(404);
+    expect(await call(`/regions/${serverId}/describeServers`)).to.equal(404);
+    expect(await call(`/regions/${regionId}/deleteServer`)).to.equal(404);
+    expect(await call(`/regions/${regionId}/constructor`)).to.equal(404);
+    expect(await call(path, { body: 'no json' })).to.equal(400);
+    expect(await call(path, { body: JSON.stringify([['x'.repeat(300_000)]]) })).to.equal(413);
+    expect(await call('/health', { method: 'GET', headers: {}, body: null })).to.equal(200);
+  });
+});
