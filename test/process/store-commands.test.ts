@@ -158,7 +158,10 @@ describe('commands about the store', function () {
   });
 
   it('do not start on a file that cannot be written, name it, and change nothing', async function () {
-    if (process.getuid?.() !== 0) return this.skip();
+    if (process.getuid?.() !== 0) {
+      process.stdout.write('!!! SKIPPED: only root can start a process as somebody who may not write\n');
+      this.skip();
+    }
     await filled('copse.sqlite', 10);
     chmodSync(file, 0o444);
     chmodSync(dataDir, 0o755);
