@@ -3,8 +3,8 @@ import { destination, pino } from 'pino';
 import type { Config } from './config.js';
 import type { Log } from './model/log.js';
 
-/** Bytes gathered before they are written: one system call for some fifteen lines of a busy server. */
-const batch = 4096;
+/** Bytes gathered before they are written: one system call for some forty lines of a busy server. */
+const batch = 12_288;
 
 /** Milliseconds that a line waits at most. */
 const delay = 100;
@@ -14,6 +14,15 @@ export interface Logger extends Log {
   flush(): void;
 }
 
+let told = { at: NaN, text: '' };
+
+/** pino's own isoTime, which makes the text anew for each of the ten lines that a busy server writes in a millisecond. */
+function isoTime(): string {
+  const at = Date.now();
+  if (at !== told.at) told = { at, text: `,"time":"${new Date(at).toISOString()}"` };
+  return told.text;
+}
+
 export function createLogger(level: Config['log']['level']): Logger {
   const output = destination({ dest: 1, sync: true, minLength: batch, periodicFlush: delay });
   process.on('exit', () => output.flushSync());
@@ -21,7 +30,7 @@ export function createLogger(level: Config['log']['level']): Logger {
     {
       level,
       base: { service: 'copse' },
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
     output,

@@ -71,14 +71,11 @@ export class HttpServer {
     const exchanges = this.#exchanges.get(socket) ?? [];
     const exchange = { request, response };
     this.#running += 1;
-    this.#exchanges.set(socket, [...exchanges, exchange]);
+    exchanges.push(exchange);
+    this.#exchanges.set(socket, exchanges);
     response.once('close', () => {
       this.#running -= 1;
-      const others = this.#exchanges.get(socket) ?? [];
-      this.#exchanges.set(
-        socket,
-        others.filter((other) => other !== exchange),
-      );
+      exchanges.splice(exchanges.indexOf(exchange), 1);
       socket.emit('answered');
       if (this.#running === 0) this.#idle?.();
     });

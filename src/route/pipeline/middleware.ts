@@ -1,6 +1,6 @@
 /** What surrounds every request: its id, its log line, its time limit, and the conversion of anything thrown. */
+import { randomUUID } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
-import { uuidv7 } from 'uuidv7';
 import { ApiError, toApiError } from '../../model/error.js';
 import type { Log } from '../../model/log.js';
 import type { Tracer } from '../../model/trace.js';
@@ -8,6 +8,7 @@ import { Life } from './life.js';
 import { writeError } from './error-response.js';
 import { waitOf } from './prefer.js';
 import type { PipelineState } from './route-manager.js';
+import { endOfTurn } from './turn.js';
 
 /** What is known of a request at its end. */
 export interface RequestSummary {
@@ -40,7 +41,7 @@ export function requestScope(options: RequestOptions): Middleware {
   return async (ctx, next) => {
     const started = performance.now();
     const given = ctx.headers['x-request-id'];
-    const requestId = typeof given === 'string' && requestIdPattern.test(given) ? given : uuidv7();
+    const requestId = typeof given === 'string' && requestIdPattern.test(given) ? given : randomUUID();
     const span = options.tracer.start(`${ctx.method} request`, 'server', ctx.get('traceparent'));
     const wait = waitOf(ctx.headers['prefer']);
     const life = new Life();
@@ -65,6 +66,7 @@ export function requestScope(options: RequestOptions): Middleware {
       span.end({ failed: ctx.status >= 500, attributes });
     });
     await next();
+    await endOfTurn();
     // Asked at the end: the shutdown may have begun while the request ran.
     if (options.draining()) ctx.set('Connection', 'close');
   };

@@ -128,6 +128,6 @@ function streamFor(ctx: Context, body: StreamBody): Readable | string {
 
 /** Links of the answer stand beside those that announce a deprecation. */
 function valueOf(ctx: Context, name: string, value: string): string {
-  const known = name === 'Link' ? ctx.response.headers.link : undefined;
+  const known = name === 'Link' ? ctx.res.getHeader('Link') : undefined;
   return known === undefined ? value : `${String(known)}, ${value}`;
 }
