@@ -18,6 +18,7 @@ import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
 import { StatusData } from './status.js';
 import type { CollectionSpec, Store } from './store/port.js';
+import { storeVersion } from './store/version.js';
 import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
 import type { UserData } from './user.js';
@@ -41,6 +42,8 @@ export interface Connector {
   readonly status: StatusData;
   readonly admin: AdminData;
   readonly idempotency: IdempotencyData;
+  /** Another number after every write to the store, by whatever process. */
+  readonly version: () => number;
 }
 
 /** Every collection that a store must hold. */
@@ -94,5 +97,6 @@ export function createConnector(
     status: new StatusData(store, projectData),
     admin: new AdminData(store, taskControl),
     idempotency: idempotencyData,
+    version: storeVersion(store),
   };
 }

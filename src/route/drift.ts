@@ -16,6 +16,7 @@ const declaration = {
   description:
     'What the last comparison of each region found in the caller’s projects. Superusers also see machines that no instance accounts for. A report goes when it is no longer true.',
   tags: ['status'],
+  stored: true,
   query: Type.Object(
     {
       projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),

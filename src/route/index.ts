@@ -18,6 +18,7 @@ import { networkRoutes } from './network.js';
 import { bodyReader } from './pipeline/body.js';
 import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
+import { KeptAnswers } from './pipeline/kept-answers.js';
 import type { RequestOptions } from './pipeline/middleware.js';
 import { errorBoundary, requestScope } from './pipeline/middleware.js';
 import { openApiDocument } from './pipeline/openapi.js';
@@ -44,6 +45,8 @@ export interface ApiOptions extends RequestOptions {
   /** Bytes. */
   bodyLimit: number;
   rateLimit: RateLimitOptions;
+  /** Whether lists are kept in memory until something is written. */
+  keepAnswers: boolean;
   /** Origins of other sites whose pages may call the API. */
   corsOrigins: readonly string[];
   /** Issuers of tokens and their scopes, for the well-known documents. */
@@ -103,6 +106,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     readBody: bodyReader(options.bodyLimit),
     rateLimit: new RateLimit(options.rateLimit),
     idempotency: connector.idempotency,
+    answers: options.keepAnswers ? new KeptAnswers(connector.version) : undefined,
   };
   checkRoutes(routes);
   for (const route of routes) register(router, route, environment);

@@ -23,6 +23,7 @@ const listDeclaration = {
   description:
     'Values of one parameter are alternatives (except tags, which must all be there); different parameters must all hold.',
   tags: ['instances'],
+  stored: true,
   query: Type.Object(
     {
       organizationID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),

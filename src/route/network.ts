@@ -14,6 +14,7 @@ const list = new PaginationExecutor<Connector, Caller>({
     operationId: 'listNetworks',
     summary: 'Networks that instances of the caller can be attached to',
     tags: ['networks'],
+    stored: true,
     responses: {
       200: { description: 'A page of networks.', schema: Type.Array(Network), headers: ['Link'] },
     },

@@ -15,6 +15,7 @@ const list = new PaginationExecutor<Connector, Caller>({
     summary: 'Projects of the caller',
     description: 'Superusers see all projects.',
     tags: ['projects'],
+    stored: true,
     responses: {
       200: { description: 'A page of projects.', schema: Type.Array(Project), headers: ['Link'] },
     },

@@ -19,6 +19,7 @@ const listDeclaration = {
   summary: 'Background work, oldest first',
   description: 'Values of one parameter are alternatives; different parameters must all hold.',
   tags: ['tasks'],
+  stored: true,
   query: Type.Object(
     {
       projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),

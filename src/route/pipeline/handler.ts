@@ -26,6 +26,8 @@ export interface Declaration {
   params?: TObject;
   /** Query parameters; any other is refused. Arrays are repeated parameters. */
   query?: TObject;
+  /** Whether the answer comes from the store alone, so that it holds for its caller until anything is written. */
+  stored?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
   waits?: boolean;
   /** JSON body; none: a body is refused. */

@@ -19,6 +19,7 @@ import { errorAnswer, keptRefusal } from './error-response.js';
 import type { RequestHandler, RouteRequest } from './handler.js';
 import type { Claim, IdempotencyKeeper } from './idempotency.js';
 import { idempotencyKeyOf, kept, once } from './idempotency.js';
+import type { KeptAnswers } from './kept-answers.js';
 import type { Life } from './life.js';
 import { preconditionOf } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
@@ -65,6 +66,8 @@ export interface PipelineEnvironment<C> {
   readBody: BodyReader;
   rateLimit: RateLimit;
   idempotency: IdempotencyKeeper;
+  /** Undefined: none are kept. */
+  answers?: KeptAnswers | undefined;
 }
 
 /** State that the pipeline keeps on koa's context. */
@@ -123,6 +126,8 @@ function makeHandler<C>(
 ) {
   const { declaration } = method.requestHandler;
   const check = compile(path, declaration, where);
+  if (declaration.stored === true && method.methodType !== 'GET')
+    throw new RegistrationError(`${where}: only the answer to a GET can be one from the store alone`);
 
   /** Steps 1 to 4: who calls, for which resource, and whether he may. */
   async function admit(ctx: Context, state: PipelineState) {
@@ -195,9 +200,33 @@ function makeHandler<C>(
     return claim.answer === undefined ? answer : keptRefusal(ctx, answer, environment.publicUrl());
   }
 
+  /** A list as it was for the same caller, if nothing has been written since; else made anew. */
+  async function performKept(
+    ctx: Context,
+    context: LiveContext,
+    answers: KeptAnswers,
+    params: Record<string, unknown>,
+  ) {
+    // Who is a superuser says the configuration, which may change without a write.
+    const { id = '', superUser = false } = context.user ?? {};
+    const user = `${id} ${superUser}`;
+    const known = answers.get(user, ctx.url);
+    if (known !== undefined) return known;
+    const version = answers.version();
+    const input = { params, query: check.query(ctx.querystring), body: {} };
+    const answer = await perform(ctx, context, input);
+    answers.keep(user, ctx.url, answer, version);
+    return answer;
+  }
+
   return async (ctx: Context): Promise<void> => {
     const state = ctx.state as PipelineState;
     const { params, context } = await admit(ctx, state);
+    if (environment.answers !== undefined && declaration.stored === true) {
+      refuseBody(ctx);
+      send(ctx, await performKept(ctx, context, environment.answers, params));
+      return;
+    }
     const query = check.query(ctx.querystring);
     let body: unknown = {};
     if (declaration.body === undefined) refuseBody(ctx);

@@ -267,6 +267,7 @@ describe('the OpenAPI document and the server', () => {
       cursorSecret: Buffer.alloc(32),
       bodyLimit: 1024,
       rateLimit: { requests: 0, window: 1 },
+      keepAnswers: true,
       corsOrigins: [],
       authorizationServers: [],
       scopes: [],

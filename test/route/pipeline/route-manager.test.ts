@@ -111,6 +111,14 @@ describe('the registration of a route', () => {
     ).to.include('/api/v2/things/special');
   });
 
+  it('refuses to keep the answer to anything but a GET', () => {
+    const { message } = refusal({
+      route: '/things',
+      methods: [method({ stored: true }, { methodType: 'POST' })],
+    });
+    expect(message).to.include('POST /things').and.to.include('GET');
+  });
+
   it('refuses a path parameter that is not declared, and a declared one that the path lacks', () => {
     expect(refusal({ route: '/things/{id}', methods: [method()] }).message).to.include('[id]');
     expect(refusal({ route: '/things', methods: [method({ params })] }).message).to.include('[id]');
