@@ -21,5 +21,5 @@ export async function textPage(
   descending = false,
 ): Promise<{ items: JsonText; pages: PageResult }> {
   const { slice, pages } = await keysetPage(key, limit, fetch, descending);
-  return { items: new JsonText(slice.body), pages };
+  return { items: new JsonText(slice.body, slice.kept), pages };
 }

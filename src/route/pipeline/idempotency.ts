@@ -4,7 +4,7 @@ import { ApiError, toApiError } from '../../model/error.js';
 import { type Answer, StreamBody } from './response.js';
 
 /** An answer without bytes that are not text. */
-export type KeptAnswer = Omit<Answer, 'body'> & { body?: string };
+export type KeptAnswer = Omit<Answer, 'body' | 'kept'> & { body?: string };
 
 export interface Claim {
   /** The answer, if the work was done before. */
@@ -74,7 +74,7 @@ export async function once(
   return answer;
 }
 
-export function kept({ body, ...rest }: Answer): KeptAnswer {
+export function kept({ status, headers, body }: Answer): KeptAnswer {
   if (body instanceof StreamBody) throw new Error('A stream cannot be kept for a repeat of the request.');
-  return body === undefined ? rest : { ...rest, body: body.toString() };
+  return body === undefined ? { status, headers } : { status, headers, body: body.toString() };
 }

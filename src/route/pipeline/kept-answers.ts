@@ -10,7 +10,7 @@ const answerLimit = 1000;
 interface Kept {
   status: number;
   headers: Record<string, string>;
-  /** The store decides how much memory pages may take: what it has let go is not held here. */
+  /** The store decides which pages stay in memory, and for how long: what it has let go is not held here. */
   body: WeakRef<Buffer>;
 }
 
@@ -38,8 +38,8 @@ export class KeptAnswers {
   }
 
   /** `version` is that from before the answer was made. */
-  keep(user: string, address: string, { status, headers, body }: Answer, version: number): void {
-    if (!Buffer.isBuffer(body) || version !== this.#version()) return;
+  keep(user: string, address: string, { status, headers, body, kept }: Answer, version: number): void {
+    if (kept !== true || !Buffer.isBuffer(body) || version !== this.#version()) return;
     if (version !== this.#at || this.#answers.size >= answerLimit) this.#answers.clear();
     this.#at = version;
     this.#answers.set(`${user} ${address}`, { status, headers, body: new WeakRef(body) });

@@ -10,9 +10,10 @@ export class Life {
     this.#timer = setTimeout(() => this.abort(reason()), milliseconds);
   }
 
-  /** Takes the limit away. */
+  /** Takes the limit away, and lets go of the work's result, which would else live as long as this. */
   release(): void {
     clearTimeout(this.#timer);
+    this.#abandon = undefined;
   }
 
   get signal(): AbortSignal {

@@ -7,9 +7,12 @@ import { entityTag, unmodifiedTag } from './preconditions.js';
 /** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
 export class JsonText {
   readonly text: string | Buffer;
+  /** Whether these very bytes stay in memory, for whoever asks next. */
+  readonly kept: boolean;
 
-  constructor(text: string | Buffer) {
+  constructor(text: string | Buffer, kept = false) {
     this.text = text;
+    this.kept = kept;
   }
 }
 
@@ -68,6 +71,8 @@ export interface Answer {
   status: number;
   headers: Record<string, string>;
   body?: string | Buffer | StreamBody;
+  /** Whether the very bytes of the body stay in memory. */
+  kept?: true;
 }
 
 const json = 'application/json; charset=utf-8';
@@ -93,7 +98,9 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   if (result instanceof RawBody)
     return { status, headers: { ...headers, 'Content-Type': result.mediaType }, body: result.content };
   headers['Content-Type'] = json;
-  return { status, headers, body: result instanceof JsonText ? result.text : JSON.stringify(result) };
+  if (result instanceof JsonText)
+    return { status, headers, body: result.text, ...(result.kept ? { kept: true } : {}) };
+  return { status, headers, body: JSON.stringify(result) };
 }
 
 /** Sends the answer, or 304 when the client has it already. */

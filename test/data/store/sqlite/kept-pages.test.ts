@@ -36,7 +36,8 @@ describe('pages kept by a SQLite store', () => {
             const found = await store.get(things, id);
             if (step === 'read') {
               const query = { order: 'id', limit, ...(number === 0 ? {} : { after: [id] }) };
-              const { body, ...rest } = await keeping.pageTexts(things, query);
+              const { body, kept, ...rest } = await keeping.pageTexts(things, query);
+              expect(kept).to.be.oneOf([true, undefined]);
               const { body: true_, ...expected } = await plain.pageTexts(things, query);
               expect(body.toString()).to.equal(true_.toString());
               expect(rest).to.deep.equal(expected);
@@ -60,35 +61,86 @@ describe('pages kept by a SQLite store', () => {
     );
   });
 
-  it('take no more memory than they may, drop the least recently used first, and none outlives its collection’s write', () => {
-    const kept = new KeptPages(40_000);
-    let reads = 0;
-    const read = (key: string, bytes = 4000, collection = 'a', epoch = 1) =>
+  describe('as a memory', () => {
+    let kept: KeptPages;
+    let reads: number;
+
+    beforeEach(() => {
+      kept = new KeptPages(40_000);
+      reads = 0;
+    });
+
+    /** Whether the page had to be read. */
+    function isRead(key: string, { bytes = 700, collection = 'a', epoch = 1 } = {}): boolean {
+      const before = reads;
       kept.through(collection, key, epoch, () => {
         reads += 1;
         return { body: Buffer.alloc(bytes), more: false };
       });
-    const cost = (key: string, bytes?: number, collection?: string, epoch?: number) => {
-      const before = reads;
-      read(key, bytes, collection, epoch);
-      return reads - before;
-    };
-    for (const key of ['1', '2', '3', '4', '5', '6', '7', '8']) expect(cost(key)).to.equal(1);
-    expect(cost('1')).to.equal(0);
-    expect(cost('9')).to.equal(1);
-    expect(kept.bytes).to.be.at.most(40_000);
-    expect(cost('1'), 'used a moment ago').to.equal(0);
-    expect(cost('2'), 'used longest ago').to.equal(1);
-    expect(cost('huge', 6000)).to.equal(1);
-    expect(cost('huge', 6000), 'too large to be kept').to.equal(1);
-    expect(cost('x', 100, 'b')).to.equal(1);
-    kept.forget('a');
-    expect(cost('x', 100, 'b')).to.equal(0);
-    expect(cost('9')).to.equal(1);
-    expect(cost('x', 100, 'b', 2), 'somebody else has written').to.equal(1);
-    kept.forget('a');
-    kept.forget('b');
-    expect(kept.bytes).to.equal(0);
+      return reads > before;
+    }
+
+    const keys = Array.from({ length: 33 }, (_, index) => `key ${index}`);
+    const fill = () => [0, 1, 2].map(() => keys.map((key) => isRead(key)));
+
+    it('keep what is asked for the second time, and say so', () => {
+      const [first, second, third] = fill();
+      expect(first?.every((read) => read)).to.equal(true);
+      expect(second?.every((read) => read)).to.equal(true);
+      expect(third?.some((read) => read)).to.equal(false);
+      expect(kept.bytes).to.be.within(30_000, 40_000);
+      const page = () => kept.through('b', 'k', 1, () => ({ body: Buffer.alloc(9), more: false }));
+      expect(page().kept).to.equal(undefined);
+      expect(page().kept).to.equal(undefined);
+      kept.forget('a');
+      expect(page().kept).to.equal(true);
+      expect(page().kept).to.equal(true);
+    });
+
+    it('drop the least recently used first, and only for what is more in demand', () => {
+      fill();
+      expect(isRead('key 0'), 'used a moment ago').to.equal(false);
+      // Asked for three times it is as much in demand as the others; the fourth time it drives one out.
+      for (const time of [1, 2, 3, 4]) expect(isRead('new'), `new for the ${time}. time`).to.equal(true);
+      expect(isRead('new'), 'more in demand').to.equal(false);
+      expect(kept.bytes).to.be.at.most(40_000);
+      const others = keys.filter((key) => key !== 'key 1');
+      expect(others.filter((key) => isRead(key))).to.deep.equal([]);
+      expect(isRead('key 1'), 'used longest ago').to.equal(true);
+    });
+
+    it('are not driven out by whoever walks through a long list, even again and again', () => {
+      fill();
+      for (let walk = 0; walk < 2; walk += 1)
+        for (let page = 0; page < 500; page += 1) expect(isRead(`walk ${page}`)).to.equal(true);
+      for (const key of keys) expect(isRead(key)).to.equal(false);
+    });
+
+    it('give way in the end to what is in demand now', () => {
+      fill();
+      for (let number = 0; number < 2000; number += 1) isRead(`passing ${number}`);
+      for (const time of [1, 2]) expect(isRead('new'), `new for the ${time}. time`).to.equal(true);
+      expect(isRead('new')).to.equal(false);
+    });
+
+    it('never outlive a write of their collection, nor one of somebody else', () => {
+      for (const collection of ['a', 'b', 'a', 'b']) {
+        isRead('x', { collection });
+        isRead('key 1', { collection });
+      }
+      kept.forget('a');
+      expect(isRead('x', { collection: 'b' })).to.equal(false);
+      expect(isRead('key 1')).to.equal(true);
+      expect(isRead('key 1'), 'in demand already').to.equal(false);
+      expect(isRead('x', { collection: 'b', epoch: 2 })).to.equal(true);
+      kept.forget('a');
+      kept.forget('b');
+      expect(kept.bytes).to.equal(0);
+    });
+
+    it('are no huge ones', () => {
+      for (let time = 0; time < 5; time += 1) expect(isRead('huge', { bytes: 1000 })).to.equal(true);
+    });
   });
 
   it('of size 0 are none', () => {
