@@ -36,11 +36,14 @@ describe('pages kept by a SQLite store', () => {
             const found = await store.get(things, id);
             if (step === 'read') {
               const query = { order: 'id', limit, ...(number === 0 ? {} : { after: [id] }) };
-              const { body, kept, ...rest } = await keeping.pageTexts(things, query);
-              expect(kept).to.be.oneOf([true, undefined]);
               const { body: true_, ...expected } = await plain.pageTexts(things, query);
-              expect(body.toString()).to.equal(true_.toString());
-              expect(rest).to.deep.equal(expected);
+              // The second time it is kept, the third time it comes from memory.
+              for (const time of [1, 2, 3]) {
+                const { body, kept, ...rest } = await keeping.pageTexts(things, query);
+                if (time > 1) expect(kept).to.equal(true);
+                expect(body.toString()).to.equal(true_.toString());
+                expect(rest).to.deep.equal(expected);
+              }
             } else if (step === 'remove') {
               if (found !== undefined) await store.write([remove(things, found)]);
             } else {
