@@ -42,14 +42,14 @@ const folder = mkdtempSync(join(cache, 'run-'));
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
-/** A server on the store; nothing works in its background. */
-function serve(kept: number): Promise<ServerProcess> {
+/** A server on the store; nothing works in its background. `kept`: MiB of pages, if not as by default. */
+function serve(kept?: number): Promise<ServerProcess> {
   return startServer({
     dataDir: folder,
     args: ['--region', 'simulated'],
     environment: {
       COPSE_STORE: address,
-      COPSE_CACHE_PAGES: String(kept),
+      ...(kept === undefined ? {} : { COPSE_CACHE_PAGES: String(kept) }),
       COPSE_LIMITS_REQUESTS: '1000000000',
       COPSE_SIMULATED_DELAY: '3600000',
       COPSE_TASKS_CONCURRENCY: '1',
@@ -61,11 +61,15 @@ function serve(kept: number): Promise<ServerProcess> {
   });
 }
 
-/** Memory of a process in MiB: all of it, and the part that is not mapped from files. */
-function memoryOf(server: ServerProcess): { all: number; own: number } {
+/** Memory of a process in MiB: all of it, the most that it ever was, and the part that is not mapped from files. */
+function memoryOf(server: ServerProcess): { all: number; most: number; own: number } {
   const status = readFileSync(`/proc/${server.child.pid ?? 0}/status`, 'utf8');
   const field = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024;
-  return { all: Math.round(field('VmRSS')), own: Math.round(field('RssAnon')) };
+  return {
+    all: Math.round(field('VmRSS')),
+    most: Math.round(field('VmHWM')),
+    own: Math.round(field('RssAnon')),
+  };
 }
 
 /** Walks every list on a server as it is by default, and watches its memory. */
@@ -78,7 +82,7 @@ async function walkAll(projectId: string): Promise<{ pages: Pages[]; memory: str
     { title: 'with a status', query: `status=${commonStatus}` },
     { title: 'project, tag and status', query: `projectID=${projectId}&${tag}&status=${commonStatus}` },
   ];
-  const server = await serve(32);
+  const server = await serve();
   const pages: Pages[] = [];
   const memory = [`start ${describe(server)}`];
   try {
@@ -94,8 +98,8 @@ async function walkAll(projectId: string): Promise<{ pages: Pages[]; memory: str
 }
 
 function describe(server: ServerProcess): string {
-  const { all, own } = memoryOf(server);
-  return `${all} MiB (${own} of its own)`;
+  const { all, most, own } = memoryOf(server);
+  return `${all} MiB (${own} of its own, at most ${most} so far)`;
 }
 
 async function depths(pages: readonly Pages[]): Promise<ListResult[]> {
@@ -119,7 +123,7 @@ interface Creates {
 
 /** Rounds of creates over HTTP, each beside one of the bare engine on the same disk. */
 async function creates(generate: Generator): Promise<{ rates: Creates[]; memory: string }> {
-  const server = await serve(32);
+  const server = await serve();
   const rates: Creates[] = [];
   try {
     const offer = await offerOf(server.client, 'sim-linux');
