@@ -52,16 +52,17 @@ export class TaskQueue {
   }
 
   /** The ready task of the region with the highest priority, then the oldest; now this process's. */
-  claim(regionId: string): Promise<Document<TaskRecord> | undefined> {
+  async claim(regionId: string): Promise<Document<TaskRecord> | undefined> {
     const now = new Date();
-    return this.#store.claim(
+    const [claim] = await this.#store.claim(
       tasks,
-      { order: 'claim', filter: { queue: 'ready', region_id: regionId } },
+      { order: 'claim', filter: { queue: 'ready', region_id: regionId }, limit: 1 },
       ({ value }) => {
         const { owner, lease } = this.#options;
         return claimed(value, { owner, until: now.getTime() + lease }, now);
       },
     );
+    return claim;
   }
 
   /** Extends the lease; tells whether the task has been asked to end. */
