@@ -38,6 +38,7 @@ export interface QueueOptions {
 interface Known {
   /** As it was left by the last write of this claim. */
   task?: Document<TaskRecord>;
+  /** As it was read for the first write. */
   instance?: Document<InstanceRecord>;
   /** Steps that have ended, which the next write stores. */
   ended: TaskStep[];
@@ -135,8 +136,8 @@ export class TaskQueue {
       const instance = change === undefined ? undefined : await this.#subjectOf(claim);
       const changed = instance === undefined || change === undefined ? undefined : change(instance.value);
       const writes: Write[] = [replace(tasks, task, next)];
-      if (instance === undefined || changed === undefined) return { writes, task: next };
-      return { writes: [...writes, replace(instances, instance, changed)], task: next, instance: changed };
+      if (instance !== undefined && changed !== undefined) writes.push(replace(instances, instance, changed));
+      return { writes, next };
     });
   }
 
@@ -147,8 +148,9 @@ export class TaskQueue {
 
   /** The instance as it is now. */
   async subject(claim: Document<TaskRecord>): Promise<Document<InstanceRecord> | undefined> {
-    delete this.#knownOf(claim).instance;
-    return this.#subjectOf(claim);
+    const instance = await this.#store.get(instances, claim.value.subject.id);
+    if (instance !== undefined) this.#knownOf(claim).instance = instance;
+    return instance;
   }
 
   /** Ends the task, changes its instance and lets the instance's next task go, in one step. */
@@ -266,10 +268,8 @@ export class TaskQueue {
   }
 
   async #subjectOf(claim: Document<TaskRecord>): Promise<Document<InstanceRecord> | undefined> {
-    const known = this.#knownOf(claim);
-    const instance = known.instance ?? (await this.#store.get(instances, claim.value.subject.id));
-    if (instance !== undefined) known.instance = instance;
-    return instance;
+    const { instance } = this.#knownOf(claim);
+    return instance ?? this.#store.get(instances, claim.value.subject.id);
   }
 
   async #change(
@@ -282,7 +282,7 @@ export class TaskQueue {
       next = change(task.value);
       // The end of a step that comes with it is for readers.
       const silent = quiet && this.#knownOf(claim).ended.length === 0;
-      return Promise.resolve({ writes: [{ ...replace(tasks, task, next), quiet: silent }], task: next });
+      return Promise.resolve({ writes: [{ ...replace(tasks, task, next), quiet: silent }], next });
     });
     return next;
   }
@@ -293,33 +293,28 @@ export class TaskQueue {
    */
   #writeHeld(
     claim: Document<TaskRecord>,
-    plan: (
-      task: Document<TaskRecord>,
-    ) => Promise<{ writes: Write[]; task?: TaskRecord; instance?: InstanceRecord }>,
+    plan: (task: Document<TaskRecord>) => Promise<{ writes: Write[]; next?: TaskRecord }>,
   ): Promise<void> {
     return retrying(async () => {
       const known = this.#knownOf(claim);
       const task = await this.#held(claim);
       const ended = [...known.ended];
-      const { writes, ...next } = await plan({ ...task, value: ended.reduce(withStep, task.value) });
-      const { instance } = known;
+      const { writes, next } = await plan({ ...task, value: ended.reduce(withStep, task.value) });
       // Unknown until the write is known to be stored.
       delete known.task;
+      // What was done to the machine will be reported, and changes the instance.
       delete known.instance;
       this.#writing.add(claim.id);
       try {
         await this.#store.write(writes);
+      } catch (error) {
+        if (error instanceof StoreConflict && error.key !== claim.id) known.task = task;
+        throw error;
       } finally {
         this.#writing.delete(claim.id);
       }
       known.ended = known.ended.filter((step) => !ended.includes(step));
-      if (next.task?.queue === 'running')
-        known.task = { id: task.id, revision: task.revision + 1, value: next.task };
-      if (instance === undefined) return;
-      known.instance =
-        next.instance === undefined
-          ? instance
-          : { id: instance.id, revision: instance.revision + 1, value: next.instance };
+      if (next?.queue === 'running') known.task = { id: task.id, revision: task.revision + 1, value: next };
     });
   }
 }
