@@ -125,13 +125,15 @@ export class Journal {
     this.#applied = Math.max(this.#applied, entry === null || entry.applied ? number : number - 1);
   }
 
-  /** Gives the writer a moment to apply its entry, then does it. */
+  /** Gives the writer time to apply its entry while it shows that it lives, then does it. */
   async #catchUp({ number }: Head): Promise<void> {
-    const end = Date.now() + grace;
+    let end = Date.now() + grace;
+    let beat: number | undefined;
     const _id = entryId(number);
     for (let pause = 4; ; pause = Math.min(pause * 2, 32)) {
       const entry = await this.#entries.findOne({ _id }, { projection: { steps: 0, changes: 0 } });
       if (entry === null || entry.applied) break;
+      if (entry.beat !== beat) [beat, end] = [entry.beat, Date.now() + grace];
       if (entry.token === this.#unfinished || Date.now() > end) {
         const whole = await this.#entries.findOne({ _id });
         if (whole !== null && !whole.applied) await this.#apply(whole);
@@ -177,7 +179,7 @@ export class Journal {
     this.#unfinished = entry.token;
     this.#head = { number, last: entry.last };
     if (this.#transactions === undefined) {
-      await this.#applyPatiently(entry);
+      await this.#applyAlive(entry);
       this.#mark(number);
     }
     this.#seenAt = entry.time;
@@ -217,6 +219,26 @@ export class Journal {
   async #isOwn({ _id, token }: Entry): Promise<boolean> {
     const found = await this.#entries.findOne({ _id }, { projection: { token: 1 } });
     return found?.token === token;
+  }
+
+  /** Shows meanwhile that this process lives, so that a slow server is not given the same work by all of them. */
+  async #applyAlive(entry: Entry): Promise<void> {
+    let beat = 0;
+    let beating: Promise<unknown> | undefined;
+    const timer = setInterval(() => {
+      beat += 1;
+      beating ??= this.#entries
+        .updateOne({ _id: entry._id }, { $set: { beat } })
+        .catch(() => undefined)
+        .finally(() => (beating = undefined));
+    }, grace / 4);
+    try {
+      await this.#applyPatiently(entry);
+    } finally {
+      clearInterval(timer);
+      // On an engine that reads and writes apart, it must not undo the mark that follows.
+      await beating;
+    }
   }
 
   async #applyPatiently(entry: Entry): Promise<void> {
