@@ -156,10 +156,16 @@ export class TaskRunner {
       const free = this.#options.concurrency - lane.queue.pending - lane.queue.size;
       if (this.#stopping || free <= 0) return;
       const claims = await this.#queue.claimUpTo(lane.region.id, free);
-      for (const claim of claims) void lane.queue.add(() => this.#run(lane, claim));
+      for (const claim of claims) void this.#take(lane, claim);
       lane.dry = claims.length < free && !lane.again;
       if (claims.length < free) return;
     }
+  }
+
+  /** Its place is free for another only when the queue has let go of it. */
+  async #take(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
+    await lane.queue.add(() => this.#run(lane, claim));
+    if (!lane.dry) this.#pump(lane);
   }
 
   async #run(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
@@ -179,7 +185,6 @@ export class TaskRunner {
       else log.error({ err: error }, 'the task could not be recorded; its lease will run out');
     } finally {
       this.#attempts.delete(claim.id);
-      if (!lane.dry) this.#pump(lane);
     }
   }
 
