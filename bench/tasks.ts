@@ -31,9 +31,9 @@ const { values } = parseArgs({
   },
 });
 const scans = values.store === 'ferretdb';
-const count = Number(values.tasks ?? (scans ? 200 : 2000));
-const depth = Number(values.depth ?? (scans ? 2000 : 100_000));
-const requests = Number(values.requests ?? (scans ? 30 : 300));
+const count = Number(values.tasks ?? (scans ? 100 : 2000));
+const depth = Number(values.depth ?? (scans ? 1000 : 100_000));
+const requests = Number(values.requests ?? (scans ? 20 : 300));
 if (![count, depth, requests].every((number) => Number.isInteger(number) && number > 0))
   throw new Error('--tasks, --depth and --requests are whole numbers');
 
