@@ -8,7 +8,7 @@ export class ChangeFeed {
   readonly #closing = new AbortController();
   readonly #unwatch: () => void;
   #last = 0;
-  #epoch: number;
+  #others = -1;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
 
@@ -16,7 +16,6 @@ export class ChangeFeed {
   constructor(store: Store, interval: number) {
     this.#store = store;
     this.#interval = interval;
-    this.#epoch = store.epoch();
     this.#unwatch = store.watch(() => this.#tell(false));
     this.#plan();
   }
@@ -51,11 +50,10 @@ export class ChangeFeed {
 
   async #look(): Promise<void> {
     try {
-      const { last } = await this.#store.changeRange();
-      const epoch = this.#store.epoch();
-      if (last !== this.#last) this.#tell(epoch !== this.#epoch);
-      this.#last = last;
-      this.#epoch = epoch;
+      const { position, others } = await this.#store.lastChange();
+      if (position !== this.#last) this.#tell(others !== this.#others);
+      this.#last = position;
+      this.#others = others;
     } catch {
       // The store is away. Whoever works with it says so; here it only means that there is nothing to tell.
     }

@@ -54,7 +54,7 @@ export class EventData {
 
   /** Where the log ends now: whoever begins here gets all that comes. */
   async end(): Promise<number> {
-    return (await this.#store.changeRange()).last;
+    return (await this.#store.lastChange()).position;
   }
 
   /** Whether no event behind this position has been dropped. Asked after a read, it tells that the read was whole. */

@@ -15,7 +15,7 @@ import { LeaseWatch } from './lease.js';
 import type { Document, Store, Write } from './store/port.js';
 import { remove, replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
-import { tasks } from './task.js';
+import { firstRank, tasks } from './task.js';
 
 /** The lease is gone: another process has the task, or it has ended. The work must stop without writing. */
 export class LeaseLost extends Error {
@@ -34,34 +34,70 @@ export interface QueueOptions {
   calm?: number;
 }
 
+/** What this process knows of a task that it holds, so that it need not be read before each write. */
+interface Known {
+  /** As it was left by the last write of this claim. */
+  task?: Document<TaskRecord>;
+  /** As it was read for the first write. */
+  instance?: Document<InstanceRecord>;
+  /** Steps that have ended, which the next write stores. */
+  ended: TaskStep[];
+}
+
 export class TaskQueue {
   readonly #store: Store;
   readonly #options: QueueOptions;
   readonly #leases = new LeaseWatch();
+  readonly #known = new WeakMap<Document<TaskRecord>, Known>();
+  readonly #listeners = new Set<(taskId: string) => void>();
+  /** Tasks that this queue itself is writing: no news to its watchers. */
+  readonly #writing = new Set<string>();
 
   constructor(store: Store, options: QueueOptions) {
     this.#store = store;
     this.#options = options;
   }
 
-  /** Calls the listener when a task was written by this process: a hint to look into the queue. */
+  /**
+   * Calls the listener when a task was written by this process, but not by the work on the task itself: a hint to look into
+   * the queue and at the task.
+   */
   watch(listener: (taskId: string) => void): () => void {
-    return this.#store.watch((collection, id) => {
-      if (collection === tasks.name) listener(id);
+    this.#listeners.add(listener);
+    const unwatch = this.#store.watch((collection, id) => {
+      if (collection === tasks.name && !this.#writing.has(id)) listener(id);
     });
+    return () => {
+      this.#listeners.delete(listener);
+      unwatch();
+    };
   }
 
   /** The ready task of the region with the highest priority, then the oldest; now this process's. */
-  claim(regionId: string): Promise<Document<TaskRecord> | undefined> {
-    const now = new Date();
-    return this.#store.claim(
-      tasks,
-      { order: 'claim', filter: { queue: 'ready', region_id: regionId } },
-      ({ value }) => {
-        const { owner, lease } = this.#options;
-        return claimed(value, { owner, until: now.getTime() + lease }, now);
-      },
-    );
+  async claim(regionId: string): Promise<Document<TaskRecord> | undefined> {
+    return (await this.claimUpTo(regionId, 1))[0];
+  }
+
+  /** So many of them; fewer when there are no more. */
+  async claimUpTo(regionId: string, limit: number): Promise<Document<TaskRecord>[]> {
+    const seen = new Set<string>();
+    try {
+      const claims = await this.#store.claim(
+        tasks,
+        { order: 'claim', filter: { queue: 'ready', region_id: regionId }, limit },
+        ({ id, value }) => {
+          seen.add(id);
+          this.#writing.add(id);
+          const { owner, lease } = this.#options;
+          const now = new Date();
+          return claimed(value, { owner, until: now.getTime() + lease }, now);
+        },
+      );
+      for (const claim of claims) this.#known.set(claim, { task: claim, ended: [] });
+      return claims;
+    } finally {
+      for (const id of seen) this.#writing.delete(id);
+    }
   }
 
   /** Extends the lease; tells whether the task has been asked to end. */
@@ -75,6 +111,13 @@ export class TaskQueue {
     return { abort: task.abort === true };
   }
 
+  /** Ids of running tasks of the regions that have been asked to end. They come first in the order of claims. */
+  async toEnd(regionIds: readonly string[]): Promise<string[]> {
+    const filter = { queue: 'running', region_id: regionIds, rank: firstRank };
+    const found = await this.#store.page(tasks, { order: 'claim', filter, limit: 1000 });
+    return found.map(({ id }) => id);
+  }
+
   /** Whether the task has been asked to end, and by whom; nobody is named when a later request made it pointless. */
   async aborted(id: string): Promise<{ by?: string } | undefined> {
     const task = await this.#store.get(tasks, id);
@@ -82,41 +125,39 @@ export class TaskQueue {
     return task.value.abortedBy === undefined ? {} : { by: task.value.abortedBy };
   }
 
-  /** Adds a step, or ends the one of the same name and attempt. */
-  async recordStep(claim: Document<TaskRecord>, step: TaskStep): Promise<void> {
-    await this.#change(claim, (value) => {
-      const others = value.steps.filter(
-        (known) => known.name !== step.name || known.attempt !== step.attempt,
-      );
-      return { ...value, steps: [...others, step].slice(-historyLimit) };
+  /** Adds a step, or ends the one of the same name and attempt; in the same write changes the instance, if told how. */
+  async recordStep(
+    claim: Document<TaskRecord>,
+    step: TaskStep,
+    change?: (instance: InstanceRecord) => InstanceRecord,
+  ): Promise<void> {
+    await this.#writeHeld(claim, async (task) => {
+      const next = withStep(task.value, step);
+      const instance = change === undefined ? undefined : await this.#subjectOf(claim);
+      const changed = instance === undefined || change === undefined ? undefined : change(instance.value);
+      const writes: Write[] = [replace(tasks, task, next)];
+      if (instance !== undefined && changed !== undefined) writes.push(replace(instances, instance, changed));
+      return { writes, next };
     });
+  }
+
+  /** The step has ended: stored with the next write of the claim, which whatever follows the step begins or ends with. */
+  noteEnd(claim: Document<TaskRecord>, step: TaskStep): void {
+    this.#knownOf(claim).ended.push(step);
   }
 
   /** The instance as it is now. */
-  subject(claim: Document<TaskRecord>): Promise<Document<InstanceRecord> | undefined> {
-    return this.#store.get(instances, claim.value.subject.id);
-  }
-
-  /** Changes the instance while the task runs. */
-  async changeSubject(
-    claim: Document<TaskRecord>,
-    change: (instance: InstanceRecord) => InstanceRecord,
-  ): Promise<void> {
-    await retrying(async () => {
-      const task = await this.#held(claim);
-      const instance = await this.subject(claim);
-      if (instance === undefined) return;
-      // The task is written too, unchanged, so that the change fails when the lease goes between look and write.
-      const fence = { ...replace(tasks, task, task.value), quiet: true };
-      await this.#store.write([replace(instances, instance, change(instance.value)), fence]);
-    });
+  async subject(claim: Document<TaskRecord>): Promise<Document<InstanceRecord> | undefined> {
+    const instance = await this.#store.get(instances, claim.value.subject.id);
+    if (instance !== undefined) this.#knownOf(claim).instance = instance;
+    return instance;
   }
 
   /** Ends the task, changes its instance and lets the instance's next task go, in one step. */
   async finish(claim: Document<TaskRecord>, end: TaskEnd, change: InstanceChange): Promise<void> {
-    await retrying(async () => {
-      const task = await this.#held(claim);
-      await this.#store.write(await endingWrites(this.#store, task, end, change));
+    await this.#writeHeld(claim, async (task) => {
+      const instance = await this.#subjectOf(claim);
+      return { writes: await endingWrites(this.#store, task, end, change, instance) };
     });
   }
 
@@ -208,26 +249,79 @@ export class TaskQueue {
     }
   }
 
+  #knownOf(claim: Document<TaskRecord>): Known {
+    const known = this.#known.get(claim) ?? { ended: [] };
+    this.#known.set(claim, known);
+    return known;
+  }
+
   async #held(claim: Document<TaskRecord>): Promise<Document<TaskRecord>> {
+    const { task: known } = this.#knownOf(claim);
+    if (known !== undefined) return known;
     const task = await this.#store.get(tasks, claim.id);
     if (task?.value.queue !== 'running' || task.value.token !== claim.value.token) {
       throw new LeaseLost(`Task ${claim.id} is no longer held under token ${claim.value.token}`);
     }
+    // Its own writer may have told of it while a write of ours was under way.
+    if (task.value.abort === true) for (const listener of this.#listeners) listener(claim.id);
     return task;
   }
 
-  #change(
+  async #subjectOf(claim: Document<TaskRecord>): Promise<Document<InstanceRecord> | undefined> {
+    const { instance } = this.#knownOf(claim);
+    return instance ?? this.#store.get(instances, claim.value.subject.id);
+  }
+
+  async #change(
     claim: Document<TaskRecord>,
     change: (value: TaskRecord) => TaskRecord,
     { quiet = false } = {},
   ): Promise<TaskRecord> {
+    let next = claim.value;
+    await this.#writeHeld(claim, (task) => {
+      next = change(task.value);
+      // The end of a step that comes with it is for readers.
+      const silent = quiet && this.#knownOf(claim).ended.length === 0;
+      return Promise.resolve({ writes: [{ ...replace(tasks, task, next), quiet: silent }], next });
+    });
+    return next;
+  }
+
+  /**
+   * Writes to the task under its claim, from what is known of it: a revision that has moved on refuses the write, and it
+   * is read anew, where a lost claim shows. `plan` says what it makes of the task and its instance, if it stays held.
+   */
+  #writeHeld(
+    claim: Document<TaskRecord>,
+    plan: (task: Document<TaskRecord>) => Promise<{ writes: Write[]; next?: TaskRecord }>,
+  ): Promise<void> {
     return retrying(async () => {
+      const known = this.#knownOf(claim);
       const task = await this.#held(claim);
-      const next = change(task.value);
-      await this.#store.write([{ ...replace(tasks, task, next), quiet }]);
-      return next;
+      const ended = [...known.ended];
+      const { writes, next } = await plan({ ...task, value: ended.reduce(withStep, task.value) });
+      // Unknown until the write is known to be stored.
+      delete known.task;
+      // What was done to the machine will be reported, and changes the instance.
+      delete known.instance;
+      this.#writing.add(claim.id);
+      try {
+        await this.#store.write(writes);
+      } catch (error) {
+        if (error instanceof StoreConflict && error.key !== claim.id) known.task = task;
+        throw error;
+      } finally {
+        this.#writing.delete(claim.id);
+      }
+      known.ended = known.ended.filter((step) => !ended.includes(step));
+      if (next?.queue === 'running') known.task = { id: task.id, revision: task.revision + 1, value: next };
     });
   }
+}
+
+function withStep(task: TaskRecord, step: TaskStep): TaskRecord {
+  const others = task.steps.filter((known) => known.name !== step.name || known.attempt !== step.attempt);
+  return { ...task, steps: [...others, step].slice(-historyLimit) };
 }
 
 /**
@@ -239,9 +333,10 @@ export async function endingWrites(
   task: Document<TaskRecord>,
   end: TaskEnd,
   change: InstanceChange,
+  known?: Document<InstanceRecord>,
 ): Promise<Write[]> {
   const writes: Write[] = [replace(tasks, task, ended(task.value, end))];
-  const instance = await store.get(instances, task.value.subject.id);
+  const instance = known ?? (await store.get(instances, task.value.subject.id));
   if (instance === undefined) return writes;
   const openTasks = instance.value.openTasks.filter((id) => id !== task.id);
   const next = change(instance.value);

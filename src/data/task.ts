@@ -20,7 +20,7 @@ import type {
 import { emptyPage, insert } from './store/port.js';
 
 /** Before all priorities: a task that is to end makes way for others, so it must not wait behind them. */
-const firstRank = -2_000_000_000;
+export const firstRank = -2_000_000_000;
 
 /**
  * `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest.

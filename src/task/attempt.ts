@@ -144,22 +144,25 @@ export class Attempt {
       instance,
       provider: this.#provider,
       signal,
-      step: (name, act) => this.#step(name, act),
-      change: (change) => this.#queue.changeSubject(this.#claim, change),
+      step: (name, act, change) => this.#step(name, act, change),
     };
   }
 
-  async #step<R>(name: string, act: () => Promise<R>): Promise<R> {
+  async #step<R>(
+    name: string,
+    act: () => Promise<R>,
+    change?: (instance: InstanceRecord) => InstanceRecord,
+  ): Promise<R> {
     this.#controller.signal.throwIfAborted();
     const step = { name, attempt: this.#claim.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
-    await this.#queue.recordStep(this.#claim, step);
+    await this.#queue.recordStep(this.#claim, step, change);
     let outcome: 'succeeded' | 'failed' = 'failed';
     try {
       const result = await act();
       outcome = 'succeeded';
       return result;
     } finally {
-      await this.#queue.recordStep(this.#claim, { ...step, endTime: timestamp(), outcome });
+      this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome });
     }
   }
 

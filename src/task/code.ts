@@ -15,10 +15,15 @@ export interface Work<T extends TaskType = TaskType> {
   readonly provider: RegionProvider;
   /** Aborts when the lease is lost, the task is aborted or the process shuts down. Pass it on. */
   readonly signal: AbortSignal;
-  /** Runs a named step and records it. Steps must be idempotent: an attempt may repeat what an earlier one did. */
-  step<R>(name: string, act: () => Promise<R>): Promise<R>;
-  /** Changes the instance while the task runs. */
-  change(change: (instance: InstanceRecord) => InstanceRecord): Promise<void>;
+  /**
+   * Runs a named step and records it. Steps must be idempotent: an attempt may repeat what an earlier one did. `change` says
+   * what its beginning makes of the instance. Its end is stored before the next step begins or the attempt ends.
+   */
+  step<R>(
+    name: string,
+    act: () => Promise<R>,
+    change?: (instance: InstanceRecord) => InstanceRecord,
+  ): Promise<R>;
 }
 
 /** When failed attempts are repeated. What a type leaves out is as configured (`tasks`). */

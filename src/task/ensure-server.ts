@@ -1,22 +1,25 @@
 import { observed } from '../data/observation.js';
 import type { InstanceChange } from '../data/queue.js';
+import type { InstanceRecord } from '../model/instance.js';
 import type { Work } from './code.js';
 
-/** The step that creates and replacements share: have the server of the instance, and take over what it reports. */
-export async function ensureServer(work: Work): Promise<InstanceChange> {
+/**
+ * The step that creates and replacements share: have the server of the instance, and take over what it reports. `begun`:
+ * what its beginning makes of the instance.
+ */
+export async function ensureServer(
+  work: Work,
+  begun?: (instance: InstanceRecord) => InstanceRecord,
+): Promise<InstanceChange> {
   const { id, value } = work.instance;
-  const seen = await work.step('ensureServer', () =>
-    work.provider.ensureServer(
-      {
-        id,
-        hostname: value.name,
-        flavorId: value.flavorId,
-        imageId: value.imageId,
-        tags: value.tags ?? [],
-        ...(value.userData === undefined ? {} : { userData: Buffer.from(value.userData, 'base64') }),
-      },
-      work.signal,
-    ),
-  );
+  const request = {
+    id,
+    hostname: value.name,
+    flavorId: value.flavorId,
+    imageId: value.imageId,
+    tags: value.tags ?? [],
+    ...(value.userData === undefined ? {} : { userData: Buffer.from(value.userData, 'base64') }),
+  };
+  const seen = await work.step('ensureServer', () => work.provider.ensureServer(request, work.signal), begun);
   return (instance) => ({ ...observed(instance, seen), provisioning: { status: 'provisioned' } });
 }

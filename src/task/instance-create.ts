@@ -5,9 +5,7 @@ import { ensureServer } from './ensure-server.js';
 /** Makes the machine of a new instance. A repeat finds what an earlier attempt made; nothing is deleted to "clean up". */
 export const instanceCreate: TaskCode<'instance.create'> = {
   type: 'instance.create',
-  async run(work) {
-    await work.change((instance) => ({ ...instance, provisioning: { status: 'provisioning' } }));
-    return ensureServer(work);
-  },
+  run: (work) =>
+    ensureServer(work, (instance) => ({ ...instance, provisioning: { status: 'provisioning' } })),
   failed: provisioningFailed,
 };

@@ -27,6 +27,8 @@ interface Lane {
   /** The claim loop that is going on, and whether it should look once more. */
   pumping: Promise<void> | undefined;
   again: boolean;
+  /** The last look found all that was ready: what comes later is announced. */
+  dry: boolean;
 }
 
 export class TaskRunner {
@@ -37,6 +39,7 @@ export class TaskRunner {
   readonly #attempts = new Map<string, Attempt>();
   #timer: NodeJS.Timeout | undefined;
   #tending: Promise<void> = Promise.resolve();
+  #heed: Promise<void> | undefined;
   #unwatch: (() => void) | undefined;
   #stopping = false;
 
@@ -49,6 +52,7 @@ export class TaskRunner {
       queue: new PQueue({ concurrency: options.concurrency }),
       pumping: undefined,
       again: false,
+      dry: false,
     }));
   }
 
@@ -61,10 +65,21 @@ export class TaskRunner {
     await this.#tend();
   }
 
-  /** Looks into the queue soon: somebody, perhaps another process, has written something. */
+  /** Looks into the queue soon: another process may have written something. */
   nudge(): void {
-    for (const attempt of this.#attempts.values()) attempt.look();
+    this.#heed ??= this.#heedAborts().finally(() => (this.#heed = undefined));
     this.#pumpAll();
+  }
+
+  /** One look for all that run here, however many they are. */
+  async #heedAborts(): Promise<void> {
+    try {
+      if (this.#attempts.size === 0) return;
+      for (const id of await this.#queue.toEnd(this.#lanes.map(({ region }) => region.id)))
+        this.#attempts.get(id)?.look();
+    } catch (error) {
+      this.#log.warn({ err: error }, 'cannot look for tasks that are to end');
+    }
   }
 
   /** Stops claiming, gives running tasks the grace time, then hands them back. */
@@ -86,6 +101,7 @@ export class TaskRunner {
   /** A claim that is under way still brings a task; only then the lanes can run empty. */
   async #idle(): Promise<void> {
     await this.#tending;
+    await this.#heed;
     await Promise.all(this.#lanes.map((lane) => lane.pumping ?? Promise.resolve()));
     await Promise.all(this.#lanes.map((lane) => lane.queue.onIdle()));
   }
@@ -120,6 +136,7 @@ export class TaskRunner {
 
   #pump(lane: Lane): void {
     lane.again = true;
+    lane.dry = false;
     lane.pumping ??= this.#claimAll(lane).finally(() => (lane.pumping = undefined));
   }
 
@@ -135,11 +152,20 @@ export class TaskRunner {
   }
 
   async #fill(lane: Lane): Promise<void> {
-    while (!this.#stopping && lane.queue.pending + lane.queue.size < this.#options.concurrency) {
-      const claim = await this.#queue.claim(lane.region.id);
-      if (claim === undefined) return;
-      void lane.queue.add(() => this.#run(lane, claim));
+    for (;;) {
+      const free = this.#options.concurrency - lane.queue.pending - lane.queue.size;
+      if (this.#stopping || free <= 0) return;
+      const claims = await this.#queue.claimUpTo(lane.region.id, free);
+      for (const claim of claims) void this.#take(lane, claim);
+      lane.dry = claims.length < free && !lane.again;
+      if (claims.length < free) return;
     }
+  }
+
+  /** Its place is free for another only when the queue has let go of it. */
+  async #take(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
+    await lane.queue.add(() => this.#run(lane, claim));
+    if (!lane.dry) this.#pump(lane);
   }
 
   async #run(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
@@ -159,7 +185,6 @@ export class TaskRunner {
       else log.error({ err: error }, 'the task could not be recorded; its lease will run out');
     } finally {
       this.#attempts.delete(claim.id);
-      this.#pump(lane);
     }
   }
 

@@ -11,6 +11,7 @@ import { instanceRecord, regionId, seedTask, taskRecord } from '../support/rows.
 import { openTestStore } from '../support/store.js';
 
 const cause: TaskCause = { code: 'unavailable', message: 'Not now.', retryable: true };
+const step = { name: 's', attempt: 1, startTime: timestamp() };
 const minute = 60_000;
 
 describe('the task queue', () => {
@@ -97,7 +98,7 @@ describe('the task queue', () => {
       ],
       [
         'change the instance',
-        (claim) => queue.changeSubject(claim, (one) => ({ ...one, description: 'stale' })),
+        (claim) => queue.recordStep(claim, step, (one) => ({ ...one, description: 'stale' })),
       ],
       [
         'finish the task',
@@ -149,7 +150,9 @@ describe('the task queue', () => {
         },
       });
       const late = new TaskQueue(slow, { owner: 'me', lease: minute });
-      const failure = await failureOf(late.changeSubject(claim, (one) => ({ ...one, description: 'stale' })));
+      const failure = await failureOf(
+        late.recordStep(claim, step, (one) => ({ ...one, description: 'stale' })),
+      );
       expect(failure).to.be.an.instanceOf(LeaseLost);
       expect((await store.get(instances, instanceId))?.value.description).to.be.undefined;
     });

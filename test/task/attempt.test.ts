@@ -23,7 +23,7 @@ const options = {
   maxAttempts: 3,
   maxInterruptions: 10,
   backoff: 1,
-  backoffMax: 1,
+  backoffMax: 60_000,
   tracer: passingTracer,
 };
 

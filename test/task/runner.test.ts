@@ -201,6 +201,19 @@ describe('the task runner with few hands', () => {
     }
   });
 
+  it('goes on to the next as soon as a hand is free, without waiting for its regular look', async () => {
+    const server = await startServer({ flags: { tasks: { concurrency: 2, poll: 3600, notice: 3600 } } });
+    try {
+      const orders = await Promise.all(
+        Array.from({ length: 9 }, (_, index) => server.order(`next-${index}`)),
+      );
+      for (const { status } of orders)
+        expect((await server.ended(status.taskId)).status).to.equal('succeeded');
+    } finally {
+      await server.stop();
+    }
+  });
+
   it('takes the waiting task of the highest priority first, then the oldest', async () => {
     const server = await startServer({ flags: { tasks: { concurrency: 1 } } });
     try {

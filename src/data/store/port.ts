@@ -189,12 +189,15 @@ export interface Store {
   ): Promise<number>;
   /** All of the writes or none; rejects with StoreConflict. When it resolves, the writes survive a crash. */
   write(writes: readonly Write[], signal?: AbortSignal): Promise<void>;
-  /** Changes the first match of the query, atomically; undefined when there is none. `change` may run more than once. */
+  /**
+   * Changes the first matches of the query, each atomically. Fewer than the limit: there were no more. `change` may run more
+   * than once.
+   */
   claim<T>(
     collection: CollectionSpec<T>,
-    query: Query,
+    query: PageQuery,
     change: (document: Document<T>) => T,
-  ): Promise<Document<T> | undefined>;
+  ): Promise<Document<T>[]>;
   /** Tells of written documents as they happen in this process. A hint to look again, not a log. */
   watch(listener: (collection: string, id: string) => void): () => void;
   /**
@@ -207,6 +210,11 @@ export interface Store {
    * the first behind the last when all is trimmed.
    */
   changeRange(): Promise<{ first: number; last: number }>;
+  /**
+   * For those who ask often: the last position that was ever used, and a number that changes when another process has
+   * written since the last time.
+   */
+  lastChange(): Promise<{ position: number; others: number }>;
   /** Drops changes from before this time (RFC 3339, UTC) from the log; tells how many. Positions are never used again. */
   trimChanges(before: string): Promise<number>;
   /**

@@ -19,11 +19,12 @@ export function contentionContract(makeGround: () => Ground, writers = 10_000): 
   });
 
   describe('a claim', () => {
-    const claim = (one: Store, group: string) =>
-      one.claim(things, { order: 'rank', filter: { group_id: group } }, ({ value }) => ({
+    const claimMany = (one: Store, group: string, limit: number) =>
+      one.claim(things, { order: 'rank', filter: { group_id: group }, limit }, ({ value }) => ({
         ...value,
         group: 'taken',
       }));
+    const claim = async (one: Store, group: string) => (await claimMany(one, group, 1))[0];
 
     it('takes the first in the order, changes it and gives it back as it is now', async () => {
       await store.write([
@@ -58,6 +59,28 @@ export function contentionContract(makeGround: () => Ground, writers = 10_000): 
       expect(await store.count(things, { filter: { group_id: 'taken' } })).to.equal(100);
     });
 
+    it('takes as many as are wanted, in order, and fewer only when there are no more', async () => {
+      await store.write(
+        Array.from({ length: 5 }, (_, rank) =>
+          insert(things, `id-${rank}`, thing({ name: `n${rank}`, rank })),
+        ),
+      );
+      const first = await claimMany(store, 'g', 3);
+      expect(first.map(({ id }) => id)).to.deep.equal(['id-0', 'id-1', 'id-2']);
+      expect(await store.get(things, 'id-1')).to.deep.equal(first[1]);
+      expect((await claimMany(store, 'g', 3)).map(({ id }) => id)).to.deep.equal(['id-3', 'id-4']);
+      expect(await claimMany(store, 'g', 3)).to.deep.equal([]);
+    });
+
+    it('gives each of 60 documents to one of 10 who want up to ten each', async () => {
+      await store.write(
+        Array.from({ length: 60 }, (_, index) => insert(things, `id-${index}`, thing({ name: `n${index}` }))),
+      );
+      const claimed = (await Promise.all(Array.from({ length: 10 }, () => claimMany(store, 'g', 10)))).flat();
+      expect(claimed).to.have.length(60);
+      expect(new Set(claimed.map(({ id }) => id)).size).to.equal(60);
+    });
+
     it('is told to watchers when it found something, and only then', async () => {
       const news: string[] = [];
       await store.write([insert(things, 'a', thing())]);
@@ -69,7 +92,7 @@ export function contentionContract(makeGround: () => Ground, writers = 10_000): 
 
     it('that fails while it changes the document leaves it as it was', async () => {
       await store.write([insert(things, 'a', thing())]);
-      const failing = store.claim(things, { order: 'id' }, () => {
+      const failing = store.claim(things, { order: 'id', limit: 1 }, () => {
         throw new Error('no');
       });
       expect((await failureOf(failing)).message).to.equal('no');

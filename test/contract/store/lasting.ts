@@ -69,11 +69,12 @@ export function lastingContract(makeGround: () => Ground): void {
         const claims = Array.from({ length: 40 }, (_, index) =>
           (index % 2 === 0 ? store : other).claim(
             things,
-            { order: 'id', filter: { group_id: 'g' } },
+            { order: 'id', filter: { group_id: 'g' }, limit: 2 },
             ({ value }) => ({ ...value, group: 'taken' }),
           ),
         );
-        const ids = (await Promise.all(claims)).map((document) => document?.id);
+        const ids = (await Promise.all(claims)).flat().map(({ id }) => id);
+        expect(ids).to.have.length(40);
         expect(new Set(ids).size).to.equal(40);
       } finally {
         await other.close();

@@ -24,6 +24,8 @@ export interface Entry {
   /** Milliseconds since 1970. */
   time: number;
   applied: boolean;
+  /** Changes while its writer lives and applies it, if that takes long. */
+  beat?: number;
   /** Last position of the change log once it is applied. */
   last: number;
   steps?: Step[];

@@ -20,6 +20,8 @@ const grace = 1000;
 const patience = 15_000;
 /** Milliseconds after which what is known of the journal's end is looked up anew. */
 const staleAfter = 60_000;
+/** Milliseconds between two rounds of marks, so that many commits share one. */
+const markPause = 10;
 /** Milliseconds that entries are kept, far longer than any process may act on what it knew before. */
 const retention = 3_600_000;
 
@@ -31,13 +33,15 @@ export class Journal {
   #head: Head = { number: 0, last: 0 };
   #applied = -1;
   #seenAt = 0;
+  #others = 0;
   #applying: Promise<void> | undefined;
   #settling: Promise<Head> | undefined;
   /** An entry of this process that it could not apply yet. */
   #unfinished: string | undefined;
+  /** Entries that this process has applied and not marked yet. */
+  #unmarked: number[] = [];
+  #marking: Promise<void> | undefined;
   #stripped = 0;
-  #marked = 0;
-  #marking: NodeJS.Timeout | undefined;
 
   constructor(db: Db, transactions: TransactionRunner | undefined) {
     this.#db = db;
@@ -65,6 +69,11 @@ export class Journal {
   /** Whether the entry is still the last. */
   async isLast({ number }: Head): Promise<boolean> {
     return (await this.#entries.findOne({ _id: entryId(number + 1) }, { projection: { _id: 1 } })) === null;
+  }
+
+  /** Grows with each look that finds entries of other processes. */
+  get others(): number {
+    return this.#others;
   }
 
   isSettled(number: number): boolean {
@@ -109,22 +118,29 @@ export class Journal {
   #see(entry: Entry | null): void {
     const number = entry === null ? 0 : Number(entry._id);
     if (number < this.#head.number) return;
+    // What this process commits moves the head without a look.
+    if (number > this.#head.number) this.#others += 1;
     this.#head = { number, last: entry?.last ?? 0 };
     // Whoever commits has seen the entry before applied.
     this.#applied = Math.max(this.#applied, entry === null || entry.applied ? number : number - 1);
   }
 
-  /** Gives the writer a moment to apply its entry, then does it. */
+  /** Gives the writer time to apply its entry while it shows that it lives, then does it. */
   async #catchUp({ number }: Head): Promise<void> {
-    const end = Date.now() + grace;
-    for (;;) {
-      const entry = await this.#entries.findOne({ _id: entryId(number) });
+    let end = Date.now() + grace;
+    let beat: number | undefined;
+    const _id = entryId(number);
+    for (let pause = 4; ; pause = Math.min(pause * 2, 32)) {
+      const entry = await this.#entries.findOne({ _id }, { projection: { steps: 0, changes: 0 } });
       if (entry === null || entry.applied) break;
+      if (entry.beat !== beat) [beat, end] = [entry.beat, Date.now() + grace];
       if (entry.token === this.#unfinished || Date.now() > end) {
-        await this.#apply(entry);
+        const whole = await this.#entries.findOne({ _id });
+        if (whole !== null && !whole.applied) await this.#apply(whole);
+        this.#mark(number);
         break;
       }
-      await sleep(20);
+      await sleep(pause);
       if (!(await this.isLast({ number, last: 0 }))) break;
     }
     this.#finish(number);
@@ -133,7 +149,6 @@ export class Journal {
   #finish(number: number): void {
     this.#applied = Math.max(this.#applied, number);
     this.#unfinished = undefined;
-    this.#marking ??= setTimeout(() => void this.#mark().catch(() => undefined), 50).unref();
   }
 
   /**
@@ -163,7 +178,10 @@ export class Journal {
     }
     this.#unfinished = entry.token;
     this.#head = { number, last: entry.last };
-    if (this.#transactions === undefined) await this.#applyPatiently(entry);
+    if (this.#transactions === undefined) {
+      await this.#applyAlive(entry);
+      this.#mark(number);
+    }
     this.#seenAt = entry.time;
     this.#finish(number);
     return true;
@@ -201,6 +219,26 @@ export class Journal {
   async #isOwn({ _id, token }: Entry): Promise<boolean> {
     const found = await this.#entries.findOne({ _id }, { projection: { token: 1 } });
     return found?.token === token;
+  }
+
+  /** Shows meanwhile that this process lives, so that a slow server is not given the same work by all of them. */
+  async #applyAlive(entry: Entry): Promise<void> {
+    let beat = 0;
+    let beating: Promise<unknown> | undefined;
+    const timer = setInterval(() => {
+      beat += 1;
+      beating ??= this.#entries
+        .updateOne({ _id: entry._id }, { $set: { beat } })
+        .catch(() => undefined)
+        .finally(() => (beating = undefined));
+    }, grace / 4);
+    try {
+      await this.#applyPatiently(entry);
+    } finally {
+      clearInterval(timer);
+      // On an engine that reads and writes apart, it must not undo the mark that follows.
+      await beating;
+    }
   }
 
   async #applyPatiently(entry: Entry): Promise<void> {
@@ -243,30 +281,34 @@ export class Journal {
     return this.#db.collection<StoredDocument>(name);
   }
 
-  /** Tells the others that the last entry is applied, and drops its content. */
-  async #mark(): Promise<void> {
-    this.#marking = undefined;
-    const number = this.#applied;
-    if (number <= this.#marked) return;
-    await this.#entries.updateOne({ _id: entryId(number) }, stripped);
-    this.#marked = number;
+  /** Tells the others at once that the entry is applied, since they wait for that, and drops its content. */
+  #mark(number: number): void {
+    this.#unmarked.push(number);
+    this.#marking ??= this.#markAll().finally(() => (this.#marking = undefined));
   }
 
-  /** Applies what a dead process left, and drops the content of entries that are applied. */
-  async sweep(): Promise<void> {
-    const { number } = await this.head();
-    if (number > this.#stripped) {
-      await this.#entries.updateMany(
-        { _id: { $gt: entryId(this.#stripped), $lt: entryId(number) } },
-        stripped,
-      );
-      this.#stripped = number - 1;
+  /** Those of a moment share a command. One that cannot be marked is found applied by what follows it, or by others. */
+  async #markAll(): Promise<void> {
+    while (this.#unmarked.length > 0) {
+      const updates = this.#unmarked
+        .splice(0)
+        .map((number) => ({ updateOne: { filter: { _id: entryId(number) }, update: stripped } }));
+      await this.#entries.bulkWrite(updates, { ordered: false }).catch(() => undefined);
+      await sleep(markPause, undefined, { ref: false });
     }
   }
 
-  /** Drops entries that nobody can need any more; the last always stays. */
+  /** Applies what a dead process left. */
+  async sweep(): Promise<void> {
+    await this.head();
+  }
+
+  /** Drops what dead processes left in entries that are applied, and entries that nobody can need any more but the last. */
   async trim(): Promise<void> {
     const { number } = await this.head();
+    const span = { $gte: entryId(this.#stripped), $lt: entryId(number) };
+    await this.#entries.updateMany({ _id: span, applied: false }, stripped);
+    this.#stripped = number;
     await this.#entries.deleteMany({
       _id: { $lt: entryId(number) },
       time: { $lt: Date.now() - retention },
@@ -275,8 +317,7 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.#applying;
-    clearTimeout(this.#marking);
-    await this.#mark().catch(() => undefined);
+    await this.#marking;
   }
 }
 

@@ -229,25 +229,39 @@ export class MongoStore implements Store {
     await this.#during(this.#committer.submit({ writes: prepared, signal, size }, tell).catch(rethrow));
   }
 
-  /** One claim of a collection at a time in this process: they would all want the same document. */
+  /** One claim of a collection at a time in this process: they would all want the same documents. */
   claim<T>(
     collection: CollectionSpec<T>,
-    query: Query,
+    query: PageQuery,
     change: (document: Document<T>) => T,
-  ): Promise<Document<T> | undefined> {
+  ): Promise<Document<T>[]> {
     const claiming = this.#claims.take(collection.name, async () => {
+      const won: Document<T>[] = [];
       for (;;) {
-        const [document] = await this.page(collection, { ...query, limit: 1 });
-        if (document === undefined) return undefined;
-        const value = change(document);
-        try {
-          const { id, revision } = document;
-          await this.write([{ op: 'replace', collection, id, revision, value }]);
-          return { id, revision: revision + 1, value };
-        } catch (error) {
-          // Another process was faster; the next look finds the next document.
-          if (!(error instanceof StoreConflict) || error.kind !== 'revision') throw error;
+        const wanted = query.limit - won.length;
+        const found = await this.page(collection, { ...query, limit: wanted });
+        const values = found.map(change);
+        // Batches of their own, which share a commit: each is lost alone.
+        const outcomes = await Promise.allSettled(
+          found.map(({ id, revision }, at) =>
+            this.write([{ op: 'replace', collection, id, revision, value: values[at] }]),
+          ),
+        );
+        for (const [at, { id, revision }] of found.entries()) {
+          if (outcomes[at]?.status === 'fulfilled')
+            won.push({ id, revision: revision + 1, value: values[at] as T });
         }
+        const failures = outcomes.flatMap((one) =>
+          one.status === 'rejected' ? [one.reason as unknown] : [],
+        );
+        // Another process was faster; the next look finds the next documents.
+        const grave = failures.filter(
+          (error) => !(error instanceof StoreConflict && error.kind === 'revision'),
+        );
+        if (grave.length > 0 && won.length === 0) throw grave[0];
+        // What was won is the caller's, whatever became of the rest.
+        if (grave.length > 0 || won.length === query.limit) return won;
+        if (failures.length === 0 && found.length < wanted) return won;
       }
     });
     return this.#during(claiming);
@@ -259,6 +273,13 @@ export class MongoStore implements Store {
 
   changeRange(): Promise<{ first: number; last: number }> {
     return this.#attempt(async () => this.#log.range(await this.#journal.head()));
+  }
+
+  lastChange(): Promise<{ position: number; others: number }> {
+    return this.#attempt(async () => {
+      const { last } = await this.#journal.head();
+      return { position: last, others: this.#journal.others };
+    });
   }
 
   trimChanges(before: string): Promise<number> {

@@ -40,15 +40,20 @@ export class ChangeLog {
     return { changes, next: full ?? Math.max(after, last) };
   }
 
-  /** The last position is that of the counter, so that it stays when all is trimmed. */
   range(): { first: number; last: number } {
+    const last = this.last();
+    const first = this.#statements.get('SELECT min("position") FROM "change_log"').pluck(true).get() as
+      number | null;
+    return { first: first ?? (last === 0 ? 0 : last + 1), last };
+  }
+
+  /** That of the counter, so that it stays when all is trimmed. */
+  last(): number {
     const last = this.#statements
       .get('SELECT "seq" FROM "sqlite_sequence" WHERE "name" = \'change_log\'')
       .pluck(true)
       .get() as number | undefined;
-    const first = this.#statements.get('SELECT min("position") FROM "change_log"').pluck(true).get() as
-      number | null;
-    return { first: first ?? (last === undefined ? 0 : last + 1), last: last ?? 0 };
+    return last ?? 0;
   }
 
   /** Positions and times grow together, but for clocks that jump; a later change is never dropped before an earlier. */

@@ -170,20 +170,19 @@ export class SqliteStore implements Store {
 
   claim<T>(
     collection: CollectionSpec<T>,
-    query: Query,
+    query: PageQuery,
     change: (document: Document<T>) => T,
-  ): Promise<Document<T> | undefined> {
+  ): Promise<Document<T>[]> {
     return this.#commit(
       () => {
-        const { sql, values } = pageSql(collection, { ...query, limit: 1 }, ['id', 'revision', 'value']);
-        const row = this.#statements.get(sql).get(...values) as Row | undefined;
-        if (row === undefined) return undefined;
-        const document = documentOf<T>(row);
-        const value = change(document);
-        this.#writer.apply({ op: 'replace', collection, id: row.id, revision: row.revision, value });
-        return { id: row.id, revision: row.revision + 1, value };
+        const { sql, values } = pageSql(collection, query, ['id', 'revision', 'value']);
+        return (this.#statements.get(sql).all(...values) as Row[]).map((row) => {
+          const value = change(documentOf<T>(row));
+          this.#writer.apply({ op: 'replace', collection, id: row.id, revision: row.revision, value });
+          return { id: row.id, revision: row.revision + 1, value };
+        });
       },
-      (claimed) => (claimed === undefined ? [] : [[collection.name, claimed.id]]),
+      (claimed) => claimed.map(({ id }) => [collection.name, id]),
     );
   }
 
@@ -206,6 +205,13 @@ export class SqliteStore implements Store {
 
   changeRange(): Promise<{ first: number; last: number }> {
     return attempt(() => this.#statements.nested(() => this.#log.range()));
+  }
+
+  lastChange(): Promise<{ position: number; others: number }> {
+    return attempt(() => {
+      const position = this.#statements.nested(() => this.#log.last());
+      return { position, others: this.epoch() };
+    });
   }
 
   trimChanges(before: string): Promise<number> {
