@@ -137,7 +137,11 @@ export class TaskRunner {
   #pump(lane: Lane): void {
     lane.again = true;
     lane.dry = false;
-    lane.pumping ??= this.#claimAll(lane).finally(() => (lane.pumping = undefined));
+    lane.pumping ??= this.#claimAll(lane).finally(() => {
+      lane.pumping = undefined;
+      // Asked for after the loop's last look, and before this.
+      if (lane.again && !this.#stopping) this.#pump(lane);
+    });
   }
 
   async #claimAll(lane: Lane): Promise<void> {
