@@ -65,8 +65,10 @@ export function requestScope(options: RequestOptions): Middleware {
       const attributes = { 'http.route': state.routePattern ?? '', 'http.response.status_code': ctx.status };
       span.end({ failed: ctx.status >= 500, attributes });
     });
+    // Of the turn in which the request began: what takes longer is sent as soon as it is there.
+    const turn = endOfTurn();
     await next();
-    await endOfTurn();
+    await turn;
     // Asked at the end: the shutdown may have begun while the request ran.
     if (options.draining()) ctx.set('Connection', 'close');
   };
