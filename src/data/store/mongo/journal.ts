@@ -20,6 +20,8 @@ const grace = 1000;
 const patience = 15_000;
 /** Milliseconds after which what is known of the journal's end is looked up anew. */
 const staleAfter = 60_000;
+/** Milliseconds after the last entry until it is marked as applied. */
+const markAfter = 50;
 /** Milliseconds that entries are kept, far longer than any process may act on what it knew before. */
 const retention = 3_600_000;
 
@@ -133,7 +135,10 @@ export class Journal {
   #finish(number: number): void {
     this.#applied = Math.max(this.#applied, number);
     this.#unfinished = undefined;
-    this.#marking ??= setTimeout(() => void this.#mark().catch(() => undefined), 50).unref();
+    // While entries follow each other, each tells that the one before it is applied.
+    if (this.#marking === undefined)
+      this.#marking = setTimeout(() => void this.#mark().catch(() => undefined), markAfter).unref();
+    else this.#marking.refresh();
   }
 
   /**
