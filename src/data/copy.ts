@@ -7,6 +7,7 @@ import { schema, schemaId, type SchemaRecord } from './migration/schema.js';
 import { secrets } from './secret.js';
 import type { CollectionSpec, Document, Store, Write } from './store/port.js';
 import { insert, remove, replace } from './store/port.js';
+import { portionsOf } from './store/portion.js';
 
 const pageSize = 500;
 
@@ -118,7 +119,7 @@ async function* documentsOf<T>(store: Store, collection: CollectionSpec<T>): Asy
   }
 }
 
-/** Walks both sides in the order of ids, and brings the target to what the source has. */
+/** Brings the target to what the source has. */
 async function copyCollection(
   from: Store,
   to: Store,
@@ -126,37 +127,65 @@ async function copyCollection(
   progress: CopyProgress,
 ): Promise<void> {
   const total = await from.count(collection, {});
-  let writes: Write[] = [];
-  const store = async (least: number) => {
-    if (writes.length <= least) return;
-    await to.write(writes);
-    writes = [];
-  };
-  const there = documentsOf(to, collection);
-  let other = await there.next();
+  const writer = new PagedWriter(to);
+  // What is to go goes first: what comes may want its unique keys.
+  if ((await to.count(collection, {})) > 0) {
+    for await (const { source, target } of pairsOf(from, to, collection)) {
+      if (target === undefined || (source !== undefined && textOf(source) === textOf(target))) continue;
+      await writer.add({ ...remove(collection, target), quiet: true });
+    }
+    await writer.flush();
+  }
   let done = 0;
-  for await (const document of documentsOf(from, collection)) {
-    while (other.done !== true && comesBefore(other.value.id, document.id)) {
-      writes.push({ ...remove(collection, other.value), quiet: true });
-      other = await there.next();
-    }
-    if (other.done !== true && other.value.id === document.id) {
-      if (textOf(other.value) !== textOf(document)) {
-        writes.push({ ...remove(collection, other.value), quiet: true }, copyOf(collection, document));
-      }
-      other = await there.next();
-    } else {
-      writes.push(copyOf(collection, document));
-    }
-    await store(pageSize);
+  for await (const { source, target } of pairsOf(from, to, collection)) {
+    if (source === undefined) continue;
+    if (target === undefined) await writer.add(copyOf(collection, source));
     done += 1;
     progress('copy', collection.name, done, total);
   }
-  for (; other.done !== true; other = await there.next()) {
-    writes.push({ ...remove(collection, other.value), quiet: true });
-    await store(pageSize);
+  await writer.flush();
+}
+
+/** Writes a page at a time. */
+class PagedWriter {
+  readonly #store: Store;
+  #writes: Write[] = [];
+
+  constructor(store: Store) {
+    this.#store = store;
   }
-  await store(0);
+
+  async add(write: Write): Promise<void> {
+    this.#writes.push(write);
+    if (this.#writes.length === pageSize) await this.flush();
+  }
+
+  async flush(): Promise<void> {
+    const writes = this.#writes;
+    this.#writes = [];
+    for (const portion of portionsOf(writes)) await this.#store.write(portion);
+  }
+}
+
+/** Walks both sides in the order of ids. */
+async function* pairsOf<T>(
+  from: Store,
+  to: Store,
+  collection: CollectionSpec<T>,
+): AsyncGenerator<{ source?: Document<T>; target?: Document<T> }> {
+  const there = documentsOf(to, collection);
+  let other = await there.next();
+  for await (const source of documentsOf(from, collection)) {
+    for (; other.done !== true && comesBefore(other.value.id, source.id); other = await there.next())
+      yield { target: other.value };
+    if (other.done === true || other.value.id !== source.id) {
+      yield { source };
+      continue;
+    }
+    yield { source, target: other.value };
+    other = await there.next();
+  }
+  for (; other.done !== true; other = await there.next()) yield { target: other.value };
 }
 
 /** In the order in which stores compare texts: by code point, which is that of UTF-8's bytes. */

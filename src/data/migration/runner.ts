@@ -4,6 +4,7 @@ import type { Log } from '../../model/log.js';
 import { isDeadOwner } from '../owner.js';
 import type { CollectionSpec, Document, Store, Write } from '../store/port.js';
 import { insert, replace, StoreConflict } from '../store/port.js';
+import { portionsOf } from '../store/portion.js';
 import type { Migration, MigrationWork } from './migration.js';
 import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js';
 
@@ -150,11 +151,13 @@ class Run implements MigrationWork {
       const last = page.at(-1);
       if (last === undefined) break;
       const writes = page.map((document) => rewriteOf(collection, document, change(document.value)));
-      // Of two processes that read the same page, only one writes it. A document that somebody else has changed, which
-      // only a program from before the lease can do, is read again.
-      if (await this.#unlessChanged(() => this.#advance({ done: number, after: last.id }, writes))) {
-        after = last.id;
-        rewritten += page.length;
+      for (const portion of portionsOf(writes)) {
+        const upTo = portion.at(-1)?.id ?? last.id;
+        // Of two processes that read the same page, only one writes it. A document that somebody else has changed, which
+        // only a program from before the lease can do, is read again.
+        if (!(await this.#unlessChanged(() => this.#advance({ done: number, after: upTo }, portion)))) break;
+        after = upTo;
+        rewritten += portion.length;
       }
       if (Date.now() - told > telling) {
         told = Date.now();

@@ -26,7 +26,7 @@ export const things: CollectionSpec<Thing> = {
     serial: thing.serial ?? null,
     tags: thing.tags,
   }),
-  present: (id, thing) => ({ id, name: thing.name, rank: thing.rank }),
+  present: (id, { name, rank, payload }) => ({ id, name, rank, payload }),
   unique: { name: ['group_id', 'name'], serial: ['serial'] },
   orders: { id: [], rank: ['rank'], group: ['group_id', 'rank'] },
   indexes: [['group_id', 'rank']],

@@ -3,7 +3,9 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collections } from '../../../src/data/connector.js';
+import { MongoStore } from '../../../src/data/store/mongo/mongo.js';
 import { SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
+import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../../support/mongo.js';
 import { type CopyGround, copyContract } from './copying.js';
 
 function sqliteGround(): CopyGround {
@@ -15,4 +17,31 @@ function sqliteGround(): CopyGround {
   };
 }
 
+function mongoGround(): CopyGround {
+  const addresses: string[] = [];
+  return {
+    open: async () => {
+      const address = await freshDatabase();
+      addresses.push(address);
+      return MongoStore.open(address, collections);
+    },
+    clear: async () => {
+      for (const address of addresses) await dropDatabase(address);
+    },
+  };
+}
+
 copyContract('from SQLite to SQLite', sqliteGround, sqliteGround);
+
+describe('copies with a store on MongoDB', () => {
+  before(function () {
+    const missing = mongoMissing();
+    if (missing === undefined) return;
+    process.stdout.write(`!!! SKIPPED, copies from and to MongoDB: ${missing}\n`);
+    this.skip();
+  });
+  after(stopMongo);
+
+  copyContract('from SQLite to MongoDB', sqliteGround, mongoGround);
+  copyContract('from MongoDB to SQLite', mongoGround, sqliteGround);
+});

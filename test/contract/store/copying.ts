@@ -1,12 +1,14 @@
 /** The part of the store contract about copies from one store to another, of the same engine or not. */
 import { expect } from 'chai';
+import { uuidv7 } from 'uuidv7';
 import { collections } from '../../../src/data/connector.js';
 import { copyStore, CopyRefused, isEqual } from '../../../src/data/copy.js';
 import { instances } from '../../../src/data/instance.js';
 import { migrateStore } from '../../../src/data/migration/index.js';
-import { remove, replace, type Store, type Write } from '../../../src/data/store/port.js';
+import { insert, remove, replace, type Store, type Write } from '../../../src/data/store/port.js';
 import { silentLog } from '../../../src/model/log.js';
 import { failureOf } from '../../support/eventually.js';
+import { instanceRecord } from '../../support/rows.js';
 import { fill } from '../../support/things.js';
 
 /** Opens a store of the real collections; every call gives another, empty one. */
@@ -34,9 +36,16 @@ function dyingAfter(store: Store, writes: number): Store {
   });
 }
 
-export function copyContract(name: string, makeFrom: () => CopyGround, makeTo: () => CopyGround): void {
+/** `seeded` instances make more than one batch of a copy. */
+export function copyContract(
+  name: string,
+  makeFrom: () => CopyGround,
+  makeTo: () => CopyGround,
+  seeded = 1300,
+): void {
   describe(`a copy of a store: ${name}`, function () {
     this.timeout(60_000);
+    const copied = seeded - 1;
     let grounds: CopyGround[];
     let from: Store;
     let to: Store;
@@ -44,7 +53,7 @@ export function copyContract(name: string, makeFrom: () => CopyGround, makeTo: (
     beforeEach(async () => {
       grounds = [makeFrom(), makeTo()];
       [from, to] = (await Promise.all(grounds.map((ground) => ground.open()))) as [Store, Store];
-      await fill(from, 1300);
+      await fill(from, seeded);
       const [first, second] = await from.page(instances, { order: 'id', limit: 2 });
       if (first === undefined || second === undefined) throw new Error('the seed is not there');
       await from.write([replace(instances, first, first.value), remove(instances, second)]);
@@ -61,7 +70,7 @@ export function copyContract(name: string, makeFrom: () => CopyGround, makeTo: (
       const compared = await copyStore(from, to, collections, quiet);
       expect(compared.every(isEqual)).to.equal(true);
       const told = Object.fromEntries(compared.map((one) => [one.collection, one.to.count]));
-      expect(told).to.include({ instances: 1299, tasks: 1300, secrets: 1 });
+      expect(told).to.include({ instances: copied, tasks: seeded, secrets: 1 });
       expect(compared.find(({ collection }) => collection === 'instances')?.to.digest).to.match(
         /^[0-9a-f]{64}$/,
       );
@@ -77,11 +86,11 @@ export function copyContract(name: string, makeFrom: () => CopyGround, makeTo: (
         'killed',
       );
       const half = await to.count(instances, {});
-      expect(half).to.be.within(1, 1298);
+      expect(half).to.be.within(1, copied - 1);
       expect((await failureOf(migrateStore(to, silentLog))).message).to.match(/unfinished copy.*again/);
       const compared = await copyStore(from, to, collections, quiet);
       expect(compared.every(isEqual)).to.equal(true);
-      expect(await to.count(instances, {})).to.equal(1299);
+      expect(await to.count(instances, {})).to.equal(copied);
       await migrateStore(to, silentLog);
     });
 
@@ -97,6 +106,29 @@ export function copyContract(name: string, makeFrom: () => CopyGround, makeTo: (
       expect(compared.every(isEqual)).to.equal(true);
       expect((await to.get(instances, first.id))?.value.description).to.equal('changed');
       expect(await to.get(instances, second.id)).to.be.undefined;
+    });
+
+    it('follows unique keys that went from one document to another while it was interrupted', async () => {
+      await failureOf(copyStore(from, dyingAfter(to, 3), collections, quiet));
+      const [first, second] = await from.page(instances, { order: 'id', limit: 2 });
+      if (first === undefined || second === undefined) throw new Error('the seed is not there');
+      const { name, projectId } = second.value;
+      await from.write([remove(instances, second)]);
+      await from.write([replace(instances, first, { ...first.value, name, projectId })]);
+      const compared = await copyStore(from, to, collections, quiet);
+      expect(compared.every(isEqual)).to.equal(true);
+      expect((await to.get(instances, first.id))?.value.name).to.equal(name);
+    });
+
+    it('takes documents of which a page is more than any engine stores at once', async () => {
+      const description = 'x'.repeat(2_000_000);
+      for (let index = 0; index < 4; index += 1)
+        await from.write([
+          insert(instances, uuidv7(), instanceRecord({ name: `large-${index}`, description })),
+        ]);
+      const compared = await copyStore(from, to, collections, quiet);
+      expect(compared.every(isEqual)).to.equal(true);
+      expect(await to.count(instances, {})).to.equal(copied + 4);
     });
 
     it('is only compared once it is finished, and a difference is told', async () => {

@@ -1,6 +1,7 @@
 /** The part of the store contract about single documents and batches of writes. */
+import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { insert, remove, replace, type Store } from '../../../src/data/store/port.js';
+import { insert, remove, replace, type Store, type Write } from '../../../src/data/store/port.js';
 import { failureOf } from '../../support/eventually.js';
 import { conflictOf, counters, type Ground, thing, things } from './bench.js';
 
@@ -32,6 +33,22 @@ const hostile = [
   '-0',
   'x'.repeat(2000),
 ];
+
+/** Binary data as people put it into texts, by what it is. */
+function binaryTexts(): Map<string, string> {
+  const units = (from: number, to: number) =>
+    String.fromCharCode(...Array.from({ length: to - from }, (_, index) => from + index));
+  const texts = new Map([
+    ['every byte as latin1', units(0, 256)],
+    ['random bytes as latin1', randomBytes(100_000).toString('latin1')],
+    ['nothing but NUL', '\u0000'.repeat(1000)],
+  ]);
+  for (let from = 0; from < 65_536; from += 4096)
+    texts.set(`code units from ${from.toString(16)}`, units(from, from + 4096));
+  for (const bytes of [0, 1, 2, 3, 255, 65_537, 786_432])
+    texts.set(`${bytes} bytes as base64`, randomBytes(bytes).toString('base64'));
+  return texts;
+}
 
 export function documentContract(makeGround: () => Ground): void {
   let ground: Ground;
@@ -163,6 +180,56 @@ export function documentContract(makeGround: () => Ground): void {
       }
       expect(await store.count(things, {})).to.equal(hostile.length);
       expect(({} as Record<string, unknown>)['polluted']).to.be.undefined;
+    });
+
+    it('keeps binary data exactly, whichever way it is written and read', async () => {
+      const texts = binaryTexts();
+      await store.write([...texts].map(([id, payload]) => insert(things, id, thing({ name: id, payload }))));
+      const same = (id: string, way: string, payload: unknown, key?: unknown) => {
+        // Told by its name: a mebibyte of difference helps nobody.
+        expect(payload === texts.get(id), `${id}, by ${way}`).to.equal(true);
+        if (key !== undefined) expect(key === texts.get(id), `${id} as a key, by ${way}`).to.equal(true);
+      };
+      interface Shown {
+        id: string;
+        payload: unknown;
+      }
+      const replaces: Write[] = [];
+      for (const [id, payload] of texts) {
+        const found = await store.get(things, id);
+        if (found === undefined) throw new Error(`${id} is not there`);
+        same(id, 'get', found.value.payload);
+        same(id, 'text', (JSON.parse((await store.text(things, id, 'rank'))?.text ?? '') as Shown).payload);
+        replaces.push(replace(things, found, { ...found.value, payload: { [payload]: payload } }));
+      }
+      await store.write(replaces);
+      const keyed = (id: string, way: string, payload: unknown) => {
+        const [[key, value] = []] = Object.entries(payload as Record<string, unknown>);
+        same(id, way, value, key);
+      };
+      const rows = await store.page(things, { order: 'id', limit: 100 });
+      expect(rows).to.have.length(texts.size);
+      for (const { id, value } of rows) keyed(id, 'page', value.payload);
+      const { body } = await store.pageTexts(things, { order: 'id', limit: 100 });
+      for (const { id, payload } of JSON.parse(body.toString()) as Shown[])
+        keyed(id, 'the texts of a page', payload);
+      const { changes } = await store.changes({ after: 0, limit: 100 });
+      expect(changes).to.have.length(2 * texts.size);
+      for (const { id, revision, text } of changes) {
+        const { payload } = JSON.parse(text ?? '') as Shown;
+        if (revision === 1) same(id, 'the change log', payload);
+        else keyed(id, 'the change log', payload);
+      }
+    }).timeout(60_000);
+
+    it('keeps every byte as latin1 as id, column and item of a set', async () => {
+      const latin1 = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)).toString('latin1');
+      const value = thing({ name: latin1, group: latin1, tags: [latin1, ...Array.from(latin1)] });
+      await store.write([insert(things, latin1, value)]);
+      expect(await store.get(things, latin1)).to.deep.equal({ id: latin1, revision: 1, value });
+      expect((await store.find(things, 'name', [latin1, latin1]))?.id).to.equal(latin1);
+      for (const tag of value.tags)
+        expect(await store.count(things, { filter: { name: latin1 }, has: { tags: [tag] } })).to.equal(1);
     });
 
     it('keeps a value with half a surrogate, which UTF-8 cannot hold, exactly', async () => {

@@ -58,6 +58,29 @@ export function lastingContract(makeGround: () => Ground): void {
       }
     });
 
+    it('is checked as another who has the same data open has left it', async () => {
+      const other = await ground.open();
+      try {
+        await store.write([
+          insert(things, 'a', thing({ name: 'a' })),
+          insert(things, 'b', thing({ name: 'b' })),
+        ]);
+        const [a, b] = await store.page(things, { order: 'id', limit: 2 });
+        if (a === undefined || b === undefined) throw new Error('they are not there');
+        await other.write([replace(things, a, { ...a.value, name: 'c' }), remove(things, b)]);
+        expect(await conflictOf(store.write([replace(things, a, a.value)]))).to.include({ kind: 'revision' });
+        expect(await conflictOf(store.write([remove(things, b)]))).to.include({ kind: 'revision' });
+        const taken = insert(things, 'd', thing({ name: 'c' }));
+        expect(await conflictOf(store.write([taken]))).to.include({ kind: 'unique', key: 'name' });
+        await store.write([insert(things, 'b', thing({ name: 'a' }))]);
+        await store.write([replace(things, { ...a, revision: 2 }, { ...a.value, name: 'd' })]);
+        const names = (await other.page(things, { order: 'id', limit: 9 })).map(({ value }) => value.name);
+        expect(names).to.deep.equal(['d', 'a']);
+      } finally {
+        await other.close();
+      }
+    });
+
     it('is claimed once when two who have the same data open ask together', async () => {
       const other = await ground.open();
       try {

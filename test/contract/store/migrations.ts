@@ -91,6 +91,14 @@ export function migrationContract(makeGround: () => Ground, rows = 950): void {
       ]).to.deep.equal(before);
     });
 
+    it('takes documents of which a page is more than any engine stores at once', async () => {
+      const payload = 'x'.repeat(2_000_000);
+      for (const id of ['a', 'b', 'c', 'd'])
+        await store.write([insert(things, id, thing({ name: id, payload }))]);
+      await migrate(store, [ranksUp(2, { calls: 0 })], options());
+      expect(await ranks()).to.deep.equal([1, 1, 1, 1]);
+    });
+
     it('goes on where it was interrupted, and gives no document the change twice', async () => {
       await seed();
       const seen = { calls: 0, failAt };

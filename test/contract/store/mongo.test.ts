@@ -46,12 +46,10 @@ describe('the store contract: MongoDB', function () {
       });
       documentContract(makeGround);
       pageContract(makeGround);
-      // FerretDB does about 100 commits in a second.
-      contentionContract(makeGround, 2000);
+      contentionContract(makeGround);
       changeContract(makeGround);
       lastingContract(makeGround);
-      // FerretDB looks through a whole collection for each guarded write.
-      migrationContract(makeGround, 240);
+      migrationContract(makeGround);
     });
   }
 });

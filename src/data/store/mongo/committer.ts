@@ -9,6 +9,7 @@ import { isAway, unavailable } from './connection.js';
 import { type Entry, entryId, type Head } from './entry.js';
 import type { Journal } from './journal.js';
 import { type Batch, type Plan, planOf } from './plan.js';
+import { Versions } from './versions.js';
 
 interface Waiting extends Batch {
   resolve: () => void;
@@ -23,6 +24,9 @@ const groupBytes = 4 * 1024 * 1024;
 const batchBytes = 14 * 1024 * 1024;
 /** Lost races after which something else must be wrong. */
 const tries = 500;
+/** Documents that are remembered, and milliseconds without a commit after which they are forgotten. */
+const remembered = 5000;
+const memory = 1000;
 
 export class Committer {
   readonly #db: Db;
@@ -30,6 +34,7 @@ export class Committer {
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
+  #known: { versions: Versions; entry: number; at: number } | undefined;
 
   constructor(db: Db, journal: Journal) {
     this.#db = db;
@@ -78,8 +83,9 @@ export class Committer {
   async #commit(group: readonly Waiting[]): Promise<void> {
     let head = await this.#journal.assumedHead();
     for (let tried = 0; tried < tries; tried += 1) {
-      const plan = await planOf(this.#db, head, group, this.#journal.transactional);
+      const plan = await planOf(this.#recall(head), head, group, this.#journal.transactional);
       if (await this.#store(head, plan)) {
+        this.#remember(head, plan);
         answer(plan);
         return;
       }
@@ -88,6 +94,22 @@ export class Committer {
       head = await this.#journal.head();
     }
     throw unavailable(new Error(`lost ${tries} races for the journal`));
+  }
+
+  /**
+   * What the entry at the head has left, if this process knows: as long as its own entries follow each other, nobody has
+   * written anything else.
+   */
+  #recall({ number }: Head): Versions {
+    const known = this.#known;
+    this.#known = undefined;
+    const holds = known?.entry === number && Math.abs(Date.now() - known.at) < memory;
+    return holds ? known.versions : new Versions(this.#db);
+  }
+
+  #remember({ number }: Head, { versions, steps }: Plan<Waiting>): void {
+    if (versions.size > remembered) return;
+    this.#known = { versions, entry: steps.length === 0 ? number : number + 1, at: Date.now() };
   }
 
   /** False when the head has moved meanwhile: then neither the fits nor the refusals hold. */

@@ -37,6 +37,7 @@ import { makeIndexes } from './indexes.js';
 import { Journal } from './journal.js';
 import { prepare } from './plan.js';
 import { filterOf, orderColumns, pageOf } from './queries.js';
+import { Reads } from './reads.js';
 import { Sweeper } from './sweeper.js';
 import { probeTransactions } from './transaction.js';
 import { Turns } from './turns.js';
@@ -62,6 +63,7 @@ export class MongoStore implements Store {
   readonly #log: ChangeLog;
   readonly #sweeper: Sweeper;
   readonly #claims = new Turns();
+  readonly #reads = new Reads();
   /** What is under way, for the end to wait for. */
   readonly #running = new Set<Promise<unknown>>();
   readonly #listeners = new Set<(collection: string, id: string) => void>();
@@ -135,7 +137,9 @@ export class MongoStore implements Store {
     id: string,
     projection: Record<string, 0 | 1>,
   ): Promise<StoredDocument | undefined> {
-    const read = () => this.#of(collection).findOne({ _id: id }, { projection });
+    const name = `${collection.name}\u0000${Object.keys(projection).join()}\u0000${id}`;
+    const read = () =>
+      this.#reads.share(name, () => this.#of(collection).findOne({ _id: id }, { projection }));
     const underWay = this.#journal.underWay();
     let found = await read();
     if (found === null && underWay !== undefined) {

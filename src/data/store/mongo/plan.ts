@@ -1,5 +1,4 @@
 /** Finds out which batches of a group fit one after the other, and what a journal entry says that stores them. */
-import type { Db } from 'mongodb';
 import { StoreConflict, type Write } from '../port.js';
 import {
   type AnyCollection,
@@ -10,7 +9,7 @@ import {
   type StoredDocument,
 } from './documents.js';
 import type { Head, LoggedStep, Step } from './entry.js';
-import { type Attempt, type Version, Versions } from './versions.js';
+import type { Attempt, Version, Versions } from './versions.js';
 
 /** A write with all that is made of its value. */
 export interface PreparedWrite {
@@ -42,6 +41,8 @@ export interface Plan<B extends Batch> {
   changes: LoggedStep[];
   /** False when what was read is newer than the head, so that the plan is worth nothing. */
   current: boolean;
+  /** What it rests on; once the plan is stored, as it is then. */
+  versions: Versions;
 }
 
 export function prepare(write: Write): PreparedWrite {
@@ -54,14 +55,17 @@ export function prepare(write: Write): PreparedWrite {
   return { op, collection, id, revision: write.revision, next, fields, quiet };
 }
 
-/** Plans the group as what follows the head. Within a transaction, what is removed need leave no trace. */
+/**
+ * Plans the group as what follows the head. `versions` are what is known already, as of the head; they learn what the plan
+ * makes of them. Within a transaction, what is removed need leave no trace.
+ */
 export async function planOf<B extends Batch>(
-  db: Db,
+  versions: Versions,
   head: Head,
   group: readonly B[],
   transactional: boolean,
 ): Promise<Plan<B>> {
-  const versions = await load(db, group);
+  await load(versions, group);
   const planner = new Planner(versions, head.number + 1, transactional);
   const plan: Plan<B> = {
     fitting: [],
@@ -69,6 +73,7 @@ export async function planOf<B extends Batch>(
     steps: planner.steps,
     changes: planner.changes,
     current: versions.latest <= head.number,
+    versions,
   };
   if (!plan.current) return plan;
   for (const batch of group) {
@@ -83,8 +88,7 @@ export async function planOf<B extends Batch>(
   return plan;
 }
 
-async function load(db: Db, group: readonly Batch[]): Promise<Versions> {
-  const versions = new Versions(db);
+async function load(versions: Versions, group: readonly Batch[]): Promise<void> {
   const byCollection = new Map<AnyCollection, PreparedWrite[]>();
   for (const write of group.flatMap(({ writes }) => writes)) {
     const known = byCollection.get(write.collection);
@@ -93,7 +97,9 @@ async function load(db: Db, group: readonly Batch[]): Promise<Versions> {
   }
   await Promise.all(
     [...byCollection].map(async ([collection, writes]) => {
-      await versions.loadDocuments(collection, [...new Set(writes.map(({ id }) => id))]);
+      const unknown = writes.filter(({ id }) => versions.get(collection, id) === undefined);
+      const ids = new Set(unknown.map(({ id }) => id));
+      if (ids.size > 0) await versions.loadDocuments(collection, [...ids]);
       await Promise.all(
         Object.keys(collection.unique ?? {}).map(async (key) => {
           const texts = new Set(writes.flatMap((write) => newKey(versions, write, key)));
@@ -102,7 +108,6 @@ async function load(db: Db, group: readonly Batch[]): Promise<Versions> {
       );
     }),
   );
-  return versions;
 }
 
 /** The text of a key that the write takes and its document has not; a document's own key cannot be another's. */

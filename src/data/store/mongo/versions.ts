@@ -28,6 +28,10 @@ export class Versions {
     this.#db = db;
   }
 
+  get size(): number {
+    return this.#documents.size;
+  }
+
   get(collection: AnyCollection, id: string): Version | undefined {
     return this.#documents.get(documentKey(collection, id));
   }
