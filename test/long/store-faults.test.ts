@@ -9,10 +9,10 @@ import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
 import { corruptPage } from '../support/corruption.js';
+import { create, type Refusal, shown, simulated } from '../support/disk-faults.js';
 import {
   adminKey,
   cleanUp,
-  type Offer,
   offerOf,
   ServerProcess,
   startServer,
@@ -22,35 +22,6 @@ import {
 } from '../support/process.js';
 import { faultsIn } from '../support/store-invariants.js';
 import { fill } from '../support/things.js';
-
-interface Refusal {
-  code: string;
-  message: string;
-  retryable: boolean;
-}
-
-const simulated = {
-  args: ['--region', 'simulated'],
-  environment: { COPSE_SIMULATED_DELAY: '5', COPSE_LIMITS_REQUESTS: '1000000', COPSE_TASKS_POLL: '0.5' },
-};
-
-async function create(server: ServerProcess, name: string, offer: Offer) {
-  const answer = await fetch(`${server.url}/api/v2/instances`, {
-    method: 'POST',
-    headers: { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json' },
-    body: JSON.stringify({ metadata: { name }, spec: offer }),
-  });
-  return {
-    status: answer.status,
-    headers: answer.headers,
-    body: (await answer.json()) as Instance & Refusal,
-  };
-}
-
-async function shown(server: ServerProcess, id: string): Promise<number> {
-  const headers = { Authorization: `Bearer ${adminKey}` };
-  return (await fetch(`${server.url}/api/v2/instances/${id}`, { headers })).status;
-}
 
 describe('a full disk', function () {
   this.timeout(180_000);

@@ -79,6 +79,18 @@ export function pageContract(makeGround: () => Ground): void {
       expect(await ids({ span: { column: 'rank', from: 3, before: 3 } })).to.deep.equal([]);
       const span = { column: 'rank', from: 1, before: 4 };
       expect(await ids({ span, order: 'rank', after: [1, 'b'] })).to.deep.equal(['c', 'd']);
+      const back = { span, order: 'rank', descending: true };
+      expect(await ids(back)).to.deep.equal(['d', 'c', 'b']);
+      expect(await ids({ ...back, after: [2, 'c'] })).to.deep.equal(['b']);
+      expect(await ids({ ...back, after: [9, 'z'] })).to.deep.equal(['d', 'c', 'b']);
+      expect(await ids({ ...back, filter: { rank: [2, 4] } })).to.deep.equal(['c']);
+      expect(await ids({ order: 'rank', span: { column: 'rank', from: 0.5, before: 2.5 } })).to.deep.equal([
+        'b',
+        'c',
+      ]);
+      expect(
+        await ids({ order: 'rank', span: { column: 'rank', from: -1e300, before: 1e300 } }),
+      ).to.have.length(5);
       expect(await store.count(things, { span })).to.equal(3);
       expect(await store.count(things, { span, filter: { name: ['a', 'c'] } })).to.equal(1);
       const page = await store.pageTexts(things, { span, order: 'id', limit: 2 });
@@ -86,6 +98,18 @@ export function pageContract(makeGround: () => Ground): void {
       expect(
         (await failureOf(store.page(things, { order: 'id', limit: 1, span: { column: 'x' } }))).message,
       ).to.include('x');
+    });
+
+    it('of a span of texts compares them by code point, as its order does', async () => {
+      const groups = ['', '\u0000', 'a', 'a\u0000', 'a\u0000b', 'ab', 'b'];
+      await seed(groups.map((group, index) => [`id-${index}`, { group, rank: 9 - index }]));
+      for (const [first, from] of groups.entries()) {
+        for (const [end, before] of groups.entries()) {
+          const wanted = groups.slice(first, end).map((_, index) => `id-${first + index}`);
+          const span = { column: 'group_id', from, before };
+          expect(await ids({ order: 'group', span }), JSON.stringify(span)).to.deep.equal(wanted);
+        }
+      }
     });
 
     it('by a column breaks ties by the id, in both directions and from any position', async () => {

@@ -36,7 +36,7 @@ import {
 import { makeIndexes } from './indexes.js';
 import { Journal } from './journal.js';
 import { prepare } from './plan.js';
-import { filterOf, orderColumns, pageOf } from './queries.js';
+import { countedBy, orderColumns, pageOf } from './queries.js';
 import { Reads } from './reads.js';
 import { Sweeper } from './sweeper.js';
 import { probeTransactions } from './transaction.js';
@@ -217,7 +217,7 @@ export class MongoStore implements Store {
   }
 
   count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: AbortSignal): Promise<number> {
-    return this.#attempt(() => this.#of(collection).countDocuments(filterOf(collection, query)), signal);
+    return this.#attempt(() => this.#of(collection).countDocuments(countedBy(collection, query)), signal);
   }
 
   async write(writes: readonly Write[], signal?: AbortSignal): Promise<void> {

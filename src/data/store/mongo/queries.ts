@@ -13,7 +13,7 @@ export function orderColumns(collection: AnyCollection, order: string): readonly
 type Condition = Record<string, unknown>;
 
 /** All conditions of the filter and the sets, and that a document is there for readers. */
-export function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
+function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
   const conditions: Condition[] = [];
   for (const [column, wanted] of Object.entries(query.filter ?? {})) {
     if (column !== 'id' && !Object.hasOwn(collection.columns, column))
@@ -45,6 +45,15 @@ function merged(conditions: readonly Condition[]): Filter<StoredDocument> {
   return Object.fromEntries(conditions.flatMap(Object.entries));
 }
 
+/** What is counted; a span as a range of the index of an order that begins with its column, if there is one. */
+export function countedBy(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
+  const { orders, filteredOrders = [] } = collection;
+  const fitting = Object.keys(orders).filter((order) => orders[order]?.[0] === query.span?.column);
+  const order = fitting.find((name) => !filteredOrders.includes(name));
+  const range = order === undefined ? [] : spanRange(orders[order] ?? [], orderField(order), query);
+  return merged([filterOf(collection, query), ...range]);
+}
+
 /** A page as one range of the order's index. */
 export function pageOf(
   collection: AnyCollection,
@@ -52,12 +61,28 @@ export function pageOf(
 ): { filter: Filter<StoredDocument>; sort: Sort } {
   const columns = orderColumns(collection, query.order);
   const field = columns.length === 0 ? '_id' : orderField(query.order);
-  const filter = filterOf(collection, query);
+  const filter = merged([filterOf(collection, query), ...spanRange(columns, field, query)]);
   const sort: Sort = { [field]: query.descending === true ? -1 : 1 };
   if (query.after === undefined) return { filter, sort };
   const operator = `$${query.descending === true ? 'lt' : 'gt'}${query.inclusive === true ? 'e' : ''}`;
   const range = { [field]: { [operator]: positionText(columns, query.after) } };
   return { filter: merged([filter, range]), sort };
+}
+
+/** The span of the order's first column as a range of its texts too, so that it bounds the index and need not be looked for. */
+function spanRange(columns: readonly string[], field: string, { span }: Omit<Query, 'order'>): Condition[] {
+  if (span === undefined || span.column !== columns[0]) return [];
+  const bounds = Object.entries({ $gte: span.from, $lt: span.before }).flatMap(([operator, value]) => {
+    const bound = boundOf(value);
+    return bound === undefined ? [] : [[operator, orderText([bound], '')] as const];
+  });
+  return bounds.length === 0 ? [] : [{ [field]: Object.fromEntries(bounds) }];
+}
+
+/** Columns hold whole numbers: what lies before or from 1.5 on lies before or from 2 on. */
+function boundOf(value: string | number | undefined): string | number | undefined {
+  if (typeof value !== 'number') return value;
+  return Number.isSafeInteger(Math.ceil(value)) ? Math.ceil(value) : undefined;
 }
 
 function positionText(columns: readonly string[], after: readonly Scalar[]): string {

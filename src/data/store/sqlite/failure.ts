@@ -10,14 +10,16 @@ const meanings: Readonly<Record<string, string>> = {
   SQLITE_PERM: 'its file cannot be written',
   SQLITE_CANTOPEN: 'its file cannot be opened',
   SQLITE_IOERR: 'its disk fails',
+  // A failed disk, or a file system that went read-only under the open file.
+  SQLITE_IOERR_WRITE: 'its disk takes no writes',
   SQLITE_CORRUPT: 'its file is damaged',
   SQLITE_NOTADB: 'its file is damaged',
   SQLITE_NOMEM: 'memory is short',
 };
 
-/** Extended codes, such as SQLITE_IOERR_WRITE, begin with the plain one. */
+/** Extended codes, such as SQLITE_IOERR_READ, begin with the plain one. */
 function meaningOf(code: string): string | undefined {
-  return meanings[code.split('_').slice(0, 2).join('_')];
+  return meanings[code] ?? meanings[code.split('_').slice(0, 2).join('_')];
 }
 
 /** `store_unavailable` for what is the database's trouble; anything else as it is. */
