@@ -134,8 +134,7 @@ describe('events', () => {
       expect(seen).to.deep.equal(all);
     });
 
-    it('are held up by no slow reader, who in the end has all of them too', async function () {
-      this.timeout(30_000);
+    it('are held up by no slow reader, who in the end has all of them too', async () => {
       const slow = await stream();
       const quick = await stream();
       const { projectId, networkId } = server.catalog;
@@ -159,10 +158,9 @@ describe('events', () => {
       const bySlow = await slow.until(isLast);
       expect(bySlow).to.deep.equal(byQuick);
       expect(new Set(bySlow.map(({ id }) => id)).size).to.equal(bySlow.length);
-    });
+    }).timeout(30_000);
 
-    it('end for a reader so slow that events were dropped before he read them, who is then told', async function () {
-      this.timeout(30_000);
+    it('end for a reader so slow that events were dropped before he read them, who is then told', async () => {
       const slow = await stream({ lastEventId: '0' });
       const { projectId, networkId } = server.catalog;
       const { metadata } = await server.running('model');
@@ -190,7 +188,7 @@ describe('events', () => {
       expect(seen).to.be.below(count);
       const headers = { 'Last-Event-ID': slow.lastEventId };
       await server.admin.refused('events_expired', 'GET', path, { headers });
-    });
+    }).timeout(30_000);
 
     it('end soon when the server stops, and when the account is no longer active', async () => {
       const person = await addPerson(server.app, 'leaver');

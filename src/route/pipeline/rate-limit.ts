@@ -15,6 +15,9 @@ export interface RateLimitOptions {
 /** Callers remembered; beyond it those that have their whole quota are forgotten. */
 const callerLimit = 10_000;
 
+/** Milliseconds that sums of the clock's fractions may be off. */
+const slack = 1e-3;
+
 export class RateLimit {
   readonly #interval: number;
   readonly #span: number;
@@ -37,7 +40,7 @@ export class RateLimit {
     const full = Math.max(this.#full.get(caller) ?? 0, now) + this.#interval;
     const over = full - now - this.#span;
     response.setHeader('RateLimit-Policy', this.#policy);
-    if (over > 0) {
+    if (over > slack) {
       const seconds = Math.max(1, Math.ceil(over / 1000));
       response.setHeader('RateLimit', `"default";r=0;t=${seconds}`);
       throw new ApiError('rate_limited', 'You make requests faster than is allowed.', {
@@ -46,10 +49,9 @@ export class RateLimit {
     }
     this.#full.set(caller, full);
     if (this.#full.size > callerLimit) this.#forget(now);
-    response.setHeader(
-      'RateLimit',
-      `"default";r=${Math.floor(-over / this.#interval)};t=${Math.ceil((full - now) / 1000)}`,
-    );
+    const left = Math.max(0, Math.floor((slack - over) / this.#interval));
+    const reset = Math.max(1, Math.ceil((full - now - slack) / 1000));
+    response.setHeader('RateLimit', `"default";r=${left};t=${reset}`);
   }
 
   #forget(now: number): void {

@@ -205,6 +205,27 @@ describe('RateLimit.take', () => {
     );
   });
 
+  it('is exact at any time of a clock that counts fractions', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 50 }),
+        fc.integer({ min: 1, max: 7200 }),
+        fc.double({ min: 0, max: 1e9, noNaN: true }),
+        (requests, window, now) => {
+          const limit = new RateLimit({ requests, window });
+          for (let taken = 1; taken <= requests; taken += 1) {
+            const { after, remaining, reset } = takeAt(limit, now);
+            expect(after).to.be.undefined;
+            expect(remaining).to.equal(requests - taken);
+            expect(reset).to.equal(Math.ceil((taken * window) / requests));
+          }
+          expect(takeAt(limit, now).after).to.be.a('number');
+        },
+      ),
+      { numRuns: 300, seed: 3 },
+    );
+  });
+
   it('does not forget who has used up his quota, however many others come', () => {
     const limit = new RateLimit({ requests: 2, window: 60 });
     takeAt(limit, 0, 'greedy');
