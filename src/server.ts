@@ -73,7 +73,7 @@ export class HttpServer {
     this.#running += 1;
     exchanges.push(exchange);
     this.#exchanges.set(socket, exchanges);
-    response.once('close', () => {
+    response.on('close', () => {
       this.#running -= 1;
       exchanges.splice(exchanges.indexOf(exchange), 1);
       socket.emit('answered');

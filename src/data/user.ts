@@ -55,10 +55,19 @@ export class UserData {
 
   /**
    * The user of an API key, or undefined. A name that is given must be that user's; an unknown name, a wrong key and
-   * an inactive user look alike. The lookup is by HMAC, so its timing says nothing about stored keys.
+   * an inactive user look alike. The lookup is by HMAC, so its timing says nothing about stored keys. A promise only
+   * where the store must be asked.
    */
-  async identify(key: string, name?: string): Promise<Principal | undefined> {
-    const user = this.#identified.get(key) ?? (await this.#identified.read(key, () => this.#lookUp(key)));
+  identify(key: string, name?: string): Promise<Principal | undefined> | Principal | undefined {
+    const known = this.#identified.get(key);
+    if (known !== undefined) return this.#principal(known, name);
+    return this.#identified.read(key, () => this.#lookUp(key)).then((user) => this.#principal(user, name));
+  }
+
+  #principal(
+    user: { id: string; name: string } | undefined,
+    name: string | undefined,
+  ): Principal | undefined {
     if (user === undefined || (name !== undefined && name !== user.name)) return undefined;
     return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name) };
   }

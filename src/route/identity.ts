@@ -5,23 +5,30 @@ import { ApiError } from '../model/error.js';
 import type { User } from './pipeline/context.js';
 import { unauthorized } from './pipeline/authenticator.js';
 
-/** The caller, or undefined without credentials. Throws 401 for wrong ones and 400 for two kinds at once. */
-export async function identify(users: UserData, headers: IncomingHttpHeaders): Promise<User | undefined> {
+type Caller = User | undefined;
+
+/**
+ * The caller, or undefined without credentials. Throws 401 for wrong ones and 400 for two kinds at once. A promise only
+ * where the store must be asked.
+ */
+export function identify(users: UserData, headers: IncomingHttpHeaders): Promise<Caller> | Caller {
   const { authorization } = headers;
   const key = single(headers['api-key']);
-  const name = single(headers['api-user']);
   if (authorization !== undefined && key !== undefined) {
     throw new ApiError('invalid_parameter', 'Send either Authorization or Api-Key, not both.');
   }
   if (authorization !== undefined) {
     const token = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1];
-    const user = token === undefined ? undefined : await users.identify(token);
-    if (user === undefined) throw unauthorized(true);
-    return user;
+    return demand(token === undefined ? undefined : users.identify(token));
   }
   if (key === undefined) return undefined;
-  const user = await users.identify(key, name);
-  if (user === undefined || name === undefined) throw unauthorized(true);
+  const name = single(headers['api-user']);
+  return demand(name === undefined ? undefined : users.identify(key, name));
+}
+
+function demand(user: Promise<Caller> | Caller): Promise<User> | User {
+  if (user instanceof Promise) return user.then(demand);
+  if (user === undefined) throw unauthorized(true);
   return user;
 }
 

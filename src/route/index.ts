@@ -1,5 +1,5 @@
 /** Every route of the API, and how they come onto koa. Names: Evergreen's AttachHandler and GetHandler. */
-import Router from '@koa/router';
+import type Router from '@koa/router';
 import cors from '@koa/cors';
 import type Koa from 'koa';
 import type { Connector } from '../data/connector.js';
@@ -26,6 +26,7 @@ import type { PipelineEnvironment } from './pipeline/route-manager.js';
 import type { RateLimitOptions } from './pipeline/rate-limit.js';
 import { RateLimit } from './pipeline/rate-limit.js';
 import { checkRoutes } from './pipeline/registry.js';
+import { RememberingRouter } from './pipeline/remembering-router.js';
 import { answerUnmatched, register } from './pipeline/route-manager.js';
 import { projectRoutes } from './project.js';
 import { referenceRoutes } from './reference.js';
@@ -149,7 +150,7 @@ export function attachHandler(app: Koa, options: ApiOptions): void {
   app.on('error', (error: unknown) => {
     options.log.warn({ err: error }, 'an answer could not be sent whole');
   });
-  const router = getHandler(new Router({ strict: true, sensitive: true }), options);
+  const router = getHandler(new RememberingRouter({ strict: true, sensitive: true }), options);
   app.use(requestScope(options));
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins));
   app.use(errorBoundary(options));

@@ -28,19 +28,25 @@ function compressOnce(body: Buffer, coding: string): Promise<Buffer> {
 export function compression(): Middleware {
   return async (ctx, next) => {
     await next();
-    await compressBody(ctx);
+    const coding = codingFor(ctx);
+    if (coding !== undefined) await compressBody(ctx, coding);
   };
 }
 
-async function compressBody(ctx: Context): Promise<void> {
+/** The coding that the answer should have, and the caches are told; undefined when it goes as it is. */
+function codingFor(ctx: Context): 'br' | 'gzip' | undefined {
   // On answers without a body too: a 304 must tell a cache the same as the 200 did (RFC 9110 section 15.4.5).
   if (ctx.res.hasHeader('Vary')) ctx.vary('Accept-Encoding');
   else ctx.res.setHeader('Vary', 'Accept-Encoding');
+  if ((ctx.req.headers['accept-encoding'] ?? '') === '') return undefined;
   const body: unknown = ctx.body;
-  if (typeof body !== 'string' && !Buffer.isBuffer(body)) return;
-  if ((ctx.headers['accept-encoding'] ?? '') === '' || body.length < threshold) return;
+  if ((typeof body !== 'string' && !Buffer.isBuffer(body)) || body.length < threshold) return undefined;
   const coding = ctx.acceptsEncodings('br', 'gzip', 'identity');
-  if (coding !== 'br' && coding !== 'gzip') return;
+  return coding === 'br' || coding === 'gzip' ? coding : undefined;
+}
+
+async function compressBody(ctx: Context, coding: 'br' | 'gzip'): Promise<void> {
+  const body = ctx.body as string | Buffer;
   const { 'content-type': type, etag } = ctx.response.headers;
   ctx.body = await (Buffer.isBuffer(body) ? compressOnce(body, coding) : compress(body, coding));
   ctx.set('Content-Encoding', coding);

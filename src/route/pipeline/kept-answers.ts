@@ -2,6 +2,7 @@
  * Answers that are still true: to the same caller and the same address, with nothing written anywhere since. Between two
  * writes a list that is polled by many then costs what its sending costs.
  */
+import type { User } from './context.js';
 import type { Answer } from './response.js';
 
 /** Answers remembered; beyond it the memory starts anew. */
@@ -29,19 +30,28 @@ export class KeptAnswers {
     return this.#version();
   }
 
-  /** `user`: all of the caller that an answer depends on. */
-  get(user: string, address: string): Answer | undefined {
+  get(user: User | undefined, address: string): Answer | undefined {
     if (this.#version() !== this.#at) return undefined;
-    const kept = this.#answers.get(`${user} ${address}`);
+    const kept = this.#answers.get(keyOf(user, address));
     const body = kept?.body.deref();
     return kept === undefined || body === undefined ? undefined : { ...kept, body };
   }
 
   /** `version` is that from before the answer was made. */
-  keep(user: string, address: string, { status, headers, body, kept }: Answer, version: number): void {
+  keep(
+    user: User | undefined,
+    address: string,
+    { status, headers, body, kept }: Answer,
+    version: number,
+  ): void {
     if (kept !== true || !Buffer.isBuffer(body) || version !== this.#version()) return;
     if (version !== this.#at || this.#answers.size >= answerLimit) this.#answers.clear();
     this.#at = version;
-    this.#answers.set(`${user} ${address}`, { status, headers, body: new WeakRef(body) });
+    this.#answers.set(keyOf(user, address), { status, headers, body: new WeakRef(body) });
   }
+}
+
+/** All that an answer depends on. Who is a superuser says the configuration, which may change without a write. */
+function keyOf({ id = '', superUser = false }: Partial<User> = {}, address: string): string {
+  return `${id} ${superUser} ${address}`;
 }

@@ -106,12 +106,14 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
 /** Sends the answer, or 304 when the client has it already. */
 export function send(ctx: Context, { status, headers, body }: Answer): void {
   const tag = headers['ETag'];
-  const reading = ctx.method === 'GET' || ctx.method === 'HEAD';
-  const unmodified = tag !== undefined && reading ? unmodifiedTag(ctx.headers, tag) : undefined;
+  const { res } = ctx;
+  const { method, headers: asked } = ctx.req;
+  const reading = method === 'GET' || method === 'HEAD';
+  const unmodified = tag !== undefined && reading ? unmodifiedTag(asked, tag) : undefined;
   ctx.status = unmodified === undefined ? status : 304;
   if (unmodified === undefined && body !== undefined) {
     // Koa guesses the type of a body that has none yet.
-    if (headers['Content-Type'] !== undefined) ctx.res.setHeader('Content-Type', headers['Content-Type']);
+    if (headers['Content-Type'] !== undefined) res.setHeader('Content-Type', headers['Content-Type']);
     ctx.body = body instanceof StreamBody ? streamFor(ctx, body) : body;
   } else {
     ctx.body = null;
@@ -120,7 +122,7 @@ export function send(ctx: Context, { status, headers, body }: Answer): void {
     if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
   }
   for (const name in headers) {
-    if (name !== 'Content-Type') ctx.res.setHeader(name, valueOf(ctx, name, headers[name] ?? ''));
+    if (name !== 'Content-Type') res.setHeader(name, valueOf(ctx, name, headers[name] ?? ''));
   }
   if (unmodified !== undefined) ctx.set('ETag', unmodified);
   if (body === undefined) ctx.remove('Content-Type');

@@ -110,10 +110,10 @@ export function register<C>(
     }
     const serve = makeHandler(path, method, environment, where);
     const koaPath = path.replaceAll(/\{([A-Za-z_]+)\}/g, ':$1');
-    router.register(koaPath, [method.methodType], async (ctx) => {
+    router.register(koaPath, [method.methodType], (ctx) => {
       (ctx.state as PipelineState).routePattern = path;
       if (manager.deprecation !== undefined) writeDeprecation(ctx, manager.deprecation);
-      await serve(ctx);
+      return serve(ctx);
     });
   }
 }
@@ -129,29 +129,22 @@ function makeHandler<C>(
   if (declaration.stored === true && method.methodType !== 'GET')
     throw new RegistrationError(`${where}: only the answer to a GET can be one from the store alone`);
 
-  /** Steps 1 to 4: who calls, for which resource, and whether he may. */
-  async function admit(ctx: Context, state: PipelineState) {
-    const context = new LiveContext(
-      state.requestId,
-      state.life,
-      declaration.waits === true ? state.wait : 0,
-      state.traceparent,
-    );
-    if (method.authenticator.needsUser) {
-      const identified = environment.identify(ctx.headers);
-      const user = identified instanceof Promise ? await identified : identified;
-      if (user === undefined) throw unauthorized(false);
-      state.user = user.name;
-      environment.rateLimit.take(ctx.res, user.id);
-      context.user = user;
-    }
-    const params = check.params(ctx['params'] as Record<string, string>);
-    for (const prefetch of method.prefetchFunctions ?? []) {
-      const found = await prefetch(context, environment.connector, params as Record<string, string>);
+  const prefetches = method.prefetchFunctions ?? [];
+
+  /** Step 1: who calls, and whether not too often. */
+  function admit(ctx: Context, context: LiveContext, user: User | undefined): void {
+    if (user === undefined) throw unauthorized(false);
+    (ctx.state as PipelineState).user = user.name;
+    environment.rateLimit.take(ctx.res, user.id);
+    context.user = user;
+  }
+
+  /** Step 3: what must be known before the access decision. */
+  async function prefetch(context: LiveContext, params: Record<string, unknown>): Promise<void> {
+    for (const fetch of prefetches) {
+      const found = await fetch(context, environment.connector, params as Record<string, string>);
       if (found !== undefined) Object.assign(context, found);
     }
-    method.authenticator.authenticate(context);
-    return { context, params };
   }
 
   /** Steps 5 to 7, without the sending. */
@@ -200,31 +193,35 @@ function makeHandler<C>(
     return claim.answer === undefined ? answer : keptRefusal(ctx, answer, environment.publicUrl());
   }
 
-  /** A list as it was for the same caller, if nothing has been written since; else made anew. */
+  /** Makes the answer of a list, and keeps it for the same caller until something is written. */
   async function performKept(
     ctx: Context,
     context: LiveContext,
     answers: KeptAnswers,
     params: Record<string, unknown>,
   ) {
-    // Who is a superuser says the configuration, which may change without a write.
-    const { id = '', superUser = false } = context.user ?? {};
-    const user = `${id} ${superUser}`;
-    const known = answers.get(user, ctx.url);
-    if (known !== undefined) return known;
     const version = answers.version();
     const input = { params, query: check.query(ctx.querystring), body: {} };
     const answer = await perform(ctx, context, input);
-    answers.keep(user, ctx.url, answer, version);
+    answers.keep(context.user, ctx.url, answer, version);
     return answer;
   }
 
+  // Waits only where there is something to wait for: each await of what is there already costs its part of a microsecond.
   return async (ctx: Context): Promise<void> => {
-    const state = ctx.state as PipelineState;
-    const { params, context } = await admit(ctx, state);
+    const { requestId, life, wait, traceparent } = ctx.state as PipelineState;
+    const context = new LiveContext(requestId, life, declaration.waits === true ? wait : 0, traceparent);
+    if (method.authenticator.needsUser) {
+      const user = environment.identify(ctx.req.headers);
+      admit(ctx, context, user instanceof Promise ? await user : user);
+    }
+    const params = check.params(ctx['params'] as Record<string, string>);
+    if (prefetches.length > 0) await prefetch(context, params);
+    method.authenticator.authenticate(context);
     if (environment.answers !== undefined && declaration.stored === true) {
       refuseBody(ctx);
-      send(ctx, await performKept(ctx, context, environment.answers, params));
+      const known = environment.answers.get(context.user, ctx.url);
+      send(ctx, known ?? (await performKept(ctx, context, environment.answers, params)));
       return;
     }
     const query = check.query(ctx.querystring);
@@ -235,7 +232,7 @@ function makeHandler<C>(
       check.body(body);
     }
     if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
-      const precondition = preconditionOf(ctx.headers);
+      const precondition = preconditionOf(ctx.req.headers);
       if (precondition !== undefined) context.precondition = precondition;
     }
     const input = { params, query, body } as Pick<RouteRequest, 'params' | 'query' | 'body'>;

@@ -166,6 +166,8 @@ describe('answers that are kept', () => {
 });
 
 describe('the memory of answers', () => {
+  const u = { id: '1', name: 'u', superUser: false };
+  const v = { id: '2', name: 'v', superUser: false };
   let version = 0;
   const answer = (body: string | Buffer = Buffer.from('[]')): Answer => ({
     status: 200,
@@ -177,36 +179,38 @@ describe('the memory of answers', () => {
   it('tells an answer as it was, to the same caller at the same address, until the version is another', () => {
     const kept = new KeptAnswers(() => version);
     const given = answer();
-    kept.keep('u', '/a', given, version);
-    expect(kept.get('u', '/a')).to.deep.include({ status: 200, headers: given.headers, body: given.body });
-    expect(kept.get('v', '/a')).to.equal(undefined);
-    expect(kept.get('u', '/b')).to.equal(undefined);
+    kept.keep(u, '/a', given, version);
+    expect(kept.get(u, '/a')).to.deep.include({ status: 200, headers: given.headers, body: given.body });
+    expect(kept.get(v, '/a')).to.equal(undefined);
+    expect(kept.get({ ...u, superUser: true }, '/a')).to.equal(undefined);
+    expect(kept.get(undefined, '/a')).to.equal(undefined);
+    expect(kept.get(u, '/b')).to.equal(undefined);
     version += 1;
-    expect(kept.get('u', '/a')).to.equal(undefined);
+    expect(kept.get(u, '/a')).to.equal(undefined);
   });
 
   it('keeps no answer during whose making something was written, and none of an older version', () => {
     const kept = new KeptAnswers(() => version);
     const older = version;
-    kept.keep('u', '/a', answer(), version);
+    kept.keep(u, '/a', answer(), version);
     version += 1;
-    kept.keep('u', '/b', answer(), older);
-    expect(kept.get('u', '/b')).to.equal(undefined);
-    kept.keep('u', '/c', answer(), version);
-    expect(kept.get('u', '/a')).to.equal(undefined);
-    expect(kept.get('u', '/c')).not.to.equal(undefined);
+    kept.keep(u, '/b', answer(), older);
+    expect(kept.get(u, '/b')).to.equal(undefined);
+    kept.keep(u, '/c', answer(), version);
+    expect(kept.get(u, '/a')).to.equal(undefined);
+    expect(kept.get(u, '/c')).not.to.equal(undefined);
   });
 
   it('keeps bytes alone that stay in memory anyway, and not more than a thousand', () => {
     const kept = new KeptAnswers(() => version);
     const { status, headers, body } = answer();
-    kept.keep('u', '/passing', { status, headers, ...(body === undefined ? {} : { body }) }, version);
-    expect(kept.get('u', '/passing')).to.equal(undefined);
-    kept.keep('u', '/text', answer('[]'), version);
-    expect(kept.get('u', '/text')).to.equal(undefined);
+    kept.keep(u, '/passing', { status, headers, ...(body === undefined ? {} : { body }) }, version);
+    expect(kept.get(u, '/passing')).to.equal(undefined);
+    kept.keep(u, '/text', answer('[]'), version);
+    expect(kept.get(u, '/text')).to.equal(undefined);
     const bodies = Array.from({ length: 1001 }, () => Buffer.from('[]'));
-    for (const [index, body] of bodies.entries()) kept.keep('u', `/${index}`, answer(body), version);
-    expect(kept.get('u', '/0')).to.equal(undefined);
-    expect(kept.get('u', '/1000')).not.to.equal(undefined);
+    for (const [index, body] of bodies.entries()) kept.keep(u, `/${index}`, answer(body), version);
+    expect(kept.get(u, '/0')).to.equal(undefined);
+    expect(kept.get(u, '/1000')).not.to.equal(undefined);
   });
 });
