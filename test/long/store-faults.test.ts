@@ -70,9 +70,11 @@ describe('a full disk', function () {
       expect(again.status).to.equal(201);
       kept.push(again.body.metadata.id);
     }
-    expect(server.log.map((line) => JSON.stringify(line)).join('\n')).to.include(
-      'caused by: SqliteError: database or disk is full',
-    );
+    // Lines are gathered for a moment before they are written.
+    await until('the cause in the log', 5, () => {
+      const lines = server.log.map((line) => JSON.stringify(line)).join('\n');
+      return lines.includes('caused by: SqliteError: database or disk is full') || undefined;
+    });
     for (const id of kept) await untilPower(server.client, id, 'Running');
     await server.kill('SIGTERM');
     const store = new SqliteStore(join(dataDir, 'copse.sqlite'), collections);
