@@ -22,6 +22,7 @@ import type {
 } from '../port.js';
 import { StoreConflict } from '../port.js';
 import { ChangeLog } from './change-log.js';
+import { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { connect, failureFor } from './connection.js';
 import {
@@ -45,6 +46,8 @@ import { Turns } from './turns.js';
 export interface MongoOptions {
   /** `never` goes the journal's way on any server. */
   transactions?: 'where-possible' | 'never';
+  /** The wall clock; for tests. */
+  clock?: () => number;
 }
 
 /** Milliseconds that the end waits for what is under way. */
@@ -83,14 +86,14 @@ export class MongoStore implements Store {
   static async open(
     address: string,
     collections: readonly AnyCollection[],
-    { transactions = 'where-possible' }: MongoOptions = {},
+    { transactions = 'where-possible', clock }: MongoOptions = {},
   ): Promise<MongoStore> {
     const { client, database } = await connect(address);
     try {
       const db = client.db(database);
       await makeIndexes(db, collections);
       const runner = transactions === 'never' ? undefined : await probeTransactions(client, db);
-      const journal = new Journal(db, runner);
+      const journal = new Journal(db, runner, new Clock(clock));
       const store = new MongoStore(client, db, journal, collections);
       await journal.head();
       store.#sweeper.start();
