@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../model/log.js';
 import { isDeadOwner } from '../owner.js';
-import type { CollectionSpec, Document, Store, Write } from '../store/port.js';
+import type { CollectionSpec, Document, ReadDocument, Store, Write } from '../store/port.js';
 import { insert, replace, StoreConflict } from '../store/port.js';
 import { portionsOf } from '../store/portion.js';
 import type { Migration, MigrationWork } from './migration.js';
@@ -51,11 +51,7 @@ export async function migrate(
   for (;;) {
     const found = await schemaOf(store, target, options.used);
     const { version, lease, copyOf } = found.value;
-    if (version > target) {
-      throw new SchemaError(
-        `The store has schema ${version}; this program knows ${target}. Nothing was changed. Use the newer program that wrote it.`,
-      );
-    }
+    assertKnown(version, target);
     if (copyOf !== undefined) {
       throw new SchemaError(
         'The store is an unfinished copy of another one. Run "copse store copy" again, which goes on where it ended.',
@@ -75,6 +71,19 @@ export async function migrate(
     }
     await new Run(store, found, options).carryOut(next);
   }
+}
+
+/** Rejects with SchemaError when a newer program wrote the store. */
+export async function refuseNewer(read: ReadDocument, target: number): Promise<void> {
+  const found = await read(schema, schemaId);
+  if (found !== undefined) assertKnown(found.value.version, target);
+}
+
+function assertKnown(version: number, target: number): void {
+  if (version <= target) return;
+  throw new SchemaError(
+    `The store has schema ${version}; this program knows ${target}. Nothing was changed. Use the newer program that wrote it.`,
+  );
 }
 
 /** The schema document. A store without one is empty, and gets the newest schema, or is of schema 1. */

@@ -13,6 +13,7 @@ import type {
   Document,
   PageQuery,
   Query,
+  ReadDocument,
   Scalar,
   Store,
   StoredText,
@@ -46,6 +47,8 @@ import { Turns } from './turns.js';
 export interface MongoOptions {
   /** `never` goes the journal's way on any server. */
   transactions?: 'where-possible' | 'never';
+  /** Reads what it must before anything is changed. When it rejects, the store is not opened. */
+  admit?: (read: ReadDocument) => Promise<void>;
   /** The wall clock; for tests. */
   clock?: () => number;
 }
@@ -86,11 +89,15 @@ export class MongoStore implements Store {
   static async open(
     address: string,
     collections: readonly AnyCollection[],
-    { transactions = 'where-possible', clock }: MongoOptions = {},
+    { transactions = 'where-possible', admit, clock }: MongoOptions = {},
   ): Promise<MongoStore> {
     const { client, database } = await connect(address);
     try {
       const db = client.db(database);
+      await admit?.(async <T>({ name }: CollectionSpec<T>, id: string) => {
+        const found = await db.collection<StoredDocument>(name).findOne({ _id: id, revision: { $gte: 1 } });
+        return found === null ? undefined : documentOf<T>(found);
+      });
       await makeIndexes(db, collections);
       const runner = transactions === 'never' ? undefined : await probeTransactions(client, db);
       const journal = new Journal(db, runner, new Clock(clock));
