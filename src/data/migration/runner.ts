@@ -1,6 +1,7 @@
 /** Runs migrations in order, each once, by one process at a time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../model/log.js';
+import { LeaseWatch } from '../lease.js';
 import { isDeadOwner } from '../owner.js';
 import type { CollectionSpec, Document, ReadDocument, Store, Write } from '../store/port.js';
 import { insert, replace, StoreConflict } from '../store/port.js';
@@ -10,7 +11,7 @@ import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js'
 
 /** Documents rewritten in one write. */
 const pageSize = 200;
-/** Milliseconds that the lease lasts without a page; one takes a fraction of a second. */
+/** Milliseconds without a page, as the waiting process measures them, after which the holder is taken for lost. */
 const leaseTime = 30_000;
 /** Milliseconds between two looks of those who wait. */
 const poll = 100;
@@ -47,6 +48,8 @@ export async function migrate(
   options: MigrateOptions,
 ): Promise<void> {
   const target = migrations.at(-1)?.version ?? 1;
+  const watch = new LeaseWatch();
+  const { lease: patience = leaseTime } = options;
   let waiting = false;
   for (;;) {
     const found = await schemaOf(store, target, options.used);
@@ -62,7 +65,9 @@ export async function migrate(
     if (next === undefined) {
       throw new SchemaError(`The store has schema ${version}, which this program cannot migrate from.`);
     }
-    if (lease !== undefined && lease.until > Date.now() && !isDeadOwner(lease.owner)) {
+    // Every page of the holder moves the revision. Its `until` is of its own clock, which may be hours from this one's.
+    const silent = watch.silent(schemaId, `${found.revision}`, patience, performance.now());
+    if (lease !== undefined && !silent && !isDeadOwner(lease.owner)) {
       if (!waiting)
         options.log.info({ owner: lease.owner }, 'waiting for another process to migrate the store');
       waiting = true;
