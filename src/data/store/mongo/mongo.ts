@@ -141,7 +141,7 @@ export class MongoStore implements Store {
     }, signal);
   }
 
-  /** The document, when it is there for readers. Its batch is then seen whole by whatever is read next. */
+  /** The document, unless it is absent or only its place is left. Its batch is then seen whole by whatever is read next. */
   async #one(
     collection: AnyCollection,
     id: string,
@@ -156,9 +156,10 @@ export class MongoStore implements Store {
       await underWay;
       found = await read();
     }
-    if (found === null || found.revision === 0) return undefined;
+    if (found === null) return undefined;
+    // That it was removed is a part of a batch too.
     await this.#journal.settled(entryOf(found.stamp));
-    return found;
+    return found.revision === 0 ? undefined : found;
   }
 
   find<T>(
@@ -174,7 +175,7 @@ export class MongoStore implements Store {
       if (values.includes(null)) return undefined;
       const filter = { [keyField(key)]: { $eq: keyText(values, '') } };
       const found = await this.#of(collection).findOne(filter, { projection: { public: 0 } });
-      if (found === null || found.revision === 0) return undefined;
+      if (found === null) return undefined;
       await this.#journal.settled(entryOf(found.stamp));
       return documentOf<T>(found);
     }, signal);
