@@ -33,11 +33,11 @@ async function make(
       const missing = fresh ? indexes : await missingOf(db, name, indexes);
       if (missing.length === 0) return;
       const first = fresh ? missing : missing.slice(0, 1);
-      const all = first.map(({ name, fields, unique }) => ({
+      const all = first.map(({ name, fields, unique, sparse }) => ({
         name,
         key: fields,
-        // Documents of before have no such field until they are migrated.
-        ...(unique ? { unique, sparse: true } : {}),
+        ...(unique ? { unique } : {}),
+        ...(sparse === undefined ? {} : { sparse }),
       }));
       await db.collection(name).createIndexes(all);
       if (first.length === missing.length) return;

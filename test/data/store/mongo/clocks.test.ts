@@ -4,8 +4,11 @@ import { type Db, MongoClient } from 'mongodb';
 import { Clock } from '../../../../src/data/store/mongo/clock.js';
 import { type Entry, entryId } from '../../../../src/data/store/mongo/entry.js';
 import { Journal, journalName } from '../../../../src/data/store/mongo/journal.js';
+import { Committer } from '../../../../src/data/store/mongo/committer.js';
 import { MongoStore } from '../../../../src/data/store/mongo/mongo.js';
-import { insert, type Store } from '../../../../src/data/store/port.js';
+import { Sweeper } from '../../../../src/data/store/mongo/sweeper.js';
+import { TransactionRunner } from '../../../../src/data/store/mongo/transaction.js';
+import { insert, remove, type Store } from '../../../../src/data/store/port.js';
 import { collections, counters, increment, thing, things } from '../../../contract/store/bench.js';
 import { dropDatabase, freshDatabase, mongoMissing } from '../../../support/mongo.js';
 
@@ -88,6 +91,28 @@ describe('processes on a MongoDB store whose clocks do not agree', function () {
       Number(_id),
     );
     expect(Math.min(...numbers), 'nothing lies beside the journal').to.equal(6);
+  });
+
+  it('clear places that one of them has seen for long enough by its own time, however many there are', async () => {
+    const ids = Array.from({ length: 250 }, (_, at) => `id-${at}`);
+    await right.write(ids.map((id) => insert(counters, id, { count: 1 })));
+    await right.write(ids.map((id) => remove(counters, { id, revision: 1, value: { count: 1 } })));
+    const places = () => db.collection('counters').countDocuments({ since: { $gt: 0 } });
+    const sweeperOf = (journal: Journal) => new Sweeper(db, journal, new Committer(db, journal), collections);
+    await sweeperOf(new Journal(db, new TransactionRunner(client))).tidy(0);
+    const sweeper = sweeperOf(new Journal(db, undefined, new Clock(ahead)));
+    await sweeper.tidy(60_000);
+    await sweeper.tidy(0);
+    expect(await places(), 'what it sees for the first time stays').to.equal(250);
+    await write(right, 'a');
+    await right.write([insert(counters, 'young', { count: 1 })]);
+    await right.write([remove(counters, { id: 'young', revision: 1, value: { count: 1 } })]);
+    await sweeper.tidy(60_000);
+    expect(await places(), 'the time is not over').to.equal(251);
+    await sweeper.tidy(0);
+    expect(await places(), 'of the last look are left').to.equal(1);
+    await right.write(ids.map((id) => insert(counters, id, { count: 2 })));
+    expect(await right.count(counters, {})).to.equal(250);
   });
 
   it('drop entries from the first on, and never the last 10,000', async () => {

@@ -68,6 +68,7 @@ describe('a MongoDB store of another program', function () {
         'by_c_tags',
         'by_o_group',
         'by_o_rank',
+        'by_since',
         'of_the_operator',
         'unique_k_name',
         'unique_k_serial',
