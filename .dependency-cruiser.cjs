@@ -60,7 +60,7 @@ module.exports = {
       'route/',
     ]),
     layer('client/', ['model/', 'client/']),
-    layer('stores\\.ts$', ['model/', 'data/store/']),
+    layer('stores\\.ts$', ['model/', 'data/store/', 'data/migration/index\\.ts$']),
     layer('regions\\.ts$', ['config\\.ts$', 'model/', 'data/', 'region/']),
     layer('app\\.ts$', [
       '(regions|stores|config|server|metrics|tracing)\\.ts$',

@@ -1,5 +1,6 @@
 /** Opens the configured store; the only file that knows which engines there are. */
 import { resolve } from 'node:path';
+import { admitStore } from './data/migration/index.js';
 import type { CollectionSpec, Store } from './data/store/port.js';
 import type { Log } from './model/log.js';
 import { SqliteStore } from './data/store/sqlite/sqlite.js';
@@ -25,7 +26,7 @@ export async function openStore(
   if (/^mongodb(\+srv)?:\/\//.test(address)) {
     // Only where it is used: the driver takes 14 MiB of memory.
     const { MongoStore } = await import('./data/store/mongo/mongo.js');
-    return MongoStore.open(address, collections);
+    return MongoStore.open(address, collections, { admit: admitStore });
   }
   if (!address.startsWith(sqlite))
     throw new Error(

@@ -1,8 +1,9 @@
 /** Runs migrations in order, each once, by one process at a time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../model/log.js';
+import { LeaseWatch } from '../lease.js';
 import { isDeadOwner } from '../owner.js';
-import type { CollectionSpec, Document, Store, Write } from '../store/port.js';
+import type { CollectionSpec, Document, ReadDocument, Store, Write } from '../store/port.js';
 import { insert, replace, StoreConflict } from '../store/port.js';
 import { portionsOf } from '../store/portion.js';
 import type { Migration, MigrationWork } from './migration.js';
@@ -10,7 +11,7 @@ import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js'
 
 /** Documents rewritten in one write. */
 const pageSize = 200;
-/** Milliseconds that the lease lasts without a page; one takes a fraction of a second. */
+/** Milliseconds without a page, as the waiting process measures them, after which the holder is taken for lost. */
 const leaseTime = 30_000;
 /** Milliseconds between two looks of those who wait. */
 const poll = 100;
@@ -47,15 +48,13 @@ export async function migrate(
   options: MigrateOptions,
 ): Promise<void> {
   const target = migrations.at(-1)?.version ?? 1;
+  const watch = new LeaseWatch();
+  const { lease: patience = leaseTime } = options;
   let waiting = false;
   for (;;) {
     const found = await schemaOf(store, target, options.used);
     const { version, lease, copyOf } = found.value;
-    if (version > target) {
-      throw new SchemaError(
-        `The store has schema ${version}; this program knows ${target}. Nothing was changed. Use the newer program that wrote it.`,
-      );
-    }
+    assertKnown(version, target);
     if (copyOf !== undefined) {
       throw new SchemaError(
         'The store is an unfinished copy of another one. Run "copse store copy" again, which goes on where it ended.',
@@ -66,7 +65,9 @@ export async function migrate(
     if (next === undefined) {
       throw new SchemaError(`The store has schema ${version}, which this program cannot migrate from.`);
     }
-    if (lease !== undefined && lease.until > Date.now() && !isDeadOwner(lease.owner)) {
+    // Every page of the holder moves the revision. Its `until` is of its own clock, which may be hours from this one's.
+    const silent = watch.silent(schemaId, `${found.revision}`, patience, performance.now());
+    if (lease !== undefined && !silent && !isDeadOwner(lease.owner)) {
       if (!waiting)
         options.log.info({ owner: lease.owner }, 'waiting for another process to migrate the store');
       waiting = true;
@@ -75,6 +76,19 @@ export async function migrate(
     }
     await new Run(store, found, options).carryOut(next);
   }
+}
+
+/** Rejects with SchemaError when a newer program wrote the store. */
+export async function refuseNewer(read: ReadDocument, target: number): Promise<void> {
+  const found = await read(schema, schemaId);
+  if (found !== undefined) assertKnown(found.value.version, target);
+}
+
+function assertKnown(version: number, target: number): void {
+  if (version <= target) return;
+  throw new SchemaError(
+    `The store has schema ${version}; this program knows ${target}. Nothing was changed. Use the newer program that wrote it.`,
+  );
 }
 
 /** The schema document. A store without one is empty, and gets the newest schema, or is of schema 1. */

@@ -3,7 +3,7 @@ import type { CollectionSpec } from '../store/port.js';
 
 export interface SchemaRecord {
   version: number;
-  /** The process that migrates, until when (ms since 1970), and how far it has come. */
+  /** The process that migrates, and how far it has come. `until` (ms since 1970) is for older programs, which compare clocks. */
   lease?: { owner: string; until: number };
   progress?: Progress;
   /** Names the store that this one is an unfinished copy of. */

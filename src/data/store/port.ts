@@ -227,6 +227,9 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** Reads one document of a store that may be of another program, before it is opened. */
+export type ReadDocument = <T>(collection: CollectionSpec<T>, id: string) => Promise<Document<T> | undefined>;
+
 /** The index of every order that has one of its own, and the extra ones: columns, before the id. */
 export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<never>): (readonly string[])[] {
   const own = Object.entries(orders).filter(([name]) => !(filteredOrders ?? []).includes(name));

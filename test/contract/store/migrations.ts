@@ -126,15 +126,40 @@ export function migrationContract(makeGround: () => Ground, rows = 950): void {
 
     it('waits while a living process holds the lease, and takes over when it runs out', async () => {
       await seed();
-      const until = Date.now() + 700;
-      await store.write([insert(schema, schemaId, { version: 1, lease: { owner: ownerName(), until } })]);
+      // Held elsewhere, by a process whose clock is an hour ahead.
+      const lease = { owner: ownerName(), until: Date.now() + 3_600_000 };
+      await store.write([insert(schema, schemaId, { version: 1, lease })]);
       const seen = { calls: 0 };
-      const migrating = migrate(store, [ranksUp(2, seen)], options());
-      await eventually(() => Date.now() >= until - 100);
+      const end = performance.now() + 700;
+      const migrating = migrate(store, [ranksUp(2, seen)], options({ lease: 700 }));
+      await eventually(() => performance.now() >= end - 100);
       expect(seen.calls).to.equal(0);
       await migrating;
-      expect(Date.now()).to.be.at.least(until);
+      expect(performance.now()).to.be.at.least(end);
       expect(await ranks()).to.deep.equal(shifted(1));
+    });
+
+    it('leaves the lease to a process that goes on, though it has run out by its clock', async () => {
+      await seed();
+      let rivals: Promise<void> | undefined;
+      const [seen, rivalSeen] = [{ calls: 0 }, { calls: 0 }];
+      const rival = await ground.open();
+      try {
+        const migration = ranksUp(2, seen);
+        const watched: Migration = {
+          ...migration,
+          run: (work) => {
+            rivals ??= migrate(rival, [ranksUp(2, rivalSeen)], options());
+            return migration.run(work);
+          },
+        };
+        await migrate(store, [watched], options({ lease: 0 }));
+        await rivals;
+        expect(rivalSeen.calls).to.equal(0);
+        expect(await ranks()).to.deep.equal(shifted(1));
+      } finally {
+        await rival.close();
+      }
     });
 
     it('stops writing when another process has taken over', async () => {
@@ -147,13 +172,13 @@ export function migrationContract(makeGround: () => Ground, rows = 950): void {
           version: 2,
           name: 'slow',
           run: async (work) => {
-            // The lease of no length has run out already: the rival takes over in the midst.
-            rivals ??= migrate(rival, [ranksUp(2, seen)], options());
+            // The rival waits for nobody: it takes over in the midst.
+            rivals ??= migrate(rival, [ranksUp(2, seen)], options({ lease: 0 }));
             await rivals;
             await work.rewrite(things, (value) => ({ ...value, rank: -1 }));
           },
         };
-        await migrate(store, [slow], options({ lease: 0 }));
+        await migrate(store, [slow], options());
         expect(await ranks()).to.deep.equal(shifted(1));
       } finally {
         await rival.close();

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
 import { uuidv7 } from 'uuidv7';
 import { isAway, unavailable } from './connection.js';
+import type { Moment } from './clock.js';
 import { type Entry, entryId, type Head } from './entry.js';
 import type { Journal } from './journal.js';
 import { type Batch, type Plan, planOf } from './plan.js';
@@ -34,7 +35,7 @@ export class Committer {
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
-  #known: { versions: Versions; entry: number; at: number } | undefined;
+  #known: { versions: Versions; entry: number; at: Moment } | undefined;
 
   constructor(db: Db, journal: Journal) {
     this.#db = db;
@@ -103,13 +104,17 @@ export class Committer {
   #recall({ number }: Head): Versions {
     const known = this.#known;
     this.#known = undefined;
-    const holds = known?.entry === number && Math.abs(Date.now() - known.at) < memory;
+    const holds = known?.entry === number && this.#journal.clock.since(known.at) < memory;
     return holds ? known.versions : new Versions(this.#db);
   }
 
   #remember({ number }: Head, { versions, steps }: Plan<Waiting>): void {
     if (versions.size > remembered) return;
-    this.#known = { versions, entry: steps.length === 0 ? number : number + 1, at: Date.now() };
+    this.#known = {
+      versions,
+      entry: steps.length === 0 ? number : number + 1,
+      at: this.#journal.clock.moment(),
+    };
   }
 
   /** False when the head has moved meanwhile: then neither the fits nor the refusals hold. */
@@ -119,7 +124,7 @@ export class Committer {
     const entry: Entry = {
       _id: entryId(head.number + 1),
       token: uuidv7(),
-      time: Date.now(),
+      time: this.#journal.clock.now(),
       applied: false,
       last: head.last + plan.changes.length,
       steps: plan.steps,

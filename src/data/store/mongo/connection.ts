@@ -26,12 +26,27 @@ const limits = {
   heartbeatFrequencyMS: 2000,
 } satisfies MongoClientOptions;
 
-/** Options of the connection string that the store needs for its guarantees, so that it cannot go without. */
+/** What the store needs for its guarantees, so that it cannot go without. */
 const guarantees: MongoClientOptions = {
   readConcern: { level: 'majority' },
   readPreference: 'primary',
   retryReads: true,
 };
+
+/** Options of the connection string that would say otherwise; the driver lets some of them win. Lower-case. */
+const notHeeded = new Set([
+  'w',
+  'j',
+  'journal',
+  'fsync',
+  'writeconcern',
+  'readconcern',
+  'readconcernlevel',
+  'readpreference',
+  'readpreferencetags',
+  'maxstalenessseconds',
+  'retryreads',
+]);
 
 /** The address as it may be shown: without name, password and options, any of which may be secret. */
 export function shownAddress(address: string): string {
@@ -45,14 +60,31 @@ function databaseOf(address: string): string {
   return name === undefined ? defaultDatabase : decodeURIComponent(name);
 }
 
-/** Options that the address does not set. Names of options do not heed case. */
-function unlessGiven(address: string): MongoClientOptions {
-  const query = address.includes('?') ? address.slice(address.indexOf('?') + 1) : '';
-  const given = new Set([...new URLSearchParams(query).keys()].map((key) => key.toLowerCase()));
-  const chosen = Object.entries(limits).filter(([name]) => !given.has(name.toLowerCase()));
-  const retry = given.has('retrywrites') ? {} : { retryWrites: true };
-  const journal = given.has('wtimeoutms') ? {} : { wtimeoutMS: limits.socketTimeoutMS };
-  return { ...Object.fromEntries(chosen), ...retry, writeConcern: { w: 'majority', ...journal } };
+/** The address without the options that are not heeded, and the names of those that it has. Names do not heed case. */
+function heeded(address: string): { address: string; given: ReadonlySet<string> } {
+  const [before = '', ...rest] = address.split('?');
+  const nameOf = (option: string) => decoded(option.split('=')[0] ?? '').toLowerCase();
+  const options = rest
+    .join('?')
+    .split('&')
+    .filter((option) => option !== '' && !notHeeded.has(nameOf(option)));
+  const given = new Set(options.map(nameOf));
+  return { address: options.length === 0 ? before : `${before}?${options.join('&')}`, given };
+}
+
+/** A client with the options that docs/store-mongodb.md promises, not connected yet. */
+export function clientFor(given: string): MongoClient {
+  const { address, given: names } = heeded(given);
+  const chosen = Object.entries({ appName: 'copse', retryWrites: true, ...limits });
+  const wait = names.has('wtimeoutms') || names.has('wtimeout') ? {} : { wtimeoutMS: limits.socketTimeoutMS };
+  return new MongoClient(address, {
+    ignoreUndefined: false,
+    ...(Object.fromEntries(chosen.filter(([name]) => !names.has(name.toLowerCase()))) as Partial<
+      typeof limits
+    >),
+    writeConcern: { w: 'majority', ...wait },
+    ...guarantees,
+  });
 }
 
 export interface Connection {
@@ -65,12 +97,7 @@ export async function connect(address: string): Promise<Connection> {
   const shown = shownAddress(address);
   let client: MongoClient | undefined;
   try {
-    client = new MongoClient(address, {
-      appName: 'copse',
-      ignoreUndefined: false,
-      ...unlessGiven(address),
-      ...guarantees,
-    });
+    client = clientFor(address);
     await client.connect();
     await client.db('admin').command({ ping: 1 });
     return { client, database: databaseOf(address) };

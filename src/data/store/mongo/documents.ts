@@ -103,6 +103,8 @@ export interface Index {
   name: string;
   fields: Record<string, 1>;
   unique: boolean;
+  /** Only of documents that have the field. */
+  sparse?: true;
 }
 
 /** Every index that unique keys, orders, filters and sets need. */
@@ -111,7 +113,11 @@ export function indexesOf(collection: AnyCollection): Index[] {
     name: `unique_${keyField(key)}`,
     fields: { [keyField(key)]: 1 },
     unique: true,
+    // Documents of before have no such field until they are migrated.
+    sparse: true,
   }));
+  // Of places alone, which the sweeper looks for.
+  indexes.push({ name: 'by_since', fields: { since: 1 }, unique: false, sparse: true });
   const add = (fields: readonly string[]) =>
     indexes.push({
       name: `by_${fields.join('_')}`,

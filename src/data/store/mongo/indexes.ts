@@ -1,10 +1,17 @@
-/** Makes the indexes that the collections need, whichever of several processes comes first. */
-import type { Db } from 'mongodb';
+/**
+ * Makes the indexes that the collections need, whichever of several processes comes first, and drops those that they gave up.
+ * Indexes that are not named as ours are somebody else's, and stay.
+ */
+import { type Db, MongoServerError } from 'mongodb';
 import { changeIndexes, changesName } from './change-log.js';
 import { isAway } from './connection.js';
 import { type AnyCollection, type Index, indexesOf } from './documents.js';
 
 const tries = 5;
+
+const ours = /^(unique_k_|by_)/;
+/** Server error codes: the collection or the index is not there. */
+const goneAlready = new Set<unknown>([26, 27]);
 
 export async function makeIndexes(db: Db, collections: readonly AnyCollection[]): Promise<void> {
   const existing = new Set(
@@ -26,10 +33,11 @@ async function make(
       const missing = fresh ? indexes : await missingOf(db, name, indexes);
       if (missing.length === 0) return;
       const first = fresh ? missing : missing.slice(0, 1);
-      const all = first.map(({ name, fields, unique }) => ({
+      const all = first.map(({ name, fields, unique, sparse }) => ({
         name,
         key: fields,
         ...(unique ? { unique } : {}),
+        ...(sparse === undefined ? {} : { sparse }),
       }));
       await db.collection(name).createIndexes(all);
       if (first.length === missing.length) return;
@@ -44,5 +52,17 @@ async function make(
 async function missingOf(db: Db, name: string, indexes: readonly Index[]): Promise<Index[]> {
   const all = (await db.collection(name).listIndexes().toArray()) as { name: string }[];
   const found = new Set(all.map((index) => index.name));
+  const wanted = new Set(indexes.map((index) => index.name));
+  for (const index of found) {
+    if (ours.test(index) && !wanted.has(index)) await drop(db, name, index);
+  }
   return indexes.filter((index) => !found.has(index.name));
+}
+
+async function drop(db: Db, name: string, index: string): Promise<void> {
+  try {
+    await db.collection(name).dropIndex(index);
+  } catch (error) {
+    if (!(error instanceof MongoServerError && goneAlready.has(error.code))) throw error;
+  }
 }

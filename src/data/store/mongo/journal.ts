@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientSession, Collection, Db } from 'mongodb';
 import { type ChangeDocument, changeDocuments, changesName } from './change-log.js';
+import { Clock, longAgo, type Moment } from './clock.js';
 import { isAway, isDuplicate, unavailable } from './connection.js';
 import type { StoredDocument } from './documents.js';
 import { type Entry, entryId, type Head, type Step } from './entry.js';
@@ -20,19 +21,29 @@ const grace = 1000;
 const patience = 15_000;
 /** Milliseconds after which what is known of the journal's end is looked up anew. */
 const staleAfter = 60_000;
+/** Milliseconds for which an entry that was seen is surely not trimmed yet. */
+const surelyThere = 1000;
 /** Milliseconds between two rounds of marks, so that many commits share one. */
 const markPause = 10;
 /** Milliseconds that entries are kept, far longer than any process may act on what it knew before. */
 const retention = 3_600_000;
+/** Entries that are kept whatever their age, since the age is a matter of clocks. */
+const alwaysKept = 10_000;
+
+/** The entry would be beside the journal: the one before it was dropped long ago, and so was its number. */
+class NotTheEnd extends Error {
+  override readonly name = 'NotTheEnd';
+}
 
 export class Journal {
   readonly #entries: Collection<Entry>;
   readonly #db: Db;
   readonly #transactions: TransactionRunner | undefined;
+  readonly clock: Clock;
   /** The latest entry that this process knows of, and whether it is applied. */
   #head: Head = { number: 0, last: 0 };
   #applied = -1;
-  #seenAt = 0;
+  #seenAt: Moment = longAgo;
   #others = 0;
   #applying: Promise<void> | undefined;
   #settling: Promise<Head> | undefined;
@@ -43,7 +54,8 @@ export class Journal {
   #marking: Promise<void> | undefined;
   #stripped = 0;
 
-  constructor(db: Db, transactions: TransactionRunner | undefined) {
+  constructor(db: Db, transactions: TransactionRunner | undefined, clock = new Clock()) {
+    this.clock = clock;
     this.#db = db;
     this.#entries = db.collection<Entry>(journalName);
     this.#transactions = transactions;
@@ -56,7 +68,7 @@ export class Journal {
   /** What this process may take for the end without asking: the commit shows whether it is. */
   async assumedHead(): Promise<Head> {
     await this.#applying;
-    const stale = Math.abs(Date.now() - this.#seenAt) > staleAfter;
+    const stale = this.clock.since(this.#seenAt) > staleAfter;
     return stale || this.#applied < this.#head.number ? this.head() : this.#head;
   }
 
@@ -67,8 +79,27 @@ export class Journal {
   }
 
   /** Whether the entry is still the last. */
-  async isLast({ number }: Head): Promise<boolean> {
-    return (await this.#entries.findOne({ _id: entryId(number + 1) }, { projection: { _id: 1 } })) === null;
+  async isLast(head: Head): Promise<boolean> {
+    return !(await this.#has(head.number + 1)) && this.#follows(head);
+  }
+
+  async #has(number: number, session?: ClientSession): Promise<boolean> {
+    const options = { projection: { _id: 1 }, ...(session === undefined ? {} : { session }) };
+    return (await this.#entries.findOne({ _id: entryId(number) }, options)) !== null;
+  }
+
+  async #last(session?: ClientSession): Promise<Entry | null> {
+    const options = { projection: bare, ...(session === undefined ? {} : { session }) };
+    return this.#entries.find({}, options).sort({ _id: -1 }).limit(1).next();
+  }
+
+  /**
+   * That a number is free shows that it comes next only while the one before it is there: entries are dropped from the
+   * first on, the last never. A number that was used and dropped is free too.
+   */
+  async #follows({ number }: Head, session?: ClientSession): Promise<boolean> {
+    if (number === this.#head.number && this.clock.since(this.#seenAt) < surelyThere) return true;
+    return number === 0 ? Number((await this.#last(session))?._id ?? 0) <= 1 : this.#has(number, session);
   }
 
   /** Grows with each look that finds entries of other processes. */
@@ -100,19 +131,21 @@ export class Journal {
   }
 
   async #lookAhead(): Promise<void> {
-    const asked = Date.now();
-    const projection = { steps: 0, changes: 0 };
-    if (Math.abs(asked - this.#seenAt) > staleAfter) {
-      const last = await this.#entries.find({}, { projection }).sort({ _id: -1 }).limit(1).next();
-      this.#see(last);
-    } else {
-      for (;;) {
-        const next = await this.#entries.findOne({ _id: entryId(this.#head.number + 1) }, { projection });
-        if (next === null) break;
-        this.#see(next);
-      }
-    }
+    const asked = this.clock.moment();
+    if (this.clock.since(this.#seenAt) > staleAfter || !(await this.#walk())) this.#see(await this.#last());
     this.#seenAt = asked;
+  }
+
+  /** From entry to entry; false when that does not lead to the end, because entries were dropped. */
+  async #walk(): Promise<boolean> {
+    for (;;) {
+      const asked = this.clock.moment();
+      const _id = entryId(this.#head.number + 1);
+      const next = await this.#entries.findOne({ _id }, { projection: bare });
+      if (next === null) return this.#follows(this.#head);
+      this.#see(next);
+      this.#seenAt = asked;
+    }
   }
 
   #see(entry: Entry | null): void {
@@ -131,7 +164,7 @@ export class Journal {
     let beat: number | undefined;
     const _id = entryId(number);
     for (let pause = 4; ; pause = Math.min(pause * 2, 32)) {
-      const entry = await this.#entries.findOne({ _id }, { projection: { steps: 0, changes: 0 } });
+      const entry = await this.#entries.findOne({ _id }, { projection: bare });
       if (entry === null || entry.applied) break;
       if (entry.beat !== beat) [beat, end] = [entry.beat, Date.now() + grace];
       if (entry.token === this.#unfinished || Date.now() > end) {
@@ -170,10 +203,12 @@ export class Journal {
 
   async #commit(head: Head, entry: Entry): Promise<boolean> {
     const number = head.number + 1;
-    if (!(await this.#insert(entry))) return false;
-    // A process that slept so long may have begun a number that was used and dropped long ago.
-    if (Math.abs(Date.now() - entry.time) > retention / 4 && !(await this.#follows(head))) {
-      this.#seenAt = 0;
+    if (this.#head.number > head.number) return false;
+    const asked = this.clock.moment();
+    if (!(await this.#insert(head, entry))) return false;
+    if (this.#transactions === undefined && !(await this.#follows(head))) {
+      await this.#entries.deleteOne({ _id: entry._id, token: entry.token });
+      this.#seenAt = longAgo;
       return false;
     }
     this.#unfinished = entry.token;
@@ -182,30 +217,28 @@ export class Journal {
       await this.#applyAlive(entry);
       this.#mark(number);
     }
-    this.#seenAt = entry.time;
+    this.#seenAt = asked;
     this.#finish(number);
     return true;
   }
 
-  async #follows({ number }: Head): Promise<boolean> {
-    return number === 0 || (await this.#entries.findOne({ _id: entryId(number) })) !== null;
-  }
-
-  async #insert(entry: Entry): Promise<boolean> {
+  async #insert(head: Head, entry: Entry): Promise<boolean> {
     try {
       if (this.#transactions === undefined) {
         await this.#entries.insertOne(entry);
         return true;
       }
-      const { steps, changes, ...bare } = entry;
+      const { steps, changes, ...rest } = entry;
       return await this.#transactions.run(async (session) => {
-        await this.#entries.insertOne({ ...bare, applied: true }, { session });
+        await this.#entries.insertOne({ ...rest, applied: true }, { session });
+        if (!(await this.#follows(head, session))) throw new NotTheEnd();
         await this.#apply(entry, session);
       });
     } catch (error) {
       if (isDuplicate(error)) return this.#isOwn(entry);
-      if (!isAway(error)) throw error;
-      this.#seenAt = 0;
+      if (!isAway(error) && !(error instanceof NotTheEnd)) throw error;
+      this.#seenAt = longAgo;
+      if (error instanceof NotTheEnd) return false;
       try {
         if (await this.#isOwn(entry)) return true;
       } catch {
@@ -249,7 +282,7 @@ export class Journal {
         return;
       } catch (error) {
         if (!isAway(error)) throw error;
-        this.#seenAt = 0;
+        this.#seenAt = longAgo;
         if (Date.now() > end) throw unavailable(error);
         await sleep(pause);
       }
@@ -303,16 +336,19 @@ export class Journal {
     await this.head();
   }
 
-  /** Drops what dead processes left in entries that are applied, and entries that nobody can need any more but the last. */
+  /**
+   * Drops what dead processes left in entries that are applied, and entries that nobody can need any more: the oldest, up
+   * to the first that is young or among the last.
+   */
   async trim(): Promise<void> {
     const { number } = await this.head();
     const span = { $gte: entryId(this.#stripped), $lt: entryId(number) };
     await this.#entries.updateMany({ _id: span, applied: false }, stripped);
     this.#stripped = number;
-    await this.#entries.deleteMany({
-      _id: { $lt: entryId(number) },
-      time: { $lt: Date.now() - retention },
-    });
+    const end = entryId(Math.max(0, number - alwaysKept));
+    const kept = { _id: { $lt: end }, time: { $gte: this.clock.now() - retention } };
+    const young = await this.#entries.find(kept, { projection: bare }).sort({ _id: 1 }).limit(1).next();
+    await this.#entries.deleteMany({ _id: { $lt: young?._id ?? end } });
   }
 
   async close(): Promise<void> {
@@ -320,5 +356,8 @@ export class Journal {
     await this.#marking;
   }
 }
+
+/** An entry without its content. */
+const bare = { steps: 0, changes: 0 } as const;
 
 const stripped = { $set: { applied: true }, $unset: { steps: 1, changes: 1 } } as const;

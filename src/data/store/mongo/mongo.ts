@@ -13,6 +13,7 @@ import type {
   Document,
   PageQuery,
   Query,
+  ReadDocument,
   Scalar,
   Store,
   StoredText,
@@ -22,6 +23,7 @@ import type {
 } from '../port.js';
 import { StoreConflict } from '../port.js';
 import { ChangeLog } from './change-log.js';
+import { Clock } from './clock.js';
 import { Committer } from './committer.js';
 import { connect, failureFor } from './connection.js';
 import {
@@ -45,6 +47,10 @@ import { Turns } from './turns.js';
 export interface MongoOptions {
   /** `never` goes the journal's way on any server. */
   transactions?: 'where-possible' | 'never';
+  /** Reads what it must before anything is changed. When it rejects, the store is not opened. */
+  admit?: (read: ReadDocument) => Promise<void>;
+  /** The wall clock; for tests. */
+  clock?: () => number;
 }
 
 /** Milliseconds that the end waits for what is under way. */
@@ -83,14 +89,18 @@ export class MongoStore implements Store {
   static async open(
     address: string,
     collections: readonly AnyCollection[],
-    { transactions = 'where-possible' }: MongoOptions = {},
+    { transactions = 'where-possible', admit, clock }: MongoOptions = {},
   ): Promise<MongoStore> {
     const { client, database } = await connect(address);
     try {
       const db = client.db(database);
+      await admit?.(async <T>({ name }: CollectionSpec<T>, id: string) => {
+        const found = await db.collection<StoredDocument>(name).findOne({ _id: id, revision: { $gte: 1 } });
+        return found === null ? undefined : documentOf<T>(found);
+      });
       await makeIndexes(db, collections);
       const runner = transactions === 'never' ? undefined : await probeTransactions(client, db);
-      const journal = new Journal(db, runner);
+      const journal = new Journal(db, runner, new Clock(clock));
       const store = new MongoStore(client, db, journal, collections);
       await journal.head();
       store.#sweeper.start();
@@ -131,7 +141,7 @@ export class MongoStore implements Store {
     }, signal);
   }
 
-  /** The document, when it is there for readers. Its batch is then seen whole by whatever is read next. */
+  /** The document, unless it is absent or only its place is left. Its batch is then seen whole by whatever is read next. */
   async #one(
     collection: AnyCollection,
     id: string,
@@ -146,9 +156,10 @@ export class MongoStore implements Store {
       await underWay;
       found = await read();
     }
-    if (found === null || found.revision === 0) return undefined;
+    if (found === null) return undefined;
+    // That it was removed is a part of a batch too.
     await this.#journal.settled(entryOf(found.stamp));
-    return found;
+    return found.revision === 0 ? undefined : found;
   }
 
   find<T>(
@@ -164,7 +175,7 @@ export class MongoStore implements Store {
       if (values.includes(null)) return undefined;
       const filter = { [keyField(key)]: { $eq: keyText(values, '') } };
       const found = await this.#of(collection).findOne(filter, { projection: { public: 0 } });
-      if (found === null || found.revision === 0) return undefined;
+      if (found === null) return undefined;
       await this.#journal.settled(entryOf(found.stamp));
       return documentOf<T>(found);
     }, signal);

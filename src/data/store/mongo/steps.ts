@@ -4,9 +4,12 @@ import type {
   ClientSession,
   Collection,
   Document,
+  Filter,
   OptionalUnlessRequiredId,
 } from 'mongodb';
+import { MongoBulkWriteError } from 'mongodb';
 import { isDuplicate } from './connection.js';
+import type { Scalar } from '../port.js';
 import type { StoredDocument } from './documents.js';
 import type { Step } from './entry.js';
 
@@ -22,7 +25,27 @@ export async function insertOnce<D extends Document>(
     await collection.insertMany(documents, { ordered: false });
   } catch (error) {
     if (!isDuplicate(error)) throw error;
+    await assertThere(collection, documents, error);
   }
+}
+
+/** Servers do not all name the index that refused a document, and only that of the ids tells that it is there already. */
+async function assertThere<D extends Document>(
+  collection: Collection<D>,
+  documents: readonly OptionalUnlessRequiredId<D>[],
+  cause: unknown,
+): Promise<void> {
+  const failed = cause instanceof MongoBulkWriteError ? [cause.writeErrors].flat() : [];
+  const ids = failed.flatMap(({ index }) => (documents[index] as { _id: Scalar } | undefined)?._id ?? []);
+  const found = await Promise.all(
+    ids.map((_id) => collection.findOne({ _id } as Filter<D>, { projection: { _id: 1 } })),
+  );
+  const missing = ids.find((_id, at) => found[at] === null);
+  if (missing === undefined) return;
+  throw new Error(
+    `An index of ${collection.collectionName} that is not Copse's keeps ${String(missing)} out; drop it, and the write is completed.`,
+    { cause },
+  );
 }
 
 /** In order, each unless it was taken before. */

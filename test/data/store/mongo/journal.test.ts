@@ -78,6 +78,19 @@ describe('the journal of the MongoDB store', function () {
     await other.close();
   });
 
+  it('completes it for a reader who has met a removal that is a part of it', async () => {
+    await store.write([insert(counters, 'a', { count: 1 }), insert(counters, 'b', { count: 2 })]);
+    const batch: Step[] = [
+      { collection: 'counters', id: 'b', from: '1.1', to: { _id: 'b', revision: 0, stamp: '2.0', since: 1 } },
+      { collection: 'counters', id: 'a', from: '1.0', to: version('a', 2, '2.1', 5) },
+    ];
+    await committed(2, batch);
+    await takeSteps(db.collection('counters'), batch.slice(0, 1));
+    expect(await store.get(counters, 'b')).to.be.undefined;
+    const raw = await db.collection<StoredDocument>('counters').findOne({ _id: 'a' });
+    expect(raw?.stamp).to.equal('2.1');
+  });
+
   it('is not disturbed by a process that applies an old entry late', async () => {
     await store.write([insert(counters, 'a', { count: 1 })]);
     await committed(2, steps);
