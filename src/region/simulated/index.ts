@@ -34,6 +34,8 @@ export interface SimulatedRegionOptions {
   file: string;
   /** Milliseconds that a mutation takes. */
   delay: number;
+  /** Share of the delay, from 0 to 1, by which it varies at random in either direction. Default: 0. */
+  delayJitter?: number;
   /** Share of mutations, from 0 to 1, that fail with `transient`. */
   failureRate: number;
   seed: number;

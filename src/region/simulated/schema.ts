@@ -5,7 +5,7 @@
  *   `powerState` to `nextState`, and gets there even if the process that asked for it dies, as in a real cloud.
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
  * - `history`: every mutation that was carried out; `changed` is 0 where there was nothing to do.
- * - `rule`: what `program` asked for. `attempt`: calls so far, which the random failures are derived from.
+ * - `rule`: what `program` asked for. `attempt`: calls so far, which random failures and delays are derived from.
  */
 export const schema = `
 CREATE TABLE IF NOT EXISTS server (

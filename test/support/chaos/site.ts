@@ -6,7 +6,7 @@ import Database from 'better-sqlite3';
 import { SimulatedRegion } from '../../../src/region/simulated/index.js';
 import { silentLog } from '../../../src/model/log.js';
 import { MongoServer } from '../mongo.js';
-import { cleanUp, type ServerProcess, startServer, temporaryFolder } from '../process.js';
+import { cleanUp, environmentOf, type ServerProcess, startServer, temporaryFolder } from '../process.js';
 
 /** SQLite, or with COPSE_TEST_STORE=mongodb a MongoDB-compatible server. */
 const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
@@ -51,18 +51,20 @@ export class Site {
       environment: {
         NODE_OPTIONS: `--import ${shim}`,
         COPSE_TEST_SKEW: String(skews[index] ?? 0),
-        COPSE_STORE: this.#store,
-        COPSE_LOG_LEVEL: 'info',
-        COPSE_LIMITS_REQUESTS: '0',
-        COPSE_SIMULATED_DELAY: '40',
-        COPSE_SIMULATED_FAILURERATE: '0.15',
-        COPSE_TASKS_LEASE: String(lease),
-        COPSE_TASKS_POLL: '0.3',
-        COPSE_TASKS_BACKOFF: '0.05',
-        COPSE_TASKS_BACKOFFMAX: '0.5',
-        COPSE_TASKS_MAXATTEMPTS: '50',
-        COPSE_TASKS_GRACE: '1',
-        COPSE_TASKS_OBSERVE: '5',
+        ...environmentOf({
+          store: this.#store,
+          limits: { requests: 0 },
+          simulated: { delay: 60, delayJitter: 1, failureRate: 0.15 },
+          tasks: {
+            lease,
+            poll: 0.3,
+            backoff: 0.05,
+            backoffMax: 0.5,
+            maxAttempts: 50,
+            grace: 1,
+            observe: 5,
+          },
+        }),
       },
     });
   }
