@@ -187,6 +187,17 @@ describe('simulated region', () => {
       expect(one.history(id)).to.deep.equal(other.history(id));
     });
 
+    it('deletes the server that was there when it was asked, not one that was made meanwhile', async () => {
+      const [one, other] = [await make(), await make()];
+      const id = await ensure(one);
+      one.program({ verb: 'deleteServer', delay: 150, times: 1 });
+      const late = one.deleteServer(id, patient());
+      await other.deleteServer(id, patient());
+      await other.ensureServer({ ...(await requestOf(other)), id }, patient());
+      await late;
+      expect(await stateOf(one, id)).to.equal('Running');
+    });
+
     it('makes one server when both make it at once', async () => {
       const [one, other] = [await make({ delay: 5 }), await make({ delay: 5 })];
       const request = await requestOf(one);
