@@ -114,9 +114,11 @@ async function compose(
     base.feed,
     expiryOf(config),
   );
-  if (role !== 'api') await work(base, connector, idempotency);
+  const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
   const gate = role === 'worker' || config.worker.listen ? await openGate(base, secret) : '';
   const url = role === 'worker' ? gate : await serve(base, connector);
+  // At once at the end, while the server still drains: what is claimed now would only be handed back.
+  undo.push(() => Promise.resolve(runner?.stopClaiming()));
   return { url, store, connector, regions: open, stop };
 }
 
@@ -147,7 +149,7 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
 }
 
 /** Runs tasks, watches machines and keeps house. */
-async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<void> {
+async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<TaskRunner> {
   const { config, options, store, feed, owner, open, undo } = base;
   const lease = config.tasks.lease * seconds;
   const queue = new TaskQueue(store, { owner, lease, calm: config.tasks.backoffMax * seconds });
@@ -182,6 +184,7 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   );
   schedule.start();
   undo.push(() => schedule.stop());
+  return runner;
 }
 
 /** Answers the API processes of the site about the regions of this one. */

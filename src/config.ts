@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
+import { closest } from 'fastest-levenshtein';
 import { Type, type Static } from 'typebox';
 import { parse } from 'yaml';
 import { namePattern } from './model/common.js';
@@ -127,6 +128,7 @@ const ConfigSchema = Type.Object(
     simulated: Type.Object(
       {
         delay: Type.Integer({ minimum: 0, maximum: 3600000 }),
+        delayJitter: Type.Number({ minimum: 0, maximum: 1 }),
         failureRate: Type.Number({ minimum: 0, maximum: 1 }),
         seed: Type.Integer(),
       },
@@ -196,7 +198,8 @@ function merge(base: Tree, over: Tree): Tree {
   return merged;
 }
 
-function variableOf(path: readonly string[]): string {
+/** The variable that an option is read from. */
+export function variableOf(path: readonly string[]): string {
   return `COPSE_${path.map((part) => part.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase()).join('_')}`;
 }
 
@@ -237,6 +240,22 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Tree {
     at[path.at(-1) ?? ''] = fromText(text, schema);
   }
   return tree;
+}
+
+/** Of the tests and scripts of this project, which pass them on to what they start. */
+const otherVariables = /^COPSE_(TEST|CHAOS|FUZZ)_/;
+
+/**
+ * Variables that look like options and are none, each with the option's that comes nearest. Not refused as in a file: the
+ * environment is shared, and Kubernetes itself sets COPSE_SERVICE_HOST for a service called copse.
+ */
+export function unknownVariables(
+  environment: NodeJS.ProcessEnv = process.env,
+): { variable: string; nearest: string }[] {
+  const known = [...options(ConfigSchema as unknown as Tree)].map(([path]) => variableOf(path));
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('COPSE_') && !known.includes(name) && !otherVariables.test(name))
+    .map((variable) => ({ variable, nearest: closest(variable, known) }));
 }
 
 function accepts(error: ErrorObject): string {

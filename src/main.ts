@@ -2,7 +2,7 @@
 /** The command line. */
 import { Command } from 'commander';
 import type { StoreFlags } from './command/store-flags.js';
-import { ConfigError, loadConfig, packageVersion } from './config.js';
+import { ConfigError, loadConfig, packageVersion, unknownVariables } from './config.js';
 
 interface ServeFlags {
   config?: string;
@@ -55,6 +55,8 @@ async function run(role: 'all' | 'api' | 'worker', file: string | undefined, fla
   // Loaded only now, so that --help and a wrong option answer at once.
   const [{ startApp }, { createLogger }] = await Promise.all([import('./app.js'), import('./logger.js')]);
   const log = createLogger(config.log.level);
+  for (const { variable, nearest } of unknownVariables())
+    log.warn({ variable, nearest }, 'the variable is no option and changes nothing');
   const app = await startApp(config, { log, role, onNewKey: showKey });
   const regions = app.regions.map(({ name }) => name);
   log.info({ url: app.url, version: packageVersion(), role, regions, pid: process.pid }, 'listening');

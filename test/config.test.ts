@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
-import { ConfigError, loadConfig, packageRoot } from '../src/config.js';
+import { ConfigError, loadConfig, packageRoot, unknownVariables } from '../src/config.js';
 
 type Tree = Record<string, unknown>;
 
@@ -157,6 +157,29 @@ describe('the configuration', () => {
       expect(loadConfig({ environment: { PATH: '/bin', HOME: '/root' } })).to.deep.equal(
         loadConfig({ environment: {} }),
       );
+    });
+  });
+
+  describe('in misspelt variables', () => {
+    it('is told with the nearest name of an option; those of options and of others are left alone', () => {
+      const environment = {
+        COPSE_SIMULATED_FAILURERATE: '0.15',
+        COPSE_TASKS_MAXATTEMPTS: '5',
+        COPSE_SERVICE_HOST: '10.0.0.1',
+        COPSE_STORE: 'sqlite:x',
+        COPSE_ADMIN_KEY: 'secret',
+        COPSE_TEST_SUMMARY: 'x',
+        PATH: '/bin',
+      };
+      expect(unknownVariables(environment)).to.deep.equal([
+        { variable: 'COPSE_SIMULATED_FAILURERATE', nearest: 'COPSE_SIMULATED_FAILURE_RATE' },
+        { variable: 'COPSE_TASKS_MAXATTEMPTS', nearest: 'COPSE_TASKS_MAX_ATTEMPTS' },
+        { variable: 'COPSE_SERVICE_HOST', nearest: 'COPSE_SERVER_HOST' },
+      ]);
+      const all = Object.fromEntries(
+        leaves(parse(readFileSync(defaults, 'utf8')) as Tree).map(([path]) => [variable(path), '']),
+      ) as Record<string, string>;
+      expect(unknownVariables(all)).to.deep.equal([]);
     });
   });
 

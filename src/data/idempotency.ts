@@ -142,12 +142,13 @@ export class IdempotencyData {
   }
 
   /** Removes answers that are too old; tells how many. */
-  async purge(now: number): Promise<number> {
+  async purge(now: number, signal: AbortSignal): Promise<number> {
     let removed = 0;
     for (;;) {
-      const page = await this.#store.page(idempotency, { order: 'created', limit: 200 });
+      const page = await this.#store.page(idempotency, { order: 'created', limit: 200 }, signal);
       const old = page.filter(({ value }) => value.created + retention < now);
       for (const record of old) {
+        signal.throwIfAborted();
         try {
           await this.#store.write([remove(idempotency, record)]);
           removed += 1;

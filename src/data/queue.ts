@@ -232,7 +232,10 @@ export class TaskQueue {
     for (;;) {
       const old = await this.#store.page(tasks, { order: 'ended', span, limit: 100 }, signal);
       let gone = 0;
-      for (const task of old) gone += await this.#unlessRaced([remove(tasks, task)]);
+      for (const task of old) {
+        signal.throwIfAborted();
+        gone += await this.#unlessRaced([remove(tasks, task)]);
+      }
       removed += gone;
       if (old.length < 100 || gone === 0) return removed;
     }

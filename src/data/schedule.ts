@@ -73,7 +73,9 @@ export class ScheduleData {
 
   #turn(document: Document<ScheduleRecord>): Turn {
     let held = document;
-    const change = async (value: ScheduleRecord): Promise<boolean> => {
+    let last: Promise<unknown> = Promise.resolve();
+    const write = async (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {
+      const value = change(held.value);
       try {
         await this.#store.write([replace(schedules, held, value)]);
         held = { ...held, revision: held.revision + 1, value };
@@ -83,12 +85,19 @@ export class ScheduleData {
         throw error;
       }
     };
+    // One after the other: a write knows its revision only when the one before, perhaps a slow sign of life, is done.
+    const inTurn = (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {
+      const written = last.then(() => write(change));
+      last = written.catch(() => undefined);
+      return written;
+    };
     return {
-      keep: () => change({ ...held.value, beat: held.value.beat + 1 }),
+      keep: () => inTurn((value) => ({ ...value, beat: value.beat + 1 })),
       end: async (pause) => {
-        const { owner, ...rest } = held.value;
-        const now = Date.now();
-        await change({ ...rest, lastEnd: now, nextStart: now + pause });
+        await inTurn(({ owner, ...rest }) => {
+          const now = Date.now();
+          return { ...rest, lastEnd: now, nextStart: now + pause };
+        });
       },
     };
   }

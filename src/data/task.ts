@@ -162,7 +162,8 @@ export class TaskData {
 
   /**
    * Waits until the task has ended, at most so many milliseconds; tells whether it has. Woken by this process's writes
-   * and by the change log; looks once a second in any case.
+   * and by the change log; looks once a second in any case. When the process stops, only what runs is waited for: it
+   * claims nothing any more.
    */
   async ended(caller: Caller, id: string, patience: number): Promise<boolean> {
     const deadline = Date.now() + patience;
@@ -172,6 +173,7 @@ export class TaskData {
         const task = await this.load(id, caller.signal);
         if (task === undefined || task.value.queue === 'done') return true;
         if (Date.now() >= deadline) return false;
+        if (this.#feed.closing.aborted && task.value.queue !== 'running') return false;
         await woken.promise;
       } finally {
         woken.cancel();
@@ -179,13 +181,14 @@ export class TaskData {
     }
   }
 
-  /** Resolves when this process writes the task, when others have written something, after the milliseconds, or when the signal aborts. */
+  /** Resolves when this process writes the task, when others have written something, after the milliseconds, when the signal aborts, or when the process stops. */
   #written(
     id: string,
     milliseconds: number,
     signal: AbortSignal,
   ): { promise: Promise<void>; cancel: () => void } {
     let cancel: () => void = () => undefined;
+    const ends = [signal, this.#feed.closing];
     const promise = new Promise<void>((resolve) => {
       const unwatch = this.#store.watch((collection, written) => {
         if (collection === tasks.name && written === id) cancel();
@@ -198,10 +201,10 @@ export class TaskData {
         unwatch();
         unsubscribe();
         clearTimeout(timer);
-        signal.removeEventListener('abort', cancel);
+        for (const end of ends) end.removeEventListener('abort', cancel);
         resolve();
       };
-      signal.addEventListener('abort', cancel, { once: true });
+      for (const end of ends) end.addEventListener('abort', cancel, { once: true });
     });
     return { promise, cancel: () => cancel() };
   }

@@ -18,7 +18,7 @@ export function placed(task: TaskRecord, blocked: boolean, now = Date.now()): Ta
   const { owner, leaseUntil, ...rest } = task;
   // One that is to end waits for nothing but its turn.
   const held = !task.activated && task.abort !== true;
-  const early = (task.runAfter ?? 0) > now && task.abort !== true;
+  const early = (task.runAfter ?? 0) > now;
   return {
     ...rest,
     status: held ? 'inactive' : 'pending',
@@ -43,7 +43,10 @@ export function claimed(task: TaskRecord, lease: { owner: string; until: number 
 
 /** After an attempt that failed, until the time (ms since 1970) of the next. */
 export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): TaskRecord {
-  return placed({ ...task, runAfter, attempts: closed(task.attempts, 'failed', cause) }, false);
+  return placed(
+    { ...task, ...after(task, runAfter), attempts: closed(task.attempts, 'failed', cause) },
+    false,
+  );
 }
 
 /** After an attempt that its process did not end: it died, or handed the task over in order, perhaps for a later time. */
@@ -52,7 +55,13 @@ export function interrupted(
   outcome: 'interrupted' | 'handed_over',
   runAfter = 0,
 ): TaskRecord {
-  return placed({ ...task, runAfter, attempts: closed(task.attempts, outcome) }, false);
+  const pause = outcome === 'interrupted' ? after(task, runAfter) : { runAfter };
+  return placed({ ...task, ...pause, attempts: closed(task.attempts, outcome) }, false);
+}
+
+/** A pause before the next attempt, which a task that is to end has no use for: all that it does then is end. */
+function after({ abort }: TaskRecord, runAfter: number): Pick<TaskRecord, 'runAfter'> {
+  return { runAfter: abort === true ? 0 : runAfter };
 }
 
 export function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
@@ -70,7 +79,9 @@ export function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
 
 /** The task that is to end; without a name, because a later request makes it pointless. */
 export function abortAsked(task: TaskRecord, by?: string): TaskRecord {
-  const asked = { ...task, abort: true, ...(by === undefined ? {} : { abortedBy: by }) };
+  // Whoever waits for the next attempt need not wait any longer.
+  const { runAfter, ...rest } = task;
+  const asked = { ...rest, abort: true, ...(by === undefined ? {} : { abortedBy: by }) };
   return task.queue === 'running' ? asked : placed(asked, task.queue === 'blocked');
 }
 

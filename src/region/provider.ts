@@ -51,6 +51,12 @@ export interface ServerRequest {
   tags: { name: string; value: string }[];
 }
 
+export interface RebootOptions {
+  hard: boolean;
+  /** Names what is asked for, so that a repeat is recognised. */
+  request?: string;
+}
+
 /** What the region sees of one server. */
 export interface ServerObservation {
   id: string;
@@ -93,8 +99,11 @@ export interface RegionProvider {
   startServer(id: string, signal: AbortSignal): Promise<ServerObservation>;
   /** Asks the guest, then cuts the power after the provider's deadline. Stopped is success. Absent: `not_found`. */
   stopServer(id: string, signal: AbortSignal): Promise<ServerObservation>;
-  /** Soft: asks the guest, and falls back to hard after the deadline. Not running: `conflict`. Absent: `not_found`. */
-  rebootServer(id: string, options: { hard: boolean }, signal: AbortSignal): Promise<ServerObservation>;
+  /**
+   * Soft: asks the guest, and falls back to hard after the deadline. Not running: `conflict`. Absent: `not_found`. Of the
+   * same `request` again, in a row, a machine that came up is left alone: the answer to the first was lost.
+   */
+  rebootServer(id: string, options: RebootOptions, signal: AbortSignal): Promise<ServerObservation>;
 
   /** Observations of the given servers, or of all. Absent ones are left out. */
   describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;

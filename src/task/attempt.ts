@@ -70,6 +70,11 @@ export class Attempt {
     this.#controller.abort(new HandedBack('The process is shutting down'));
   }
 
+  /** Ends the attempt, which writes nothing any more: the task has been claimed anew. */
+  lose(): void {
+    this.#controller.abort(new LeaseLost('The task has been claimed anew'));
+  }
+
   /** Something wrote the task: see whether it was asked to end. */
   look(): void {
     this.#queue.aborted(this.#claim.id).then(

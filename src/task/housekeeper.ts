@@ -55,8 +55,9 @@ export function housekeeping(
     {
       name: 'idempotency',
       every: calm * sweep,
-      run: async () => told(await idempotency.purge(Date.now()), 'removed old answers'),
+      run: async (signal) => told(await idempotency.purge(Date.now(), signal), 'removed old answers'),
     },
+    // These two are one write each, with nothing after it that the loss of the turn could forbid.
     {
       name: 'events',
       every: calm * sweep,

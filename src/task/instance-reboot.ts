@@ -3,7 +3,7 @@ import type { TaskCode } from './code.js';
 import { powerFailed } from './code.js';
 
 /**
- * Reboots softly or hard. When an attempt was interrupted after the guest went down, the repeat finds it stopped and
+ * Reboots softly or hard, once: the region knows a repeat by the request, which a restart of the task makes another. When an attempt was interrupted after the guest went down, the repeat finds it stopped and
  * starts it, which is the other half of a reboot.
  */
 export const instanceReboot: TaskCode<'instance.reboot'> = {
@@ -11,6 +11,7 @@ export const instanceReboot: TaskCode<'instance.reboot'> = {
   async run(work) {
     const { id } = work.instance;
     const hard = work.input.hard === true;
+    const options = { hard, request: `${work.task.id}/${work.task.value.attemptBase ?? 0}` };
     const repeated = work.task.value.attempts.length > 1;
     const [before] = repeated
       ? await work.step('describeServer', () => work.provider.describeServers([id], work.signal))
@@ -18,7 +19,7 @@ export const instanceReboot: TaskCode<'instance.reboot'> = {
     const seen =
       before?.powerState === 'Stopped'
         ? await work.step('startServer', () => work.provider.startServer(id, work.signal))
-        : await work.step('rebootServer', () => work.provider.rebootServer(id, { hard }, work.signal));
+        : await work.step('rebootServer', () => work.provider.rebootServer(id, options, work.signal));
     return (instance) => observed(instance, seen);
   },
   failed: powerFailed,

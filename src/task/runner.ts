@@ -36,11 +36,14 @@ export class TaskRunner {
   readonly #options: RunnerOptions;
   readonly #log: Log;
   readonly #lanes: Lane[];
-  readonly #attempts = new Map<string, Attempt>();
+  readonly #attempts = new Map<string, { attempt: Attempt; ended: Promise<void> }>();
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer fires, by the monotonic clock. */
+  #planned = Infinity;
   #tending: Promise<void> = Promise.resolve();
   #heed: Promise<void> | undefined;
   #unwatch: (() => void) | undefined;
+  /** Nothing is claimed any more. */
   #stopping = false;
 
   constructor(queue: TaskQueue, open: readonly OpenRegion[], options: RunnerOptions, log: Log) {
@@ -59,7 +62,7 @@ export class TaskRunner {
   /** Takes over what dead processes left and begins to work. */
   async start(): Promise<void> {
     this.#unwatch = this.#queue.watch((taskId) => {
-      this.#attempts.get(taskId)?.look();
+      this.#attempts.get(taskId)?.attempt.look();
       this.#pumpAll();
     });
     await this.#tend();
@@ -76,16 +79,21 @@ export class TaskRunner {
     try {
       if (this.#attempts.size === 0) return;
       for (const id of await this.#queue.toEnd(this.#lanes.map(({ region }) => region.id)))
-        this.#attempts.get(id)?.look();
+        this.#attempts.get(id)?.attempt.look();
     } catch (error) {
       this.#log.warn({ err: error }, 'cannot look for tasks that are to end');
     }
   }
 
-  /** Stops claiming, gives running tasks the grace time, then hands them back. */
-  async stop(): Promise<void> {
+  /** Leaves to other processes what is not claimed yet; what runs goes on. */
+  stopClaiming(): void {
     this.#stopping = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Stops claiming, gives running tasks the grace time, then hands them back. */
+  async stop(): Promise<void> {
+    this.stopClaiming();
     this.#unwatch?.();
     const idle = this.#idle();
     let timer: NodeJS.Timeout | undefined;
@@ -94,7 +102,7 @@ export class TaskRunner {
     });
     await Promise.race([idle, deadline]);
     clearTimeout(timer);
-    for (const attempt of this.#attempts.values()) attempt.handBack();
+    for (const { attempt } of this.#attempts.values()) attempt.handBack();
     await idle;
   }
 
@@ -108,6 +116,8 @@ export class TaskRunner {
 
   /** Looks after the queue: dead owners, due retries, ready tasks; then sets the timer for the next look. */
   async #tend(): Promise<void> {
+    // What falls due meanwhile plans a look of its own.
+    this.#planned = Infinity;
     let wait = this.#options.poll;
     try {
       const now = Date.now();
@@ -123,7 +133,11 @@ export class TaskRunner {
     this.#plan(wait);
   }
 
+  /** A look that is planned is only ever advanced: else attempts that fail again and again would put it off for ever. */
   #plan(wait: number): void {
+    const planned = performance.now() + wait;
+    if (planned >= this.#planned) return;
+    this.#planned = planned;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#tending = this.#tend();
@@ -179,16 +193,30 @@ export class TaskRunner {
       instanceId: claim.value.subject.id,
     });
     const attempt = new Attempt(this.#queue, claim, lane.region.provider, this.#options, log);
-    this.#attempts.set(claim.id, attempt);
+    const ended = this.#see(attempt, this.#attempts.get(claim.id), log);
+    this.#attempts.set(claim.id, { attempt, ended });
     if (this.#stopping) attempt.handBack();
+    await ended;
+    if (this.#attempts.get(claim.id)?.attempt === attempt) this.#attempts.delete(claim.id);
+  }
+
+  /**
+   * Sees an attempt through. After a standstill longer than a lease the process can claim the very task that an `earlier`
+   * attempt still believes its own: that one ends first, so that the two never work at a time.
+   */
+  async #see(
+    attempt: Attempt,
+    earlier: { attempt: Attempt; ended: Promise<void> } | undefined,
+    log: Log,
+  ): Promise<void> {
+    earlier?.attempt.lose();
+    await earlier?.ended;
     try {
       const { retryAt } = await attempt.run();
       if (retryAt !== undefined) this.#lookAt(retryAt);
     } catch (error) {
       if (error instanceof LeaseLost) log.warn({ err: error }, 'another process has the task');
       else log.error({ err: error }, 'the task could not be recorded; its lease will run out');
-    } finally {
-      this.#attempts.delete(claim.id);
     }
   }
 

@@ -62,6 +62,15 @@ describe('the turns at the site’s regular jobs', () => {
     expect(performance.now() - began).to.be.at.least(49);
   });
 
+  it('end also when a sign of life is still on its way', async () => {
+    const slow = await turn(of(distantOwner()));
+    const sign = slow.keep();
+    await slow.end(every);
+    expect(await sign).to.be.true;
+    expect((await store.get(schedules, 'job'))?.value).not.to.have.property('owner');
+    expect(await waits(of('b'))).to.be.within(every - 1000, every);
+  });
+
   it('are kept by signs of life, and cannot be kept or ended once they are lost', async () => {
     const slow = await turn(of(distantOwner()));
     const watcher = of('watcher', 30);

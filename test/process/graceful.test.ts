@@ -66,6 +66,9 @@ describe('SIGTERM', function () {
       socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     });
 
+  const begun = ({ metadata }: Instance) =>
+    server.log.find(({ msg, instanceId }) => msg === 'task begins' && instanceId === metadata.id);
+
   const living = () => server.child.exitCode === null && server.child.signalCode === null;
 
   it('turns /ready 503 at once, while requests are served for the delay and a waiting one gets its answer', async () => {
@@ -172,6 +175,26 @@ describe('SIGTERM', function () {
     });
     expect((await server.client.get<Instance[]>(path)).body).to.have.length(1);
     expect(await server.kill('SIGTERM')).to.equal(0);
+  });
+
+  it('begins no task any more while it drains, and lets nobody wait for one', async () => {
+    await start({ COPSE_SIMULATED_DELAY: '10', COPSE_SERVER_DRAIN_DELAY: '2' });
+    const early = await server.client.post<Instance>(path, { metadata: { name: 'early' }, spec: offer });
+    await until('the early one to begin', 5, () => (begun(early.body) ? true : undefined));
+    server.child.kill('SIGTERM');
+    await until('/ready to be 503', 2, async () => ((await readiness()) === 503 ? true : undefined));
+    const began = performance.now();
+    const answer = await fetch(server.url + path, {
+      method: 'POST',
+      headers: { ...authorization, 'Content-Type': 'application/json', Prefer: 'wait=50' },
+      body: JSON.stringify({ metadata: { name: 'late' }, spec: offer }),
+    });
+    expect(performance.now() - began).to.be.below(1000);
+    const late = (await answer.json()) as Instance;
+    expect([answer.status, late.status.powerState]).to.deep.equal([201, 'Pending']);
+    expect(await server.exit).to.equal(0);
+    await until('the end of the log', 5, () => (server.log.at(-1)?.msg === 'stopped' ? true : undefined));
+    expect(begun(late)).to.be.undefined;
   });
 
   it('writes out every line of the log, one for each request, and no secret in any of them', async () => {

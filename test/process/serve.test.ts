@@ -37,6 +37,17 @@ describe('the serve command', function () {
     expect(await server.kill('SIGTERM')).to.equal(0);
   });
 
+  it('warns of a variable that is no option, names the nearest one and shows no value', async () => {
+    const environment = { COPSE_SIMULATED_FAILURERATE: 'hidden-value' };
+    const server = await startServer({ dataDir, args: simulated, environment });
+    expect(server.log.find((line) => 'nearest' in line)).to.include({
+      variable: 'COPSE_SIMULATED_FAILURERATE',
+      nearest: 'COPSE_SIMULATED_FAILURE_RATE',
+    });
+    expect(JSON.stringify(server.log)).not.to.include('hidden-value');
+    expect(await server.kill('SIGTERM')).to.equal(0);
+  });
+
   it('prints the first key once, keeps it in a file for the owner only, and keeps no copy of it in the database', async () => {
     const environment = { COPSE_ADMIN_KEY: '' };
     const first = await startServer({ dataDir, args: simulated, environment });

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { silentLog } from '../../src/model/log.js';
 import { RegionError, type ServerEvent, type ServerRequest } from '../../src/region/provider.js';
 import { SimulatedRegion, type SimulatedRegionOptions } from '../../src/region/simulated/index.js';
+import { eventually } from '../support/eventually.js';
 import { failureOf, patient, principal, rejectionOf, scratchFolder, waitFor } from '../support/region.js';
 
 describe('simulated region', () => {
@@ -137,6 +138,31 @@ describe('simulated region', () => {
       expect(first.split('x').length - 1).to.be.within(35, 85);
     });
 
+    it('come with delays that vary as far as they may, the same for the same seed', async () => {
+      const spans = async (seed: number): Promise<number[]> => {
+        const region = await make({ file: ':memory:', delay: 100_000, delayJitter: 0.5, seed });
+        const found: number[] = [];
+        for (let index = 0; index < 40; index += 1) {
+          const request = { ...(await requestOf(region)), id: `server-${index}` };
+          const over = new AbortController();
+          const asked = region.ensureServer(request, over.signal);
+          const server = await eventually(() => region.servers().find(({ id }) => id === request.id));
+          // To the second: the settling time is counted from now.
+          found.push(Math.round(((server.settleAt ?? 0) - Date.now()) / 1000));
+          over.abort();
+          await asked.catch(() => undefined);
+        }
+        return found;
+      };
+      const first = await spans(1);
+      expect(new Set(first).size).to.be.greaterThan(15);
+      expect(Math.min(...first)).to.be.within(49, 70);
+      expect(Math.max(...first)).to.be.within(130, 150);
+      const again = await spans(1);
+      for (const [index, span] of again.entries()) expect(span).to.be.closeTo(first[index] ?? 0, 2);
+      expect(await spans(2)).not.to.deep.equal(first);
+    });
+
     it('give way to repetition', async () => {
       const region = await make({ failureRate: 0.5 });
       const request = await requestOf(region);
@@ -159,6 +185,17 @@ describe('simulated region', () => {
       await other.stopServer(id, patient());
       expect(await stateOf(one, id)).to.equal('Stopped');
       expect(one.history(id)).to.deep.equal(other.history(id));
+    });
+
+    it('deletes the server that was there when it was asked, not one that was made meanwhile', async () => {
+      const [one, other] = [await make(), await make()];
+      const id = await ensure(one);
+      one.program({ verb: 'deleteServer', delay: 150, times: 1 });
+      const late = one.deleteServer(id, patient());
+      await other.deleteServer(id, patient());
+      await other.ensureServer({ ...(await requestOf(other)), id }, patient());
+      await late;
+      expect(await stateOf(one, id)).to.equal('Running');
     });
 
     it('makes one server when both make it at once', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '../../src/client/client.js';
-import { packageRoot } from '../../src/config.js';
+import { type Config, packageRoot, variableOf } from '../../src/config.js';
 import type { Flavor } from '../../src/model/flavor.js';
 import type { Image } from '../../src/model/image.js';
 import type { Instance } from '../../src/model/instance.js';
@@ -49,6 +49,22 @@ export interface ServerOptions {
   dataDir: string;
   args?: string[];
   environment?: Record<string, string>;
+}
+
+/** Some of the options, in the shape of the configuration. */
+export type Options = Partial<{
+  [K in keyof Config]: Config[K] extends string | unknown[] ? Config[K] : Partial<Config[K]>;
+}>;
+
+/** Options as the variables that they are read from: a name that is no option does not compile. */
+export function environmentOf(options: Options): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(options).flatMap(([key, value]): [string, string][] =>
+      typeof value === 'object' && !Array.isArray(value)
+        ? Object.entries(value).map(([below, one]) => [variableOf([key, below]), String(one)])
+        : [[variableOf([key]), String(value)]],
+    ),
+  );
 }
 
 export interface LogLine {

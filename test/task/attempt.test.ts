@@ -9,6 +9,7 @@ import { type Document, insert, type Store } from '../../src/data/store/port.js'
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import type { TaskRecord } from '../../src/model/task.js';
+import { abortAsked, claimed as claimedBy, interrupted, retried } from '../../src/model/task-state.js';
 import { passingTracer } from '../../src/model/trace.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
 import { Attempt } from '../../src/task/attempt.js';
@@ -26,6 +27,11 @@ const options = {
   backoffMax: 60_000,
   tracer: passingTracer,
 };
+
+const failure = { code: 'unavailable', message: 'Not today.', retryable: true } as const;
+
+const claimedState = (task: TaskRecord) =>
+  claimedBy(task, { owner: 'me', until: Date.now() + lease }, new Date());
 
 describe('an attempt at a task', () => {
   let folder: string;
@@ -142,5 +148,22 @@ describe('an attempt at a task', () => {
     const task = await store.get(tasks, taskId);
     expect(task?.value).to.include({ status: 'pending', queue: 'waiting' });
     expect(task?.value.attempts.map(({ outcome }) => outcome)).to.deep.equal(['handed_over']);
+  });
+
+  it('leaves such a task alone for a while also when it is to end, and ends the wait of others that are', async () => {
+    const unknown = await seed({ type: 'instance.teleport' as 'instance.start', abort: true });
+    const queue = queueOn(store);
+    await attemptAt(await claimed(queue), queue).run();
+    expect((await store.get(tasks, unknown.taskId))?.value).to.include({ queue: 'waiting', abort: true });
+    expect(await queue.claim(regionId)).to.be.undefined;
+
+    const before = taskRecord(uuidv7());
+    const waiting = retried(claimedState(before), failure, Date.now() + 60_000);
+    expect(waiting.queue).to.equal('waiting');
+    expect(abortAsked(waiting, 'ann').queue).to.equal('ready');
+    // Asked to end while the attempt was failing.
+    const asked = abortAsked(claimedState(before), 'ann');
+    expect(retried(asked, failure, Date.now() + 60_000).queue).to.equal('ready');
+    expect(interrupted(asked, 'interrupted', Date.now() + 60_000).queue).to.equal('ready');
   });
 });

@@ -1,4 +1,7 @@
-/** The end of a runner while it claims: whatever a claim still brings is handed back before `stop` returns. */
+/**
+ * Edges of the runner: the end while it claims (whatever a claim still brings is handed back before `stop` returns), a
+ * task that it claims a second time, and failures that come thick and fast.
+ */
 import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
 import { TaskQueue } from '../../src/data/queue.js';
@@ -8,7 +11,8 @@ import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import { passingTracer } from '../../src/model/trace.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
-import { TaskRunner } from '../../src/task/runner.js';
+import { type RunnerOptions, TaskRunner } from '../../src/task/runner.js';
+import { eventually } from '../support/eventually.js';
 import { RecordingLog } from '../support/log.js';
 import { regionId, seedTask } from '../support/rows.js';
 
@@ -24,7 +28,7 @@ const options = {
   grace: 0,
 };
 
-describe('a runner that is stopped', () => {
+describe('a runner', () => {
   let store: Store;
   let region: SimulatedRegion;
   let log: RecordingLog;
@@ -40,16 +44,50 @@ describe('a runner that is stopped', () => {
     await store.close();
   });
 
-  it('leaves no task in its hands and does nothing afterwards, however far its claims were', async () => {
+  const runnerOn = (queue: TaskQueue, change: Partial<RunnerOptions> = {}) =>
+    new TaskRunner(
+      queue,
+      [{ id: regionId, name: 'simulated', creationTime: timestamp(), provider: region }],
+      { ...options, ...change },
+      log,
+    );
+  const taskOf = async (id: string) => (await store.get(tasks, id))?.value;
+
+  it('lets its earlier attempt end at once when it claims the same task anew, and hands the new one back', async () => {
+    region.program({ verb: 'stopServer', error: 'transient', delay: 60_000 });
+    const { taskId } = await seedTask(store);
+    const queue = new TaskQueue(store, { owner: 'runner', lease: options.lease });
+    const runner = runnerOn(queue);
+    await runner.start();
+    await eventually(async () => (await taskOf(taskId))?.steps.length === 1);
+    // As after a standstill: another process sees no sign of life and frees the task, and this one is the first to ask.
+    await new TaskQueue(store, { owner: 'watcher', lease: 1 }).takeOver(0, () => true);
+    await eventually(async () => (await taskOf(taskId))?.steps.length === 2);
+    expect(log.entries.filter(({ message }) => message === 'another process has the task')).to.have.length(1);
+    await runner.stop();
+    const task = await taskOf(taskId);
+    expect(task?.queue).to.equal('ready');
+    expect(task?.attempts.map(({ outcome }) => outcome)).to.deep.equal(['interrupted', 'handed_over']);
+  });
+
+  it('looks after the queue in time while attempts fail faster than its looks come', async () => {
+    region.program({ verb: 'stopServer', error: 'transient' });
+    const queue = new TaskQueue(store, { owner: 'runner', lease: options.lease });
+    const runner = runnerOn(queue, { poll: 300, backoff: 250, backoffMax: 250, maxAttempts: 50 });
+    await runner.start();
+    const { taskId } = await seedTask(store);
+    await eventually(async () => {
+      await seedTask(store);
+      return ((await taskOf(taskId))?.attempts.length ?? 0) > 1;
+    });
+    await runner.stop();
+  });
+
+  it('that is stopped leaves no task in its hands and does nothing afterwards, however far its claims were', async () => {
     for (let turns = 0; turns < 12; turns += 1) {
       const ids = await Promise.all([1, 2, 3].map(async () => (await seedTask(store)).taskId));
       const queue = new TaskQueue(store, { owner: `runner-${turns}`, lease: options.lease });
-      const runner = new TaskRunner(
-        queue,
-        [{ id: regionId, name: 'simulated', creationTime: timestamp(), provider: region }],
-        options,
-        log,
-      );
+      const runner = runnerOn(queue);
       await runner.start();
       for (let turn = 0; turn < turns; turn += 1) await new Promise(setImmediate);
       await runner.stop();

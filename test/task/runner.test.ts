@@ -109,7 +109,7 @@ describe('the task runner', () => {
     expect(history(instance).map((entry) => entry.changed)).to.deep.equal([true, false, false, false]);
   });
 
-  it('stops, starts and deletes once when the answers to these are lost', async () => {
+  it('stops, starts, reboots and deletes once when the answers to these are lost', async () => {
     const instance = await server.running('lossy');
     for (const verb of ['stop', 'start'] as const) {
       server.cloud.program({ verb: `${verb}Server`, error: 'transient', ambiguous: true, times: 2 });
@@ -117,6 +117,12 @@ describe('the task runner', () => {
       expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });
     }
     expect(machines(instance)[0]).to.include({ powerState: 'Running', boots: 2 });
+    server.cloud.program({ verb: 'rebootServer', error: 'transient', ambiguous: true, times: 2 });
+    for (const boots of [3, 4]) {
+      const reply = await server.admin.post(`/api/v2/instances/${instance.metadata.id}/reboot`);
+      expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });
+      expect(machines(instance)[0]).to.include({ powerState: 'Running', boots });
+    }
     server.cloud.program({ verb: 'deleteServer', error: 'transient', ambiguous: true, times: 2 });
     const reply = await server.admin.delete(`/api/v2/instances/${instance.metadata.id}`);
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });

@@ -12,6 +12,7 @@ import type { RegionFeatures } from '../../model/region.js';
 import {
   RegionError,
   type ConsoleOutput,
+  type RebootOptions,
   type RegionPrincipal,
   type RegionProvider,
   type ServerEvent,
@@ -115,8 +116,8 @@ export class LocalRegion implements RegionProvider {
     return this.#act(id, signal, (machine) => machine.stop(signal));
   }
 
-  rebootServer(id: string, options: { hard: boolean }, signal: AbortSignal): Promise<ServerObservation> {
-    return this.#act(id, signal, (machine) => machine.reboot(options.hard, signal));
+  rebootServer(id: string, options: RebootOptions, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(id, signal, (machine) => machine.reboot(options, signal));
   }
 
   // A function that is not async would throw where its caller expects a rejection.

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
-import { RegionError, type ServerObservation, type ServerRequest } from '../provider.js';
+import { type RebootOptions, RegionError, type ServerObservation, type ServerRequest } from '../provider.js';
 import { readConsole } from './console-log.js';
 import { keepHouse } from './housekeeping.js';
 import { Mutex } from './mutex.js';
@@ -77,13 +77,15 @@ export class Machine {
     });
   }
 
-  reboot(hard: boolean, signal: AbortSignal): Promise<ServerObservation> {
+  reboot(options: RebootOptions, signal: AbortSignal): Promise<ServerObservation> {
     return this.#operations.run(signal, async (operation) => {
-      const { powerState } = this.#state.mustHave();
+      const { powerState, rebooting, reboot } = this.#state.mustHave();
+      const repeated = options.request !== undefined && options.request === reboot;
+      if (repeated && powerState === 'Running' && !rebooting) return this.#state.mustObserve();
       if (powerState !== 'Running' && powerState !== 'Error') {
         throw new RegionError('conflict', 'The server is not running, so it cannot be rebooted.');
       }
-      await this.#power.reboot(hard, operation);
+      await this.#power.reboot(options, operation);
       return this.#state.mustObserve();
     });
   }

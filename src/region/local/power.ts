@@ -1,7 +1,7 @@
 /** The power of one machine: on, off, again. Its caller holds the machine's lock. */
 import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
-import { RegionError } from '../provider.js';
+import { RegionError, type RebootOptions } from '../provider.js';
 import { waitBooted } from './boot-watch.js';
 import { emulatorArguments, names, type Accelerator } from './command-line.js';
 import { sizeOf } from './console-log.js';
@@ -86,10 +86,12 @@ export class Power {
     await this.#state.settle('Stopped');
   }
 
-  async reboot(hard: boolean, operation: Operation): Promise<void> {
+  async reboot({ hard, request }: RebootOptions, operation: Operation): Promise<void> {
     const record = this.#state.mustHave();
     record.wanted = 'running';
     record.rebooting = true;
+    if (request === undefined) delete record.reboot;
+    else record.reboot = request;
     const { emulator } = this;
     if (emulator !== undefined) {
       await this.#state.settle('Stopping');
@@ -125,8 +127,10 @@ export class Power {
     this.#log.info({ pid: process.pid, status }, 'machine adopted');
     if (record.wanted === 'stopped') this.#inBackground('stop', (operation) => this.stop(operation));
     else if (status === 'prelaunch') this.#inBackground('start', (operation) => this.bringUp(operation));
-    else if (record.rebooting) this.#inBackground('reboot', (operation) => this.reboot(false, operation));
-    else {
+    else if (record.rebooting) {
+      const owed = { hard: false, ...(record.reboot === undefined ? {} : { request: record.reboot }) };
+      this.#inBackground('reboot', (operation) => this.reboot(owed, operation));
+    } else {
       record.continued = true;
       const trouble = troubleOf(status);
       await this.#state.settle(trouble === undefined ? 'Running' : 'Error', trouble);
@@ -273,6 +277,7 @@ export class Power {
     if (record === undefined || this.#closing.signal.aborted) return;
     record.wanted = 'running';
     record.rebooting = false;
+    delete record.reboot;
     await this.#state.settle('Running');
   }
 

@@ -21,6 +21,8 @@ export const ServerRecord = Type.Object(
     wanted: Type.Union([Type.Literal('running'), Type.Literal('stopped')]),
     /** A reboot is under way: when the machine ends, it is started again. */
     rebooting: Type.Boolean(),
+    /** The request of the last reboot, to know a repeat by. */
+    reboot: Type.Optional(Type.String()),
     /** The guest ran at least once, so its disk holds something. */
     continued: Type.Boolean(),
     /** The last emulator. */

@@ -40,9 +40,15 @@ function statements(db: Database.Database) {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`,
     ),
     remove: db.prepare<[string]>('DELETE FROM server WHERE id = ?'),
+    removeThis: db.prepare<[string, number]>('DELETE FROM server WHERE id = ? AND number = ?'),
     move: db.prepare<[string, string, number, number, string]>(
       `UPDATE server SET powerState = ?, nextState = ?, settleAt = ?, boots = boots + ?, message = NULL WHERE id = ?`,
     ),
+    rebooted: db.prepare<[string], string>('SELECT request FROM reboot WHERE id = ?').pluck(),
+    noteReboot: db.prepare<[string, string]>(
+      'INSERT INTO reboot (id, request) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET request = excluded.request',
+    ),
+    forgetReboot: db.prepare<[string]>('DELETE FROM reboot WHERE id = ?'),
     force: db.prepare<[string, string | null, string]>(
       'UPDATE server SET powerState = ?, nextState = NULL, settleAt = NULL, message = ? WHERE id = ?',
     ),
@@ -121,9 +127,11 @@ export class Cloud {
     });
   }
 
-  remove(id: string): void {
+  /** Removes this very machine, by its number: not one that was made meanwhile under the same id. */
+  remove(id: string, number: number | undefined): void {
     this.#write(() => {
-      const gone = this.#sql.remove.run(id);
+      const gone = this.#sql.removeThis.run(id, number ?? 0);
+      if (gone.changes === 1) this.#sql.forgetReboot.run(id);
       this.#note(id, 'deleteServer', gone.changes === 1);
     });
   }
@@ -134,7 +142,9 @@ export class Cloud {
    */
   move(id: string, step: PowerStep, decide: (server: CloudServer | undefined) => boolean): void {
     this.#write(() => {
-      const go = decide(this.#sql.get.get(id));
+      const repeated = step.request !== undefined && this.#sql.rebooted.get(id) === step.request;
+      const go = !repeated && decide(this.#sql.get.get(id));
+      if (go && step.request !== undefined) this.#sql.noteReboot.run(id, step.request);
       if (go) this.#sql.move.run(step.through, step.to, step.settleAt, step.to === 'Running' ? 1 : 0, id);
       this.#note(id, step.verb, go);
     });
@@ -197,4 +207,6 @@ export interface PowerStep {
   through: PowerState;
   to: PowerState;
   settleAt: number;
+  /** Of a reboot: one that has been carried out changes nothing when it comes again. */
+  request?: string;
 }

@@ -68,13 +68,18 @@ export class Fates {
   readonly #db: Database.Database;
   readonly #sql: ReturnType<typeof statements>;
   readonly #delay: number;
+  readonly #delayJitter: number;
   readonly #failureRate: number;
   readonly #seed: number;
 
-  constructor(db: Database.Database, options: { delay: number; failureRate: number; seed: number }) {
+  constructor(
+    db: Database.Database,
+    options: { delay: number; delayJitter?: number; failureRate: number; seed: number },
+  ) {
     this.#db = db;
     this.#sql = statements(db);
     this.#delay = options.delay;
+    this.#delayJitter = options.delayJitter ?? 0;
     this.#failureRate = options.failureRate;
     this.#seed = options.seed;
   }
@@ -124,12 +129,16 @@ export class Fates {
 
   /** Derived from seed, verb, server and call number, so that the order in which acts run changes nothing. */
   #chance(verb: SimulatedVerb, serverId: string): Fate {
-    const fate: Fate = { delay: this.#delay, ambiguous: false };
-    if (this.#failureRate <= 0) return fate;
+    if (this.#failureRate <= 0 && this.#delayJitter <= 0) return { delay: this.#delay, ambiguous: false };
     const calls = this.#sql.count.get(serverId, verb) ?? 1;
     const hash = createHash('sha256')
       .update(JSON.stringify([this.#seed, verb, serverId, calls]))
       .digest();
+    const swing = (2 * hash.readUInt32BE(8)) / 2 ** 32 - 1;
+    const fate: Fate = {
+      delay: Math.round(this.#delay * (1 + this.#delayJitter * swing)),
+      ambiguous: false,
+    };
     if (hash.readUInt32BE(0) / 2 ** 32 >= this.#failureRate) return fate;
     // A real cloud also loses answers: every fourth failure comes after the work was done.
     return {

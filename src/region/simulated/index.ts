@@ -13,6 +13,7 @@ import { lastLines } from '../last-lines.js';
 import {
   RegionError,
   type ConsoleOutput,
+  type RebootOptions,
   type RegionPrincipal,
   type RegionProvider,
   type ServerEvent,
@@ -21,7 +22,7 @@ import {
 } from '../provider.js';
 import { stableMac } from '../stable-id.js';
 import { makeCatalog, type Catalog } from './catalog.js';
-import { Cloud, type CloudServer, type HistoryEntry } from './cloud.js';
+import { Cloud, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
 import { consoleText } from './console.js';
 import { Fates, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
 
@@ -34,6 +35,8 @@ export interface SimulatedRegionOptions {
   file: string;
   /** Milliseconds that a mutation takes. */
   delay: number;
+  /** Share of the delay, from 0 to 1, by which it varies at random in either direction. Default: 0. */
+  delayJitter?: number;
   /** Share of mutations, from 0 to 1, that fail with `transient`. */
   failureRate: number;
   seed: number;
@@ -100,9 +103,10 @@ export class SimulatedRegion implements RegionProvider {
   }
 
   async deleteServer(id: string, signal: AbortSignal): Promise<void> {
+    const number = this.#cloud.get(id)?.number;
     const fate = await this.#begin('deleteServer', id, signal);
     await pause(fate.delay, signal);
-    this.#cloud.remove(id);
+    this.#cloud.remove(id, number);
     this.#announce();
     if (fate.error !== undefined) throw fate.error;
   }
@@ -125,10 +129,11 @@ export class SimulatedRegion implements RegionProvider {
 
   async rebootServer(
     id: string,
-    _options: { hard: boolean },
+    { request }: RebootOptions,
     signal: AbortSignal,
   ): Promise<ServerObservation> {
     return this.#power('rebootServer', id, signal, {
+      ...(request === undefined ? {} : { request }),
       through: 'Building',
       to: 'Running',
       decide: (server) => {
@@ -199,14 +204,14 @@ export class SimulatedRegion implements RegionProvider {
     verb: SimulatedVerb,
     id: string,
     signal: AbortSignal,
-    step: { through: PowerState; to: PowerState; decide: (server: CloudServer) => boolean },
+    step: Pick<PowerStep, 'through' | 'to' | 'request'> & { decide: (server: CloudServer) => boolean },
   ): Promise<ServerObservation> {
     return this.#act(verb, id, signal, async (delay) => {
       await this.#arrival(id, signal);
-      const move = { verb, through: step.through, to: step.to, settleAt: this.#cloud.now() + delay };
-      this.#cloud.move(id, move, (server) => {
+      const { decide, ...move } = step;
+      this.#cloud.move(id, { ...move, verb, settleAt: this.#cloud.now() + delay }, (server) => {
         if (server === undefined) throw absent();
-        return step.decide(server);
+        return decide(server);
       });
     });
   }

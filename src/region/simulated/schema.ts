@@ -5,7 +5,8 @@
  *   `powerState` to `nextState`, and gets there even if the process that asked for it dies, as in a real cloud.
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
  * - `history`: every mutation that was carried out; `changed` is 0 where there was nothing to do.
- * - `rule`: what `program` asked for. `attempt`: calls so far, which the random failures are derived from.
+ * - `reboot`: the request of each server's last reboot, to know a repeat by.
+ * - `rule`: what `program` asked for. `attempt`: calls so far, which random failures and delays are derived from.
  */
 export const schema = `
 CREATE TABLE IF NOT EXISTS server (
@@ -46,6 +47,8 @@ CREATE TABLE IF NOT EXISTS history (
   changed INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS history_server ON history (id, seq);
+
+CREATE TABLE IF NOT EXISTS reboot (id TEXT PRIMARY KEY, request TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS rule (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -174,11 +174,17 @@ export function testRegionContract(harness: RegionHarness): void {
       expect(await region.describeServers(undefined, patient())).to.have.length(1);
     });
 
-    it('reboots softly', async () => {
-      expect(await region.rebootServer(server.id, { hard: false }, patient())).to.include({
-        powerState: 'Running',
-      });
+    it('reboots softly, and knows a repeat of the same request, also in the next process', async () => {
+      const reboot = (name: string) =>
+        region.rebootServer(server.id, { hard: false, request: name }, patient());
+      expect(await reboot('first')).to.include({ powerState: 'Running' });
       await waitFor('the guest is up again', async () => (await prompts(server.id)) === 2);
+      expect(await reboot('first')).to.include({ powerState: 'Running' });
+      await reopen();
+      expect(await reboot('first')).to.include({ powerState: 'Running' });
+      expect(await prompts(server.id)).to.equal(2);
+      expect(await reboot('second')).to.include({ powerState: 'Running' });
+      await waitFor('the guest is up once more', async () => (await prompts(server.id)) === 3);
     });
 
     it('stops, and stops again with success', async () => {
@@ -201,7 +207,7 @@ export function testRegionContract(harness: RegionHarness): void {
     });
 
     it('keeps its console while it is stopped', async () => {
-      expect(await prompts(server.id)).to.equal(2);
+      expect(await prompts(server.id)).to.equal(3);
     });
 
     it('starts again', async () => {

@@ -12,9 +12,10 @@ import type { Task } from '../../../src/model/task.js';
 import { RequireUserAuthenticator } from '../../../src/route/pipeline/authenticator.js';
 import { defineHandler, type Route } from '../../../src/route/route.js';
 import type { Api, CallOptions, ErrorAnswer, Reply } from '../../support/conform.js';
-import { eventually } from '../../support/eventually.js';
+import { eventually, failureOf } from '../../support/eventually.js';
 import { addOutsider } from '../../support/fuzz-seed.js';
 import { wire } from '../../support/fuzz-http.js';
+import { patient } from '../../support/region.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
 const path = '/api/v2/instances';
@@ -383,9 +384,18 @@ describe('Idempotency-Key', () => {
     const entered = gate.entered;
     await pass('old');
     expect(retention).to.equal(24 * 60 * 60 * 1000);
-    expect(await server.app.connector.idempotency.purge(Date.now() + retention - 60_000)).to.equal(0);
+    expect(await server.app.connector.idempotency.purge(Date.now() + retention - 60_000, patient())).to.equal(
+      0,
+    );
     expect(replayed(await pass('old'))).to.be.true;
-    expect(await server.app.connector.idempotency.purge(Date.now() + retention + 60_000)).to.be.above(0);
+    const lost = AbortSignal.abort(new Error('the turn is lost'));
+    const { message } = await failureOf(
+      server.app.connector.idempotency.purge(Date.now() + retention + 60_000, lost),
+    );
+    expect(message).to.equal('the turn is lost');
+    expect(
+      await server.app.connector.idempotency.purge(Date.now() + retention + 60_000, patient()),
+    ).to.be.above(0);
     expect(replayed(await pass('old'))).to.be.false;
     expect(gate.entered).to.equal(entered + 2);
   });

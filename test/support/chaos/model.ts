@@ -1,16 +1,27 @@
 /** What must be true at the end: the wishes that were accepted, as the clients understood the answers. */
 import type { Task } from '../../../src/model/task.js';
 
-export type Verb = 'create' | 'start' | 'stop' | 'reboot' | 'delete';
+export type Verb = 'create' | 'start' | 'stop' | 'reboot' | 'replace' | 'delete';
+
+export interface Work {
+  /** Undefined: the answer that named the task was lost. */
+  task: string | undefined;
+  verb: Verb;
+  /** An abort was accepted, or may have been; the task may have ended before. */
+  aborted?: boolean;
+}
 
 export interface Wish {
   id: string;
   name: string;
-  power: 'running' | 'stopped';
+  /** Unknown after an abort: the machine is where the aborted work left it. */
+  power: 'running' | 'stopped' | 'unknown';
+  flavorId: string;
   description: string;
+  expiresAt: string | undefined;
   deleted: boolean;
-  /** Accepted work in order; merged requests share a task. Undefined: the answer that named the task was lost. */
-  work: { task: string | undefined; verb: Verb }[];
+  /** Accepted work in order; merged requests share a task. A restart is work of its own, of the same task. */
+  work: Work[];
 }
 
 export class Model {
@@ -35,17 +46,41 @@ export class Model {
     if (verb === 'delete') wish.deleted = true;
     else wish.power = verb === 'stop' ? 'stopped' : 'running';
   }
+
+  /** The last work was aborted and did not succeed: what it was to do may be done, half done or not done. */
+  calledOff(wish: Wish): void {
+    wish.power = 'unknown';
+  }
+
+  /** The last work, which was called off, runs again. */
+  restarted(wish: Wish): void {
+    const last = wish.work.at(-1);
+    if (last === undefined) return;
+    const { task, verb } = last;
+    wish.work.push({ task, verb });
+    wish.power = verb === 'stop' ? 'stopped' : 'running';
+  }
+}
+
+/** How a task may have ended, given all that was asked of it. */
+export function legalEnds(wish: Wish, task: string): string[] {
+  const asked = wish.work.filter((work) => work.task === task);
+  const last = asked.at(-1);
+  const superseded = wish.deleted && last?.verb !== 'delete';
+  return superseded || last?.aborted === true ? ['succeeded', 'cancelled'] : ['succeeded'];
 }
 
 const ended: readonly string[] = ['succeeded', 'failed', 'cancelled'];
 
 /**
- * What is wrong with a task's next state, given the one before: an ended task stays as it is, and only the attempt that
- * holds it now writes steps. A worker that lost its lease and goes on writing would break one of these.
+ * What is wrong with a task's next state, given the one before: an ended task stays as it is unless it is restarted, and
+ * only the attempt that holds it now writes steps. A worker that lost its lease and goes on writing would break one of these.
  */
 export function breachOf(before: Task | undefined, after: Task): string | undefined {
   if (before === undefined) return undefined;
-  if (ended.includes(before.status)) return `it had ended as ${before.status} and was written again`;
+  const again = (after.restarts?.length ?? 0) > (before.restarts?.length ?? 0);
+  if (ended.includes(before.status) && !again)
+    return `it had ended as ${before.status} and was written again`;
   const known = new Set(before.steps.map((step) => JSON.stringify(step)));
   const holder = after.attempts.at(-1)?.number ?? 0;
   const late = after.steps.find((step) => step.attempt !== holder && !known.has(JSON.stringify(step)));
@@ -54,25 +89,28 @@ export function breachOf(before: Task | undefined, after: Task): string | undefi
     : `attempt ${late.attempt} wrote the step ${late.name} while attempt ${holder} held the task`;
 }
 
-/** The region's verb of each kind of work. */
-const regionVerbs: Readonly<Record<Verb, string>> = {
-  create: 'ensureServer',
-  start: 'startServer',
-  stop: 'stopServer',
-  reboot: 'rebootServer',
-  delete: 'deleteServer',
+/** What each kind of work does to the machine, in the region's verbs. */
+const effects: Readonly<Record<Verb, readonly string[]>> = {
+  create: ['ensureServer'],
+  start: ['startServer'],
+  stop: ['stopServer'],
+  reboot: ['rebootServer'],
+  replace: ['deleteServer', 'ensureServer'],
+  delete: ['deleteServer'],
 };
 
 /**
  * Whether what the region really did to a machine is what was wished, in that order: every change belongs to the work
- * whose turn it was, and none came late, from a process that had lost its lease. Repeats of one work are legal: an
- * answer may have been lost.
+ * whose turn it was, none came late, from a process that had lost its lease, and none came twice, though answers were lost
+ * and work was repeated. Work may have changed nothing: it was merged, aborted, or there was nothing to do.
  */
 export function isInOrder(done: readonly string[], work: readonly { verb: Verb }[]): boolean {
+  const wished = work.flatMap(({ verb }) => effects[verb]);
   let at = 0;
   for (const verb of done) {
-    while (at < work.length && regionVerbs[work[at]?.verb ?? 'create'] !== verb) at += 1;
-    if (at === work.length) return false;
+    while (at < wished.length && wished[at] !== verb) at += 1;
+    if (at === wished.length) return false;
+    at += 1;
   }
   return true;
 }

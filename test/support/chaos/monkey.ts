@@ -1,12 +1,25 @@
-/** Breaks the site in random ways, one after the other, and lets it come back each time. */
+/** Breaks the site in random ways, sometimes in two at a time, and lets it come back each time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Model } from './model.js';
 import { lease, type Site } from './site.js';
+
+export const faults = ['kill -9', 'SIGSTOP', 'SIGTERM', 'region slow', 'region lies', 'store away'] as const;
+export type Fault = (typeof faults)[number];
+
+/** How often each is chosen, in the order above. */
+const odds = [0.42, 0.25, 0.1, 0.04, 0.1, 0.09];
+
+/** Whatever lasts goes on while another comes, once in so many times. */
+const overlap = 0.3;
 
 export class Monkey {
   readonly #site: Site;
   readonly #model: Model;
   readonly #random: () => number;
+  /** Processes that a fault has in hand, and whether one holds the store. */
+  readonly #busy = new Set<number | 'store'>();
+  /** Processes that are ended and started again. */
+  #starting = 0;
 
   constructor(site: Site, model: Model, random: () => number) {
     this.#site = site;
@@ -14,56 +27,97 @@ export class Monkey {
     this.#random = random;
   }
 
+  /** Each fault once, and then what chance brings. */
   async rage(signal: AbortSignal): Promise<void> {
+    const lasting = new Set<Promise<void>>();
+    const first = this.#shuffled();
     while (!signal.aborted) {
       await sleep(200 + this.#random() * 1200);
-      const index = Math.floor(this.#random() * this.#site.size);
-      const dice = this.#random();
-      if (dice < 0.45) await this.#kill(index);
-      else if (dice < 0.7) await this.#freeze(index);
-      else if (dice < 0.8) await this.#end(index);
-      else if (dice < 0.92) await this.#confuse();
-      else await this.#cutOff();
+      const fault = this.#begin(first.shift() ?? this.#chosen());
+      if (fault === undefined) continue;
+      lasting.add(fault);
+      const over = fault.finally(() => lasting.delete(fault));
+      if (this.#random() < overlap) over.catch(() => undefined);
+      else await Promise.all(lasting);
     }
+    await Promise.all(lasting);
     await this.#site.heal();
   }
 
-  async #kill(index: number): Promise<void> {
-    this.#model.count('kill -9');
-    await this.#site.kill(index);
-    await sleep(this.#random() * 800);
-    await this.#site.start(index);
+  #shuffled(): Fault[] {
+    return faults
+      .map((fault) => ({ fault, place: this.#random() }))
+      .sort((a, b) => a.place - b.place)
+      .map(({ fault }) => fault);
+  }
+
+  #chosen(): Fault {
+    let dice = this.#random();
+    return faults.find((_, index) => (dice -= odds[index] ?? 0) < 0) ?? 'kill -9';
+  }
+
+  /** Undefined: what it would break is broken already. */
+  #begin(fault: Fault): Promise<void> | undefined {
+    const index = Math.floor(this.#random() * this.#site.size);
+    const what = fault === 'store away' ? 'store' : fault.startsWith('region') ? undefined : index;
+    if (what !== undefined && this.#busy.has(what)) return undefined;
+    // A process that starts, or ends in order, needs the store.
+    if (this.#busy.has('store') && (fault === 'kill -9' || fault === 'SIGTERM')) return undefined;
+    if (what === 'store' && this.#starting > 0) return undefined;
+    if (what !== undefined) this.#busy.add(what);
+    this.#model.count(fault);
+    return this.#do(fault, index).finally(() => what !== undefined && this.#busy.delete(what));
+  }
+
+  async #do(fault: Fault, index: number): Promise<void> {
+    switch (fault) {
+      case 'kill -9':
+        return this.#again(index, () => this.#site.kill(index), this.#random() * 800);
+      case 'SIGTERM':
+        return this.#again(index, () => this.#site.end(index), 0);
+      case 'SIGSTOP':
+        return this.#freeze(index);
+      case 'region slow':
+        return this.#program({ delay: lease * 700, times: 3 });
+      case 'region lies':
+        return this.#program({ error: 'transient', ambiguous: true, times: 4 });
+      case 'store away':
+        return this.#cutOff();
+    }
+  }
+
+  async #again(index: number, end: () => Promise<void>, pause: number): Promise<void> {
+    this.#starting += 1;
+    try {
+      await end();
+      await sleep(pause);
+      await this.#site.start(index);
+    } finally {
+      this.#starting -= 1;
+    }
   }
 
   /** For longer than a lease: others take over, and then it comes back and believes itself the holder. */
   async #freeze(index: number): Promise<void> {
-    this.#model.count('SIGSTOP');
     this.#site.pause(index);
     await sleep(lease * 1000 * (1.2 + this.#random()));
     this.#site.resume(index);
   }
 
-  async #end(index: number): Promise<void> {
-    this.#model.count('SIGTERM');
-    await this.#site.end(index);
-    await this.#site.start(index);
-  }
-
-  /** The region does what it is asked to and says that it failed, or takes long. */
-  async #confuse(): Promise<void> {
-    this.#model.count('region confused');
+  /** The region takes long, or does what it is asked to and says that it failed. */
+  async #program(rule: {
+    delay?: number;
+    error?: 'transient';
+    ambiguous?: true;
+    times: number;
+  }): Promise<void> {
     const verbs = ['ensureServer', 'deleteServer', 'startServer', 'stopServer', 'rebootServer'] as const;
     const verb = verbs[Math.floor(this.#random() * verbs.length)] ?? 'ensureServer';
-    const slow = this.#random() < 0.3;
-    await this.#site.withCloud((region) => {
-      if (slow) region.program({ verb, delay: lease * 700, times: 3 });
-      else region.program({ verb, error: 'transient', ambiguous: true, times: 4 });
-    });
+    await this.#site.withCloud((region) => region.program({ verb, ...rule }));
   }
 
   /** Longer than a writer waits for the store. */
   async #cutOff(): Promise<void> {
-    this.#model.count('store away');
     const release = await this.#site.holdStore();
     await sleep(1000 + this.#random() * 5500);
     await release();

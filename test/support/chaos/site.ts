@@ -6,7 +6,8 @@ import Database from 'better-sqlite3';
 import { SimulatedRegion } from '../../../src/region/simulated/index.js';
 import { silentLog } from '../../../src/model/log.js';
 import { MongoServer } from '../mongo.js';
-import { cleanUp, type ServerProcess, startServer, temporaryFolder } from '../process.js';
+import { now, Probes, type Span } from './calls.js';
+import { cleanUp, environmentOf, type ServerProcess, startServer, temporaryFolder } from '../process.js';
 
 /** SQLite, or with COPSE_TEST_STORE=mongodb a MongoDB-compatible server. */
 const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
@@ -15,18 +16,21 @@ const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
 export const lease = 2;
 
 /** Milliseconds that the clock of each process is off. */
-const skews = [0, 17_000, -23_000];
+export const clockSkews = [0, 17_000, -23_000];
 
-const shim = pathToFileURL(join(import.meta.dirname, 'skew.js')).href;
+const shims = ['skew.js', 'probe.js'].map((name) => pathToFileURL(join(import.meta.dirname, name)).href);
 
 export class Site {
   readonly folder = temporaryFolder();
-  readonly #processes: (ServerProcess | undefined)[] = skews.map(() => undefined);
-  readonly #stopped = new Set<number>();
+  readonly #processes: (ServerProcess | undefined)[] = clockSkews.map(() => undefined);
+  /** Since when each is stopped. */
+  readonly #stopped = new Map<number, number>();
+  readonly #deaths = new Map<number, number>();
+  readonly #frozen: Span[] = [];
   #database: MongoServer | undefined;
 
   get size(): number {
-    return skews.length;
+    return clockSkews.length;
   }
 
   get file(): string {
@@ -49,52 +53,72 @@ export class Site {
       dataDir: this.folder,
       args: ['--region', 'simulated'],
       environment: {
-        NODE_OPTIONS: `--import ${shim}`,
-        COPSE_TEST_SKEW: String(skews[index] ?? 0),
-        COPSE_STORE: this.#store,
-        COPSE_LOG_LEVEL: 'info',
-        COPSE_LIMITS_REQUESTS: '0',
-        COPSE_SIMULATED_DELAY: '40',
-        COPSE_SIMULATED_FAILURERATE: '0.15',
-        COPSE_TASKS_LEASE: String(lease),
-        COPSE_TASKS_POLL: '0.3',
-        COPSE_TASKS_BACKOFF: '0.05',
-        COPSE_TASKS_BACKOFFMAX: '0.5',
-        COPSE_TASKS_MAXATTEMPTS: '50',
-        COPSE_TASKS_GRACE: '1',
-        COPSE_TASKS_OBSERVE: '5',
+        NODE_OPTIONS: shims.map((shim) => `--import ${shim}`).join(' '),
+        COPSE_TEST_PROBE: this.folder,
+        COPSE_TEST_SKEW: String(clockSkews[index] ?? 0),
+        ...environmentOf({
+          store: this.#store,
+          limits: { requests: 0 },
+          simulated: { delay: 60, delayJitter: 1, failureRate: 0.15 },
+          tasks: {
+            lease,
+            poll: 0.3,
+            backoff: 0.05,
+            backoffMax: 0.5,
+            maxAttempts: 50,
+            grace: 1,
+            observe: 5,
+          },
+        }),
       },
     });
   }
 
   async kill(index: number): Promise<void> {
-    const process = this.#processes[index];
-    this.#processes[index] = undefined;
-    this.#stopped.delete(index);
-    await process?.kill('SIGKILL');
+    await this.#end(index, 'SIGKILL');
   }
 
   /** SIGTERM: hands its tasks over and ends. */
-  async end(index: number): Promise<number | string | undefined> {
+  async end(index: number): Promise<void> {
+    await this.#end(index, 'SIGTERM');
+  }
+
+  async #end(index: number, signal: NodeJS.Signals): Promise<void> {
     const process = this.#processes[index];
+    if (process === undefined) return;
     this.#processes[index] = undefined;
-    return process?.kill('SIGTERM');
+    this.#thaw(index, process);
+    const before = now();
+    await process.kill(signal);
+    // Others see at once that it is dead, and sooner than this process is told.
+    this.#deaths.set(process.child.pid ?? 0, signal === 'SIGKILL' ? before : now());
   }
 
   pause(index: number): void {
-    this.#processes[index]?.child.kill('SIGSTOP');
-    this.#stopped.add(index);
+    if (this.#processes[index]?.child.kill('SIGSTOP') === true) this.#stopped.set(index, now());
   }
 
   resume(index: number): void {
-    this.#processes[index]?.child.kill('SIGCONT');
+    const process = this.#processes[index];
+    process?.child.kill('SIGCONT');
+    if (process !== undefined) this.#thaw(index, process);
+  }
+
+  #thaw(index: number, { child }: ServerProcess): void {
+    const from = this.#stopped.get(index);
+    if (from !== undefined) this.#frozen.push({ pid: child.pid ?? 0, from, to: now() });
     this.#stopped.delete(index);
   }
 
   /** Brings back whatever was killed or stopped. */
   async heal(): Promise<void> {
-    for (const index of [...this.#stopped]) this.resume(index);
+    for (const index of [...this.#stopped.keys()]) this.resume(index);
     for (let index = 0; index < this.size; index += 1) await this.start(index);
+  }
+
+  /** What the processes have asked of the region up to now. */
+  probes(): Probes {
+    return new Probes(this.folder, this.#deaths, this.#frozen);
   }
 
   /** Addresses of the processes that there are, whatever state they are in. */

@@ -2,12 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../../../src/model/instance.js';
+import type { Task } from '../../../src/model/task.js';
 import { parsePaginationHeader } from '../../../src/route/pipeline/pagination.js';
 import { adminKey, type Offer } from '../process.js';
-import type { Model, Verb, Wish } from './model.js';
+import type { Model, Verb, Wish, Work } from './model.js';
 
 /** Machines that one user has at most. */
 const fleet = 8;
+
+const day = 24 * 3_600_000;
 
 interface Answer {
   status: number;
@@ -22,15 +25,24 @@ export class User {
   readonly #urls: () => string[];
   readonly #model: Model;
   readonly #offer: Offer;
+  readonly #flavors: readonly string[];
   readonly #random: () => number;
   readonly #mine: Wish[] = [];
   #made = 0;
 
-  constructor(name: string, urls: () => string[], model: Model, offer: Offer, random: () => number) {
+  /** `flavors`: ids of at least two; the offer has one of them. */
+  constructor(
+    name: string,
+    urls: () => string[],
+    model: Model,
+    { offer, flavors }: { offer: Offer; flavors: readonly string[] },
+    random: () => number,
+  ) {
     this.#name = name;
     this.#urls = urls;
     this.#model = model;
     this.#offer = offer;
+    this.#flavors = flavors;
     this.#random = random;
   }
 
@@ -47,10 +59,14 @@ export class User {
     const living = this.#mine.filter((wish) => !wish.deleted);
     const wish = living[Math.floor(this.#random() * living.length)];
     const dice = this.#random();
-    if (wish === undefined || (living.length < fleet && dice < 0.25)) return this.#create();
-    if (dice < 0.3) return this.#list(living);
-    if (dice < 0.45) return this.#delete(wish);
-    if (dice < 0.6) return this.#describe(wish);
+    if (wish === undefined || (living.length < fleet && dice < 0.2)) return this.#create();
+    if (dice < 0.24) return this.#list(living);
+    if (dice < 0.34) return this.#delete(wish);
+    if (dice < 0.44) return this.#describe(wish);
+    if (dice < 0.5) return this.#prolong(wish);
+    if (dice < 0.58) return this.#replace(wish);
+    if (dice < 0.68) return this.#hurry(wish);
+    if (dice < 0.76) return this.#abort(wish);
     const verbs = ['start', 'stop', 'reboot'] as const;
     return this.#power(wish, verbs[Math.floor(this.#random() * verbs.length)] ?? 'start');
   }
@@ -66,7 +82,9 @@ export class User {
       id: metadata.id,
       name,
       power: 'running',
+      flavorId: this.#offer.flavorId,
       description: 'new',
+      expiresAt: undefined,
       deleted: false,
       work: [],
     };
@@ -78,8 +96,7 @@ export class User {
   async #power(wish: Wish, verb: Verb): Promise<void> {
     const answer = await this.#insist('POST', `/api/v2/instances/${wish.id}/${verb}`);
     if (answer.status === 202) this.#model.accept(wish, verb, taskOf(answer));
-    else if (answer.status !== 409)
-      throw new Error(`${verb} of ${wish.name}: ${answer.status} ${answer.code}`);
+    else if (answer.status !== 409) throw refusal(`${verb} of ${wish.name}`, answer);
   }
 
   async #delete(wish: Wish): Promise<void> {
@@ -87,16 +104,98 @@ export class User {
     if (answer.status === 202) this.#model.accept(wish, 'delete', taskOf(answer));
     // An earlier try got through, and all is done already.
     else if (answer.status === 404) this.#model.accept(wish, 'delete', undefined);
-    else throw new Error(`delete of ${wish.name}: ${answer.status} ${answer.code}`);
+    else throw refusal(`delete of ${wish.name}`, answer);
+  }
+
+  #put(wish: Wish, change: Partial<Wish>, query = ''): Promise<Answer> {
+    const { name, description, flavorId, expiresAt } = { ...wish, ...change };
+    const { imageId } = this.#offer;
+    const spec = { flavorId, imageId, ...(expiresAt === undefined ? {} : { expiresAt }) };
+    return this.#insist('PUT', `/api/v2/instances/${wish.id}${query}`, {
+      metadata: { name, description },
+      spec,
+    });
   }
 
   async #describe(wish: Wish): Promise<void> {
     const description = randomUUID();
-    const { flavorId, imageId } = this.#offer;
-    const body = { metadata: { name: wish.name, description }, spec: { flavorId, imageId } };
-    const answer = await this.#insist('PUT', `/api/v2/instances/${wish.id}`, body);
-    if (answer.status !== 202) throw new Error(`update of ${wish.name}: ${answer.status} ${answer.code}`);
+    const answer = await this.#put(wish, { description });
+    if (answer.status !== 202) throw refusal(`update of ${wish.name}`, answer);
     wish.description = description;
+  }
+
+  /** Another flavor, which makes the machine anew. */
+  async #replace(wish: Wish): Promise<void> {
+    const flavorId = this.#flavors.find((id) => id !== wish.flavorId);
+    if (flavorId === undefined) throw new Error('there is one flavor only');
+    const answer = await this.#put(wish, { flavorId }, '?allowReplace=true');
+    if (answer.status === 202) {
+      wish.flavorId = flavorId;
+      // Without the name of a task: an earlier try got through.
+      this.#model.accept(wish, 'replace', answer.location?.split('/').at(-1));
+    } else if (answer.status !== 409) throw refusal(`replace of ${wish.name}`, answer);
+  }
+
+  /** So far ahead that it never expires while the test runs; whatever clock the process has, a later time each time. */
+  async #prolong(wish: Wish): Promise<void> {
+    const before = wish.expiresAt === undefined ? Date.now() + 2 * day : Date.parse(wish.expiresAt);
+    const expiresAt = new Date(before + 60_000).toISOString();
+    const path = `/api/v2/instances/${wish.id}/extend_expiration`;
+    const answer = await this.#insist('POST', path, { expiresAt });
+    if (answer.status !== 200) throw refusal(`extension of ${wish.name}`, answer);
+    wish.expiresAt = expiresAt;
+  }
+
+  /** Another priority for the last task, which is perhaps held for a moment. */
+  async #hurry(wish: Wish): Promise<void> {
+    const task = wish.work.at(-1)?.task;
+    if (task === undefined) return;
+    const patches: object[] = [{ activated: true, priority: Math.floor(this.#random() * 100) }];
+    if (this.#random() < 0.3) patches.unshift({ activated: false });
+    for (const patch of patches) {
+      const answer = await this.#insist('PATCH', `/api/v2/tasks/${task}`, patch);
+      if (answer.status === 409) return;
+      if (answer.status !== 200) throw refusal(`patch of ${task}`, answer);
+    }
+  }
+
+  /** Ends the last task of the machine, unless it has ended; what is half done is mended. */
+  async #abort(wish: Wish): Promise<void> {
+    const last = wish.work.at(-1);
+    if (last?.task === undefined) return;
+    const path = `/api/v2/tasks/${last.task}`;
+    const answer = await this.#insist('POST', `${path}/abort`);
+    if (answer.status === 409) return;
+    if (answer.status !== 202) throw refusal(`abort of ${last.task}`, answer);
+    last.aborted = true;
+    for (;;) {
+      const { status } = (await this.#insist('GET', path)).body as Task;
+      if (status === 'succeeded') return;
+      if (status === 'cancelled') break;
+      if (status === 'failed') throw new Error(`the aborted task ${last.task} failed`);
+      await sleep(50);
+    }
+    this.#model.calledOff(wish);
+    await this.#mend(wish, last);
+  }
+
+  /** After a task that was called off: has it run again, or deletes what it left. */
+  async #mend(wish: Wish, { task = '', verb }: Work): Promise<void> {
+    if (this.#random() < 0.2) return this.#delete(wish);
+    const making = verb === 'create' || verb === 'replace';
+    if (!making && this.#random() < 0.5) return;
+    const answer = await this.#insist('POST', `/api/v2/tasks/${task}/restart`);
+    if (answer.status === 202) {
+      this.#model.restarted(wish);
+      return;
+    }
+    if (answer.status !== 409) throw refusal(`restart of ${task}`, answer);
+    if (verb === 'create') throw refusal(`restart of the create ${task}`, answer);
+    // The replacement had not begun, so that there is nothing to carry on: all is as before.
+    if (verb === 'replace') {
+      const { spec } = (await this.#insist('GET', `/api/v2/instances/${wish.id}`)).body as Instance;
+      wish.flavorId = spec.flavorId;
+    }
   }
 
   /** Every machine that this user has now is in the list, once. */
@@ -163,6 +262,10 @@ export class User {
       return undefined;
     }
   }
+}
+
+function refusal(what: string, { status, code }: Answer): Error {
+  return new Error(`${what}: ${status} ${code}`);
 }
 
 function taskOf({ location }: Answer): string {

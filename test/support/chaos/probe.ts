@@ -1,0 +1,71 @@
+/**
+ * Loaded with --import into a server process: writes down each mutation that the process asks of the simulated region, its
+ * beginning and end, what the region made of it, and when the process stood still. Times are those of the machine's
+ * monotonic clock, which all processes share. It changes nothing; a line is out before the process can be killed.
+ */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { packageRoot } from '../../../src/config.js';
+import type { Fate, Fates } from '../../../src/region/simulated/fate.js';
+import type { SimulatedRegion } from '../../../src/region/simulated/index.js';
+import { mutations, now, type ProbeLine } from './calls.js';
+
+const file = join(process.env['COPSE_TEST_PROBE'] ?? '.', `probe-${process.pid}.jsonl`);
+
+function note(line: ProbeLine): void {
+  appendFileSync(file, `${JSON.stringify(line)}\n`);
+}
+
+/** The program's own module, not the copy that tests are compiled with. */
+async function load(path: string): Promise<Record<string, unknown>> {
+  return (await import(pathToFileURL(join(packageRoot(), 'dist', path)).href)) as Record<string, unknown>;
+}
+
+type Act = (this: SimulatedRegion, what: string | { id: string }, ...rest: unknown[]) => Promise<unknown>;
+
+function watchMutations(region: { prototype: Record<string, unknown> }): void {
+  let calls = 0;
+  for (const verb of mutations) {
+    const act = region.prototype[verb] as Act;
+    region.prototype[verb] = async function (this: SimulatedRegion, ...args: Parameters<Act>) {
+      const server = typeof args[0] === 'string' ? args[0] : args[0].id;
+      const call = (calls += 1);
+      note({ kind: 'begin', call, verb, server, at: now() });
+      try {
+        return await act.apply(this, args);
+      } finally {
+        note({ kind: 'end', call, at: now() });
+      }
+    };
+  }
+}
+
+function watchFates(fates: { prototype: Fates }): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method
+  const decide = fates.prototype.ofMutation;
+  fates.prototype.ofMutation = function (this: Fates, ...args: Parameters<Fates['ofMutation']>): Fate {
+    const fate = decide.apply(this, args);
+    const { delay, error, ambiguous } = fate;
+    note({ kind: 'fate', delay, fails: error === undefined ? 'never' : ambiguous ? 'after' : 'before' });
+    return fate;
+  };
+}
+
+/** A process that is stopped, or that gets no processor, looks the same from within. */
+function watchStandstill(): void {
+  const pace = 50;
+  let last = now();
+  setInterval(() => {
+    const time = now();
+    if (time - last > 4 * pace) note({ kind: 'still', from: last, to: time });
+    last = time;
+  }, pace).unref();
+}
+
+note({ kind: 'start', skew: Date.now() - (performance.timeOrigin + performance.now()) });
+const { SimulatedRegion: region } = await load('region/simulated/index.js');
+const { Fates: fates } = await load('region/simulated/fate.js');
+watchMutations(region as { prototype: Record<string, unknown> });
+watchFates(fates as { prototype: Fates });
+watchStandstill();
