@@ -80,6 +80,8 @@ export interface PipelineState {
   /** The route's pattern, for logs and metrics; never the raw path. */
   routePattern?: string;
   user?: string;
+  /** What lay behind a refusal, for the log. */
+  cause?: string | undefined;
 }
 
 export function pathOf<C>(manager: RouteManager<C>): string {
