@@ -206,13 +206,15 @@ async function serve(base: Base, connector: Connector): Promise<string> {
   const { config, options, store, tracing, feed, open, failures, undo } = base;
   const koa = new Koa();
   const state = { ready: false, url: '' };
-  const server: HttpServer = new HttpServer(handlerOf(koa), config.server, options.log);
+  const { service, observe } = serviceOf(open, failures, () => state.ready && !server.draining());
+  const server: HttpServer = new HttpServer(handlerOf(koa), config.server, { log: options.log, observe });
   attachHandler(koa, {
     connector,
     cursorSecret: await secretFor(store, 'cursor'),
     ...optionsOfRoutes(config, options, tracing, () => state.url),
     draining: () => server.draining(),
-    ...serviceOf(open, failures, () => state.ready && !server.draining()),
+    service,
+    observe,
   });
   // Last, so that it ends first: requests that wait for a task can only end while tasks still run.
   state.url = await server.listen();

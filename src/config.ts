@@ -37,6 +37,7 @@ const ConfigSchema = Type.Object(
         bodyLimit: Type.Integer({ minimum: 1024 }),
         requestTimeout: Seconds,
         headersTimeout: Seconds,
+        sendTimeout: Seconds,
         maxConnections: Type.Integer({ minimum: 1 }),
         corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/?#]+$' })),
         drainDelay: Type.Number({ minimum: 0, maximum: 600 }),

@@ -1,6 +1,6 @@
 /** The one place that knows prom-client: what Prometheus reads at /metrics. */
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
-import type { RequestSummary } from './route/pipeline/middleware.js';
+import type { RequestSummary } from './route/pipeline/request-line.js';
 
 export interface Metrics {
   observe: (summary: RequestSummary) => void;
@@ -19,7 +19,7 @@ export function createMetrics(): Metrics {
     registers: [registry],
   });
   return {
-    observe({ method, route = 'unmatched', status, seconds }) {
+    observe({ method = 'any', route = 'unmatched', status, seconds }) {
       // A method that no route has is the client's invention; as a label it would be a series of its own.
       const known = route === 'unmatched' ? 'any' : method;
       duration.observe({ method: known, route, status }, seconds);

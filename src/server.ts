@@ -10,8 +10,9 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from './config.js';
-import type { Log } from './model/log.js';
-import { answerClientError, answerConnect, answerExpectation } from './route/pipeline/client-error.js';
+import { Connections } from './connections.js';
+import { answerClientError, answerConnect } from './route/pipeline/client-error.js';
+import type { RequestListeners } from './route/pipeline/request-line.js';
 
 const seconds = 1000;
 
@@ -28,10 +29,18 @@ export class HttpServer {
   #running = 0;
   /** What has no answer yet, by connection, in the order in which it came. */
   readonly #exchanges = new WeakMap<Duplex, { request: IncomingMessage; response: ServerResponse }[]>();
+  readonly #connections: Connections;
+  /** Connections that end with a refusal: whatever else comes on them is dropped. */
+  readonly #refused = new WeakSet<Duplex>();
   #idle: (() => void) | undefined;
 
-  constructor(handle: RequestListener, config: Config['server'], log: Log) {
+  constructor(handle: RequestListener, config: Config['server'], listeners: RequestListeners) {
     this.#config = config;
+    this.#connections = new Connections(config.sendTimeout * seconds);
+    const serve: RequestListener = (request, response) => {
+      this.#begin(request, response);
+      handle(request, response);
+    };
     this.#server = createServer(
       {
         connectionsCheckingInterval: checkInterval,
@@ -44,26 +53,26 @@ export class HttpServer {
         // Node would refuse a request without Host by itself, without a body; the pipeline does it in its own shape.
         requireHostHeader: false,
       },
-      (request, response) => {
-        this.#begin(request, response);
-        handle(request, response);
-      },
+      serve,
     );
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = config.maxConnections;
+    this.#server.on('connection', (socket) => {
+      this.#connections.add(socket);
+      socket.on('close', () => setImmediate(() => this.#abandon(socket)));
+    });
     this.#server.on('clientError', (error, socket) => {
-      this.#whenAnswered(socket, () => {
-        answerClientError(error, socket, log);
-      });
+      this.#refuse(socket, (begun) => answerClientError(error, socket, begun, listeners));
     });
-    this.#server.on('connect', (_request, socket) => {
-      this.#whenAnswered(socket, () => {
-        answerConnect(socket);
-      });
+    this.#server.on('connect', (request, socket) => {
+      // Node has taken its own listener away: without one, a reset would end the process.
+      socket.on('error', () => undefined);
+      // Nor does it read any more, so that it would not see the client's end.
+      socket.resume();
+      this.#refuse(socket, () => answerConnect(request, socket, listeners));
     });
-    this.#server.on('checkExpectation', (request, response) => {
-      answerExpectation(request, response);
-    });
+    // The pipeline refuses what it cannot meet; without a listener Node would answer without a body.
+    this.#server.on('checkExpectation', serve);
   }
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
@@ -74,25 +83,34 @@ export class HttpServer {
     exchanges.push(exchange);
     this.#exchanges.set(socket, exchanges);
     response.on('close', () => {
+      const place = exchanges.indexOf(exchange);
+      if (place === -1) return;
       this.#running -= 1;
-      exchanges.splice(exchanges.indexOf(exchange), 1);
+      exchanges.splice(place, 1);
       socket.emit('answered');
       if (this.#running === 0) this.#idle?.();
     });
   }
 
+  /** Of the answers to pipelined requests Node closes only that whose turn it was; the others would never end. */
+  #abandon(socket: Duplex): void {
+    for (const { response } of [...(this.#exchanges.get(socket) ?? [])]) response.emit('close');
+  }
+
   /**
-   * Acts when the requests before on the connection have their answers: a refusal must not get ahead of them. The
-   * request that has not arrived whole is the refused one itself; if its answer has begun, there is nothing to add.
+   * Refuses, once, when the requests before on the connection have their answers: a refusal must not get ahead of them.
+   * The request that has not arrived whole is the refused one itself; if its answer has begun, there is nothing to add.
    */
-  #whenAnswered(socket: Duplex, act: () => void): void {
+  #refuse(socket: Duplex, act: (begun: ServerResponse | undefined) => void): void {
+    if (this.#refused.has(socket)) return;
+    this.#refused.add(socket);
     const look = () => {
       const open = this.#exchanges.get(socket) ?? [];
       const broken = open.find(({ request }) => !request.complete);
       if (open.some((exchange) => exchange !== broken)) return;
       socket.off('answered', look);
       if (broken?.response.headersSent === true) socket.destroy();
-      else act();
+      else act(broken?.response);
     };
     socket.on('answered', look);
     look();
@@ -138,7 +156,7 @@ export class HttpServer {
     );
     await Promise.race([idle, late]);
     limit.abort();
-    this.#server.closeAllConnections();
+    this.#connections.cut();
     await closed;
   }
 }

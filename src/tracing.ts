@@ -43,7 +43,8 @@ export async function createTracing(endpoint: Config['tracing']['endpoint'], log
         return {
           traceId,
           traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`,
-          end({ failed, attributes = {} }) {
+          end({ failed, name: known, attributes = {} }) {
+            if (known !== undefined) span.updateName(known);
             span.setAttributes(attributes);
             if (failed) span.setStatus({ code: api.SpanStatusCode.ERROR });
             span.end();

@@ -4,7 +4,8 @@ export interface Span {
   /** What goes on to the next party (W3C traceparent); undefined when there is no trace. */
   readonly traceparent: string | undefined;
   readonly traceId: string | undefined;
-  end(outcome: { failed: boolean; attributes?: Record<string, string | number> }): void;
+  /** `name` replaces that of the start, where the work got its name only later. */
+  end(outcome: { failed: boolean; name?: string; attributes?: Record<string, string | number> }): void;
 }
 
 export interface Tracer {

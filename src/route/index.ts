@@ -126,12 +126,12 @@ const exposedHeaders = [
     'RateLimit',
     'RateLimit-Policy',
   ],
-  ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset'],
+  ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset', 'Allow', 'WWW-Authenticate'],
 ];
 
 const allowedHeaders = [
   ...['Authorization', 'Api-User', 'Api-Key', 'Content-Type', 'Idempotency-Key', 'If-Match', 'If-None-Match'],
-  ...['Prefer', 'X-Request-Id', 'traceparent', 'tracestate'],
+  ...['Last-Event-ID', 'Prefer', 'X-Request-Id', 'traceparent', 'tracestate'],
 ];
 
 /** Answers pages of the configured origins, and only those, by name and never by pattern. */

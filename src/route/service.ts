@@ -69,7 +69,11 @@ export function serviceRoutes(state: ServiceState): Route[] {
       tags: ['service'],
       responses: {
         200: { description: 'All parts work.', schema: Health },
-        503: { description: 'A part does not; `checks` says which.', schema: Health },
+        503: {
+          description: 'A part does not; `checks` says which.',
+          schema: Health,
+          headers: ['Retry-After'],
+        },
       },
     },
     {
@@ -88,7 +92,10 @@ export function serviceRoutes(state: ServiceState): Route[] {
                 : ill.map((check) => `${check.name}: ${check.message}`).join('; '),
             checks,
           },
-          metadata: { status: ill.length === 0 ? 200 : 503, cacheControl: 'no-store' },
+          metadata: {
+            cacheControl: 'no-store',
+            ...(ill.length === 0 ? {} : { status: 503, retryAfter: 10 }),
+          },
         };
       },
     },

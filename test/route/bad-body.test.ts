@@ -112,10 +112,11 @@ describe('a bad body', () => {
 
   it('refuses a content coding that it cannot undo, and a body that is not what its coding says', async () => {
     const raw = JSON.stringify(server.wish('coded'));
-    await server.admin.refused('unsupported_media_type', 'POST', path, {
+    const { headers } = await server.admin.refused('unsupported_media_type', 'POST', path, {
       raw,
       headers: { ...json, 'Content-Encoding': 'zstd' },
     });
+    expect(headers.get('accept-encoding')).to.equal('gzip, deflate, br');
     await server.admin.refused('malformed_json', 'POST', path, {
       raw,
       headers: { ...json, 'Content-Encoding': 'gzip' },

@@ -89,6 +89,7 @@ describe('what the service says of itself', () => {
         failing: 503,
       });
       expect(reply.status).to.equal(503);
+      expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
       expect(reply.body.status).to.equal('fail');
       expect(reply.body.checks.map((check) => [check.name, check.status])).to.deep.equal([
         ['region local', 'fail'],

@@ -19,7 +19,8 @@ function failure(error: Error & ParserFailure, limit: number): ApiError {
     return new ApiError(
       'unsupported_media_type',
       'The body has a content coding that is not taken; send it plain or as gzip.',
-      options,
+      // RFC 9110 section 12.5.3.
+      { ...options, headers: { 'Accept-Encoding': 'gzip, deflate, br' } },
     );
   }
   if (error.type === 'request.aborted')

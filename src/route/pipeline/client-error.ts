@@ -1,18 +1,41 @@
 /** Answers what Node's HTTP parser refuses before any route sees it, in the same shape as every other error. */
-import type { Duplex } from 'node:stream';
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { uuidv7 } from 'uuidv7';
 import { ApiError, type ErrorCode } from '../../model/error.js';
-import type { Log } from '../../model/log.js';
 import { errorBody } from './error-response.js';
+import { causeOf, givenRequestId, type RequestListeners, tell } from './request-line.js';
 
 const faults: Readonly<Record<string, [ErrorCode, string]>> = {
   HPE_HEADER_OVERFLOW: ['headers_too_large', 'The request headers are larger than the limit.'],
   ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive in time.'],
 };
 
-/** Ends the connection with the refusal of what the parser could not read. */
-export function answerClientError(error: Error & { code?: string }, socket: Duplex, log: Log): void {
+/** Milliseconds that a client has to end its side of a refused connection: cut at once, it might lose the answer. */
+const linger = 1000;
+
+interface Refusal {
+  status: number;
+  cause: string | undefined;
+}
+
+const refusals = new WeakMap<ServerResponse, Refusal>();
+
+/** How a request that had begun was refused beside its response, because the rest of it was broken or did not come. */
+export function refusalOf(response: ServerResponse): Refusal | undefined {
+  return refusals.get(response);
+}
+
+/**
+ * Ends the connection with the refusal of what the parser could not read. `begun` is the response to the request if its
+ * head had been read: its line in the log is then that of the request.
+ */
+export function answerClientError(
+  error: Error & { code?: string },
+  socket: Duplex,
+  begun: ServerResponse | undefined,
+  listeners: RequestListeners,
+): void {
   // A reset connection takes no more words.
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -22,49 +45,59 @@ export function answerClientError(error: Error & { code?: string }, socket: Dupl
     'invalid_parameter',
     'The request is not well-formed HTTP.',
   ];
-  log.debug({ err: error }, 'request refused by the HTTP parser');
-  endWith(socket, new ApiError(code, message, { cause: error }));
+  const failure = new ApiError(code, message, { cause: error });
+  if (begun === undefined) {
+    refuse(socket, failure, uuidv7(), undefined, listeners);
+    return;
+  }
+  refusals.set(begun, { status: failure.status, cause: causeOf(failure) });
+  endWith(socket, failure, String(begun.getHeader('X-Request-Id') ?? uuidv7()));
 }
 
 /** Refuses CONNECT, for which Node would close the connection without a word: no tunnels here. */
-export function answerConnect(socket: Duplex): void {
-  endWith(
-    socket,
-    new ApiError('method_not_allowed', 'CONNECT is not possible here.', {
-      headers: { Allow: 'GET, HEAD, OPTIONS' },
-    }),
-  );
-}
-
-function endWith(socket: Duplex, failure: ApiError): void {
-  const requestId = uuidv7();
-  const body = JSON.stringify(errorBody(failure, requestId, ''));
-  socket.end(
-    [
-      `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? ''}`,
-      'Content-Type: application/json; charset=utf-8',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      `X-Request-Id: ${requestId}`,
-      `X-Error-Code: ${failure.code}`,
-      ...Object.entries(failure.headers).map(([name, value]) => `${name}: ${value}`),
-      'Cache-Control: no-store',
-      'Connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-  );
-}
-
-/** Answers an Expect header other than 100-continue, for which Node would send 417 without a body. */
-export function answerExpectation(request: IncomingMessage, response: ServerResponse): void {
-  const failure = new ApiError('expectation_failed', 'Only "Expect: 100-continue" is possible.');
-  const requestId = uuidv7();
-  response.writeHead(failure.status, {
-    'Content-Type': 'application/json; charset=utf-8',
-    'X-Request-Id': requestId,
-    'X-Error-Code': failure.code,
-    'Cache-Control': 'no-store',
-    Connection: 'close',
+export function answerConnect(request: IncomingMessage, socket: Duplex, listeners: RequestListeners): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const failure = new ApiError('method_not_allowed', 'CONNECT is not possible here.', {
+    headers: { Allow: 'GET, HEAD, OPTIONS' },
   });
-  response.end(request.method === 'HEAD' ? undefined : JSON.stringify(errorBody(failure, requestId, '')));
+  const requestId = givenRequestId(request.headers['x-request-id']) ?? uuidv7();
+  refuse(socket, failure, requestId, request.method, listeners);
+}
+
+/** The refusal of what has no response of its own, with its line in the log. How long it took is not known: no time. */
+function refuse(
+  socket: Duplex,
+  failure: ApiError,
+  requestId: string,
+  method: string | undefined,
+  listeners: RequestListeners,
+): void {
+  const bytes = endWith(socket, failure, requestId);
+  const summary = { method, route: undefined, status: failure.status, seconds: 0 };
+  tell(listeners, summary, { requestId, user: undefined, bytes, cause: causeOf(failure) });
+}
+
+/** Sends the refusal, and cuts the connection soon after, whether or not the client ends its side. */
+function endWith(socket: Duplex, failure: ApiError, requestId: string): number {
+  const body = JSON.stringify(errorBody(failure, requestId, ''));
+  const bytes = Buffer.byteLength(body);
+  const head = [
+    `HTTP/1.1 ${failure.status} ${STATUS_CODES[failure.status] ?? ''}`,
+    'Content-Type: application/json; charset=utf-8',
+    `Content-Length: ${bytes}`,
+    `X-Request-Id: ${requestId}`,
+    `X-Error-Code: ${failure.code}`,
+    'X-Content-Type-Options: nosniff',
+    ...Object.entries(failure.headers).map(([name, value]) => `${name}: ${value}`),
+    'Cache-Control: no-store',
+    'Connection: close',
+  ];
+  socket.end([...head, '', body].join('\r\n'), () => {
+    const timer = setTimeout(() => socket.destroy(), linger).unref();
+    socket.once('close', () => clearTimeout(timer));
+  });
+  return bytes;
 }

@@ -1,6 +1,8 @@
 /** Idempotency-Key on POST (draft-ietf-httpapi-idempotency-key-header): the port to where answers are kept, and its use. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
+import type { Life } from './life.js';
 import { type Answer, StreamBody } from './response.js';
 
 /** An answer without bytes that are not text. */
@@ -24,10 +26,10 @@ export interface IdempotencyKeeper {
 
 /** The key, quoted as the draft has it (RFC 9651 String) or bare as many clients send it; undefined without one. */
 export function idempotencyKeyOf(ctx: Context): string | undefined {
-  const header = ctx.get('Idempotency-Key');
-  if (header === '') return undefined;
+  const header = ctx.req.headers['idempotency-key'];
+  if (header === undefined) return undefined;
   const [, quoted, bare] =
-    /^(?:"([\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/.exec(header) ?? [];
+    /^(?:"([\x20\x21\x23-\x5b\x5d-\x7e]{1,255})"|([\x21\x23-\x7e]{1,255}))$/.exec(String(header)) ?? [];
   const key = quoted ?? bare;
   if (key !== undefined) return key;
   throw new ApiError(
@@ -44,6 +46,23 @@ export function idempotencyKeyOf(ctx: Context): string | undefined {
   );
 }
 
+/** The claim, unless the request ends before. One that comes later is given up: nobody does the work. */
+export async function claimed(life: Life, beginning: Promise<Claim>): Promise<Claim> {
+  try {
+    return await life.race(beginning);
+  } catch (error) {
+    const giveUp = async () => {
+      const claim = await beginning;
+      if (claim.answer === undefined) await claim.release();
+    };
+    void giveUp().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Milliseconds that a refusal waits for its key to be free again, so that a repeat finds it so. */
+const patience = 1000;
+
 /** Failures that a repeat must not be bound to: they say that now is the wrong moment, not that the request is wrong. */
 function passing(error: ApiError): boolean {
   return error.retryable || error.status >= 500 || error.status === 401 || error.status === 403;
@@ -51,9 +70,10 @@ function passing(error: ApiError): boolean {
 
 /**
  * Does the work once: keeps its answer, a lasting refusal too, and forgets the key when nothing was done. `answerError`
- * renders a refusal as it would be sent.
+ * renders a refusal as it would be sent. A store that hangs keeps nobody from his answer.
  */
 export async function once(
+  life: Life,
   claim: Claim,
   work: () => Promise<Answer>,
   answerError: (error: ApiError) => KeptAnswer,
@@ -66,11 +86,11 @@ export async function once(
     answer = await work();
   } catch (thrown) {
     const error = toApiError(thrown);
-    if (passing(error)) await claim.release();
-    else await claim.finish(answerError(error), true);
+    if (passing(error)) await Promise.race([claim.release(), sleep(patience, undefined, { ref: false })]);
+    else await life.race(claim.finish(answerError(error), true));
     throw thrown;
   }
-  await claim.finish(kept(answer));
+  await life.race(claim.finish(kept(answer)));
   return answer;
 }
 

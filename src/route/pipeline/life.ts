@@ -4,15 +4,27 @@ export class Life {
   #reason: Error | undefined;
   #abandon: ((reason: Error) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #milliseconds = 0;
+  #late: (() => Error) | undefined;
 
   /** Aborts with the reason after the milliseconds, unless it is released before. */
   limit(milliseconds: number, reason: () => Error): void {
+    this.#milliseconds = milliseconds;
+    this.#late = reason;
     this.#timer = setTimeout(() => this.abort(reason()), milliseconds);
+  }
+
+  /** Lengthens the limit, which begins anew: for the beginning of a request, when its route is known. */
+  extend(milliseconds: number): void {
+    if (this.#late === undefined || this.#reason !== undefined) return;
+    clearTimeout(this.#timer);
+    this.limit(this.#milliseconds + milliseconds, this.#late);
   }
 
   /** Takes the limit away, and lets go of the work's result, which would else live as long as this. */
   release(): void {
     clearTimeout(this.#timer);
+    this.#late = undefined;
     this.#abandon = undefined;
   }
 
@@ -33,7 +45,10 @@ export class Life {
     this.#abandon?.(reason);
   }
 
-  /** The work's result, or the reason as soon as there is one: whoever waits gets an answer in any case. */
+  /**
+   * The work's result, or the reason as soon as there is one: whoever waits gets an answer in any case. One work at a
+   * time: the next one takes the place of the last.
+   */
   race<R>(work: Promise<R>): Promise<R> {
     return new Promise((resolve, reject) => {
       if (this.#reason !== undefined) reject(this.#reason);

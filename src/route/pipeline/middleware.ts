@@ -2,39 +2,30 @@
 import { randomUUID } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
-import type { Log } from '../../model/log.js';
 import type { Tracer } from '../../model/trace.js';
 import { Life } from './life.js';
 import { writeError } from './error-response.js';
 import { waitOf } from './prefer.js';
+import { refusalOf } from './client-error.js';
+import type { RequestListeners } from './request-line.js';
+import { causeOf, clientClosed, givenRequestId, tell } from './request-line.js';
 import type { PipelineState } from './route-manager.js';
 import { endOfTurn } from './turn.js';
 
-/** What is known of a request at its end. */
-export interface RequestSummary {
-  method: string;
-  /** The route's pattern; undefined when none matched. */
-  route: string | undefined;
-  status: number;
-  seconds: number;
-}
-
-export interface RequestOptions {
-  log: Log;
+export interface RequestOptions extends RequestListeners {
   publicUrl: () => string;
   tracer: Tracer;
   /** Milliseconds. */
   timeout: number;
-  /** Told of every request at its end. */
-  observe: (summary: RequestSummary) => void;
   /** True from the beginning of the shutdown: connections are to end. */
   draining: () => boolean;
 }
 
-const requestIdPattern = /^[A-Za-z0-9._~-]{1,128}$/;
-
 /** Longest request target that is taken, in bytes; the HTTP parser's own limit is on all headers together. */
 const targetLimit = 8192;
+
+/** Where Node has said 100 by itself. */
+const goOn = /(?:^|\W)100-continue(?:$|\W)/i;
 
 /** Gives the request an id (the client's, if it is well formed), an abort signal, a span and one log line. */
 export function requestScope(options: RequestOptions): Middleware {
@@ -42,32 +33,48 @@ export function requestScope(options: RequestOptions): Middleware {
     const started = performance.now();
     // koa's own getters (ctx.headers, ctx.get) cost more than what they get.
     const { headers, method = 'GET' } = ctx.req;
-    const given = headers['x-request-id'];
-    const requestId = typeof given === 'string' && requestIdPattern.test(given) ? given : randomUUID();
+    const requestId = givenRequestId(headers['x-request-id']) ?? randomUUID();
     const { traceparent } = headers;
     const parent = typeof traceparent === 'string' ? traceparent : undefined;
-    const span = options.tracer.start(`${method} request`, 'server', parent);
-    const wait = waitOf(headers['prefer']);
+    const span = options.tracer.start(method, 'server', parent);
     const life = new Life();
     life.limit(
-      options.timeout + wait * 1000,
+      options.timeout,
       () => new ApiError('deadline_exceeded', 'The request took too long and was given up.'),
     );
     const state = ctx.state as PipelineState;
     state.requestId = requestId;
     state.life = life;
-    state.wait = wait;
+    state.wait = waitOf(headers['prefer']);
     state.traceparent = span.traceparent;
     // koa's set() does the same after several checks of its own, which add up over a dozen fields.
     ctx.res.setHeader('X-Request-Id', requestId);
     ctx.res.setHeader('X-Content-Type-Options', 'nosniff');
     ctx.res.on('close', () => {
       life.release();
-      if (!ctx.res.writableFinished) life.abort(new ApiError('request_timeout', 'The client went away.'));
+      const whole = ctx.res.writableFinished;
+      if (!whole) life.abort(new ApiError('request_timeout', 'The client went away.'));
+      const status = whole ? ctx.status : unfinishedStatus(ctx);
       const seconds = (performance.now() - started) / 1000;
-      summarise(ctx, state, seconds, span.traceId, options);
-      const attributes = { 'http.route': state.routePattern ?? '', 'http.response.status_code': ctx.status };
-      span.end({ failed: ctx.status >= 500, attributes });
+      const route = state.routePattern;
+      const { traceId } = span;
+      const bytes = status === clientClosed ? 0 : ctx.response.length;
+      const cause = state.cause ?? (whole ? undefined : refusalOf(ctx.res)?.cause);
+      tell(
+        options,
+        { method, route, status, seconds },
+        { requestId, user: state.user, bytes, traceId, cause },
+      );
+      span.end({
+        // OpenTelemetry's name for it: few names, each of a route.
+        name: route === undefined ? method : `${method} ${route}`,
+        failed: status >= 500,
+        attributes: {
+          'http.request.method': method,
+          'http.route': route ?? '',
+          'http.response.status_code': status,
+        },
+      });
     });
     // Of the turn in which the request began: what takes longer is sent as soon as it is there.
     const turn = endOfTurn();
@@ -78,34 +85,14 @@ export function requestScope(options: RequestOptions): Middleware {
   };
 }
 
-function summarise(
-  ctx: Context,
-  state: PipelineState,
-  seconds: number,
-  traceId: string | undefined,
-  { log, observe }: RequestOptions,
-): void {
-  const { method, status } = ctx;
-  const route = state.routePattern;
-  observe({ method, route, status, seconds });
-  log.info(
-    {
-      requestId: state.requestId,
-      method,
-      route: route ?? null,
-      status,
-      ms: Math.round(seconds * 10_000) / 10,
-      user: state.user ?? null,
-      bytes: ctx.response.length,
-      ...(traceId === undefined ? {} : { traceId }),
-    },
-    'request',
-  );
+/** koa presets 404, which nobody was ever told when the client left before the answer. */
+function unfinishedStatus(ctx: Context): number {
+  return refusalOf(ctx.res)?.status ?? (ctx.res.headersSent ? ctx.status : clientClosed);
 }
 
-/** Refuses a request target that no route could match, before the router stumbles over it. */
+/** Refuses a request target that no route could match, before the router stumbles over it, and what is no HTTP/1.1. */
 function checkTarget(ctx: Context): void {
-  const { url = '', httpVersion, rawHeaders } = ctx.req;
+  const { url = '', httpVersion, rawHeaders, headers } = ctx.req;
   if (url.length > targetLimit) {
     throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
   }
@@ -119,6 +106,12 @@ function checkTarget(ctx: Context): void {
   }
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
     throw new ApiError('invalid_parameter', 'A request must have one Host header.');
+  }
+  // RFC 9110 section 10.1.1. Whether the body still follows is not known, so that the connection cannot go on.
+  if (headers.expect !== undefined && httpVersion === '1.1' && !goOn.test(headers.expect)) {
+    throw new ApiError('expectation_failed', 'Only "Expect: 100-continue" is possible.', {
+      headers: { Connection: 'close' },
+    });
   }
   // An absolute target (RFC 9112 section 3.2.2) is parsed as a URL, which may fail; a path never does.
   if (!url.startsWith('/') && url !== '*' && !URL.canParse(url)) {
@@ -134,9 +127,10 @@ export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
       await next();
     } catch (thrown) {
       const error = toApiError(thrown);
-      const { requestId } = ctx.state as PipelineState;
+      const state = ctx.state as PipelineState;
+      const { requestId } = state;
       if (error.status >= 500) log.error({ err: thrown, requestId }, 'request failed');
-      else if (error.cause !== undefined) log.debug({ err: thrown, requestId }, 'request refused');
+      else state.cause = causeOf(error);
       writeError(ctx, error, requestId, publicUrl());
     }
   };

@@ -18,7 +18,7 @@ import { writeDeprecation, type Deprecation } from './deprecation.js';
 import { errorAnswer, keptRefusal } from './error-response.js';
 import type { RequestHandler, RouteRequest } from './handler.js';
 import type { Claim, IdempotencyKeeper } from './idempotency.js';
-import { idempotencyKeyOf, kept, once } from './idempotency.js';
+import { claimed, idempotencyKeyOf, kept, once } from './idempotency.js';
 import type { KeptAnswers } from './kept-answers.js';
 import type { Life } from './life.js';
 import { preconditionOf } from './preconditions.js';
@@ -80,6 +80,8 @@ export interface PipelineState {
   /** The route's pattern, for logs and metrics; never the raw path. */
   routePattern?: string;
   user?: string;
+  /** What lay behind a refusal, for the log. */
+  cause?: string | undefined;
 }
 
 export function pathOf<C>(manager: RouteManager<C>): string {
@@ -165,8 +167,11 @@ function makeHandler<C>(
       cursors: environment.cursors,
     };
     const parsing = handler.parseAndValidate(request);
-    if (parsing !== undefined) await parsing;
-    const data = await context.life.race(handler.execute(environment.connector));
+    const { life } = context;
+    if (parsing !== undefined) await life.race(parsing);
+    // Nobody waits for it any more: the time went by while the body came.
+    if (life.reason !== undefined) throw life.reason;
+    const data = await life.race(handler.execute(environment.connector));
     if (context.wait > 0) ctx.set('Preference-Applied', `wait=${context.wait}`);
     return answerOf(data, environment.publicUrl());
   }
@@ -180,12 +185,11 @@ function makeHandler<C>(
   ) {
     const operation = `${ctx.method} ${ctx.path}`;
     const content = JSON.stringify([input.query, input.body]);
-    const claim = await environment.idempotency.begin(
-      { userId: context.user?.id ?? '', key, operation, content },
-      context.signal,
-    );
+    const asked = { userId: context.user?.id ?? '', key, operation, content };
+    const claim = await claimed(context.life, environment.idempotency.begin(asked, context.signal));
     context.remember = rememberIn(claim, environment.publicUrl);
     const answer = await once(
+      context.life,
       claim,
       () => perform(ctx, context, input),
       (error) => kept(errorAnswer(error, context.requestId, environment.publicUrl())),
@@ -210,13 +214,15 @@ function makeHandler<C>(
   // Waits only where there is something to wait for: each await of what is there already costs its part of a microsecond.
   return async (ctx: Context): Promise<void> => {
     const { requestId, life, wait, traceparent } = ctx.state as PipelineState;
-    const context = new LiveContext(requestId, life, declaration.waits === true ? wait : 0, traceparent);
+    const waiting = declaration.waits === true ? wait : 0;
+    if (waiting > 0) life.extend(waiting * 1000);
+    const context = new LiveContext(requestId, life, waiting, traceparent);
     if (method.authenticator.needsUser) {
       const user = environment.identify(ctx.req.headers);
-      admit(ctx, context, user instanceof Promise ? await user : user);
+      admit(ctx, context, user instanceof Promise ? await life.race(user) : user);
     }
     const params = check.params(ctx['params'] as Record<string, string>);
-    if (prefetches.length > 0) await prefetch(context, params);
+    if (prefetches.length > 0) await life.race(prefetch(context, params));
     method.authenticator.authenticate(context);
     if (environment.answers !== undefined && declaration.stored === true) {
       refuseBody(ctx);

@@ -104,6 +104,8 @@ describe('CORS', () => {
       'x-error-code',
       'deprecation',
       'sunset',
+      'allow',
+      'www-authenticate',
     ];
     expect(exposed).to.include.members(onOccasion);
     expect(exposed).not.to.include('*');
@@ -150,6 +152,7 @@ describe('CORS', () => {
       'api-key',
       'content-type',
       'traceparent',
+      'last-event-id',
     ]);
     expect(permitted).not.to.include('*');
   });

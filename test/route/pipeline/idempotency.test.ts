@@ -301,6 +301,7 @@ describe('Idempotency-Key', () => {
 
   it('refuses what is no key or too long, and does nothing', async () => {
     const wrong = [
+      '',
       '""',
       '"open',
       'open"',

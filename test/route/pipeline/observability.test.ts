@@ -8,6 +8,7 @@ import { Api } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
 import { absentId } from '../../support/fuzz-seed.js';
 import { wire } from '../../support/fuzz-http.js';
+import { converse } from '../../support/fuzz-socket.js';
 import type { LogEntry } from '../../support/log.js';
 import { addPerson } from '../../support/people.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
@@ -121,7 +122,31 @@ describe('the log', () => {
     expect(await lineOf('left-early')).to.include({
       route: `${path}/{instanceID}/consoleoutput`,
       user: 'admin',
+      status: 499,
+      bytes: 0,
     });
+  });
+
+  it('has a line for each of the pipelined requests whose client left', async () => {
+    const { metadata } = await server.running('pipelined-left');
+    server.cloud.program({ verb: 'consoleOutput', delay: 300, times: 2 });
+    const bytes = ['first-left', 'second-left'].map(
+      (id) =>
+        `GET ${path}/${metadata.id}/consoleoutput HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminKey}\r\nX-Request-Id: ${id}\r\n\r\n`,
+    );
+    // When the first is answered, the others of the same packet have begun.
+    const health = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
+    await converse(server.url, health + bytes.join(''), { answers: 1 });
+    for (const id of ['first-left', 'second-left']) expect(await lineOf(id)).to.include({ status: 499 });
+  });
+
+  it('names the cause of a refusal, but not what the client sent', async () => {
+    const json = { 'Content-Type': 'application/json' };
+    const { line } = await ask('POST', path, json, '{"a":nonsense}');
+    expect(line['cause'])
+      .to.match(/^SyntaxError: /)
+      .and.not.to.include('nonsense');
+    expect((await ask('GET', '/nowhere')).line).not.to.have.property('cause');
   });
 
   it('never shows what a path or query held, nor any secret: keys, tokens, user data', async () => {
@@ -304,6 +329,8 @@ describe('traces', () => {
     const inTrace = spans.filter((span) => span.traceId === traceId);
     const [request, ...others] = inTrace.filter((span) => span.parentSpanId === parentId);
     expect(others).to.have.length(0);
+    expect(request?.name).to.equal(`POST ${path}`);
+    expect(spans.map(({ name }) => name)).to.include('GET /health');
     const attributes = Object.fromEntries(
       (request?.attributes ?? []).map(({ key, value }) => [key, value.stringValue ?? value.intValue]),
     );

@@ -179,6 +179,9 @@ describe('Prefer: wait', () => {
       'wait="7"',
       'wait = 7 ',
       'handling=lenient , wait=7, foo',
+      'foo="a, b; wait=3", wait=7',
+      'foo="a\\", wait=3, \\"b", wait="7"; x="y, z"',
+      'wait=7, wait=3',
     ];
     for (const [index, form] of forms.entries()) {
       const reply = await server.admin.post(path, server.wish(`form-${index}`), prefer(form));
@@ -210,6 +213,11 @@ describe('Prefer: wait', () => {
       'wait=0',
       'await=5',
       'wait=5x',
+      'foo="x, wait=5, y"',
+      'foo="x, wait=5',
+      'foo="x\\", wait=5, y"',
+      'foo; wait=5',
+      'wait=x, wait=5',
       ',;=',
       '"',
       '\u00fcml\u00e4ut',

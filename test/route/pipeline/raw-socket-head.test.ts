@@ -195,6 +195,19 @@ describe('requests as bytes,', () => {
         );
         expect(code, expectation).to.equal('expectation_failed');
       }
+      const { reply } = await refusal(
+        `GET /health HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\nX-Request-Id: demanding\r\nExpect: x\r\n\r\n`,
+      );
+      expect(reply.headers.get('connection')).to.equal('close');
+      expect(reply.headers.get('x-request-id')).to.equal('demanding');
+      expect(reply.headers.get('x-content-type-options')).to.equal('nosniff');
+      const problem = await converse(
+        server.url,
+        `GET /health HTTP/1.1\r\nHost: x\r\nAccept: application/problem+json\r\nExpect: x\r\n\r\n`,
+      );
+      expect(problem.replies[0]?.headers.get('content-type')).to.equal('application/problem+json');
+      const line = server.log.entries.find(({ details }) => details['requestId'] === 'demanding');
+      expect(line?.details).to.include({ status: 417, method: 'GET', route: null });
     });
   });
 });
