@@ -46,13 +46,27 @@ export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): T
   return placed({ ...task, runAfter, attempts: closed(task.attempts, 'failed', cause) }, false);
 }
 
+/** Why an attempt has no end of its own, for readers. */
+export const interruptions = {
+  interrupted: {
+    code: 'interrupted',
+    message: 'The process that was at work ended or gave no sign; another one carries on.',
+    retryable: true,
+  },
+  handed_over: {
+    code: 'handed_over',
+    message: 'The process handed the task over for another one to carry on.',
+    retryable: true,
+  },
+} as const satisfies Record<string, TaskCause>;
+
 /** After an attempt that its process did not end: it died, or handed the task over in order, perhaps for a later time. */
 export function interrupted(
   task: TaskRecord,
-  outcome: 'interrupted' | 'handed_over',
+  outcome: keyof typeof interruptions,
   runAfter = 0,
 ): TaskRecord {
-  return placed({ ...task, runAfter, attempts: closed(task.attempts, outcome) }, false);
+  return placed({ ...task, runAfter, attempts: closed(task.attempts, outcome, interruptions[outcome]) }, false);
 }
 
 export function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
