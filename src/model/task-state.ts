@@ -61,12 +61,11 @@ export const interruptions = {
 } as const satisfies Record<string, TaskCause>;
 
 /** After an attempt that its process did not end: it died, or handed the task over in order, perhaps for a later time. */
-export function interrupted(
-  task: TaskRecord,
-  outcome: keyof typeof interruptions,
-  runAfter = 0,
-): TaskRecord {
-  return placed({ ...task, runAfter, attempts: closed(task.attempts, outcome, interruptions[outcome]) }, false);
+export function interrupted(task: TaskRecord, outcome: keyof typeof interruptions, runAfter = 0): TaskRecord {
+  return placed(
+    { ...task, runAfter, attempts: closed(task.attempts, outcome, interruptions[outcome]) },
+    false,
+  );
 }
 
 export function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
