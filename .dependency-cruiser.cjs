@@ -62,8 +62,9 @@ module.exports = {
     layer('client/', ['model/', 'client/']),
     layer('stores\\.ts$', ['model/', 'data/store/', 'data/migration/index\\.ts$']),
     layer('regions\\.ts$', ['config\\.ts$', 'model/', 'data/', 'region/']),
+    layer('registration\\.ts$', ['model/', 'data/', 'region/']),
     layer('app\\.ts$', [
-      '(regions|stores|config|server|metrics|tracing)\\.ts$',
+      '(regions|registration|stores|config|server|metrics|tracing)\\.ts$',
       'model/',
       'data/',
       'region/',

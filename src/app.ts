@@ -24,6 +24,7 @@ import type { Log } from './model/log.js';
 import { createMetrics } from './metrics.js';
 import type { RegionFailure } from './regions.js';
 import { openRegions, RegionDirectory } from './regions.js';
+import { isOnlyHere, registeredAddress, Registration } from './registration.js';
 import { RegionGate } from './region/remote/gate.js';
 import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
@@ -189,15 +190,22 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
 
 /** Answers the API processes of the site about the regions of this one. */
 async function openGate({ config, options, workers, open, undo }: Base, secret: Buffer): Promise<string> {
-  const { host, port, address: configured } = config.worker;
+  const { host, port } = config.worker;
+  const { log } = options;
   const regions = new Map(open.map(({ id, provider }) => [id, provider]));
-  const gate = new RegionGate({ host, port, secret, regions, log: options.log });
+  const gate = new RegionGate({ host, port, secret, regions, log });
   const listening = await gate.listen();
   undo.push(() => gate.close());
-  const address = configured === '' ? listening : configured.replace(/\/+$/, '');
-  for (const { id, provider } of open) {
-    await workers.register({ regionId: id, address, features: provider.features });
+  const address = registeredAddress(config.worker.address, listening);
+  // Processes that share a SQLite file are on one machine.
+  if (isOnlyHere(address) && !config.store.startsWith('sqlite:')) {
+    const advice =
+      'API processes on other machines cannot reach this worker there; give worker.address (--address)';
+    log.warn({ address }, advice);
   }
+  const registration = new Registration(workers, open, { address, secret }, log);
+  await registration.start();
+  undo.push(() => registration.close());
   return listening;
 }
 

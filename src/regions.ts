@@ -1,5 +1,6 @@
 /** Makes the configured region providers and finds those of other processes; the only file that knows which there are. */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from './config.js';
 import type { OpenRegion, RegionSource } from './data/region.js';
 import { regions } from './data/region.js';
@@ -133,7 +134,7 @@ export class RegionDirectory implements RegionSource {
       const { regionId, address, features } = worker;
       if (this.#driven.has(regionId)) continue;
       const known = this.#remote.get(regionId);
-      if (known?.provider.address === address) {
+      if (known?.provider.address === address && isDeepStrictEqual(known.provider.features, features)) {
         found.set(regionId, known);
         continue;
       }

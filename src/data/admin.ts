@@ -10,7 +10,18 @@ import { tasks } from './task.js';
 
 /** Tasks that one restart looks at, so that a request ends in its time. */
 const restartLimit = 1000;
-const pageSize = 100;
+const pageSize = 500;
+/** Writes under way at a time. */
+const width = 50;
+
+/** After which a call that clears the queue ends, and says that there is more. */
+export interface ClearLimits {
+  tasks: number;
+  /** Milliseconds. */
+  time: number;
+}
+
+const clearLimits: ClearLimits = { tasks: 20_000, time: 10_000 };
 
 export interface QueueFilter {
   projectIds?: readonly string[];
@@ -21,39 +32,59 @@ export interface QueueFilter {
 export class AdminData {
   readonly #store: Store;
   readonly #control: TaskControl;
+  readonly #limits: ClearLimits;
 
-  constructor(store: Store, control: TaskControl) {
+  constructor(store: Store, control: TaskControl, limits: ClearLimits = clearLimits) {
+    this.#limits = limits;
     this.#store = store;
     this.#control = control;
   }
 
-  /** Cancels what waits: ready, blocked, between two attempts or inactive. What runs goes on. */
+  /**
+   * Cancels what waits: ready, blocked, between two attempts or inactive. What runs goes on. Ends in the time of a request,
+   * and says whether it left something for another call.
+   */
   async clearQueue(caller: Caller, filter: QueueFilter): Promise<QueueCleared> {
     const cleared: QueueCleared = { cancelled: 0, aborting: 0 };
+    const deadline = performance.now() + this.#limits.time;
+    for await (const waiting of this.#waiting(filter, caller.signal)) {
+      for (let done = 0; done < waiting.length;) {
+        const room = this.#limits.tasks - cleared.cancelled - cleared.aborting;
+        if (room <= 0 || performance.now() > deadline) return { ...cleared, more: true };
+        caller.signal.throwIfAborted();
+        const some = waiting.slice(done, done + Math.min(room, width));
+        done += some.length;
+        const ends = some.map((task) => this.#clear(task, caller.principal.name));
+        for (const end of await Promise.all(ends)) if (end !== undefined) cleared[end] += 1;
+      }
+    }
+    return cleared;
+  }
+
+  /** Tasks that wait and have not been asked to end, page by page. */
+  async *#waiting(filter: QueueFilter, signal: AbortSignal): AsyncGenerator<Document<TaskRecord>[]> {
     const where = {
       ...(filter.projectIds === undefined ? {} : { project_id: filter.projectIds }),
       ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
       ...(filter.types === undefined ? {} : { type: filter.types }),
     };
     for (const queue of ['inactive', 'blocked', 'waiting', 'ready'] as const) {
-      let after: [string] | undefined;
-      for (;;) {
-        caller.signal.throwIfAborted();
+      for (let after: [string] | undefined; ;) {
         const query = { order: 'id', filter: { queue, ...where }, limit: pageSize };
-        const page = await this.#store.page(tasks, { ...query, ...(after === undefined ? {} : { after }) });
-        for (const task of page) {
-          const done = await this.#clear(task, caller.principal.name);
-          if (done !== undefined) cleared[done] += 1;
-        }
+        const page = await this.#store.page(
+          tasks,
+          { ...query, ...(after === undefined ? {} : { after }) },
+          signal,
+        );
+        yield page.filter(({ value }) => value.abort !== true);
         const last = page.at(-1);
         if (last === undefined || page.length < pageSize) break;
         after = [last.id];
       }
     }
-    return cleared;
   }
 
-  #clear(found: Document<TaskRecord>, by: string): Promise<keyof QueueCleared | undefined> {
+  #clear(found: Document<TaskRecord>, by: string): Promise<'cancelled' | 'aborting' | undefined> {
     return retrying(async () => {
       const task = await this.#store.get(tasks, found.id);
       if (task === undefined || ['running', 'done'].includes(task.value.queue) || task.value.abort === true)

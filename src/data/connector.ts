@@ -75,7 +75,7 @@ export function createConnector(
   const projectData = new ProjectData(store);
   const organizationData = new OrganizationData(store, projectData);
   const networkData = new NetworkData(store, projectData);
-  const regionData = new RegionData(regionSource, organizationData, projectData);
+  const regionData = new RegionData(store, regionSource, organizationData, projectData);
   const taskData = new TaskData(store, projectData, feed);
   const { maxLifetime } = expiryOptions;
   const instanceData = new InstanceData(store, projectData, networkData, regionData, taskData, maxLifetime);

@@ -1,6 +1,6 @@
 /** Events: the change log as its readers may see it. */
 import { ApiError } from '../model/error.js';
-import type { EventSubject } from '../model/event.js';
+import type { EventSubject, EventType } from '../model/event.js';
 import type { Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
 import { Follower } from './change-feed.js';
@@ -15,11 +15,12 @@ const subjects: Readonly<Record<string, EventSubject>> = {
   [tasks.name]: 'task',
 };
 
-const verbs = { insert: 'created', replace: 'updated', remove: 'deleted' } as const;
+const verbs = { insert: 'created', replace: 'updated', expire: 'expiring', remove: 'deleted' } as const;
 
 export interface EventFilter {
   projectIds?: readonly string[];
   subjects?: readonly EventSubject[];
+  types?: readonly EventType[];
   resourceIds?: readonly string[];
 }
 
@@ -112,15 +113,23 @@ export class EventData {
   }
 }
 
-function isWanted(change: Change, { subjects: kinds, resourceIds }: EventFilter): boolean {
+function isWanted(change: Change, { subjects: kinds, types, resourceIds }: EventFilter): boolean {
   const subject = subjects[change.collection];
   if (subject === undefined || change.scope === null) return false;
-  return (kinds?.includes(subject) ?? true) && (resourceIds?.includes(change.id) ?? true);
+  return (
+    (kinds?.includes(subject) ?? true) &&
+    (types?.some((type) => type === typeOf(change)) ?? true) &&
+    (resourceIds?.includes(change.id) ?? true)
+  );
+}
+
+function typeOf({ collection, op }: Change): string {
+  return `${subjects[collection] ?? ''}.${verbs[op]}`;
 }
 
 function eventOf(change: Change): StoredEvent {
-  const { position, time, collection, id, op, revision, scope, text } = change;
-  const type = `${subjects[collection] ?? ''}.${verbs[op]}`;
+  const { position, time, id, revision, scope, text } = change;
+  const type = typeOf(change);
   const head = JSON.stringify({
     id: String(position),
     type,

@@ -5,7 +5,7 @@ import type { ExpirationExtension, InstanceRecord } from '../model/instance.js';
 import { presentInstance } from '../model/instance.js';
 import type { Accepted, Caller } from './caller.js';
 import { type InstanceData, instances } from './instance.js';
-import { checkExpiry } from './instance-rules.js';
+import { beingDeleted, checkExpiry } from './instance-rules.js';
 import type { Document, Store } from './store/port.js';
 import { replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -36,8 +36,7 @@ export class ExpiryData {
     return retrying(async () => {
       const instance = await this.#store.get(instances, id, caller.signal);
       if (instance === undefined) throw notFound();
-      if (instance.value.deletionTime !== undefined)
-        throw new ApiError('being_deleted', 'The instance is being deleted.');
+      if (instance.value.deletionTime !== undefined) throw beingDeleted(instance.value);
       caller.precondition?.(instance.revision);
       const { expirationWarning, ...kept } = instance.value;
       const next: InstanceRecord = {
@@ -67,13 +66,14 @@ export class ExpiryData {
     return timestamp(new Date(time));
   }
 
-  /** Deletes what has expired, through the ordinary delete; tells how many. */
+  /** Deletes what has expired and was marked before, through the ordinary delete; tells how many. */
   async deleteExpired(caller: Caller, now: number): Promise<number> {
     let deleted = 0;
-    for await (const { id } of this.#expiring(1, now, caller.signal)) {
+    for await (const { id, value } of this.#expiring(1, now, caller.signal)) {
+      if (!isDue(value, now)) continue;
       try {
         // Prolonged meanwhile, it stays; gone already, there is nothing to do.
-        await this.#instances.delete(caller, id, ({ expiresAt }) => Date.parse(expiresAt ?? '') < now);
+        await this.#instances.delete(caller, id, (instance) => isDue(instance, now));
         deleted += 1;
       } catch (error) {
         if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;
@@ -82,14 +82,15 @@ export class ExpiryData {
     return deleted;
   }
 
-  /** Marks what will expire soon, once; tells how many. */
+  /** Marks what will expire soon, or should have by now, once; tells how many. */
   async warn(caller: Caller, now: number): Promise<number> {
     let warned = 0;
-    for await (const instance of this.#expiring(now, now + this.#options.warning, caller.signal)) {
-      if (instance.value.expirationWarning !== undefined) continue;
+    for await (const instance of this.#expiring(1, now + this.#options.warning, caller.signal)) {
+      const { expirationWarning, deletionTime } = instance.value;
+      if (expirationWarning !== undefined || deletionTime !== undefined) continue;
       const next = { ...instance.value, expirationWarning: timestamp(new Date(now)) };
       try {
-        await this.#store.write([replace(instances, instance, next)]);
+        await this.#store.write([{ ...replace(instances, instance, next), loggedAs: 'expire' }]);
         warned += 1;
       } catch (error) {
         // Somebody changed it; the next round looks again.
@@ -116,4 +117,9 @@ export class ExpiryData {
       after = [Date.parse(last.value.expiresAt ?? ''), last.id];
     }
   }
+}
+
+/** Whether the time of the instance is over. Nothing goes without a warning, but what its user has deleted already. */
+function isDue({ expiresAt, expirationWarning, deletionTime }: InstanceRecord, now: number): boolean {
+  return Date.parse(expiresAt ?? '') < now && (expirationWarning !== undefined || deletionTime !== undefined);
 }

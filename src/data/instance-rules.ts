@@ -1,11 +1,15 @@
-/** What must hold of an instance's body beyond its schema. */
+/** What must hold of an instance's body beyond its schema, and of what is under way for it. */
 import { type Tag, timestamp } from '../model/common.js';
 import type { FieldError } from '../model/error.js';
 import { ApiError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
+import type { TaskRecord, TaskType } from '../model/task.js';
 import { userDataFault } from '../model/user-data.js';
 import type { RegionData } from './region.js';
+import type { Document } from './store/port.js';
+import { StoreConflict } from './store/port.js';
+import { taskAddress } from './task.js';
 
 /** Each tag name once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
@@ -96,4 +100,30 @@ export async function checkReferences(
   if (errors.length > 0) {
     throw new ApiError('invalid_reference', errors.map((error) => error.message).join(' '), { errors });
   }
+}
+
+/** Names the task that deletes it, if it has not failed. */
+export function beingDeleted({ openTasks }: InstanceRecord): ApiError {
+  const deletion = openTasks.at(-1);
+  return new ApiError('being_deleted', 'The instance is being deleted.', {
+    ...(deletion === undefined ? {} : { blockedBy: taskAddress(deletion) }),
+  });
+}
+
+/** The open task that an equal request shares. */
+export function sharable(
+  open: readonly Document<TaskRecord>[],
+  type: TaskType,
+): Document<TaskRecord> | undefined {
+  return open.find(({ value }) => value.type === type && value.abort !== true);
+}
+
+/** What a lost race for the name means to the client; any other failure as it is. */
+export function nameTaken(error: unknown, name: string): unknown {
+  if (!(error instanceof StoreConflict) || error.kind !== 'unique' || error.key !== 'name') return error;
+  const message = `The project has an instance named "${name}" already.`;
+  return new ApiError('name_taken', message, {
+    cause: error,
+    errors: [{ pointer: '/metadata/name', message }],
+  });
 }

@@ -10,7 +10,16 @@ import type { TaskInput, TaskType } from '../model/task.js';
 import { abortAsked, ended } from '../model/task-state.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
-import { checkNetworking, checkReferences, checkTags, checkUserData, expiry } from './instance-rules.js';
+import {
+  beingDeleted,
+  checkNetworking,
+  checkReferences,
+  checkTags,
+  checkUserData,
+  expiry,
+  nameTaken,
+  sharable,
+} from './instance-rules.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
@@ -23,7 +32,7 @@ import type {
   TextQuery,
   Write,
 } from './store/port.js';
-import { emptyPage, insert, replace, StoreConflict } from './store/port.js';
+import { emptyPage, insert, replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 import type { TaskData } from './task.js';
 import { narrow, openTask, taskAddress, tasks } from './task.js';
@@ -213,13 +222,12 @@ export class InstanceData {
       if (changed.length > 0)
         await checkReferences(this.#regions, { ...value, ...pick(spec) }, caller.signal);
       if (changed.length > 0 && !options.allowReplace) {
-        throw new ApiError(
-          'replace_required',
-          'The change would delete the machine and its disk and make a new one.',
-          {
-            errors: changed.map((field) => ({ pointer: `/spec/${field}`, message: 'Replaces the machine.' })),
-          },
-        );
+        const errors = changed.map((field) => ({
+          pointer: `/spec/${field}`,
+          message: 'Replaces the machine.',
+        }));
+        const message = 'The change would delete the machine and its disk and make a new one.';
+        throw new ApiError('replace_required', message, { errors });
       }
       const { description, tags, expiresAt, expirationWarning, ...kept } = value;
       const next: InstanceRecord = {
@@ -233,7 +241,9 @@ export class InstanceData {
       if (spec.userData === '') delete next.userData;
       else if (spec.userData !== undefined) next.userData = spec.userData;
       if (changed.length === 0) {
-        return this.#commit(caller, instance, next, {});
+        // The machine of a repeated request is on its way: whoever repeats it can follow the same task.
+        const same = sharable(await this.#openTasks(instance), 'instance.replace');
+        return this.#commit(caller, instance, next, same === undefined ? {} : { taskId: same.id });
       }
       await this.#refuseWhileBusy(instance);
       return this.#open(caller, instance, wished(next, 'instance.replace'), 'instance.replace', {});
@@ -254,7 +264,7 @@ export class InstanceData {
       if (instance === undefined || !still(instance.value)) throw notFound();
       caller.precondition?.(instance.revision);
       const open = await this.#openTasks(instance);
-      const same = open.find(({ value }) => value.type === 'instance.delete' && value.abort !== true);
+      const same = sharable(open, 'instance.delete');
       if (same !== undefined) return { id, taskId: same.id };
       // What has not begun ends here and now; what has is for its worker to end.
       const begun = open.filter((task) => task.value.attempts.length > 0);
@@ -317,12 +327,7 @@ export class InstanceData {
   async #living(caller: Caller, id: string): Promise<Document<InstanceRecord>> {
     const instance = await this.load(id, caller.signal);
     if (instance === undefined) throw notFound();
-    if (instance.value.deletionTime !== undefined) {
-      const [deletion] = instance.value.openTasks.slice(-1);
-      throw new ApiError('being_deleted', 'The instance is being deleted.', {
-        ...(deletion === undefined ? {} : { blockedBy: taskAddress(deletion) }),
-      });
-    }
+    if (instance.value.deletionTime !== undefined) throw beingDeleted(instance.value);
     caller.precondition?.(instance.revision);
     return instance;
   }
@@ -386,13 +391,4 @@ function written(
     ...(description === undefined ? {} : { description }),
     ...(tags === undefined ? {} : { tags }),
   };
-}
-
-function nameTaken(error: unknown, name: string): unknown {
-  if (!(error instanceof StoreConflict) || error.kind !== 'unique' || error.key !== 'name') return error;
-  const message = `The project has an instance named "${name}" already.`;
-  return new ApiError('name_taken', message, {
-    cause: error,
-    errors: [{ pointer: '/metadata/name', message }],
-  });
 }

@@ -5,7 +5,7 @@ import { RegionError } from '../region/provider.js';
 import type { Caller } from './caller.js';
 import type { OrganizationData } from './organization.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec } from './store/port.js';
+import type { CollectionSpec, Store } from './store/port.js';
 
 export interface RegionRecord {
   name: string;
@@ -57,11 +57,13 @@ export function regionFailure(error: unknown): unknown {
 }
 
 export class RegionData {
+  readonly #store: Store;
   readonly #regions: RegionSource;
   readonly #organizations: OrganizationData;
   readonly #projects: ProjectData;
 
-  constructor(source: RegionSource, organizations: OrganizationData, projects: ProjectData) {
+  constructor(store: Store, source: RegionSource, organizations: OrganizationData, projects: ProjectData) {
+    this.#store = store;
     this.#regions = source;
     this.#organizations = organizations;
     this.#projects = projects;
@@ -79,12 +81,19 @@ export class RegionData {
   /** Calls the region; its failure becomes an API error. */
   async ask<R>(regionId: string, call: (provider: RegionProvider) => Promise<R>): Promise<R> {
     const region = this.find(regionId);
-    if (region === undefined) throw notFound();
+    if (region === undefined) throw await this.#missing(regionId);
     try {
       return await call(region.provider);
     } catch (error) {
       throw regionFailure(error);
     }
+  }
+
+  /** A region that the site has, and that nobody is known to drive, is only away. */
+  async #missing(regionId: string): Promise<ApiError> {
+    if ((await this.#store.get(regions, regionId)) === undefined) return notFound();
+    const message = 'The region cannot answer now: no worker of it is known yet.';
+    return new ApiError('unavailable', message, { headers: { 'Retry-After': '5' } });
   }
 
   /** The regions that an organization of the caller may use. */

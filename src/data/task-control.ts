@@ -8,6 +8,7 @@ import { presentTask, priorityCeiling } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
 import { instances } from './instance.js';
+import { beingDeleted } from './instance-rules.js';
 import { endingWrites } from './queue.js';
 import type { Document, Store, Write } from './store/port.js';
 import { replace } from './store/port.js';
@@ -107,13 +108,14 @@ export class TaskControl {
 
   async #checkFree({ value }: Document<InstanceRecord>, type: TaskRecord['type']): Promise<void> {
     const [first] = value.openTasks;
-    const blockedBy = first === undefined ? {} : { blockedBy: taskAddress(first) };
-    if (value.deletionTime !== undefined && type !== 'instance.delete')
-      throw new ApiError('being_deleted', 'The instance is being deleted.', blockedBy);
+    if (value.deletionTime !== undefined && type !== 'instance.delete') throw beingDeleted(value);
     if (first !== undefined) {
       const busy = await this.#store.get(tasks, first);
       const message = `The instance is busy with ${busy?.value.type ?? 'another task'}.`;
-      throw new ApiError('instance_busy', message, { ...blockedBy, headers: { 'Retry-After': '2' } });
+      throw new ApiError('instance_busy', message, {
+        blockedBy: taskAddress(first),
+        headers: { 'Retry-After': '2' },
+      });
     }
     checkRestart(value, type);
   }

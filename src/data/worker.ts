@@ -39,7 +39,7 @@ export class WorkerData {
   async register(worker: Pick<WorkerRecord, 'regionId' | 'address' | 'features'>): Promise<void> {
     const value = { ...worker, owner: this.#owner, startTime: timestamp() };
     await retrying(async () => {
-      const found = await this.#of(worker.regionId);
+      const found = await this.#found(worker.regionId);
       const write = found === undefined ? insert(workers, uuidv7(), value) : replace(workers, found, value);
       await this.#store.write([write]).catch((error: unknown) => {
         // Another process of the region registered for the first time just now.
@@ -55,7 +55,12 @@ export class WorkerData {
     return page.map(({ value }) => value);
   }
 
-  #of(regionId: string): Promise<Document<WorkerRecord> | undefined> {
+  /** Who is asked about the region. */
+  async of(regionId: string): Promise<WorkerRecord | undefined> {
+    return (await this.#found(regionId))?.value;
+  }
+
+  #found(regionId: string): Promise<Document<WorkerRecord> | undefined> {
     return this.#store.find(workers, 'region', [regionId]);
   }
 }

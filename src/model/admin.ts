@@ -43,6 +43,9 @@ export const QueueCleared = Type.Object(
       minimum: 0,
       description: 'Tasks between two attempts, which a worker is about to end.',
     }),
+    more: Type.Optional(
+      Type.Boolean({ description: 'The queue held more than one call takes: call again.' }),
+    ),
   },
   { title: 'QueueCleared', additionalProperties: false },
 );

@@ -7,6 +7,24 @@ import { Task } from './task.js';
 export const EventSubject = Type.Union([Type.Literal('instance'), Type.Literal('task')]);
 export type EventSubject = Static<typeof EventSubject>;
 
+export const EventType = Type.Union(
+  [
+    Type.Literal('instance.created'),
+    Type.Literal('instance.updated'),
+    Type.Literal('instance.expiring'),
+    Type.Literal('instance.deleted'),
+    Type.Literal('task.created'),
+    Type.Literal('task.updated'),
+    Type.Literal('task.deleted'),
+  ],
+  {
+    title: 'EventType',
+    description:
+      'Subject and what happened to it. `instance.expiring`: it is about to be deleted, and has been marked so.',
+  },
+);
+export type EventType = Static<typeof EventType>;
+
 /** Position in the change log, in decimal digits. */
 export const EventId = Type.String({
   pattern: '^(0|[1-9][0-9]{0,14})$',
@@ -16,10 +34,7 @@ export const EventId = Type.String({
 export const Event = Type.Object(
   {
     id: EventId,
-    type: Type.String({
-      pattern: '^(instance|task)\\.(created|updated|deleted)$',
-      description: 'Subject and what happened to it.',
-    }),
+    type: EventType,
     time: Timestamp,
     projectId: Uuid,
     resourceId: Uuid,

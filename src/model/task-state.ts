@@ -49,14 +49,25 @@ export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): T
   );
 }
 
+/** Why an attempt has no end of its own, for readers. */
+export const interruptions = {
+  interrupted: {
+    code: 'interrupted',
+    message: 'The process that was at work ended or gave no sign; another one carries on.',
+    retryable: true,
+  },
+  handed_over: {
+    code: 'handed_over',
+    message: 'The process handed the task over for another one to carry on.',
+    retryable: true,
+  },
+} as const satisfies Record<string, TaskCause>;
+
 /** After an attempt that its process did not end: it died, or handed the task over in order, perhaps for a later time. */
-export function interrupted(
-  task: TaskRecord,
-  outcome: 'interrupted' | 'handed_over',
-  runAfter = 0,
-): TaskRecord {
+export function interrupted(task: TaskRecord, outcome: keyof typeof interruptions, runAfter = 0): TaskRecord {
   const pause = outcome === 'interrupted' ? after(task, runAfter) : { runAfter };
-  return placed({ ...task, ...pause, attempts: closed(task.attempts, outcome) }, false);
+  const attempts = closed(task.attempts, outcome, interruptions[outcome]);
+  return placed({ ...task, ...pause, attempts }, false);
 }
 
 /** A pause before the next attempt, which a task that is to end has no use for: all that it does then is end. */

@@ -75,6 +75,7 @@ const Step = Type.Object(
     startTime: Timestamp,
     endTime: Type.Optional(Timestamp),
     outcome: Type.Optional(Type.Union([Type.Literal('succeeded'), Type.Literal('failed')])),
+    cause: Type.Optional(Cause),
   },
   { title: 'TaskStep', additionalProperties: false },
 );
@@ -124,7 +125,7 @@ export const Task = Type.Object(
 );
 export type Task = Static<typeof Task>;
 export type TaskCause = Static<typeof Cause> & {
-  code: ErrorCode | 'superseded' | 'aborted' | 'attempts_exhausted';
+  code: ErrorCode | 'superseded' | 'aborted' | 'attempts_exhausted' | 'interrupted' | 'handed_over';
 };
 export type TaskAttempt = Static<typeof Attempt>;
 export type TaskStep = Static<typeof Step>;

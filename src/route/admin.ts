@@ -13,7 +13,7 @@ const clearQueue = defineHandler(
     operationId: 'clearTaskQueue',
     summary: 'Cancel all tasks that wait',
     description:
-      'What runs goes on. Every filter narrows it; without any, all waiting tasks of the site are cancelled, deletions too.',
+      'What runs goes on. Every filter narrows it; without any, all waiting tasks of the site are cancelled, deletions too. One call ends 20000 tasks at most, and works for 10 seconds at most; `more` tells that another one is needed.',
     tags: ['admin'],
     query: Type.Object(
       {

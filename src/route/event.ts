@@ -12,7 +12,7 @@ import type { Connector } from '../data/connector.js';
 import type { EventFilter } from '../data/event.js';
 import { Uuid } from '../model/common.js';
 import { ApiError } from '../model/error.js';
-import { Event, EventId, EventSubject } from '../model/event.js';
+import { Event, EventId, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
 import type { ResponseData } from './pipeline/response.js';
@@ -33,6 +33,7 @@ const Query = Type.Object(
   {
     projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
     subject: Type.Optional(Type.Array(EventSubject, { maxItems: 2 })),
+    type: Type.Optional(Type.Array(EventType, { maxItems: 7 })),
     resourceID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances or tasks.' })),
     after: Type.Optional({
       ...EventId,
@@ -50,6 +51,7 @@ function filterOf(query: Static<typeof Query>): EventFilter {
   return {
     ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
     ...(query.subject === undefined ? {} : { subjects: query.subject }),
+    ...(query.type === undefined ? {} : { types: query.type }),
     ...(query.resourceID === undefined ? {} : { resourceIds: query.resourceID }),
   };
 }

@@ -143,7 +143,7 @@ const update = defineHandler(
     operationId: 'updateInstance',
     summary: 'Replace what may be written of an instance',
     description:
-      'What is left out is cleared, except `userData`, which cannot be read back and is kept. A new flavor or image deletes the machine with its disk and makes a new one; that needs `allowReplace=true`. New user data takes effect when the machine is next made.',
+      'What is left out is cleared, except `userData`, which cannot be read back and is kept. A new flavor or image deletes the machine with its disk and makes a new one; that needs `allowReplace=true`. New user data takes effect when the machine is next made. A repeat while the machine is being replaced shares the task.',
     tags: ['instances'],
     params: instanceParams,
     query: Type.Object(

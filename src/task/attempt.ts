@@ -7,7 +7,7 @@ import { timestamp } from '../model/common.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
 import type { TaskCause, TaskRecord } from '../model/task.js';
-import { attemptsEnded } from '../model/task-state.js';
+import { attemptsEnded, interruptions } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
 import type { RegionProvider, ServerObservation } from '../region/provider.js';
 import { causeOf } from './cause.js';
@@ -161,14 +161,25 @@ export class Attempt {
     this.#controller.signal.throwIfAborted();
     const step = { name, attempt: this.#claim.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
     await this.#queue.recordStep(this.#claim, step, change);
-    let outcome: 'succeeded' | 'failed' = 'failed';
     try {
       const result = await act();
-      outcome = 'succeeded';
+      this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome: 'succeeded' });
       return result;
-    } finally {
-      this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome });
+    } catch (error) {
+      const cause = this.#causeOfStep(error);
+      this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome: 'failed', cause });
+      throw error;
     }
+  }
+
+  /** A step that is broken off says why, not how its call took it. */
+  #causeOfStep(error: unknown): TaskCause {
+    const { signal } = this.#controller;
+    const reason: unknown = signal.aborted ? signal.reason : error;
+    if (reason instanceof HandedBack) return interruptions.handed_over;
+    if (reason instanceof AbortAsked)
+      return { code: 'aborted', message: 'The task was asked to end.', retryable: false };
+    return causeOf(error);
   }
 
   async #afterFailure(code: TaskCode, error: unknown): Promise<AttemptEnd> {

@@ -43,6 +43,7 @@ export function housekeeping(
       run: async (signal) => {
         const caller = scheduleCaller('expiry', signal);
         const now = Date.now();
+        // What is marked now goes with the next sweep at the earliest: whoever follows the events gets to know.
         told(await expiry.deleteExpired(caller, now), 'instances have expired and are being deleted');
         told(await expiry.warn(caller, now), 'instances are about to expire');
       },

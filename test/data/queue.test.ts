@@ -256,6 +256,7 @@ describe('the task queue', () => {
         .to.include({ status: 'pending', queue: 'ready' })
         .and.not.to.have.any.keys('owner', 'leaseUntil');
       expect(value.attempts[0]?.outcome).to.equal('handed_over');
+      expect(value.attempts[0]?.cause).to.include({ code: 'handed_over', retryable: true });
     });
 
     it('records its steps: begun, then ended, the newest 50', async () => {
@@ -305,6 +306,7 @@ describe('the task queue', () => {
       const { value } = await load(dead.taskId);
       expect(value).to.include({ queue: 'ready', status: 'pending' });
       expect(value.attempts[0]).to.include({ outcome: 'interrupted' });
+      expect(value.attempts[0]?.cause).to.include({ code: 'interrupted', retryable: true });
       expect((await load(alive.taskId)).value).to.include({ queue: 'running', owner: 'alive' });
     });
 

@@ -1,7 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
+import { startApp } from '../../src/app.js';
 import { errorCodes } from '../../src/model/error.js';
 import type { RegionErrorKind } from '../../src/region/provider.js';
-import { startServer, type TestServer } from '../support/server.js';
+import { Api } from '../support/conform.js';
+import { adminKey, startServer, type TestServer } from '../support/server.js';
 
 interface Output {
   contents: string;
@@ -60,6 +65,31 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     const { metadata } = await server.order('unborn');
     const { body } = await server.admin.get<Output>(`/api/v2/instances/${metadata.id}/consoleoutput`);
     expect(body).to.deep.equal({ contents: '' });
+  });
+
+  it('answers 503 while no worker of its region is known, and so does a create; a catalog of no region stays unknown', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'copse-test-'));
+    const full = await startServer({ flags: { store: 'sqlite:site.sqlite' }, dataDir });
+    const { metadata } = await full.running('talker');
+    // Another process on the same store, without regions. The first has a gate for nobody, so it is not registered.
+    const app = await startApp(full.config, { log: full.log, role: 'api' });
+    try {
+      const api = Api.withKey(app.url, adminKey);
+      const address = `/api/v2/instances/${metadata.id}/consoleoutput`;
+      const options = { failing: 503 };
+      for (const reply of [
+        await api.refused('unavailable', 'GET', address, options),
+        await api.refused('unavailable', 'POST', '/api/v2/instances', { ...options, body: full.wish('new') }),
+      ])
+        expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
+      const absent = '0193a5c0-0000-7000-8000-000000000001';
+      const regions = `/api/v1/organizations/${full.catalog.organizationId}/regions`;
+      await api.refused('not_found', 'GET', `${regions}/${absent}/flavors`);
+    } finally {
+      await app.stop();
+      await full.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
   });
 
   it('does not know an absent instance', async () => {

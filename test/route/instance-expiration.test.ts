@@ -1,4 +1,7 @@
 import { expect } from 'chai';
+import { instances } from '../../src/data/instance.js';
+import { replace } from '../../src/data/store/port.js';
+import type { Event } from '../../src/model/event.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
 import { eventually } from '../support/eventually.js';
@@ -14,6 +17,9 @@ describe('instances that expire', () => {
 
   const extend = (instance: Instance, body: object, headers = {}) =>
     server.admin.post<Instance>(`${address(instance)}/extend_expiration`, body, { headers });
+
+  const events = async ({ metadata }: Instance, query = '') =>
+    (await server.admin.get<Event[]>(`/api/v2/events?limit=1000&resourceID=${metadata.id}${query}`)).body;
 
   before(async () => {
     server = await startServer({
@@ -81,20 +87,59 @@ describe('instances that expire', () => {
     expect(server.cloud.servers().map(({ id }) => id)).not.to.include(instance.metadata.id);
   });
 
-  it('are marked once when their time is near, which the change log tells, and lose the mark with an extension', async () => {
+  it('are marked once when their time is near, by an event of its own, and lose the mark with an extension', async () => {
     const instance = await server.order('warned', { spec: { expiresAt: at(0.5 * hour) } });
     const warned = await server.settled(
       instance.metadata.id,
       ({ status }) => status.expirationWarning !== undefined,
     );
-    const log = await server.app.store.changes({ after: 0, limit: 1000 });
-    const texts = log.changes.filter(({ id }) => id === instance.metadata.id).map(({ text }) => text ?? '');
-    expect(texts.some((text) => text.includes(warned.status.expirationWarning ?? '?'))).to.be.true;
+    const [event, ...more] = await events(instance, '&type=instance.expiring');
+    expect(more).to.deep.equal([]);
+    expect(event?.resource).to.deep.equal(warned);
+    expect(await events(instance, '&type=instance.expiring&subject=task')).to.deep.equal([]);
     const { body } = await extend(instance, { hours: 24 });
     expect(body.status).not.to.have.property('expirationWarning');
     expect(Date.parse(body.spec.expiresAt ?? '') - Date.parse(instance.spec.expiresAt ?? '')).to.equal(
       24 * hour,
     );
+  });
+
+  it('are never deleted without a warning before, even when nobody looked until their time was over', async () => {
+    const instance = await server.running('overslept');
+    const { store } = server.app;
+    // As a site that was down for all of the last day would find it.
+    await eventually(async () => {
+      const found = await store.get(instances, instance.metadata.id);
+      if (found === undefined) throw new Error('the instance is not there');
+      await store.write([replace(instances, found, { ...found.value, expiresAt: at(-hour) })]);
+      return true;
+    });
+    await eventually(async () => (await server.admin.get(address(instance))).status === 404);
+    const types = (await events(instance)).map(({ type }) => type);
+    const told = types.filter((type) => type !== 'instance.updated');
+    expect(told).to.deep.equal(['instance.created', 'instance.expiring', 'instance.deleted']);
+    const texts = (await events(instance)).map(({ type, resource }) => [
+      type,
+      (resource as Instance | null)?.metadata.deletionTime !== undefined,
+    ]);
+    const warning = texts.findIndex(([type]) => type === 'instance.expiring');
+    expect(texts.findIndex(([, deleting]) => deleting)).to.be.greaterThan(warning);
+  });
+
+  it('take no extension while they are being deleted, and say by which task', async () => {
+    const instance = await server.running('going', { spec: { expiresAt: at(3 * hour) } });
+    server.cloud.program({ verb: 'deleteServer', delay: 60_000, times: 1 });
+    const deletion = await server.admin.delete(address(instance));
+    const body = { hours: 1 };
+    const reply = await server.admin.refused(
+      'being_deleted',
+      'POST',
+      `${address(instance)}/extend_expiration`,
+      { body },
+    );
+    expect(reply.body.blockedBy).to.equal(deletion.headers.get('location'));
+    server.cloud.clearProgram();
+    await server.admin.post(`${deletion.headers.get('location')?.slice(server.url.length) ?? ''}/abort`);
   });
 
   it('are extended by hours or up to a time, never shortened, and no further than the site allows', async () => {

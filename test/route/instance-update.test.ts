@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
+import type { Task } from '../../src/model/task.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 const script = Buffer.from('#!/bin/sh\n').toString('base64');
@@ -108,6 +109,30 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
     expect(acts(instance)).to.deep.equal(['ensureServer', 'deleteServer', 'ensureServer']);
     const machine = server.cloud.servers().find((one) => one.id === instance.metadata.id);
     expect(machine).to.include({ flavorId, boots: 1 });
+  });
+
+  it('repeated while the machine is being replaced shares the task, whatever else it changes; another replacement is refused', async () => {
+    const instance = await server.running('repeated');
+    server.cloud.program({ verb: 'deleteServer', delay: 60_000, times: 1 });
+    const wish = body(instance, {}, { flavorId: server.catalog.flavors['small'] });
+    const replace = `${address(instance)}?allowReplace=true`;
+    const first = await server.admin.put<Instance>(replace, wish);
+    const location = first.headers.get('location');
+    expect(location).to.be.a('string');
+    const described = { ...wish, metadata: { ...wish.metadata, description: 'again' } };
+    for (const again of [wish, described]) {
+      const reply = await server.admin.put<Instance>(replace, again);
+      expect(reply.status).to.equal(202);
+      expect(reply.headers.get('location')).to.equal(location);
+      expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
+      expect(reply.body.metadata.description).to.equal(again === described ? 'again' : undefined);
+    }
+    await server.admin.refused('instance_busy', 'PUT', replace, { body: body(instance) });
+    await server.gone(instance.metadata.id);
+    const { body: all } = await server.admin.get<Task[]>(
+      `/api/v2/tasks?subjectID=${instance.metadata.id}&type=instance.replace`,
+    );
+    expect(all).to.have.length(1);
   });
 
   it('with allowReplace and nothing to replace touches nothing', async () => {

@@ -250,7 +250,9 @@ describe('what users do to tasks', () => {
       });
       expect(reply.status).to.equal(200);
       expect(reply.body).to.include({ status: 'cancelled' });
-      expect(reply.body.steps.map(({ outcome }) => outcome)).to.deep.equal(['failed']);
+      expect(reply.body.steps.map(({ outcome, cause }) => [outcome, cause?.code])).to.deep.equal([
+        ['failed', 'aborted'],
+      ]);
       expect(reply.body.attempts.map(({ outcome }) => outcome)).to.deep.equal(['cancelled']);
       const { metadata } = await server.settled(instance.metadata.id);
       expect(metadata.provisioningStatus).to.equal('error');

@@ -86,6 +86,7 @@ describe('tasks beyond the life of their process', () => {
       .to.include({ status: 'pending', queue: 'ready' })
       .and.not.to.have.any.keys('owner', 'leaseUntil');
     expect(task.attempts.map((attempt) => attempt.outcome)).to.deep.equal(['handed_over']);
+    expect(task.steps.map(({ cause }) => cause?.code)).to.deep.equal(['handed_over']);
 
     const second = await start();
     expect(await outcomes(second, instance)).to.deep.equal(['handed_over', 'succeeded']);

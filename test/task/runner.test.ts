@@ -42,11 +42,14 @@ describe('the task runner', () => {
       { number: 3, ...failed },
       { number: 4, outcome: 'succeeded' },
     ]);
-    expect(task.steps.map(({ name, attempt, outcome }) => [name, attempt, outcome])).to.deep.equal([
-      ['ensureServer', 1, 'failed'],
-      ['ensureServer', 2, 'failed'],
-      ['ensureServer', 3, 'failed'],
-      ['ensureServer', 4, 'succeeded'],
+    const { cause } = failed;
+    expect(
+      task.steps.map(({ name, attempt, outcome, cause }) => [name, attempt, outcome, cause]),
+    ).to.deep.equal([
+      ['ensureServer', 1, 'failed', cause],
+      ['ensureServer', 2, 'failed', cause],
+      ['ensureServer', 3, 'failed', cause],
+      ['ensureServer', 4, 'succeeded', undefined],
     ]);
     const pauses = task.attempts
       .slice(1)

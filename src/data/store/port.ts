@@ -105,6 +105,8 @@ export type Write =
       quiet?: boolean;
       /** The revision stays, and with it every ETag: for migrations that only derive columns and texts anew. */
       keepRevision?: boolean;
+      /** What the change log calls it, where it is more than an update to those who read the log. */
+      loggedAs?: 'expire';
     }
   | {
       op: 'remove';
@@ -123,7 +125,7 @@ export interface Change {
   time: string;
   collection: string;
   id: string;
-  op: Write['op'];
+  op: Write['op'] | 'expire';
   /** The revision that the write made; of a removed document its last. */
   revision: number;
   /** Value of the collection's `loggedBy` column. */

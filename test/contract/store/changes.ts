@@ -42,21 +42,24 @@ export function changeContract(makeGround: () => Ground): void {
       await store.write([insert(things, 'one', thing({ name: 'a', rank: 1 }))]);
       const first = { id: 'one', revision: 1, value: thing({ name: 'a', rank: 1 }) };
       await store.write([replace(things, first, thing({ name: 'b', rank: 2 }))]);
-      await store.write([remove(things, { ...first, revision: 2 })]);
+      const expiring = replace(things, { ...first, revision: 2 }, thing({ name: 'b', rank: 3 }));
+      await store.write([{ ...expiring, loggedAs: 'expire' }]);
+      await store.write([remove(things, { ...first, revision: 3 })]);
       const { changes, next } = await store.changes({ after: 0, limit: 10 });
       const told = changes.map(({ time, position, ...rest }) => rest);
       const base = { collection: 'things', id: 'one', scope: 'g' };
       expect(told).to.deep.equal([
         { ...base, op: 'insert', revision: 1, text: '{"id":"one","name":"a","rank":1}' },
         { ...base, op: 'replace', revision: 2, text: '{"id":"one","name":"b","rank":2}' },
-        { ...base, op: 'remove', revision: 2, text: null },
+        { ...base, op: 'expire', revision: 3, text: '{"id":"one","name":"b","rank":3}' },
+        { ...base, op: 'remove', revision: 3, text: null },
       ]);
       for (const { time } of changes)
         expect(Date.parse(time)).to.be.within(started - 1000, Date.now() + 1000);
       const positions = changes.map((change) => change.position);
       expect(positions).to.deep.equal([...positions].sort((a, b) => a - b));
-      expect(new Set(positions).size).to.equal(3);
-      expect(next).to.equal(positions[2]);
+      expect(new Set(positions).size).to.equal(4);
+      expect(next).to.equal(positions[3]);
     });
 
     it('has nothing of a batch that failed, of quiet writes and of collections that are not logged', async () => {

@@ -1,5 +1,5 @@
 /** Finds out which batches of a group fit one after the other, and what a journal entry says that stores them. */
-import { StoreConflict, type Write } from '../port.js';
+import { type Change, StoreConflict, type Write } from '../port.js';
 import {
   type AnyCollection,
   fieldsOf,
@@ -25,6 +25,8 @@ export interface PreparedWrite {
   stamp?: string;
   fields?: Omit<StoredDocument, 'revision' | 'stamp'>;
   quiet: boolean;
+  /** What the change log calls it; without it, by its `op`. */
+  loggedAs?: Change['op'];
 }
 
 export interface Batch {
@@ -52,7 +54,8 @@ export function prepare(write: Write): PreparedWrite {
   const fields = fieldsOf(collection, id, write.value);
   if (op === 'insert') return { op, collection, id, revision: 0, next: write.revision ?? 1, fields, quiet };
   const next = write.keepRevision === true ? write.revision : write.revision + 1;
-  return { op, collection, id, revision: write.revision, next, fields, quiet };
+  const { revision, loggedAs = op } = write;
+  return { op, collection, id, revision, next, fields, quiet, loggedAs };
 }
 
 /**
@@ -212,9 +215,10 @@ class Planner {
     return keys;
   }
 
-  #log({ op, collection, quiet }: PreparedWrite, revision: number, scope: string | null): void {
+  #log(write: PreparedWrite, revision: number, scope: string | null): void {
+    const { op, collection, quiet, loggedAs } = write;
     if (collection.loggedBy === undefined || quiet || op === 'clear') return;
-    this.changes.push({ step: this.steps.length - 1, op, revision, scope });
+    this.changes.push({ step: this.steps.length - 1, op: loggedAs ?? op, revision, scope });
   }
 
   /** Of the step that comes next. */

@@ -81,7 +81,8 @@ export class Writer {
     const scope = (columns[collection.loggedBy] ?? null) as string | null;
     const revision =
       op === 'insert' ? (write.revision ?? 1) : write.revision + (write.keepRevision === true ? 0 : 1);
-    this.#log.append(collection, id, { op, revision, scope, text });
+    const loggedAs = write.op === 'replace' ? write.loggedAs : undefined;
+    this.#log.append(collection, id, { op: loggedAs ?? op, revision, scope, text });
   }
 
   #sqlOf(collection: AnyCollection): Sql {

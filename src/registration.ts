@@ -1,0 +1,107 @@
+/** Tells the API processes of the site where the regions of this process are asked, for as long as it runs. */
+import { hostname } from 'node:os';
+import type { OpenRegion } from './data/region.js';
+import type { WorkerData } from './data/worker.js';
+import type { Log } from './model/log.js';
+import { RemoteRegion } from './region/remote/index.js';
+
+export interface RegistrationOptions {
+  /** Base URL of this process's gate. */
+  address: string;
+  secret: Buffer;
+  /** Ms between looks whether the regions are still registered with somebody who answers. Default: 5,000. */
+  every?: number;
+}
+
+/** Milliseconds that a registered worker has to show that it is there. */
+const patience = 3000;
+
+const anyAddress = /^(https?:\/\/)(0\.0\.0\.0|\[::\])(?=[:/]|$)/;
+const loopback = /^https?:\/\/(localhost|127\.[0-9.]+|\[::1\])([:/]|$)/;
+
+/** The address to register: the configured one, or where the gate listens; "any address" of a machine is its name. */
+export function registeredAddress(configured: string, listening: string): string {
+  const address = configured === '' ? listening : configured.replace(/\/+$/, '');
+  return address.replace(anyAddress, (_all, scheme: string) => scheme + hostname());
+}
+
+/** Whether only processes of this machine can reach the address. */
+export function isOnlyHere(address: string): boolean {
+  return loopback.test(address);
+}
+
+/**
+ * Several processes may drive a region; the last to register is asked. When that one dies, one of the others takes its
+ * place.
+ */
+export class Registration {
+  readonly #workers: WorkerData;
+  readonly #open: readonly OpenRegion[];
+  readonly #options: RegistrationOptions;
+  readonly #log: Log;
+  readonly #closing = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+
+  constructor(workers: WorkerData, open: readonly OpenRegion[], options: RegistrationOptions, log: Log) {
+    this.#workers = workers;
+    this.#open = open;
+    this.#options = options;
+    this.#log = log;
+  }
+
+  async start(): Promise<void> {
+    for (const region of this.#open) await this.#register(region);
+    this.#plan();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  #register({ id, provider }: OpenRegion): Promise<void> {
+    return this.#workers.register({
+      regionId: id,
+      address: this.#options.address,
+      features: provider.features,
+    });
+  }
+
+  #plan(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look()
+        .catch((error: unknown) =>
+          this.#log.warn({ err: error }, 'cannot look after the registration of the regions'),
+        )
+        .finally(() => this.#plan());
+    }, this.#options.every ?? 5000);
+  }
+
+  async #look(): Promise<void> {
+    for (const region of this.#open) {
+      if (await this.#isServed(region)) continue;
+      if (this.#closing.signal.aborted) return;
+      await this.#register(region);
+      this.#log.info({ region: region.name }, 'took the place of a worker that does not answer');
+    }
+  }
+
+  /** Whether whoever is registered for the region answers for it; of this process that is taken for granted. */
+  async #isServed({ id, provider }: OpenRegion): Promise<boolean> {
+    const { address, secret } = this.#options;
+    const registered = await this.#workers.of(id);
+    if (registered === undefined) return false;
+    if (registered.address === address) return true;
+    const { type, features } = provider;
+    const other = new RemoteRegion({ regionId: id, type, features, address: registered.address, secret });
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]);
+    // For no server at all: only whether it answers.
+    return other.describeServers([], signal).then(
+      () => true,
+      () => false,
+    );
+  }
+}
