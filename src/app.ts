@@ -129,6 +129,7 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const store = await openStore(config.store, dataDir, collections, {
     keptPages: config.cache.pages * 2 ** 20,
+    checkLimit: config.check.limit * 2 ** 20,
     log,
   });
   undo.push(() => store.close());

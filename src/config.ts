@@ -56,6 +56,7 @@ const ConfigSchema = Type.Object(
     dataDir: Type.String({ minLength: 1 }),
     store: Type.String({ pattern: '^(sqlite:.+|mongodb(\\+srv)?://.+)$' }),
     cache: Type.Object({ pages: Type.Integer({ minimum: 0, maximum: 65536 }) }, closed),
+    check: Type.Object({ limit: Type.Integer({ minimum: 0 }) }, closed),
     adminKey: Type.String({ pattern: '^$|^[\\x21-\\x7e]{32,256}$' }),
     auth: Type.Object(
       {

@@ -2,8 +2,7 @@
 import { resolve } from 'node:path';
 import { admitStore } from './data/migration/index.js';
 import type { CollectionSpec, Store } from './data/store/port.js';
-import type { Log } from './model/log.js';
-import { SqliteStore } from './data/store/sqlite/sqlite.js';
+import { type SqliteOptions, SqliteStore } from './data/store/sqlite/sqlite.js';
 
 const sqlite = 'sqlite:';
 
@@ -15,13 +14,13 @@ export function sqliteFile(address: string, dataDir: string): string | undefined
 
 /**
  * `address` is `sqlite:FILE`, with the file relative to the data folder, `sqlite::memory:`, or a connection string of
- * MongoDB. `keptPages`: bytes.
+ * MongoDB. The options are those of SQLite.
  */
 export async function openStore(
   address: string,
   dataDir: string,
   collections: readonly CollectionSpec<never>[],
-  options: { keptPages?: number; log?: Log } = {},
+  options: SqliteOptions = {},
 ): Promise<Store> {
   if (/^mongodb(\+srv)?:\/\//.test(address)) {
     // Only where it is used: the driver takes 14 MiB of memory.

@@ -25,14 +25,29 @@ export function ownerName(): string {
   return JSON.stringify({ place: place(), pid: process.pid, start: startTime(process.pid) ?? '' });
 }
 
-/** True only when it is certain: the owner was a process of this machine and boot, and is no more. */
-export function isDeadOwner(owner: string): boolean {
+/**
+ * `past`: of another boot, and so of another machine or dead. `foreign`: a living or dead process that cannot be seen from
+ * here, such as that of another container.
+ */
+export type OwnerFate = 'alive' | 'dead' | 'past' | 'foreign';
+
+export function fateOf(owner: string): OwnerFate {
+  const here = place();
   try {
     const named = JSON.parse(owner) as { place: string; pid: number; start: string };
-    const here = place();
-    if (here === 'unknown' || named.place !== here) return false;
-    return startTime(named.pid) !== named.start;
+    if (here === 'unknown' || named.place === 'unknown') return 'foreign';
+    if (named.place === here) return startTime(named.pid) === named.start ? 'alive' : 'dead';
+    return bootOf(named.place) === bootOf(here) ? 'foreign' : 'past';
   } catch {
-    return false;
+    return 'foreign';
   }
+}
+
+function bootOf(named: string): string {
+  return named.slice(0, named.indexOf(':'));
+}
+
+/** True only when it is certain: the owner was a process of this machine and boot, and is no more. */
+export function isDeadOwner(owner: string): boolean {
+  return fateOf(owner) === 'dead';
 }

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import type { Log } from '../../../model/log.js';
 import { assertWhole, DamagedFile, isDamage } from './check.js';
 import { assertKnown } from './layout.js';
-import { wasLeftOpen } from './marks.js';
+import { ownersLeft } from './marks.js';
 
 /** Milliseconds that a writer waits for another process. */
 const busyTimeout = 5000;
@@ -18,11 +18,23 @@ const mapped = 64 * 2 ** 20;
 /** Bytes that the write-ahead log is cut back to once it has been carried over. */
 const logLimit = 64 * 2 ** 20;
 
-export function open(file: string, log: Log): Database.Database {
+export interface Opened {
+  db: Database.Database;
+  /** Owners of marks that are to go: they ended without closing the file, which has been checked for it. */
+  left: string[];
+}
+
+export function open(file: string, log: Log, checkLimit: number): Opened {
   const fresh = file !== ':memory:' && !existsSync(file);
-  const db = connect(file);
+  const left = file === ':memory:' || fresh ? [] : attempt(file, () => ownersLeft(file));
+  const db = attempt(file, () => new Database(file, { timeout: busyTimeout }));
   try {
-    if (!db.memory && !fresh) check(db, file, log);
+    if (!db.memory && !fresh) {
+      assertKnown(db, file);
+      assertWhole(db, file, left.length > 0, checkLimit, (details, message) => {
+        log.info(details, message);
+      });
+    }
     // Before the first table, or only a whole rewrite could turn it on.
     if (fresh) db.pragma('auto_vacuum = INCREMENTAL');
     db.pragma('journal_mode = WAL');
@@ -31,26 +43,19 @@ export function open(file: string, log: Log): Database.Database {
     if (fresh || db.memory || statSync(file).size <= mapped) db.pragma(`mmap_size = ${mapped}`);
     db.pragma(`journal_size_limit = ${logLimit}`);
     if (fresh) chmodSync(file, 0o600);
-    return db;
+    return { db, left };
   } catch (error) {
     db.close();
     throw startFailure(file, error);
   }
 }
 
-function connect(file: string): Database.Database {
+function attempt<R>(file: string, work: () => R): R {
   try {
-    return new Database(file, { timeout: busyTimeout });
+    return work();
   } catch (error) {
     throw startFailure(file, error);
   }
-}
-
-function check(db: Database.Database, file: string, log: Log): void {
-  assertKnown(db, file);
-  assertWhole(db, file, wasLeftOpen(db), (details, message) => {
-    log.info(details, message);
-  });
 }
 
 /** The failure of an open, with the file's name and what to do. */

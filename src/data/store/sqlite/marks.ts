@@ -1,29 +1,63 @@
 /**
  * Marks of those who have the file open: set at open, taken away at close. A mark of a dead process tells that the file
  * was not closed, and so that it is to be checked.
+ *
+ * A file belongs to one machine, so that a mark of another boot is that of a dead process: the machine lost power, say, or
+ * the file was copied from another one. Whether a process of another container lives is told by the file's locks.
  */
-import { randomUUID } from 'node:crypto';
-import type { Database } from 'better-sqlite3';
-import { isDeadOwner, ownerName } from '../../owner.js';
+import { randomInt, randomUUID } from 'node:crypto';
+import Database from 'better-sqlite3';
+import { fateOf, ownerName } from '../../owner.js';
 
 export const markSchema = [
   'CREATE TABLE IF NOT EXISTS "open_marks" ("mark" TEXT PRIMARY KEY, "owner" TEXT NOT NULL) STRICT',
 ];
 
-/** Whether a process that had the file open ended without closing it. */
-export function wasLeftOpen(db: Database): boolean {
-  const known = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'open_marks'").get();
-  if (known === undefined) return false;
-  const owners = db.prepare('SELECT DISTINCT "owner" FROM "open_marks"').pluck(true).all() as string[];
-  return owners.some((owner) => isDeadOwner(owner));
+/** Several programs that look at the same moment are in each other's way; who only looks is gone in milliseconds. */
+const looks = 5;
+
+/** The owners of marks that a process left behind which ended without closing the file. To be asked before it is opened. */
+export function ownersLeft(file: string): string[] {
+  const owners = ownersOf(file);
+  const dead = owners.filter((owner) => ['dead', 'past'].includes(fateOf(owner)));
+  const foreign = owners.filter((owner) => fateOf(owner) === 'foreign');
+  return foreign.length > 0 && isFree(file) ? [...dead, ...foreign] : dead;
 }
 
-/** Sets a mark for this process and drops those of dead ones; gives the function that takes it away. */
-export function setMark(db: Database): () => void {
+function ownersOf(file: string): string[] {
+  const db = new Database(file, { fileMustExist: true });
+  try {
+    const known = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'open_marks'").get();
+    if (known === undefined) return [];
+    return db.prepare<[], string>('SELECT DISTINCT "owner" FROM "open_marks"').pluck(true).all();
+  } finally {
+    db.close();
+  }
+}
+
+/** Whether nobody has the file open: whoever reads it in WAL mode keeps a shared lock. */
+function isFree(file: string): boolean {
+  for (let look = 1; ; look += 1) {
+    const db = new Database(file, { fileMustExist: true, timeout: 0 });
+    try {
+      // Set before the first read, it has that read take the whole file, or fail.
+      db.pragma('locking_mode = EXCLUSIVE');
+      db.prepare('SELECT count(*) FROM sqlite_master').get();
+      return true;
+    } catch (error) {
+      if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY')) throw error;
+      if (look === looks) return false;
+    } finally {
+      db.close();
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, randomInt(5, 50));
+  }
+}
+
+/** Sets a mark for this process and drops those that were left; gives the function that takes it away. */
+export function setMark(db: Database.Database, left: readonly string[]): () => void {
   const mark = randomUUID();
-  const marks = db.prepare('SELECT DISTINCT "owner" FROM "open_marks"').pluck(true).all() as string[];
-  for (const owner of marks.filter(isDeadOwner))
-    db.prepare('DELETE FROM "open_marks" WHERE "owner" = ?').run(owner);
+  for (const owner of left) db.prepare('DELETE FROM "open_marks" WHERE "owner" = ?').run(owner);
   db.prepare('INSERT INTO "open_marks" VALUES (?, ?)').run(mark, ownerName());
   return () => {
     db.prepare('DELETE FROM "open_marks" WHERE "mark" = ?').run(mark);

@@ -38,6 +38,8 @@ type AnyCollection = CollectionSpec<never>;
 export interface SqliteOptions {
   /** Bytes of pages that are kept in memory until their collection is written; 0, the default, keeps none. */
   keptPages?: number;
+  /** Bytes up to which a file that was not closed is checked with its indexes, and not only looked through; else all. */
+  checkLimit?: number;
   /** Told of checks that take time, and of listeners that fail. */
   log?: Log;
 }
@@ -56,7 +58,7 @@ export class SqliteStore implements Store {
 
   constructor(file: string, collections: readonly AnyCollection[], options: SqliteOptions = {}) {
     const log = options.log ?? silentLog;
-    const db = open(file, log);
+    const { db, left } = open(file, log, options.checkLimit ?? Infinity);
     this.#statements = new Statements(db);
     this.#commits = new GroupCommit(this.#statements, log);
     this.#kept = new KeptPages(options.keptPages ?? 0);
@@ -68,7 +70,7 @@ export class SqliteStore implements Store {
     try {
       this.#unmark = this.#statements.transaction(() => {
         layOut(db, collections);
-        return db.memory ? () => undefined : setMark(db);
+        return db.memory ? () => undefined : setMark(db, left);
       });
     } catch (error) {
       db.close();
