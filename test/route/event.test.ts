@@ -70,7 +70,7 @@ describe('events', () => {
       ) {
         const reply: Reply<Event[]> = await server.admin.get<Event[]>(next);
         walked.push(...reply.body);
-        next = parsePaginationHeader(reply.headers.get('link')).next?.url;
+        next = parsePaginationHeader(reply.headers.get('link'), 'after').next?.url;
       }
       expect(walked).to.deep.equal(all);
       const last = all.at(-1)?.id ?? '';

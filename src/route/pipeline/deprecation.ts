@@ -11,6 +11,17 @@ export interface Deprecation {
   link?: string;
 }
 
+/** What is wrong with the announcement, so that it must not reach a header; undefined when nothing is. */
+export function faultOf({ since, sunset, link }: Deprecation): string | undefined {
+  if (Number.isNaN(since.getTime())) return 'the deprecation has no valid date in "since"';
+  if (sunset !== undefined && Number.isNaN(sunset.getTime()))
+    return 'the deprecation has no valid date in "sunset"';
+  if (sunset !== undefined && sunset < since) return 'the sunset is before the deprecation';
+  if (link !== undefined && !/^[\x21-\x3b\x3d\x3f-\x7e]+$/.test(link))
+    return 'the link of the deprecation is no URL: spaces, "<" and ">" are to be escaped';
+  return undefined;
+}
+
 /** Sets the fields. After the sunset: 410. */
 export function writeDeprecation(ctx: Context, { since, sunset, link }: Deprecation): void {
   ctx.set('Deprecation', `@${Math.floor(since.getTime() / 1000)}`);

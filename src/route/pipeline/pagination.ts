@@ -209,7 +209,10 @@ export interface LinkedPage {
   limit: number | undefined;
 }
 
-/** The pages that a Link header names. Unknown relations are ignored; of a malformed header nothing is left. */
+/**
+ * The pages that a Link header names. Left out are unknown relations, targets that are no URL, and `next` and `prev`
+ * without a key, which would lead to the first page again; `first` has none.
+ */
 export function parsePaginationHeader(
   header: string | readonly string[] | null | undefined,
   keyQueryParam = 'key',
@@ -219,13 +222,16 @@ export function parsePaginationHeader(
   const pages: { next?: LinkedPage; prev?: LinkedPage; first?: LinkedPage } = {};
   for (const relation of ['next', 'prev', 'first'] as const) {
     const url = links.get(relation);
-    if (url === undefined) continue;
     // A relative target is legal; the base is only there to read its query.
-    const { searchParams } = new URL(url, 'http://localhost');
+    const base = 'http://localhost';
+    if (url === undefined || !URL.canParse(url, base)) continue;
+    const { searchParams } = new URL(url, base);
+    const key = searchParams.get(keyQueryParam) ?? undefined;
+    if (key === undefined && relation !== 'first') continue;
     const limit = searchParams.get(limitQueryParam) ?? '';
     pages[relation] = {
       url,
-      key: searchParams.get(keyQueryParam) ?? undefined,
+      key,
       limit: /^\d+$/.test(limit) ? Number(limit) : undefined,
     };
   }

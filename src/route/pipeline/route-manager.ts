@@ -14,7 +14,7 @@ import { refuseBody } from './body.js';
 import type { Fetched, RequestContext, User } from './context.js';
 import { LiveContext } from './context.js';
 import type { CursorCodec } from './cursor.js';
-import { writeDeprecation, type Deprecation } from './deprecation.js';
+import { type Deprecation, faultOf, writeDeprecation } from './deprecation.js';
 import { errorAnswer, keptRefusal } from './error-response.js';
 import type { RequestHandler, RouteRequest } from './handler.js';
 import type { Claim, IdempotencyKeeper } from './idempotency.js';
@@ -26,7 +26,12 @@ import type { RateLimit } from './rate-limit.js';
 import { type Answer, answerOf, send } from './response.js';
 import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
 
-export type MethodType = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+const methodTypes = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+export type MethodType = (typeof methodTypes)[number];
+
+/** Segments of plain characters, and parameters that are a segment each: what more the router knows, no schema would check. */
+const routePattern = /^(\/[A-Za-z0-9._~-]+|\/\{[A-Za-z_]+\})+$/;
 
 /**
  * Fetches what must be known before the access decision, such as the project of the path's resource: what it gives back
@@ -100,15 +105,23 @@ export function register<C>(
   environment: PipelineEnvironment<C>,
 ): void {
   const path = pathOf(manager);
+  checkPath(manager);
+  const fault = manager.deprecation === undefined ? undefined : faultOf(manager.deprecation);
+  if (fault !== undefined) throw new RegistrationError(`${path}: ${fault}`);
   if (manager.methods.length === 0) throw new RegistrationError(`${path}: has no methods`);
   const seen = new Set<MethodType>();
   for (const method of manager.methods) {
     const where = `${method.methodType} ${path}`;
+    if (!methodTypes.includes(method.methodType))
+      throw new RegistrationError(`${where}: the method is none of ${methodTypes.join(', ')}`);
     if (seen.has(method.methodType)) throw new RegistrationError(`${where}: is declared twice`);
     seen.add(method.methodType);
     // The types forbid it, but a route may be assembled at run time.
     if ((method.authenticator as Authenticator | undefined) === undefined) {
       throw new RegistrationError(`${where}: has no authenticator; say NoAuth if everybody may pass`);
+    }
+    if ((method.requestHandler as Partial<RequestHandler<C>> | undefined)?.declaration === undefined) {
+      throw new RegistrationError(`${where}: has no requestHandler with a declaration`);
     }
     const serve = makeHandler(path, method, environment, where);
     const koaPath = path.replaceAll(/\{([A-Za-z_]+)\}/g, ':$1');
@@ -118,6 +131,17 @@ export function register<C>(
       return serve(ctx);
     });
   }
+}
+
+function checkPath<C>(manager: RouteManager<C>): void {
+  const { route, version } = manager;
+  if (!routePattern.test(route) || /\/\.\.?(\/|$)/.test(route)) {
+    throw new RegistrationError(
+      `${pathOf(manager)}: the route "${route}" must consist of segments such as /things and /{id}: letters, digits and ".", "_", "~", "-"; a parameter's name has letters and "_" only`,
+    );
+  }
+  if (version !== undefined && !(Number.isSafeInteger(version) && version > 0))
+    throw new RegistrationError(`${pathOf(manager)}: the version ${version} is no positive integer`);
 }
 
 function makeHandler<C>(
@@ -261,9 +285,6 @@ function compile(path: string, declaration: RequestHandler<never>['declaration']
     throw new RegistrationError(
       `${where}: the path has parameters [${inPath.join()}], the declaration [${declared.join()}]`,
     );
-  }
-  if (/[{}]/.test(path.replaceAll(/\{[A-Za-z_]+\}/g, ''))) {
-    throw new RegistrationError(`${where}: a parameter's name has letters and "_" only`);
   }
   if (Object.keys(declaration.responses).length === 0)
     throw new RegistrationError(`${where}: declares no response`);

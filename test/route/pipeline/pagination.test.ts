@@ -225,8 +225,9 @@ describe('parsePaginationHeader', () => {
   });
 
   it('leaves out unknown relations and a limit that is no number, and finds nothing in nonsense', () => {
-    expect(parsePaginationHeader('<http://h/>; rel="last", <http://h/?limit=x>; rel="next"')).to.deep.equal({
-      next: { url: 'http://h/?limit=x', key: undefined, limit: undefined },
+    const header = '<http://h/?key=a>; rel="last", <http://h/?key=a&limit=x>; rel="next"';
+    expect(parsePaginationHeader(header)).to.deep.equal({
+      next: { url: 'http://h/?key=a&limit=x', key: 'a', limit: undefined },
     });
     for (const header of [
       undefined,
@@ -241,6 +242,21 @@ describe('parsePaginationHeader', () => {
     ]) {
       expect(parsePaginationHeader(header), header).to.deep.equal({});
     }
+  });
+
+  it('skips a target that is no URL, and next and prev without a key, and reads the others', () => {
+    const first = '<http://h/?limit=7>; rel="first"';
+    const read = { first: { url: 'http://h/?limit=7', key: undefined, limit: 7 } };
+    for (const target of ['http://[/?key=a', 'http://h:99999/?key=a', 'http://h/?limit=5', 'http://h/', '/x'])
+      for (const relation of ['next', 'prev']) {
+        const header = `<${target}>; rel="${relation}", ${first}`;
+        expect(parsePaginationHeader(header), header).to.deep.equal(read);
+      }
+  });
+
+  it('reads a relative target', () => {
+    const next = { url: '/x?key=a', key: 'a', limit: undefined };
+    expect(parsePaginationHeader('</x?key=a>; rel=next')).to.deep.equal({ next });
   });
 
   it('reads a header of any length that a server sends', () => {

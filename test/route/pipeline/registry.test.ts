@@ -106,6 +106,33 @@ describe('the start of the server', () => {
       ['/things/{the-id}'],
       () => [route('/things/{the-id}', method())],
     ],
+    ['a parameter in the words of the router', ['/n/:id'], () => [route('/n/:id', method())]],
+    ['a wildcard', ['/things/*rest'], () => [route('/things/*rest', method())]],
+    [
+      'a path that does not begin with a slash',
+      ['"things"'],
+      () => [{ route: 'things', version: 2, methods: [method()] }],
+    ],
+    [
+      'a method that HTTP clients do not know',
+      ['BREW /tea'],
+      () => [route('/tea', method({}, 'BREW' as MethodType))],
+    ],
+    [
+      'a method without a handler',
+      ['GET /idle', 'requestHandler'],
+      () => [route('/idle', { ...method(), requestHandler: undefined as never })],
+    ],
+    [
+      'a sunset before the deprecation',
+      ['/old', 'before'],
+      () => [
+        {
+          ...route('/old', method()),
+          deprecation: { since: new Date('2026-02-01'), sunset: new Date('2026-01-01') },
+        },
+      ],
+    ],
     [
       'two schemas with one title, one of them of the API',
       ['GET /titled', '"Instance"'],

@@ -11,6 +11,7 @@ import { bodyReader } from '../../../src/route/pipeline/body.js';
 import { mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import type { Declaration } from '../../../src/route/pipeline/handler.js';
+import type { Deprecation } from '../../../src/route/pipeline/deprecation.js';
 import { checkRoutes } from '../../../src/route/pipeline/registry.js';
 import {
   type MethodHandler,
@@ -123,6 +124,70 @@ describe('the registration of a route', () => {
     expect(refusal({ route: '/things/{id}', methods: [method()] }).message).to.include('[id]');
     expect(refusal({ route: '/things', methods: [method({ params })] }).message).to.include('[id]');
     expect(refusal({ route: '/things/{ID}', methods: [method({ params })] }).message).to.include('[ID]');
+  });
+
+  it('refuses paths of which the router knows more than the declaration', () => {
+    const more = ['/things/:id', '/things/*rest', '/things{/:id}', '/things/(.*)', '/things/x?', '/things+'];
+    const odd = [
+      'things',
+      '',
+      '/',
+      '/things/',
+      '//things',
+      '/a b',
+      '/a%20b',
+      '/a/../b',
+      '/.',
+      '/{}',
+      '/x{id}',
+    ];
+    for (const route of [...more, ...odd]) {
+      for (const version of [undefined, 2]) {
+        const manager = { route, methods: [method()], ...(version === undefined ? {} : { version }) };
+        expect(refusal(manager).message, route).to.include(`"${route}"`);
+      }
+    }
+    expect(refusal({ route: '/n/:id', methods: [method()] }, { route: '/n/special', methods: [method()] }))
+      .to.have.property('message')
+      .that.includes('/n/:id');
+  });
+
+  it('refuses a version that is no positive integer', () => {
+    for (const version of [0, -1, 1.5, NaN]) {
+      const { message } = refusal({ route: '/things', version, methods: [method()] });
+      expect(message, String(version)).to.include(`/api/v${version}/things`).and.to.include('version');
+    }
+  });
+
+  it('refuses a method that is none of the five, also one in lower case beside the right one', () => {
+    for (const methodType of ['BREW', 'HEAD', 'OPTIONS', 'get', '', undefined] as unknown as 'GET'[]) {
+      const { message } = refusal({ route: '/things', methods: [method(), method({}, { methodType })] });
+      expect(message).to.include(`${methodType} /things: the method`);
+    }
+  });
+
+  it('refuses a method without a requestHandler, and one whose handler has no declaration', () => {
+    for (const requestHandler of [undefined, {}] as unknown as MethodHandler<Connector>['requestHandler'][]) {
+      const { message } = refusal({ route: '/things', methods: [method({}, { requestHandler })] });
+      expect(message).to.include('GET /things').and.to.include('requestHandler');
+    }
+  });
+
+  it('refuses a deprecation that could not be announced', () => {
+    const since = new Date('2026-01-02T00:00:00Z');
+    const wrong: [Deprecation, string][] = [
+      [{ since: new Date(NaN) }, '"since"'],
+      [{ since, sunset: new Date(NaN) }, '"sunset"'],
+      [{ since, sunset: new Date('2026-01-01T00:00:00Z') }, 'before'],
+      [{ since, link: 'https://example.com/\r\nSet-Cookie: a=b' }, 'link'],
+      [{ since, link: 'https://example.com/>; rel="next"' }, 'link'],
+    ];
+    for (const [deprecation, named] of wrong) {
+      const { message } = refusal({ route: '/things', methods: [method()], deprecation });
+      expect(message).to.include('/things: ').and.to.include(named);
+    }
+    const methods = [method()];
+    register(new Router(), { route: '/things', methods, deprecation: { since, sunset: since } }, environment);
   });
 
   it('refuses a handler that declares no response', () => {
