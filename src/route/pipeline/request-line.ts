@@ -63,7 +63,8 @@ export function causeOf(error: Error): string | undefined {
     seen.add(at);
     at = at.cause;
   }
-  return texts.length === 0 ? undefined : texts.join(': ');
+  // Some name what they refuse, which may be as long as a header.
+  return texts.length === 0 ? undefined : texts.join(': ').slice(0, 500);
 }
 
 /** A parser of JSON quotes what it could not read, which may be a secret of the client's. */

