@@ -38,8 +38,8 @@ export interface CollectionSpec<T> {
 }
 
 export interface Query {
-  /** Column equals the value, or one of the values. */
-  filter?: Readonly<Record<string, Scalar | readonly Scalar[]>>;
+  /** Column equals the value, which may be null, or one of the values, of which none is: engines reject a null there. */
+  filter?: Readonly<Record<string, Scalar | readonly (string | number)[]>>;
   /** Set column contains all of the texts. */
   has?: Readonly<Record<string, readonly string[]>>;
   /** A plain column, or `id`, lies in this span: from the first value on, and before the second. */
@@ -153,7 +153,7 @@ export class StoreConflict extends Error {
   override readonly name = 'StoreConflict';
   readonly kind: 'revision' | 'unique';
   readonly collection: string;
-  /** The unique key's name, or the document's id. */
+  /** Of `revision` the document's id. Of `unique` the first key that is taken: `id`, then the names as they are declared. */
   readonly key: string;
 
   constructor(kind: 'revision' | 'unique', collection: string, key: string) {
@@ -192,8 +192,8 @@ export interface Store {
   /** All of the writes or none; rejects with StoreConflict. When it resolves, the writes survive a crash. */
   write(writes: readonly Write[], signal?: AbortSignal): Promise<void>;
   /**
-   * Changes the first matches of the query, each atomically. Fewer than the limit: there were no more. `change` may run more
-   * than once.
+   * Changes the first matches of the query, each atomically and once, though it may still match. Fewer than the limit: there
+   * were no more. `change` may run more than once.
    */
   claim<T>(
     collection: CollectionSpec<T>,
@@ -227,6 +227,13 @@ export interface Store {
   /** Gives back space that is no longer used, a little at a time. An engine that does so by itself has none. */
   tidy?(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The values that a filter asks for, when it asks for one of several. */
+export function listed(wanted: unknown): readonly (string | number)[] | undefined {
+  if (!Array.isArray(wanted)) return undefined;
+  if (wanted.includes(null)) throw new Error('A list of values to filter by holds a null');
+  return wanted as (string | number)[];
 }
 
 /** Reads one document of a store that may be of another program, before it is opened. */

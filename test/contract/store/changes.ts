@@ -79,6 +79,20 @@ export function changeContract(makeGround: () => Ground): void {
       expect((await everything(store)).map(({ id, op }) => `${op} ${id}`)).to.deep.equal(['insert one']);
     });
 
+    it('has an end that only logged writes move, and that trimming leaves where it is', async () => {
+      expect((await store.lastChange()).position).to.equal(0);
+      await store.write([
+        insert(things, 'one', thing({ name: 'a' })),
+        insert(things, 'two', thing({ name: 'b' })),
+      ]);
+      const { position } = await store.lastChange();
+      expect(position).to.equal((await store.changeRange()).last);
+      expect(position).to.equal((await everything(store)).at(-1)?.position);
+      await store.write([insert(counters, 'c', { count: 1 })]);
+      await store.trimChanges('2999-01-01T00:00:00.000Z');
+      expect((await store.lastChange()).position).to.equal(position);
+    });
+
     it('is read by scope: others are skipped, and the reader still gets on', async () => {
       await store.write(
         ['a', 'b', null, 'a', 'c', 'b'].map((group, index) =>

@@ -1,6 +1,6 @@
 /** The part of the store contract for engines whose data outlives the store and can be shared. */
 import { expect } from 'chai';
-import { insert, remove, replace, type Store } from '../../../src/data/store/port.js';
+import { type Change, insert, remove, replace, type Store } from '../../../src/data/store/port.js';
 import { conflictOf, counters, type Ground, increment, thing, things } from './bench.js';
 
 export function lastingContract(makeGround: () => Ground): void {
@@ -76,6 +76,100 @@ export function lastingContract(makeGround: () => Ground): void {
         await store.write([replace(things, { ...a, revision: 2 }, { ...a.value, name: 'd' })]);
         const names = (await other.page(things, { order: 'id', limit: 9 })).map(({ value }) => value.name);
         expect(names).to.deep.equal(['d', 'a']);
+      } finally {
+        await other.close();
+      }
+    });
+
+    it('is claimed once by one call, though it still matches and a rival changes some of it meanwhile', async () => {
+      const other = await ground.open();
+      try {
+        await store.write(
+          Array.from({ length: 9 }, (_, index) =>
+            insert(things, `id-${index}`, thing({ name: `n${index}` })),
+          ),
+        );
+        await other.write([insert(counters, 'c', { count: 0 })]);
+        for (let round = 0; round < 5; round += 1) {
+          const rivalled = await store.get(things, 'id-4');
+          if (rivalled === undefined) throw new Error('it is not there');
+          // The rival is to be ahead: it has just written something else.
+          await increment(other, 'c');
+          let rival: Promise<unknown> | undefined;
+          const claimed = await store.claim(things, { order: 'id', limit: 9 }, ({ value }) => {
+            rival ??= other
+              .write([replace(things, rivalled, { ...rivalled.value, rank: round })])
+              .catch((error: unknown) => error);
+            return { ...value, payload: round };
+          });
+          await rival;
+          expect(claimed.map(({ id }) => id).sort()).to.deep.equal(
+            Array.from({ length: 9 }, (_, index) => `id-${index}`),
+          );
+          const last = claimed.find(({ id }) => id === 'id-8');
+          expect(await store.get(things, 'id-8')).to.deep.equal(last);
+        }
+      } finally {
+        await other.close();
+      }
+    });
+
+    it('is in the change log of another who has the same data open: the same, at the same positions', async () => {
+      const other = await ground.open();
+      try {
+        const follow = async (one: Store, over: () => boolean) => {
+          const seen: Change[] = [];
+          for (let after = 0, done = false; !done;) {
+            done = over();
+            const { changes, next } = await one.changes({ after, limit: 3 });
+            seen.push(...changes);
+            if (next !== after) done = false;
+            after = next;
+            await new Promise(setImmediate);
+          }
+          return seen;
+        };
+        let writing = true;
+        const both = Promise.all([store, other].map((one) => follow(one, () => !writing)));
+        await Promise.all(
+          Array.from({ length: 20 }, (_, index) =>
+            (index % 2 === 0 ? store : other).write([
+              insert(things, `a-${index}`, thing({ name: `a-${index}` })),
+              insert(things, `b-${index}`, thing({ name: `b-${index}` })),
+            ]),
+          ),
+        );
+        writing = false;
+        const [mine = [], theirs] = await both;
+        expect(mine).to.have.length(40);
+        expect(theirs).to.deep.equal(mine);
+        expect(await other.changeRange()).to.deep.equal(await store.changeRange());
+      } finally {
+        await other.close();
+      }
+    });
+
+    it('moves the epoch and the end of the change log of another, who otherwise sees them stand still', async () => {
+      const other = await ground.open();
+      const turn = () => new Promise(setImmediate);
+      try {
+        await store.write([insert(things, 'a', thing({ name: 'a' }))]);
+        await turn();
+        const before = { epoch: other.epoch(), last: await other.lastChange() };
+        await turn();
+        expect(await other.lastChange()).to.deep.equal(before.last);
+        await store.write([insert(counters, 'c', { count: 1 })]);
+        await turn();
+        const after = { epoch: other.epoch(), last: await other.lastChange() };
+        expect(after.epoch).not.to.equal(before.epoch);
+        expect(after.last.others, 'by a write that is not logged').not.to.equal(before.last.others);
+        expect(after.last.position).to.equal(before.last.position);
+        await store.write([insert(things, 'b', thing({ name: 'b' }))]);
+        await turn();
+        const last = await other.lastChange();
+        expect(last.position).to.equal((await store.lastChange()).position);
+        expect(last.position).to.be.greaterThan(after.last.position);
+        expect(last.others).not.to.equal(after.last.others);
       } finally {
         await other.close();
       }

@@ -4,6 +4,7 @@ import { collections, type Ground } from './bench.js';
 import { changeContract } from './changes.js';
 import { contentionContract } from './contention.js';
 import { documentContract } from './documents.js';
+import { edgeContract } from './edges.js';
 import { lastingContract } from './lasting.js';
 import { migrationContract } from './migrations.js';
 import { pageContract } from './pages.js';
@@ -48,6 +49,7 @@ describe('the store contract: MongoDB', function () {
       pageContract(makeGround);
       contentionContract(makeGround);
       changeContract(makeGround);
+      edgeContract(makeGround);
       lastingContract(makeGround);
       migrationContract(makeGround);
     });

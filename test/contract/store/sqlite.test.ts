@@ -13,6 +13,7 @@ import { pageSql } from '../../../src/data/store/sqlite/tables.js';
 import { collections, type Ground, type Thing, thing, things } from './bench.js';
 import { changeContract } from './changes.js';
 import { contentionContract } from './contention.js';
+import { edgeContract } from './edges.js';
 import { lastingContract } from './lasting.js';
 import { documentContract } from './documents.js';
 import { migrationContract } from './migrations.js';
@@ -42,6 +43,7 @@ for (const [name, makeGround, lasting] of [
     pageContract(makeGround);
     contentionContract(makeGround);
     changeContract(makeGround);
+    edgeContract(makeGround);
     if (!lasting) return;
     lastingContract(makeGround);
     migrationContract(makeGround);

@@ -254,7 +254,9 @@ export class MongoStore implements Store {
       const won: Document<T>[] = [];
       for (;;) {
         const wanted = query.limit - won.length;
-        const found = await this.page(collection, { ...query, limit: wanted });
+        // What was won may match still, and lie anywhere in the page.
+        const page = await this.page(collection, query);
+        const found = page.filter(({ id }) => !won.some((one) => one.id === id)).slice(0, wanted);
         const values = found.map(change);
         // Batches of their own, which share a commit: each is lost alone.
         const outcomes = await Promise.allSettled(

@@ -1,6 +1,6 @@
 /** Filters and sorts of MongoDB for the port's queries. Values come in as scalars only, so none can be an operator. */
 import type { Filter, Sort } from 'mongodb';
-import type { PageQuery, Query, Scalar } from '../port.js';
+import { listed, type PageQuery, type Query, type Scalar } from '../port.js';
 import { type AnyCollection, columnField, orderField, orderText, type StoredDocument } from './documents.js';
 
 /** Columns of an order, without the id. */
@@ -18,7 +18,8 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
   for (const [column, wanted] of Object.entries(query.filter ?? {})) {
     if (column !== 'id' && !Object.hasOwn(collection.columns, column))
       throw new Error(`${collection.name} has no column ${column}`);
-    conditions.push({ [columnField(column)]: Array.isArray(wanted) ? { $in: wanted } : { $eq: wanted } });
+    const list = listed(wanted);
+    conditions.push({ [columnField(column)]: list === undefined ? { $eq: wanted } : { $in: list } });
   }
   for (const [column, items] of Object.entries(query.has ?? {})) {
     if (collection.columns[column] !== 'set') throw new Error(`${collection.name} has no set ${column}`);

@@ -2,6 +2,7 @@
 import {
   type CollectionSpec,
   indexesOf,
+  listed,
   type PageQuery,
   type Query,
   type Scalar,
@@ -48,9 +49,10 @@ export function conditionsOf(
   for (const [column, wanted] of Object.entries(query.filter ?? {})) {
     if (column !== 'id' && !(column in collection.columns))
       throw new Error(`${collection.name} has no column ${column}`);
-    if (Array.isArray(wanted)) {
-      conditions.push(`row.${quoted(column)} IN (${wanted.map(() => '?').join(', ')})`);
-      values.push(...(wanted as Scalar[]));
+    const list = listed(wanted);
+    if (list !== undefined) {
+      conditions.push(`row.${quoted(column)} IN (${list.map(() => '?').join(', ')})`);
+      values.push(...list);
     } else {
       conditions.push(`row.${quoted(column)} IS ?`);
       values.push(wanted as Scalar);
@@ -145,12 +147,11 @@ function mergedSource(collection: AnyCollection, query: Reach): Source | undefin
   const indexes = [...indexesOf(collection), ...Object.values(collection.unique ?? {})];
   const several = Object.entries(query.filter ?? {}).find(
     ([column, wanted]) =>
-      Array.isArray(wanted) &&
-      wanted.length > 1 &&
+      (listed(wanted) ?? []).length > 1 &&
       indexes.some((index) => index.join() === [column, ...fields].join()),
   );
   if (several === undefined) return undefined;
-  const [column, wanted] = several as [string, readonly Scalar[]];
+  const [column, wanted] = several as [string, readonly (string | number)[]];
   const distinct = [...new Set(wanted)];
   const { [column]: _led, ...filter } = query.filter ?? {};
   const inner = tableSource(collection, { ...query, filter });

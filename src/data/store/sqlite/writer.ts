@@ -43,7 +43,7 @@ export class Writer {
       if (write.op === 'remove') this.#remove(write);
       else this.#put(write);
     } catch (error) {
-      throw this.#conflictOf(error);
+      throw this.#conflictOf(error, write);
     }
   }
 
@@ -125,10 +125,24 @@ export class Writer {
     }
   }
 
-  #conflictOf(error: unknown): unknown {
+  #conflictOf(error: unknown, write: Write): unknown {
     if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_CONSTRAINT')) return error;
     const known = this.#uniqueKeys.get(error.message);
-    return known === undefined ? error : new StoreConflict('unique', known.collection, known.key);
+    if (known === undefined || write.op === 'remove') return error;
+    return new StoreConflict('unique', known.collection, this.#firstTaken(write) ?? known.key);
+  }
+
+  /** SQLite names any of several keys that are taken; the port wants the first. */
+  #firstTaken({ collection, id, op, value }: Exclude<Write, { op: 'remove' }>): string | undefined {
+    const table = quoted(collection.name);
+    const found = (where: string, values: Scalar[]) =>
+      this.#statements.get(`SELECT 1 FROM ${table} WHERE ${where}`).get(...values) !== undefined;
+    if (op === 'insert' && found('"id" = ?', [id])) return 'id';
+    const columns = collection.columnsOf(id, value as never);
+    return Object.entries(collection.unique ?? {}).find(([, fields]) => {
+      const where = [...fields.map((field) => `${quoted(field)} = ?`), '"id" <> ?'];
+      return found(where.join(' AND '), [...fields.map((field) => (columns[field] ?? null) as Scalar), id]);
+    })?.[0];
   }
 }
 
