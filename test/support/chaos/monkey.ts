@@ -32,13 +32,14 @@ export class Monkey {
     const lasting = new Set<Promise<void>>();
     const first = this.#shuffled();
     while (!signal.aborted) {
-      await sleep(200 + this.#random() * 1200);
-      const fault = this.#begin(first.shift() ?? this.#chosen());
+      await sleep(100 + this.#random() * 700);
+      const fault = this.#begin(first[0] ?? this.#chosen());
       if (fault === undefined) continue;
+      first.shift();
       lasting.add(fault);
-      const over = fault.finally(() => lasting.delete(fault));
-      if (this.#random() < overlap) over.catch(() => undefined);
-      else await Promise.all(lasting);
+      // One that fails stays, and fails the monkey when it next waits.
+      fault.then(() => lasting.delete(fault)).catch(() => undefined);
+      if (this.#random() >= overlap) await Promise.all(lasting);
     }
     await Promise.all(lasting);
     await this.#site.heal();
@@ -62,7 +63,10 @@ export class Monkey {
     const what = fault === 'store away' ? 'store' : fault.startsWith('region') ? undefined : index;
     if (what !== undefined && this.#busy.has(what)) return undefined;
     // A process that starts, or ends in order, needs the store.
-    if (this.#busy.has('store') && (fault === 'kill -9' || fault === 'SIGTERM')) return undefined;
+    const ends = fault === 'kill -9' || fault === 'SIGTERM';
+    if (this.#busy.has('store') && ends) return undefined;
+    // Mostly somebody is there to answer.
+    if (ends && this.#site.urls().length < 2 && this.#random() < 0.8) return undefined;
     if (what === 'store' && this.#starting > 0) return undefined;
     if (what !== undefined) this.#busy.add(what);
     this.#model.count(fault);
