@@ -18,8 +18,6 @@ export class Monkey {
   readonly #random: () => number;
   /** Processes that a fault has in hand, and whether one holds the store. */
   readonly #busy = new Set<number | 'store'>();
-  /** Processes that are ended and started again. */
-  #starting = 0;
 
   constructor(site: Site, model: Model, random: () => number) {
     this.#site = site;
@@ -67,7 +65,8 @@ export class Monkey {
     if (this.#busy.has('store') && ends) return undefined;
     // Mostly somebody is there to answer.
     if (ends && this.#site.urls().length < 2 && this.#random() < 0.8) return undefined;
-    if (what === 'store' && this.#starting > 0) return undefined;
+    // So does the fault itself: a process that is stopped may hold the very lock.
+    if (what === 'store' && this.#busy.size > 0) return undefined;
     if (what !== undefined) this.#busy.add(what);
     this.#model.count(fault);
     return this.#do(fault, index).finally(() => what !== undefined && this.#busy.delete(what));
@@ -91,14 +90,9 @@ export class Monkey {
   }
 
   async #again(index: number, end: () => Promise<void>, pause: number): Promise<void> {
-    this.#starting += 1;
-    try {
-      await end();
-      await sleep(pause);
-      await this.#site.start(index);
-    } finally {
-      this.#starting -= 1;
-    }
+    await end();
+    await sleep(pause);
+    await this.#site.start(index);
   }
 
   /** For longer than a lease: others take over, and then it comes back and believes itself the holder. */
