@@ -161,6 +161,9 @@ export class Attempt {
     this.#controller.signal.throwIfAborted();
     const step = { name, attempt: this.#claim.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
     await this.#queue.recordStep(this.#claim, step, change);
+    // The process may have stood still since the write, and another may have the task by now.
+    this.#doubt();
+    this.#controller.signal.throwIfAborted();
     try {
       const result = await act();
       this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome: 'succeeded' });

@@ -119,6 +119,26 @@ describe('an attempt at a task', () => {
     expect((await store.get(tasks, taskId))?.value).to.include({ queue: 'running', status: 'running' });
   });
 
+  it('does not begin a step when its process stood still for a lease after it was recorded', async () => {
+    const { instanceId, taskId } = await seed();
+    const slow = new Proxy(store, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        return async (...args: unknown[]) => {
+          const result: unknown = await (member as (...all: unknown[]) => unknown).apply(target, args);
+          // Nothing in this process runs meanwhile, as under SIGSTOP.
+          if (name === 'write') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1.5 * lease);
+          return result;
+        };
+      },
+    });
+    const queue = queueOn(slow);
+    expect(await failureOf(attemptAt(await claimed(queue), queue).run())).to.be.an.instanceOf(LeaseLost);
+    expect(region.history(instanceId)).to.deep.equal([]);
+    expect((await store.get(tasks, taskId))?.value).to.include({ queue: 'running', status: 'running' });
+  });
+
   it('stops, and writes nothing, when another process has taken the task', async () => {
     region.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
     const { taskId } = await seed();

@@ -183,8 +183,6 @@ export function testRegionContract(harness: RegionHarness): void {
       await reopen();
       expect(await reboot('first')).to.include({ powerState: 'Running' });
       expect(await prompts(server.id)).to.equal(2);
-      expect(await reboot('second')).to.include({ powerState: 'Running' });
-      await waitFor('the guest is up once more', async () => (await prompts(server.id)) === 3);
     });
 
     it('stops, and stops again with success', async () => {
@@ -207,7 +205,7 @@ export function testRegionContract(harness: RegionHarness): void {
     });
 
     it('keeps its console while it is stopped', async () => {
-      expect(await prompts(server.id)).to.equal(3);
+      expect(await prompts(server.id)).to.equal(2);
     });
 
     it('starts again', async () => {

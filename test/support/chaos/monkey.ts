@@ -18,8 +18,6 @@ export class Monkey {
   readonly #random: () => number;
   /** Processes that a fault has in hand, and whether one holds the store. */
   readonly #busy = new Set<number | 'store'>();
-  /** Processes that are ended and started again. */
-  #starting = 0;
 
   constructor(site: Site, model: Model, random: () => number) {
     this.#site = site;
@@ -32,13 +30,14 @@ export class Monkey {
     const lasting = new Set<Promise<void>>();
     const first = this.#shuffled();
     while (!signal.aborted) {
-      await sleep(200 + this.#random() * 1200);
-      const fault = this.#begin(first.shift() ?? this.#chosen());
+      await sleep(100 + this.#random() * 700);
+      const fault = this.#begin(first[0] ?? this.#chosen());
       if (fault === undefined) continue;
+      first.shift();
       lasting.add(fault);
-      const over = fault.finally(() => lasting.delete(fault));
-      if (this.#random() < overlap) over.catch(() => undefined);
-      else await Promise.all(lasting);
+      // One that fails stays, and fails the monkey when it next waits.
+      fault.then(() => lasting.delete(fault)).catch(() => undefined);
+      if (this.#random() >= overlap) await Promise.all(lasting);
     }
     await Promise.all(lasting);
     await this.#site.heal();
@@ -62,8 +61,12 @@ export class Monkey {
     const what = fault === 'store away' ? 'store' : fault.startsWith('region') ? undefined : index;
     if (what !== undefined && this.#busy.has(what)) return undefined;
     // A process that starts, or ends in order, needs the store.
-    if (this.#busy.has('store') && (fault === 'kill -9' || fault === 'SIGTERM')) return undefined;
-    if (what === 'store' && this.#starting > 0) return undefined;
+    const ends = fault === 'kill -9' || fault === 'SIGTERM';
+    if (this.#busy.has('store') && ends) return undefined;
+    // Mostly somebody is there to answer.
+    if (ends && this.#site.urls().length < 2 && this.#random() < 0.8) return undefined;
+    // So does the fault itself: a process that is stopped may hold the very lock.
+    if (what === 'store' && this.#busy.size > 0) return undefined;
     if (what !== undefined) this.#busy.add(what);
     this.#model.count(fault);
     return this.#do(fault, index).finally(() => what !== undefined && this.#busy.delete(what));
@@ -87,14 +90,9 @@ export class Monkey {
   }
 
   async #again(index: number, end: () => Promise<void>, pause: number): Promise<void> {
-    this.#starting += 1;
-    try {
-      await end();
-      await sleep(pause);
-      await this.#site.start(index);
-    } finally {
-      this.#starting -= 1;
-    }
+    await end();
+    await sleep(pause);
+    await this.#site.start(index);
   }
 
   /** For longer than a lease: others take over, and then it comes back and believes itself the holder. */
