@@ -36,6 +36,20 @@ export function wished(instance: InstanceRecord, type: TaskType): InstanceRecord
   }
 }
 
+/**
+ * What the work of a task of this type makes of the instance. Once that is being deleted, only its deletion says how far it
+ * is: a create may end after the delete was accepted, and before it learns of that.
+ */
+export function worked<R extends InstanceRecord | undefined>(
+  instance: InstanceRecord,
+  type: TaskType,
+  change: (instance: InstanceRecord) => R,
+): R {
+  const next = change(instance);
+  if (next === undefined || instance.deletionTime === undefined || type === 'instance.delete') return next;
+  return { ...next, provisioning: instance.provisioning };
+}
+
 /** What is put back, or said, when the task is cancelled before its first attempt. `before`: as it was when asked. */
 export function calledOff(before: InstanceRecord, type: TaskType): Partial<InstanceRecord> {
   const { desiredPower, powerState, provisioning, flavorId, imageId } = before;
