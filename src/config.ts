@@ -12,10 +12,8 @@ import { namePattern } from './model/common.js';
 
 const closed = { additionalProperties: false };
 const Seconds = Type.Number({ exclusiveMinimum: 0, maximum: 86400 });
-/** A type, which is then the name too, or NAME=TYPE. */
-const RegionName = Type.String({
-  pattern: '^(local|simulated|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?=(local|simulated))$',
-});
+/** A type, which is then the name too, NAME=TYPE, or the name alone of a region that the store knows. */
+const RegionName = Type.String({ pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(=(local|simulated))?$' });
 
 const FlavorConfig = Type.Object(
   {

@@ -98,7 +98,10 @@ program
   .option('--host <address>', 'address to listen on')
   .option('--port <number>', 'port to listen on; 0 picks a free one')
   .option('--data-dir <folder>', 'folder of everything that must survive')
-  .option('--region <name...>', 'regions to drive: local, simulated, or NAME=TYPE')
+  .option(
+    '--region <name...>',
+    'regions to drive: local, simulated, NAME=TYPE, or a NAME that the store knows',
+  )
   .option('--no-worker', 'serve the API only; workers elsewhere on the same store drive the regions')
   .action(serve);
 
@@ -110,7 +113,10 @@ program
   .option('--port <number>', 'port to listen on; 0 picks a free one')
   .option('--address <url>', 'URL under which API processes reach this worker')
   .option('--data-dir <folder>', 'folder of everything that must survive')
-  .option('--region <name...>', 'regions to drive: local, simulated, or NAME=TYPE')
+  .option(
+    '--region <name...>',
+    'regions to drive: local, simulated, NAME=TYPE, or a NAME that the store knows',
+  )
   .action(work);
 
 program

@@ -1,7 +1,7 @@
 /** Makes the configured region providers and finds those of other processes; the only file that knows which there are. */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Config } from './config.js';
+import { type Config, ConfigError } from './config.js';
 import type { OpenRegion, RegionSource } from './data/region.js';
 import { regions } from './data/region.js';
 import { setUpRegion } from './data/setup.js';
@@ -18,10 +18,25 @@ export interface RegionFailure {
   error: unknown;
 }
 
-/** `NAME=TYPE`, or a type alone, which is then the name too. */
-function partsOf(region: string): { name: string; type: 'local' | 'simulated' } {
-  const [name = '', type = name] = region.split('=');
-  return { name, type: type as 'local' | 'simulated' };
+interface Named {
+  name: string;
+  type: 'local' | 'simulated';
+}
+
+function isDriven(type: string | undefined): type is Named['type'] {
+  return type === 'local' || type === 'simulated';
+}
+
+/** `NAME=TYPE`, a type alone, which is then the name too, or the name of a region that the store knows. */
+async function partsOf(region: string, store: Store): Promise<Named> {
+  const [name = '', given] = region.split('=');
+  if (isDriven(given)) return { name, type: given };
+  if (isDriven(name)) return { name, type: name };
+  const known = (await store.find(regions, 'name', [name]))?.value.type;
+  if (isDriven(known)) return { name, type: known };
+  throw new ConfigError(
+    `regions: the store knows no region "${name}" yet; give its type too: ${name}=local or ${name}=simulated`,
+  );
 }
 
 /** Opens every region that can be opened. One that fails leaves the others running; none at all is an error. */
@@ -33,8 +48,9 @@ export async function openRegions(
 ): Promise<{ open: OpenRegion[]; failures: RegionFailure[] }> {
   const open: OpenRegion[] = [];
   const failures: RegionFailure[] = [];
-  for (const region of config.regions) {
-    const { name, type } = partsOf(region);
+  const wanted: Named[] = [];
+  for (const region of config.regions) wanted.push(await partsOf(region, store));
+  for (const { name, type } of wanted) {
     const { id, creationTime } = await setUpRegion(store, name, type);
     const provider = makeProvider(name, type, id, config, dataDir, log.child({ region: name }));
     try {

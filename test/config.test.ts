@@ -207,7 +207,7 @@ describe('the configuration', () => {
       [{ tasks: { concurrency: 0 } }, 'tasks.concurrency', />= 1|minimum 1/],
       [{ tasks: { grace: -1 } }, 'tasks.grace', />= 0|minimum 0/],
       [{ regions: [] }, 'regions', /fewer than 1/],
-      [{ regions: ['mars'] }, 'regions.0', /must match .*local|simulated/],
+      [{ regions: ['mars=moon'] }, 'regions.0', /must match .*local|simulated/],
       [{ regions: ['local', 'local'] }, 'regions', /duplicate/],
       [{ local: { accelerator: 'xen' } }, 'local.accelerator', /must be one of auto, kvm, tcg/],
       [
@@ -238,7 +238,7 @@ describe('the configuration', () => {
         [{ COPSE_SERVER_PORT: '0x50' }, 'server.port', /integer/],
         [{ COPSE_SERVER_PORT: '1e3' }, 'server.port', /integer/],
         [{ COPSE_AUTH_EVERYONE_IS_SUPER_USER: 'TRUE' }, 'auth.everyoneIsSuperUser', /boolean/],
-        [{ COPSE_REGIONS: 'local,mars' }, 'regions.1', /must match/],
+        [{ COPSE_REGIONS: 'local,mars=moon' }, 'regions.1', /must match/],
         [{ COPSE_REGIONS: '[local' }, 'regions', /./],
         [{ COPSE_LOCAL_FLAVORS: '[{"name":' }, 'local.flavors', /./],
       ];

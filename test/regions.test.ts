@@ -1,19 +1,57 @@
 /** Who is asked about a region that several processes drive, and where. Real gates, a real store. */
+import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { expect } from 'chai';
 import { setUpRegion } from '../src/data/setup.js';
 import type { Store } from '../src/data/store/port.js';
 import { WorkerData } from '../src/data/worker.js';
-import type { OpenRegion } from '../src/data/region.js';
+import { type OpenRegion, regions } from '../src/data/region.js';
+import { ConfigError } from '../src/config.js';
 import { RegionGate } from '../src/region/remote/gate.js';
 import { SimulatedRegion } from '../src/region/simulated/index.js';
 import { isOnlyHere, registeredAddress, Registration } from '../src/registration.js';
-import { RegionDirectory } from '../src/regions.js';
-import { eventually } from './support/eventually.js';
+import { openRegions, RegionDirectory } from '../src/regions.js';
+import { eventually, failureOf } from './support/eventually.js';
+import { scratchFolder } from './support/region.js';
+import { testConfig } from './support/server.js';
 import { RecordingLog } from './support/log.js';
 import { openTestStore } from './support/store.js';
 
 const secret = Buffer.alloc(32, 7);
+
+describe('a region that is named without its type', () => {
+  let store: Store;
+  let folder: string;
+  const log = new RecordingLog();
+
+  beforeEach(async () => {
+    folder = scratchFolder('named');
+    store = await openTestStore();
+  });
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const open = (...names: string[]) =>
+    openRegions(testConfig(folder, { regions: names }), folder, store, log);
+
+  it('has the type that the store knows of it', async () => {
+    const { id } = await setUpRegion(store, 'rack1', 'simulated');
+    const { open: found } = await open('rack1');
+    expect(found.map((one) => [one.id, one.name, one.provider.type])).to.deep.equal([
+      [id, 'rack1', 'simulated'],
+    ]);
+    for (const { provider } of found) await provider.close();
+  });
+
+  it('is refused, with what to write, while the store does not know it; nothing is opened then', async () => {
+    const failure = await failureOf(open('simulated', 'rack2'));
+    expect(failure).to.be.instanceOf(ConfigError);
+    expect(failure.message).to.include('rack2=local or rack2=simulated');
+    expect(await store.count(regions, {})).to.equal(0);
+  });
+});
 
 describe('the registration of workers', () => {
   let store: Store;
@@ -38,8 +76,8 @@ describe('the registration of workers', () => {
 
   /** A worker of the region, as far as others see it. `die` ends it without a word. */
   async function worker(name: string) {
-    const regions = new Map([[opened.id, opened.provider]]);
-    const gate = new RegionGate({ host: '127.0.0.1', port: 0, secret, regions, log });
+    const served = new Map([[opened.id, opened.provider]]);
+    const gate = new RegionGate({ host: '127.0.0.1', port: 0, secret, regions: served, log });
     const address = await gate.listen();
     const options = { address, secret, every: 20 };
     const registration = new Registration(new WorkerData(store, name), [opened], options, log);

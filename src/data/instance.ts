@@ -246,7 +246,7 @@ export class InstanceData {
         return this.#commit(caller, instance, next, same === undefined ? {} : { taskId: same.id });
       }
       await this.#refuseWhileBusy(instance);
-      return this.#open(caller, instance, wished(next, 'instance.replace'), 'instance.replace', {});
+      return this.#open(caller, instance, wished(next, 'instance.replace'), 'instance.replace', pick(spec));
     });
   }
 

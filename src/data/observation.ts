@@ -1,4 +1,5 @@
 /** What the regions report about servers, written into the instances. */
+import { isDeepStrictEqual } from 'node:util';
 import type { InstanceRecord } from '../model/instance.js';
 import type { ServerObservation } from '../region/provider.js';
 import { instances } from './instance.js';
@@ -56,9 +57,8 @@ export class ObservationData {
       // After the read, whose revision guards the write: a process that was frozen must not write what was true before.
       if (performance.now() - at > staleAfter) [seen, at] = [await sight.again(), performance.now()];
       if (instance === undefined || instance.value.deletionTime !== undefined) return;
-      const next = applied(instance.value, seen);
-      if (JSON.stringify(next) === JSON.stringify(instance.value)) return;
-      await this.#store.write([replace(instances, instance, next)]);
+      if (agrees(instance.value, seen)) return;
+      await this.#store.write([replace(instances, instance, applied(instance.value, seen))]);
     });
   }
 
@@ -82,6 +82,11 @@ export class ObservationData {
   async exists(id: string): Promise<boolean> {
     return (await this.#store.get(instances, id)) !== undefined;
   }
+}
+
+/** Whether what was seen says nothing new. */
+export function agrees(instance: InstanceRecord, seen: ServerObservation | undefined): boolean {
+  return isDeepStrictEqual(applied(instance, seen), instance);
 }
 
 function applied(instance: InstanceRecord, seen: ServerObservation | undefined): InstanceRecord {

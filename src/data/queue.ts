@@ -6,6 +6,7 @@
  * dead process's claims are taken over, and the end of a task and what it means for its instance are one step.
  */
 import type { InstanceRecord } from '../model/instance.js';
+import { worked } from '../model/instance-task.js';
 import type { TaskCause, TaskRecord, TaskStep } from '../model/task.js';
 import { historyLimit } from '../model/task.js';
 import type { TaskEnd } from '../model/task-state.js';
@@ -134,7 +135,10 @@ export class TaskQueue {
     await this.#writeHeld(claim, async (task) => {
       const next = withStep(task.value, step);
       const instance = change === undefined ? undefined : await this.#subjectOf(claim);
-      const changed = instance === undefined || change === undefined ? undefined : change(instance.value);
+      const changed =
+        instance === undefined || change === undefined
+          ? undefined
+          : worked(instance.value, task.value.type, change);
       const writes: Write[] = [replace(tasks, task, next)];
       if (instance !== undefined && changed !== undefined) writes.push(replace(instances, instance, changed));
       return { writes, next };
@@ -342,7 +346,7 @@ export async function endingWrites(
   const instance = known ?? (await store.get(instances, task.value.subject.id));
   if (instance === undefined) return writes;
   const openTasks = instance.value.openTasks.filter((id) => id !== task.id);
-  const next = change(instance.value);
+  const next = worked(instance.value, task.value.type, change);
   writes.push(
     next === undefined ? remove(instances, instance) : replace(instances, instance, { ...next, openTasks }),
   );

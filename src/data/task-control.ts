@@ -2,7 +2,7 @@
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
-import { checkRestart, wished } from '../model/instance-task.js';
+import { wishedAgain } from '../model/instance-task.js';
 import type { TaskCause, TaskPatch, TaskRecord } from '../model/task.js';
 import { presentTask, priorityCeiling } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
@@ -97,7 +97,7 @@ export class TaskControl {
       await this.#store.write(
         [
           replace(tasks, task, next),
-          replace(instances, instance, { ...wished(instance.value, type), openTasks: [id] }),
+          replace(instances, instance, { ...wishedAgain(instance.value, task.value), openTasks: [id] }),
           ...(caller.remember?.(accepted) ?? []),
         ],
         caller.signal,
@@ -117,7 +117,6 @@ export class TaskControl {
         headers: { 'Retry-After': '2' },
       });
     }
-    checkRestart(value, type);
   }
 
   async #load(caller: Caller, id: string): Promise<Document<TaskRecord>> {

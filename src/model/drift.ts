@@ -2,10 +2,13 @@
 import { Type, type Static } from 'typebox';
 import { Name, Timestamp, Uuid } from './common.js';
 
-export const DriftKind = Type.Union([Type.Literal('power'), Type.Literal('absent'), Type.Literal('orphan')], {
-  description:
-    '`power`: the machine runs or rests against the last wish. `absent`: the region has lost it. `orphan`: the region has a machine that no instance accounts for.',
-});
+export const DriftKind = Type.Union(
+  [Type.Literal('power'), Type.Literal('absent'), Type.Literal('unfinished'), Type.Literal('orphan')],
+  {
+    description:
+      '`power`: the machine runs or rests against the last wish. `absent`: the region has lost it. `unfinished`: the region has a machine that could not be made or deleted as a whole. `orphan`: the region has a machine that no instance accounts for.',
+  },
+);
 export type DriftKind = Static<typeof DriftKind>;
 
 export const Drift = Type.Object(

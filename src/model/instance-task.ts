@@ -4,7 +4,7 @@ import { ApiError } from './error.js';
 import type { InstanceRecord } from './instance.js';
 import type { PowerVerb } from './power.js';
 import { permits } from './power.js';
-import type { TaskType } from './task.js';
+import type { TaskInput, TaskRecord, TaskType } from './task.js';
 
 /** The instance once the task is accepted. */
 export function wished(instance: InstanceRecord, type: TaskType): InstanceRecord {
@@ -36,6 +36,20 @@ export function wished(instance: InstanceRecord, type: TaskType): InstanceRecord
   }
 }
 
+/**
+ * What the work of a task of this type makes of the instance. Once that is being deleted, only its deletion says how far it
+ * is: a create may end after the delete was accepted, and before it learns of that.
+ */
+export function worked<R extends InstanceRecord | undefined>(
+  instance: InstanceRecord,
+  type: TaskType,
+  change: (instance: InstanceRecord) => R,
+): R {
+  const next = change(instance);
+  if (next === undefined || instance.deletionTime === undefined || type === 'instance.delete') return next;
+  return { ...next, provisioning: instance.provisioning };
+}
+
 /** What is put back, or said, when the task is cancelled before its first attempt. `before`: as it was when asked. */
 export function calledOff(before: InstanceRecord, type: TaskType): Partial<InstanceRecord> {
   const { desiredPower, powerState, provisioning, flavorId, imageId } = before;
@@ -61,8 +75,24 @@ export function calledOff(before: InstanceRecord, type: TaskType): Partial<Insta
   }
 }
 
+/**
+ * The instance once the ended task is to run again; throws when it makes no sense for the instance as it is now. A
+ * replacement that was cancelled before it began has been forgotten by the instance, and is wished for anew. One that has
+ * begun is not: a later one may have taken its place.
+ */
+export function wishedAgain(instance: InstanceRecord, task: TaskRecord): InstanceRecord {
+  const { type, status, attempts, input } = task;
+  if (type === 'instance.replace' && status === 'cancelled' && attempts.length === 0) {
+    const { flavorId, imageId } = { ...instance, ...(input as TaskInput<'instance.replace'>) };
+    if (flavorId !== instance.flavorId || imageId !== instance.imageId)
+      return wished({ ...instance, flavorId, imageId }, type);
+  }
+  checkRestart(instance, type);
+  return wished(instance, type);
+}
+
 /** Throws when a task of this type makes no sense for the instance as it is now. */
-export function checkRestart(instance: InstanceRecord, type: TaskType): void {
+function checkRestart(instance: InstanceRecord, type: TaskType): void {
   const verb = /^instance\.(start|stop|reboot)$/.exec(type)?.[1] as PowerVerb | undefined;
   if (verb !== undefined) checkPower(instance, verb);
   const making = type === 'instance.create' || type === 'instance.replace';

@@ -27,7 +27,11 @@ const nothing = Type.Object({}, { additionalProperties: false });
 /** Every type of task, with the shape of what its code is given to do. `src/task/` has one file for each. */
 export const taskInputs = {
   'instance.create': nothing,
-  'instance.replace': nothing,
+  // What the machine is to become; the instance says the same, until the task is cancelled before it began.
+  'instance.replace': Type.Object(
+    { flavorId: Type.Optional(Uuid), imageId: Type.Optional(Uuid) },
+    { additionalProperties: false },
+  ),
   'instance.delete': nothing,
   'instance.start': nothing,
   'instance.stop': nothing,

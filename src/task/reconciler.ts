@@ -4,7 +4,7 @@
  * may have shut itself down on purpose, and nothing is powered off behind a user's back.
  */
 import type { DriftData, Finding } from '../data/drift.js';
-import type { ObservationData } from '../data/observation.js';
+import { agrees, type ObservationData } from '../data/observation.js';
 import type { OpenRegion } from '../data/region.js';
 import type { Document } from '../data/store/port.js';
 import type { InstanceRecord } from '../model/instance.js';
@@ -53,12 +53,12 @@ async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal):
     log.warn({ region: region.name, kind, instanceId }, `drift: ${message}`);
 }
 
-/** What a task is at work on is not compared: the task knows better. */
+/** What a task is at work on, or will be, is not compared: the task knows better. */
 function isAtRest({ value }: Document<InstanceRecord>): boolean {
+  const { provisioning, openTasks, deletionTime } = value;
+  if (openTasks.length > 0) return false;
   return (
-    value.provisioning.status === 'provisioned' &&
-    value.openTasks.length === 0 &&
-    value.deletionTime === undefined
+    provisioning.status === 'error' || (provisioning.status === 'provisioned' && deletionTime === undefined)
   );
 }
 
@@ -72,9 +72,14 @@ async function compare(
   // The list may be older than the instance's last task.
   const at = performance.now();
   const seen = listed?.powerState === value.powerState ? listed : await look(region, id, signal);
-  await observations.record({ id, seen, at, again: () => look(region, id, signal) });
   const { name, projectId } = value;
   const about = { regionId: region.id, instanceId: id, name, projectId };
+  const failed = value.provisioning.status === 'error';
+  // What was never made is not missing: its instance says so itself.
+  if (failed && seen === undefined) return undefined;
+  if (!agrees(value, seen))
+    await observations.record({ id, seen, at, again: () => look(region, id, signal) });
+  if (failed) return { kind: 'unfinished', ...about, message: unfinished(value) };
   if (seen === undefined) {
     const message =
       'The region no longer has this machine. Delete the instance, or replace it to make it anew.';
@@ -91,6 +96,12 @@ async function compare(
     ? 'The machine is off though it was last asked to run; start it, or stop the instance to agree.'
     : 'The machine runs though it was last asked to stop; stop it, or start the instance to agree.';
   return { kind: 'power', ...about, message };
+}
+
+function unfinished({ deletionTime }: InstanceRecord): string {
+  return deletionTime === undefined
+    ? 'The region has this machine though making it has failed. Restart the task, or delete the instance.'
+    : 'The region still has this machine though the instance was to be deleted. Delete it again.';
 }
 
 async function look(

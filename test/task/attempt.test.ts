@@ -5,9 +5,10 @@ import { uuidv7 } from 'uuidv7';
 import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
 import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
-import { type Document, insert, type Store } from '../../src/data/store/port.js';
+import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
+import { timestamp } from '../../src/model/common.js';
 import type { TaskRecord } from '../../src/model/task.js';
 import { abortAsked, claimed as claimedBy, interrupted, retried } from '../../src/model/task-state.js';
 import { passingTracer } from '../../src/model/trace.js';
@@ -150,6 +151,35 @@ describe('an attempt at a task', () => {
     expect(await run).to.be.an.instanceOf(LeaseLost);
     expect((await store.get(tasks, taskId))?.value).to.deep.equal(other.value);
   });
+
+  for (const end of ['succeeds', 'fails for good', 'is tried again'] as const) {
+    it(`leaves an instance that was deleted meanwhile as being deleted when it ${end}`, async () => {
+      const error = end === 'fails for good' ? 'terminal' : end === 'succeeds' ? undefined : 'transient';
+      region.program({
+        verb: 'ensureServer',
+        delay: 150,
+        times: 1,
+        ...(error === undefined ? {} : { error }),
+      });
+      const { instanceId, taskId } = await seed();
+      const queue = queueOn(store);
+      const run = attemptAt(await claimed(queue), queue).run();
+      await eventually(async () => (await store.get(tasks, taskId))?.value.steps.length === 1);
+      // As a delete does of which the worker has not heard yet.
+      const found = await store.get(instances, instanceId);
+      if (found === undefined) throw new Error('the instance is not there');
+      const deleted = { status: 'deprovisioning' } as const;
+      const next = { ...found.value, deletionTime: timestamp(), provisioning: deleted };
+      await store.write([replace(instances, found, next)]);
+      await run;
+      if (end === 'is tried again') {
+        await eventually(async () => (await queue.promoteDue(Date.now())) === undefined);
+        await attemptAt(await claimed(queue), queue).run();
+      }
+      expect((await store.get(tasks, taskId))?.value.queue).to.equal('done');
+      expect((await store.get(instances, instanceId))?.value.provisioning).to.deep.equal(deleted);
+    });
+  }
 
   it('fails at once when the task was stored with an input that its type does not take', async () => {
     const { taskId } = await seed({ type: 'instance.reboot', input: { hard: 'very' } });

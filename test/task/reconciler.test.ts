@@ -1,5 +1,6 @@
 /** The comparison of what is wished with what the region has, and GET /api/v2/status/drift. */
 import { expect } from 'chai';
+import { instances } from '../../src/data/instance.js';
 import type { Drift } from '../../src/model/drift.js';
 import type { Instance } from '../../src/model/instance.js';
 import { eventually } from '../support/eventually.js';
@@ -8,6 +9,22 @@ import { startServer, type TestServer } from '../support/server.js';
 
 const path = '/api/v2/status/drift';
 const foreign = '0193a5c0-0000-7000-8000-00000000f0f0';
+
+/** How often the method is called from now on with arguments that count. */
+function countCalls<K extends string>(
+  target: Record<K, (...args: never[]) => unknown>,
+  name: K,
+  counts: (args: readonly unknown[]) => boolean,
+): () => number {
+  let calls = 0;
+  const method = target[name].bind(target) as (...args: unknown[]) => unknown;
+  const counted = (...args: unknown[]) => {
+    if (counts(args)) calls += 1;
+    return method(...args);
+  };
+  Object.assign(target, { [name]: counted });
+  return () => calls;
+}
 
 describe('the reconciler', () => {
   let server: TestServer;
@@ -78,6 +95,45 @@ describe('the reconciler', () => {
     expect(body.status.powerState).to.equal('Error');
     await server.gone(metadata.id);
     await reports(0);
+  });
+
+  it('tells of a machine that stands though its making failed, and of none that was never made', async () => {
+    server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 2 });
+    const [made, unmade] = [await server.order('made'), await server.order('unmade')];
+    for (const { status } of [made, unmade]) await server.ended(status.taskId);
+    await putServer(made.metadata.id);
+    const [report] = await reports(1);
+    expect(report).to.include({ kind: 'unfinished', instanceId: made.metadata.id, name: 'made' });
+    expect(report?.message).to.match(/Restart the task, or delete/);
+    expect(server.cloud.servers().map(({ id }) => id)).to.deep.equal([made.metadata.id]);
+    await server.admin.post(`/api/v2/tasks/${made.status.taskId ?? ''}/restart`);
+    await reports(0);
+    const { body } = await server.admin.get<Instance>(`/api/v2/instances/${unmade.metadata.id}`);
+    expect(body.metadata.provisioningStatusDetail?.message).to.include('told to fail');
+  });
+
+  it('tells of a machine that is left over from a deletion that failed', async () => {
+    const { metadata } = await server.running('a');
+    server.cloud.program({ verb: 'deleteServer', error: 'terminal', times: 1 });
+    const deletion = await server.admin.delete(`/api/v2/instances/${metadata.id}`);
+    await server.ended(deletion.headers.get('location'));
+    const [report] = await reports(1);
+    expect(report).to.include({ kind: 'unfinished', instanceId: metadata.id });
+    expect(report?.message).to.match(/Delete it again/);
+    await server.gone(metadata.id);
+    await reports(0);
+  });
+
+  it('reads no instance by itself as long as nothing has changed', async () => {
+    for (const name of ['a', 'b', 'c']) await server.running(name);
+    const { store } = server.app;
+    const rounds = countCalls(server.cloud, 'describeServers', ([ids]) => ids === undefined);
+    // Behind what was under way.
+    await eventually(() => rounds() >= 2);
+    const reads = countCalls(store, 'get', ([collection]) => collection === instances);
+    const before = rounds();
+    await eventually(() => rounds() >= before + 3);
+    expect(reads()).to.equal(0);
   });
 
   it('tells superusers alone of a machine that is nobody’s, and leaves it as it is', async () => {
