@@ -1,7 +1,9 @@
 /** Opens the configured store; the only file that knows which engines there are. */
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { admitStore } from './data/migration/index.js';
 import type { CollectionSpec, Store } from './data/store/port.js';
+import { fileHoldsAny } from './data/store/sqlite/file.js';
 import { type SqliteOptions, SqliteStore } from './data/store/sqlite/sqlite.js';
 
 const sqlite = 'sqlite:';
@@ -10,6 +12,25 @@ const sqlite = 'sqlite:';
 export function sqliteFile(address: string, dataDir: string): string | undefined {
   const name = address.slice(sqlite.length);
   return address.startsWith(sqlite) && name !== ':memory:' ? resolve(dataDir, name) : undefined;
+}
+
+const isMongo = (address: string): boolean => /^mongodb(\+srv)?:\/\//.test(address);
+
+/**
+ * Whether there is a store of ours, of which one of these collections is never empty. Opening it would make it one; what
+ * is not there, or another program's, is left as it is.
+ */
+export async function isStore(
+  address: string,
+  dataDir: string,
+  used: readonly CollectionSpec<never>[],
+): Promise<boolean> {
+  if (isMongo(address)) {
+    const { holdsAny } = await import('./data/store/mongo/look.js');
+    return holdsAny(address, used);
+  }
+  const file = sqliteFile(address, dataDir);
+  return file === undefined || (existsSync(file) && fileHoldsAny(file, used));
 }
 
 /**
@@ -22,7 +43,7 @@ export async function openStore(
   collections: readonly CollectionSpec<never>[],
   options: SqliteOptions = {},
 ): Promise<Store> {
-  if (/^mongodb(\+srv)?:\/\//.test(address)) {
+  if (isMongo(address)) {
     // Only where it is used: the driver takes 14 MiB of memory.
     const { MongoStore } = await import('./data/store/mongo/mongo.js');
     return MongoStore.open(address, collections, { admit: admitStore });

@@ -3,9 +3,11 @@ import { resolve } from 'node:path';
 import { collections } from '../data/connector.js';
 import { copyStore, type Compared, isEqual } from '../data/copy.js';
 import { migrateStore } from '../data/migration/index.js';
+import { schema } from '../data/migration/schema.js';
+import { secrets } from '../data/secret.js';
 import type { Store } from '../data/store/port.js';
 import { type Log, silentLog } from '../model/log.js';
-import { openStore, sqliteFile } from '../stores.js';
+import { isStore, openStore, sqliteFile } from '../stores.js';
 import { configOf, say, type StoreFlags } from './store-flags.js';
 
 /** Milliseconds between two lines of progress. */
@@ -25,6 +27,9 @@ export async function copy(from: string, to: string, flags: StoreFlags): Promise
   if (file !== undefined && !existsSync(file)) throw new Error(`There is no database ${file}.`);
   if (file !== undefined && file === sqliteFile(to, resolve(dataDir)))
     throw new Error('Both addresses are of the same database.');
+  // Before anything is opened: a server's first write is the schema document, that of schema 1 was a secret.
+  if (!(await isStore(from, resolve(dataDir), [schema, secrets])))
+    throw new Error('The source is empty: there is no store at FROM. Nothing was changed.');
   const open = (address: string) => openStore(address, resolve(dataDir), collections);
   const opened: Store[] = [];
   try {

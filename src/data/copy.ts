@@ -1,10 +1,12 @@
 /**
  * Copies a store into another one, of whatever engine: every document with its id, revision and value. The change log
- * stays behind, since its positions mean nothing elsewhere; its readers begin anew.
+ * stays behind; the ids of the target's events go on where those of the source end, so that a reader who knows them all
+ * misses nothing, and any other is told that what he lacks is gone.
  */
 import { createHash } from 'node:crypto';
 import { schema, schemaId, type SchemaRecord } from './migration/schema.js';
 import { secrets } from './secret.js';
+import { eventBaseId, eventBases } from './store/event-base.js';
 import type { CollectionSpec, Document, Store, Write } from './store/port.js';
 import { insert, remove, replace } from './store/port.js';
 import { portionsOf } from './store/portion.js';
@@ -66,8 +68,16 @@ export async function copyStore(
   }
   const equal = compared.every((one) => isEqual(one));
   if (equal && begun.value.copyOf !== undefined)
-    await to.write([replace(schema, begun, { version: source.value.version })]);
+    await to.write([replace(schema, begun, { version: source.value.version }), await eventBaseOf(from, to)]);
   return compared;
+}
+
+/** Has the ids of the target's events go on where the source's end. */
+async function eventBaseOf(from: Store, to: Store): Promise<Write> {
+  const source = await from.get(eventBases, eventBaseId);
+  const value = { base: (source?.value.base ?? 0) + (await from.lastChange()).position };
+  const there = await to.get(eventBases, eventBaseId);
+  return there === undefined ? insert(eventBases, eventBaseId, value) : replace(eventBases, there, value);
 }
 
 export function isEqual({ from, to }: Compared): boolean {

@@ -6,6 +6,7 @@ import type { ChangeFeed } from './change-feed.js';
 import { Follower } from './change-feed.js';
 import { instances } from './instance.js';
 import type { ProjectData } from './project.js';
+import { eventBaseId, eventBases } from './store/event-base.js';
 import type { Change, Store } from './store/port.js';
 import { narrow, tasks } from './task.js';
 import type { UserData } from './user.js';
@@ -45,6 +46,7 @@ export class EventData {
   readonly #projects: ProjectData;
   readonly #users: UserData;
   readonly #feed: ChangeFeed;
+  #base: Promise<number> | undefined;
 
   constructor(store: Store, projects: ProjectData, users: UserData, feed: ChangeFeed) {
     this.#store = store;
@@ -53,32 +55,55 @@ export class EventData {
     this.#feed = feed;
   }
 
+  /** The id of position 0. It changes only while no server runs: by a copy, or by a restore. */
+  #baseOfIds(): Promise<number> {
+    this.#base ??= this.#store.get(eventBases, eventBaseId).then(
+      (found) => found?.value.base ?? 0,
+      (error: unknown) => {
+        this.#base = undefined;
+        throw error;
+      },
+    );
+    return this.#base;
+  }
+
+  /** The position of an event's id; 0 is the beginning of the log in any store. */
+  async #positionOf(id: number): Promise<number> {
+    return id === 0 ? 0 : id - (await this.#baseOfIds());
+  }
+
   /** Where the log ends now: whoever begins here gets all that comes. */
   async end(): Promise<number> {
-    return (await this.#store.lastChange()).position;
+    return (await this.#baseOfIds()) + (await this.#store.lastChange()).position;
   }
 
-  /** Whether no event behind this position has been dropped. Asked after a read, it tells that the read was whole. */
-  async isKept(position: number): Promise<boolean> {
+  /** Whether no event behind this one has been dropped. Asked after a read, it tells that the read was whole. */
+  async isKept(id: number): Promise<boolean> {
+    const position = await this.#positionOf(id);
     const { first } = await this.#store.changeRange();
-    return first === 0 || position >= first - 1;
+    return position >= Math.max(first - 1, 0);
   }
 
-  /** Throws 410 when events behind this position are gone already, and 400 when there never was such a position. */
+  /** Throws 410 when events behind this one are gone already, and 400 when there never was such an event. */
   async check(after: number): Promise<void> {
+    const [base, position] = [await this.#baseOfIds(), await this.#positionOf(after)];
     const { first, last } = await this.#store.changeRange();
-    if (after > last) {
-      throw new ApiError('invalid_parameter', `There is no event ${after} yet; the last one is ${last}.`);
+    if (position > last) {
+      throw new ApiError(
+        'invalid_parameter',
+        `There is no event ${after} yet; the last one is ${base + last}.`,
+      );
     }
-    if (first > 0 && after < first - 1) {
+    const gone = Math.max(first - 1, 0);
+    if (position < gone) {
       throw new ApiError(
         'events_expired',
-        `Events up to ${first - 1} are gone. List the resources anew, and follow the events from ${last} on.`,
+        `Events up to ${base + gone} are gone. List the resources anew, and follow the events from ${base + last} on.`,
       );
     }
   }
 
-  /** Events behind the position that the caller may see now: he loses sight with his membership, at once. */
+  /** Events behind this one that the caller may see now: he loses sight with his membership, at once. */
   async page(
     caller: Caller,
     filter: EventFilter,
@@ -87,10 +112,19 @@ export class EventData {
     signal?: AbortSignal,
   ): Promise<EventPage> {
     const scopes = narrow(await this.#projects.scope(caller), filter.projectIds);
-    const query = { after, limit, ...(scopes === undefined ? {} : { scopes }) };
+    const base = await this.#baseOfIds();
+    const query = {
+      after: await this.#positionOf(after),
+      limit,
+      ...(scopes === undefined ? {} : { scopes }),
+    };
     const { changes, next } = await this.#store.changes(query, signal);
     const wanted = changes.filter((change) => isWanted(change, filter));
-    return { events: wanted.map(eventOf), next, more: changes.length === limit };
+    return {
+      events: wanted.map((change) => eventOf(change, base)),
+      next: base + next,
+      more: changes.length === limit,
+    };
   }
 
   /** Drops events from before a time (ms since 1970); tells how many. */
@@ -127,8 +161,9 @@ function typeOf({ collection, op }: Change): string {
   return `${subjects[collection] ?? ''}.${verbs[op]}`;
 }
 
-function eventOf(change: Change): StoredEvent {
-  const { position, time, id, revision, scope, text } = change;
+function eventOf(change: Change, base: number): StoredEvent {
+  const position = base + change.position;
+  const { time, id, revision, scope, text } = change;
   const type = typeOf(change);
   const head = JSON.stringify({
     id: String(position),

@@ -139,7 +139,7 @@ export const errorCodes = {
   deadline_exceeded: {
     status: 503,
     retryable: true,
-    meaning: 'The work of the request took longer than is allowed.',
+    meaning: 'The work of the request took longer than is allowed. Try again after `Retry-After`.',
   },
   store_unavailable: {
     status: 503,

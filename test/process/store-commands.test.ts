@@ -1,14 +1,16 @@
 /** The commands about the store, on the real program: backup, restore, compact, copy; and starts on damaged files. */
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import Database from 'better-sqlite3';
 import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import type { Instance } from '../../src/model/instance.js';
 import { corruptPage } from '../support/corruption.js';
+import { collectionsAt, freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import {
   cleanUp,
   createInstance,
@@ -29,6 +31,16 @@ describe('commands about the store', function () {
     file = join(dataDir, 'copse.sqlite');
   });
   afterEach(() => cleanUp(dataDir));
+  after(stopMongo);
+
+  /** An address at which there is nothing yet, where there is a server to have one. */
+  const emptyDatabases = async () => (mongoMissing() === undefined ? [await freshDatabase()] : []);
+  const tablesIn = (path: string) => {
+    const db = new Database(path, { readonly: true });
+    const found = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck(true).all();
+    db.close();
+    return found;
+  };
 
   const simulated = ['--region', 'simulated'];
   const copse = (...args: string[]) => {
@@ -154,6 +166,15 @@ describe('commands about the store', function () {
     expect(copse('store', 'copy', 'sqlite:missing.sqlite', 'sqlite:x.sqlite').stderr).to.include(
       'no database',
     );
+    new Database(join(dataDir, 'none.sqlite')).exec('CREATE TABLE theirs (x)').close();
+    for (const from of ['sqlite:none.sqlite', ...(await emptyDatabases())]) {
+      const refused = copse('store', 'copy', from, 'sqlite:x.sqlite');
+      expect(refused.stderr, from).to.include('source is empty');
+      expect(refused.status).to.equal(1);
+      expect(existsSync(join(dataDir, 'x.sqlite'))).to.equal(false);
+      if (from.startsWith('mongodb')) expect(await collectionsAt(from)).to.deep.equal([]);
+    }
+    expect(tablesIn(join(dataDir, 'none.sqlite'))).to.deep.equal(['theirs']);
     expect(copse('store', 'copy', 'nonsense', 'sqlite:x.sqlite').stderr).to.include('no address of a store');
   });
 

@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { MongoClient } from 'mongodb';
+import { MongoClient, MongoServerError } from 'mongodb';
 import { packageRoot } from '../../src/config.js';
 import { until } from './process.js';
 
@@ -35,6 +35,14 @@ export function mongoMissing(): string | undefined {
   return 'no MONGODB_URL, no mongod on the PATH, and no FerretDB, which npm test builds where Go is installed';
 }
 
+/** What a suite lacks that stops and starts a server of its own, or undefined. */
+export function ownServerMissing(): string | undefined {
+  if (mongodFile() !== undefined || ferretdbFile() !== undefined) return undefined;
+  return given === ''
+    ? mongoMissing()
+    : 'the server of MONGODB_URL is not ours to stop, and there is no mongod on the PATH and no FerretDB';
+}
+
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -42,6 +50,24 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   if (address === null || typeof address === 'string') throw new Error('no port');
   return address.port;
+}
+
+/** A mongod has transactions only as a member of a replica set, of which it may be the only one. */
+const set = 'copse-test';
+
+/** Makes the server a replica set of its own, if it is not one already; true once it takes writes. */
+async function isPrimary(client: MongoClient, host: string): Promise<boolean> {
+  const admin = client.db('admin');
+  const hello = await admin.command({ hello: 1 });
+  if (hello['setName'] === undefined) {
+    const config = { _id: set, members: [{ _id: 0, host }] };
+    await admin.command({ replSetInitiate: config }).catch((error: unknown) => {
+      // After a restart the server needs a moment to find its own configuration.
+      const alreadyInitialized = 23;
+      if (!(error instanceof MongoServerError) || error.code !== alreadyInitialized) throw error;
+    });
+  }
+  return hello['isWritablePrimary'] === true;
 }
 
 const servers = new Set<MongoServer>();
@@ -68,8 +94,11 @@ export class MongoServer {
     const [file, args] =
       mongod === undefined
         ? [ferretdbFile(), ['-folder', this.#folder, '-listen', `127.0.0.1:${port}`]]
-        : [mongod, ['--dbpath', this.#folder, '--port', port, '--bind_ip', '127.0.0.1', '--quiet']];
-    if (file === undefined) throw new Error(mongoMissing());
+        : [
+            mongod,
+            ['--dbpath', this.#folder, '--port', port, '--bind_ip', '127.0.0.1', '--quiet', '--replSet', set],
+          ];
+    if (file === undefined) throw new Error(ownServerMissing());
     // The pipe at its standard input ends with this process, and FerretDB with it.
     const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'ignore'] });
     child.stdin.on('error', () => undefined);
@@ -82,7 +111,7 @@ export class MongoServer {
       const client = new MongoClient(this.address, { serverSelectionTimeoutMS: 500, directConnection: true });
       try {
         await client.db('admin').command({ ping: 1 });
-        return true;
+        return mongod === undefined || (await isPrimary(client, `127.0.0.1:${port}`)) ? true : undefined;
       } catch {
         return undefined;
       } finally {
@@ -115,16 +144,31 @@ export class MongoServer {
   }
 }
 
+/** Mechanisms whose users are in no database. */
+const external = /^(MONGODB-X509|MONGODB-AWS|MONGODB-OIDC|GSSAPI)$/i;
+
+/**
+ * The address with another database. Several hosts are no URL for `URL`. A user of the address stays the user of the
+ * database where he was looked up: the one that was named, else `admin`.
+ */
+export function databaseAddress(address: string, name: string): string {
+  const parts = /^(mongodb(?:\+srv)?:\/\/)([^/?#]*@)?([^/?#@]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(address);
+  if (parts === null) throw new Error('MONGODB_URL is no address of MongoDB');
+  const [, scheme = '', user = '', hosts = '', database = '', query = ''] = parts;
+  const given = query === '' ? [] : query.split('&');
+  const option = (wanted: string) =>
+    given.map((one) => one.split('=')).find(([key]) => key?.toLowerCase() === wanted)?.[1];
+  if (user !== '' && option('authsource') === undefined && !external.test(option('authmechanism') ?? ''))
+    given.push(`authSource=${database === '' ? 'admin' : database}`);
+  return `${scheme}${user}${hosts}/${name}${given.length === 0 ? '' : `?${given.join('&')}`}`;
+}
+
 let shared: Promise<MongoServer> | undefined;
 
 /** The address of a fresh database on the server of this test process. */
 export async function freshDatabase(): Promise<string> {
   const name = `copse-test-${randomUUID()}`;
-  if (given !== '') {
-    const url = new URL(given);
-    url.pathname = `/${name}`;
-    return url.href;
-  }
+  if (given !== '') return databaseAddress(given, name);
   shared ??= new MongoServer().start();
   return `${(await shared).address}/${name}`;
 }
@@ -134,6 +178,17 @@ export async function dropDatabase(address: string): Promise<void> {
   const client = new MongoClient(address);
   try {
     await client.db().dropDatabase();
+  } finally {
+    await client.close();
+  }
+}
+
+/** What there is at an address. */
+export async function collectionsAt(address: string): Promise<string[]> {
+  const client = new MongoClient(address);
+  try {
+    const found = await client.db().listCollections({}, { nameOnly: true }).toArray();
+    return found.map(({ name }) => name).sort();
   } finally {
     await client.close();
   }

@@ -40,7 +40,10 @@ export function requestScope(options: RequestOptions): Middleware {
     const life = new Life();
     life.limit(
       options.timeout,
-      () => new ApiError('deadline_exceeded', 'The request took too long and was given up.'),
+      () =>
+        new ApiError('deadline_exceeded', 'The request took too long and was given up.', {
+          headers: { 'Retry-After': '2' },
+        }),
     );
     const state = ctx.state as PipelineState;
     state.requestId = requestId;

@@ -299,6 +299,7 @@ describe('Prefer: wait', () => {
         hasty.admin.call<{ code: string }>('GET', target, { failing: 503 }),
       );
       expect([reply.status, reply.body.code]).to.deep.equal([503, 'deadline_exceeded']);
+      expect(Number(reply.headers.get('retry-after'))).to.be.above(0);
       expect(time).to.be.within(300, 3000);
       expect((await hasty.admin.get(target)).status).to.equal(200);
     });

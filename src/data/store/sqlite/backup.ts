@@ -16,8 +16,9 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { DamagedFile, faultsOf, isDamage } from './check.js';
+import { type EventBase, eventBaseId, eventBases } from '../event-base.js';
 import { startFailure } from './file.js';
-import { assertKnown } from './layout.js';
+import { assertKnown, tablesOf } from './layout.js';
 import { Space } from './space.js';
 
 /** Pages copied between two looks at the clock. */
@@ -145,6 +146,7 @@ export function restore(
     chmodSync(unfinished, 0o600);
     announce(progress, 'checking', unfinished);
     examine(unfinished, backup);
+    countEventsAnew(unfinished);
     if (there) settle(file);
     const kept = there ? keep(file) : undefined;
     // A log without its database would be taken for the new one's.
@@ -174,6 +176,32 @@ function examine(copy: string, backup: string): void {
         cause: error,
       });
     throw error;
+  }
+}
+
+/**
+ * Ids of events that were given out after the backup would else be given out again, to others. How many there were nobody
+ * knows, when the file is lost; but a millisecond has less than one event, over the years.
+ */
+function countEventsAnew(copy: string): void {
+  const db = new Database(copy);
+  try {
+    const known = db.prepare("SELECT sql FROM sqlite_master WHERE name = 'sqlite_sequence'").get();
+    const last =
+      known === undefined
+        ? 0
+        : (db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'change_log'").pluck(true).get() as
+            number | undefined);
+    db.exec(tablesOf(eventBases).join(';'));
+    const before = db.prepare('SELECT "value" FROM "schema" WHERE "id" = ?').pluck(true).get(eventBaseId);
+    const { base } = before === undefined ? { base: 0 } : (JSON.parse(before as string) as EventBase);
+    const value = JSON.stringify({ base: Math.max(Date.now(), base + (last ?? 0) + 1) } satisfies EventBase);
+    db.prepare(
+      'INSERT INTO "schema" ("id", "revision", "value") VALUES (?, 1, ?) ' +
+        'ON CONFLICT ("id") DO UPDATE SET "revision" = "revision" + 1, "value" = excluded."value"',
+    ).run(eventBaseId, value);
+  } finally {
+    db.close();
   }
 }
 

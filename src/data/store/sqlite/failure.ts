@@ -22,6 +22,11 @@ function meaningOf(code: string): string | undefined {
   return meanings[code] ?? meanings[code.split('_').slice(0, 2).join('_')];
 }
 
+/** Whether another process holds the lock that is needed. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+}
+
 /** `store_unavailable` for what is the database's trouble; anything else as it is. */
 export function storeFailure(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;

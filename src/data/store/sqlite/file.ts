@@ -2,9 +2,11 @@
 import { chmodSync, existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { Log } from '../../../model/log.js';
+import type { CollectionSpec } from '../port.js';
 import { assertWhole, DamagedFile, isDamage } from './check.js';
 import { assertKnown } from './layout.js';
 import { ownersLeft } from './marks.js';
+import { quoted } from './tables.js';
 
 /** Milliseconds that a writer waits for another process. */
 const busyTimeout = 5000;
@@ -56,6 +58,22 @@ function attempt<R>(file: string, work: () => R): R {
   } catch (error) {
     throw startFailure(file, error);
   }
+}
+
+/** Whether the file has a document of any of these collections. Makes nothing in it. */
+export function fileHoldsAny(file: string, collections: readonly CollectionSpec<never>[]): boolean {
+  return attempt(file, () => {
+    const db = new Database(file, { fileMustExist: true, timeout: busyTimeout });
+    try {
+      const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck(true).all();
+      return collections.some(
+        ({ name }) =>
+          tables.includes(name) && db.prepare(`SELECT 1 FROM ${quoted(name)} LIMIT 1`).get() !== undefined,
+      );
+    } finally {
+      db.close();
+    }
+  });
 }
 
 /** The failure of an open, with the file's name and what to do. */

@@ -1,12 +1,22 @@
 /**
  * Writes that arrive in one turn of the event loop share a commit, and so its wait for the disk. Each is a savepoint of
  * its own and fails by itself; nobody is told before the commit.
+ *
+ * While another process writes they wait beside the event loop, not in it: reads and everything else go on.
  */
 import type { Log } from '../../../model/log.js';
-import { storeFailure } from './failure.js';
+import { isBusy, storeFailure } from './failure.js';
 import type { Statements } from './statements.js';
 
+/** Milliseconds that a write waits for another process. */
+const patience = 5000;
+/** Milliseconds between two tries, and as many more by lot, so that of several processes none is always late. */
+const pause = 10;
+
 interface Waiting {
+  signal: AbortSignal | undefined;
+  /** When it began to wait. */
+  since: number;
   work: () => unknown;
   resolve: (result: unknown) => void;
   reject: (error: unknown) => void;
@@ -19,6 +29,7 @@ export class GroupCommit {
   readonly #statements: Statements;
   readonly #log: Log;
   #waiting: Waiting[] = [];
+  #again: NodeJS.Timeout | undefined;
 
   constructor(statements: Statements, log: Log) {
     this.#statements = statements;
@@ -29,26 +40,34 @@ export class GroupCommit {
   run<R>(work: () => R, tell: (result: R) => readonly (() => void)[], signal?: AbortSignal): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       signal?.throwIfAborted();
-      this.#waiting.push({ work, resolve, reject, tell } as Waiting);
+      this.#waiting.push({ work, resolve, reject, tell, signal, since: performance.now() } as Waiting);
       if (this.#waiting.length === 1) setImmediate(() => this.flush());
     });
   }
 
-  /** Commits what waits, now. */
-  flush(): void {
-    const waiting = this.#waiting;
+  /** Commits what waits, now; while another process writes, a little later, unless it is the last time. */
+  flush(last = false): void {
+    clearTimeout(this.#again);
+    const waiting = this.#waiting.filter((one) => !isGivenUp(one));
     this.#waiting = [];
     if (waiting.length === 0) return;
-    let outcomes: Outcome[];
     try {
-      outcomes = this.#statements.transaction(() =>
-        waiting.length === 1
-          ? [{ result: waiting[0]?.work() }]
-          : waiting.map((one) => this.#inSavepoint(one)),
-      );
+      this.#tellAll(waiting, this.#commit(waiting));
     } catch (error) {
-      outcomes = waiting.map(() => ({ error }));
+      const late = (one: Waiting) => last || !isBusy(error) || performance.now() - one.since > patience;
+      for (const one of waiting.filter(late)) one.reject(storeFailure(error));
+      this.#waiting = waiting.filter((one) => !late(one));
+      if (this.#waiting.length > 0) this.#again = setTimeout(() => this.flush(), pause * (1 + Math.random()));
     }
+  }
+
+  #commit(waiting: readonly Waiting[]): Outcome[] {
+    return this.#statements.transaction(() =>
+      waiting.length === 1 ? [{ result: waiting[0]?.work() }] : waiting.map((one) => this.#inSavepoint(one)),
+    );
+  }
+
+  #tellAll(waiting: readonly Waiting[], outcomes: readonly Outcome[]): void {
     // What awaits an answer runs only after this function, and so after everybody has been told.
     for (const [index, { resolve, reject, tell }] of waiting.entries()) {
       const outcome = outcomes[index] ?? { error: new Error('a write without an outcome') };
@@ -78,4 +97,11 @@ export class GroupCommit {
       return { error };
     }
   }
+}
+
+/** A write whose caller went away before it began is left out. */
+function isGivenUp({ signal, reject }: Waiting): boolean {
+  if (signal?.aborted !== true) return false;
+  reject(signal.reason);
+  return true;
 }

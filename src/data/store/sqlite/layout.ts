@@ -17,7 +17,8 @@ function columnSql(collection: AnyCollection, name: string): string {
   return `${quoted(name)} ${collection.columns[name] === 'integer' ? 'INTEGER' : 'TEXT'}`;
 }
 
-function tablesOf(collection: AnyCollection): string[] {
+/** The statements that make the tables, where they are missing. */
+export function tablesOf(collection: AnyCollection): string[] {
   const columns = plainColumns(collection).map((name) => columnSql(collection, name));
   const fields = ['"id" TEXT PRIMARY KEY', '"revision" INTEGER NOT NULL', ...columns];
   const texts = ['"value" TEXT NOT NULL', '"public" TEXT'];

@@ -22,7 +22,7 @@ import type {
   Write,
 } from '../port.js';
 import { ChangeLog } from './change-log.js';
-import { storeFailure } from './failure.js';
+import { isBusy, storeFailure } from './failure.js';
 import { open } from './file.js';
 import { GroupCommit } from './group-commit.js';
 import { KeptPages } from './kept-pages.js';
@@ -34,6 +34,13 @@ import { conditionsOf, edgeSql, pageSql, quoted, textSql } from './tables.js';
 import { Writer } from './writer.js';
 
 type AnyCollection = CollectionSpec<never>;
+
+/**
+ * Milliseconds that the whole process may stand still for a lock that another process holds. Writes wait far longer for it,
+ * but beside the event loop (group-commit.ts); at the start and at the end there is nothing to hold up.
+ */
+const shortWait = 25;
+const lastWait = 5000;
 
 export interface SqliteOptions {
   /** Bytes of pages that are kept in memory until their collection is written; 0, the default, keeps none. */
@@ -76,6 +83,7 @@ export class SqliteStore implements Store {
       db.close();
       throw error;
     }
+    db.pragma(`busy_timeout = ${shortWait}`);
   }
 
   get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined> {
@@ -246,13 +254,19 @@ export class SqliteStore implements Store {
 
   tidy(): Promise<void> {
     return attempt(() => {
-      this.#space.tidy();
+      try {
+        this.#space.tidy();
+      } catch (error) {
+        // Another time will do.
+        if (!isBusy(error)) throw error;
+      }
     });
   }
 
   close(): Promise<void> {
     return attempt(() => {
-      this.#commits.flush();
+      this.#statements.db.pragma(`busy_timeout = ${lastWait}`);
+      this.#commits.flush(true);
       try {
         this.#unmark();
       } catch {

@@ -72,6 +72,44 @@ describe('writes that share a commit', () => {
     db.close();
   });
 
+  it('wait for another process, and for one that wrote too long are refused; meanwhile reads are answered at once', async () => {
+    const store = new SqliteStore(file, collections);
+    await store.write([insert(counters, 'there', { count: 1 })]);
+    const rival = new Database(file);
+    rival.exec('BEGIN IMMEDIATE');
+    const begun = performance.now();
+    let over = false;
+    const late = [1, 2].map((count) =>
+      store.write([insert(counters, `late-${count}`, { count })]).finally(() => (over = true)),
+    );
+    const gone = new AbortController();
+    const left = store.write([insert(counters, 'left', { count: 0 })], gone.signal);
+    const ends = Promise.allSettled([...late, left]);
+    let longest = 0;
+    for (let reads = 0; !over; reads += 1) {
+      const asked = performance.now();
+      expect((await store.get(counters, 'there'))?.value.count).to.equal(1);
+      await new Promise(setImmediate);
+      longest = Math.max(longest, performance.now() - asked);
+      if (reads === 10) gone.abort(new Error('the client went away'));
+    }
+    expect(longest, 'ms that a read took at most').to.be.below(1000);
+    const waited = performance.now() - begun;
+    expect(waited, 'ms that the writes waited').to.be.within(4900, 8000);
+    const [first, second, third] = await ends;
+    for (const end of [first, second])
+      expect((end as PromiseRejectedResult).reason).to.include({ code: 'store_unavailable', status: 503 });
+    expect((third as PromiseRejectedResult).reason).to.have.property('message', 'the client went away');
+    const next = store.write([insert(counters, 'next', { count: 3 })]);
+    await store.get(counters, 'there');
+    rival.exec('COMMIT');
+    rival.close();
+    await next;
+    const page = await store.page(counters, { order: 'id', limit: 10 });
+    expect(page.map(({ id }) => id)).to.deep.equal(['next', 'there']);
+    await store.close();
+  }).timeout(15_000);
+
   it('that wait when the store is closed are stored and answered', async () => {
     const store = new SqliteStore(file, collections);
     const writes = Array.from({ length: 5 }, (_, index) =>
