@@ -44,11 +44,6 @@ export const errorCodes = {
     retryable: false,
     meaning: 'The path exists under the methods in `Allow`.',
   },
-  not_acceptable: {
-    status: 406,
-    retryable: false,
-    meaning: 'None of the accepted media types can be produced.',
-  },
   request_timeout: { status: 408, retryable: true, meaning: 'The request did not arrive or finish in time.' },
   events_expired: {
     status: 410,

@@ -25,9 +25,11 @@ export const EventType = Type.Union(
 );
 export type EventType = Static<typeof EventType>;
 
+export const eventIdPattern = '^(0|[1-9][0-9]{0,14})$';
+
 /** Position in the change log, in decimal digits. */
 export const EventId = Type.String({
-  pattern: '^(0|[1-9][0-9]{0,14})$',
+  pattern: eventIdPattern,
   description: 'Position in the log. Grows from event to event; send the last one seen as Last-Event-ID.',
 });
 

@@ -12,7 +12,7 @@ import type { Connector } from '../data/connector.js';
 import type { EventFilter } from '../data/event.js';
 import { Uuid } from '../model/common.js';
 import { ApiError } from '../model/error.js';
-import { Event, EventId, EventSubject, EventType } from '../model/event.js';
+import { Event, EventId, eventIdPattern, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
 import type { ResponseData } from './pipeline/response.js';
@@ -28,6 +28,8 @@ const heartbeat = 15_000;
 
 /** Milliseconds after which a stream ends, and its client comes back with its credential. */
 const lifetime = 60 * 60 * 1000;
+
+const eventId = new RegExp(eventIdPattern);
 
 const Query = Type.Object(
   {
@@ -70,7 +72,7 @@ function positionOf(
 ): number | undefined {
   const text = lastEventId === undefined || lastEventId === '' ? after : String(lastEventId);
   if (text === undefined) return undefined;
-  if (!/^(0|[1-9][0-9]{0,14})$/.test(text)) {
+  if (!eventId.test(text)) {
     throw new ApiError('invalid_parameter', 'Last-Event-ID must be the id of an event: decimal digits.');
   }
   return Number(text);
@@ -84,6 +86,12 @@ const list = defineHandler(
       'With `Accept: text/event-stream` a stream of server-sent events without end: `id` is the position in the log, `event` the type, `data` the event. It resumes behind the `Last-Event-ID` header, and loses nothing however slowly it is read. Without it, a page of events as JSON; `Link` leads to the next one while there is more, and `after` with the last id goes on later. An id that is no longer kept answers 410: list the resources anew.',
     tags: ['events'],
     query: Query,
+    headers: Type.Object({
+      'Last-Event-ID': Type.Optional({
+        ...EventId,
+        description: 'Begin behind this event, the last that was seen; goes before `after`.',
+      }),
+    }),
     responses: {
       200: {
         description: 'A page of events, or the stream.',

@@ -12,7 +12,7 @@ const accepted: Declaration['responses'] = {
   200: {
     description: 'The client waited for the end of the task, which this is.',
     schema: Task,
-    headers: ['ETag', 'Preference-Applied'],
+    headers: ['ETag'],
   },
 };
 

@@ -99,7 +99,7 @@ const create = defineHandler(
       201: {
         description: 'The instance; not yet made, unless the client waited for that.',
         schema: Instance,
-        headers: ['Location', 'ETag', 'Preference-Applied'],
+        headers: ['Location', 'ETag'],
       },
     },
     errors: ['invalid_reference', 'not_found', 'name_taken', 'unprocessable', 'forbidden', 'not_implemented'],
@@ -162,7 +162,7 @@ const update = defineHandler(
       202: {
         description: 'The instance as it is wished now; Location names the task, if one is needed.',
         schema: Instance,
-        headers: ['Location', 'Retry-After', 'Preference-Applied'],
+        headers: ['Location', 'Retry-After'],
       },
     },
     errors: [
@@ -209,7 +209,7 @@ const remove = defineHandler(
       200: {
         description: 'The client waited for the end of the task, which this is.',
         schema: Task,
-        headers: ['ETag', 'Preference-Applied'],
+        headers: ['ETag'],
       },
     },
     errors: ['precondition_failed'],

@@ -85,7 +85,7 @@ const get = defineHandler(
     params: taskParams,
     description: 'With `Prefer: wait=N` the answer comes when the task has ended, or after N seconds.',
     waits: true,
-    responses: { 200: { description: 'The task.', schema: Task, headers: ['ETag', 'Preference-Applied'] } },
+    responses: { 200: { description: 'The task.', schema: Task, headers: ['ETag'] } },
   },
   {
     parse: ({ params, context }) => ({ caller: callerOf(context), id: params.task_id, wait: context.wait }),
@@ -98,7 +98,7 @@ const get = defineHandler(
 );
 
 /** PATCH /api/v2/tasks/{task_id}. Name: Evergreen's TaskExecutionPatchHandler. */
-const taskExecutionPatchHandler = defineHandler(
+export const taskExecutionPatchHandler = defineHandler(
   {
     operationId: 'patchTask',
     summary: 'Hold, release or hurry a task',
@@ -125,7 +125,7 @@ const accepted: Declaration['responses'] = {
   200: {
     description: 'The client waited for the end of the task, which this is.',
     schema: Task,
-    headers: ['ETag', 'Preference-Applied'],
+    headers: ['ETag'],
   },
 };
 

@@ -1,6 +1,9 @@
 /**
  * Who issues tokens for this server (RFC 9728). The same document stands at the registered path and at the one that
  * Unikorn's clients know. All of it comes from the configuration, none from the Host header.
+ *
+ * Of `https://host/copse` the metadata belong at `https://host/.well-known/oauth-protected-resource/copse`, which is not
+ * below `/copse`: a proxy hands it on as it is, so that path is served too.
  */
 import { Type } from 'typebox';
 import { NoAuthAuthenticator } from './pipeline/authenticator.js';
@@ -57,8 +60,10 @@ export function wellKnownRoutes(options: ProtectedResourceOptions): Route[] {
       { methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: handler(operationId) },
     ],
   });
+  const below = URL.canParse(publicUrl()) ? new URL(publicUrl()).pathname.replace(/\/$/, '') : '';
   return [
     route('oauth-protected-resource', 'getOAuthProtectedResource'),
+    ...(below === '' ? [] : [route(`oauth-protected-resource${below}`, 'getOAuthProtectedResourceBelow')]),
     route('openid-protected-resource', 'getOpenIdProtectedResource'),
   ];
 }

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
+import { checkedFetch } from '../support/conform.js';
 import { KeptConnection } from '../support/keep-alive.js';
 import {
   adminKey,
@@ -53,7 +54,7 @@ describe('SIGTERM', function () {
   }
 
   const readiness = async () =>
-    (await fetch(`${server.url}/ready`, { headers: { Connection: 'close' } })).status;
+    (await checkedFetch(`${server.url}/ready`, { headers: { Connection: 'close' } })).status;
 
   /** What comes of a new connection. */
   const connection = () =>
@@ -77,7 +78,7 @@ describe('SIGTERM', function () {
     expect(await readiness()).to.equal(200);
     server.child.kill('SIGTERM');
     await until('/ready to be 503', 2, async () => ((await readiness()) === 503 ? true : undefined));
-    expect((await fetch(`${server.url}/health`)).status).to.equal(200);
+    expect((await checkedFetch(`${server.url}/health`)).status).to.equal(200);
     expect((await server.client.get<Instance[]>(path)).status).to.equal(200);
 
     const reply = await answer;
@@ -154,7 +155,7 @@ describe('SIGTERM', function () {
     const began = performance.now();
     await until('/ready to be 503', 1, async () => ((await readiness()) === 503 ? true : undefined));
     server.child.kill('SIGTERM');
-    expect((await fetch(`${server.url}/health`)).status).to.equal(200);
+    expect((await checkedFetch(`${server.url}/health`)).status).to.equal(200);
     // What counts as later is a matter of time, so here time is what the test needs.
     await sleep(1100 - (performance.now() - began));
     expect(living()).to.be.true;

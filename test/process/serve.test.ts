@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
+import { checkedFetch } from '../support/conform.js';
 import {
   adminKey,
   cleanUp,
@@ -32,7 +33,7 @@ describe('the serve command', function () {
   it('picks a free port, says where it listens and answers there', async () => {
     const server = await startServer({ dataDir, args: simulated });
     expect(server.url).to.match(/^http:\/\/127\.0\.0\.1:\d+$/);
-    const health = (await (await fetch(`${server.url}/health`)).json()) as { status: string };
+    const health = (await (await checkedFetch(`${server.url}/health`)).json()) as { status: string };
     expect(health.status).to.equal('pass');
     expect(await server.kill('SIGTERM')).to.equal(0);
   });
@@ -56,7 +57,9 @@ describe('the serve command', function () {
     expect(statSync(file).mode & 0o777).to.equal(0o600);
     expect(first.stderr).to.contain(key);
     expect(JSON.stringify(first.log)).not.to.contain(key);
-    const answer = await fetch(`${first.url}/api/version`, { headers: { Authorization: `Bearer ${key}` } });
+    const answer = await checkedFetch(`${first.url}/api/version`, {
+      headers: { Authorization: `Bearer ${key}` },
+    });
     expect(answer.status).to.equal(200);
     await first.kill('SIGTERM');
     expect(readFileSync(join(dataDir, 'copse.sqlite')).includes(key)).to.equal(false);
@@ -89,7 +92,7 @@ describe('the serve command', function () {
         COPSE_SERVER_PUBLIC_URL: 'https://api.example.com/base/',
       },
     });
-    const answer = await fetch(`${server.url}/api/v2/instances`, {
+    const answer = await checkedFetch(`${server.url}/api/v2/instances`, {
       headers: { Authorization: `Bearer ${adminKey}` },
     });
     expect(answer.headers.get('link')).to.equal(

@@ -11,6 +11,7 @@ import { secretFor } from '../../src/data/secret.js';
 import { timestamp } from '../../src/model/common.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
+import { checkedFetch } from '../support/conform.js';
 import {
   adminKey,
   cleanUp,
@@ -57,7 +58,7 @@ describe('several servers on one SQLite store', function () {
     init: { method?: string; body?: string; headers?: Record<string, string> } = {},
     key = adminKey,
   ) =>
-    fetch((server?.url ?? fail()) + path, {
+    checkedFetch((server?.url ?? fail()) + path, {
       ...init,
       headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json', ...init.headers },
     });

@@ -8,7 +8,7 @@ import type { Event } from '../../src/model/event.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
 import { parsePaginationHeader } from '../../src/route/pipeline/pagination.js';
-import type { Reply } from '../support/conform.js';
+import { checkedFetch, type Reply } from '../support/conform.js';
 import { EventStream } from '../support/event-stream.js';
 import { eventually } from '../support/eventually.js';
 import { addPerson, addProject } from '../support/people.js';
@@ -206,7 +206,7 @@ describe('events', () => {
 
     it('are refused like pages: without a credential, with a wrong position', async () => {
       const Accept = 'text/event-stream';
-      const anonymous = await fetch(server.url + path, { headers: { Accept } });
+      const anonymous = await checkedFetch(server.url + path, { headers: { Accept } });
       expect(anonymous.status).to.equal(401);
       await anonymous.body?.cancel();
       await server.admin.refused('invalid_parameter', 'GET', `${path}?after=77`, { headers: { Accept } });

@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { expect } from 'chai';
 import { errorCodes } from '../../src/model/error.js';
-import { Api } from '../support/conform.js';
+import { Api, checkedFetch } from '../support/conform.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 interface Operation {
@@ -142,7 +142,7 @@ describe('GET /openapi.json', () => {
   });
 
   it('answers anonymous callers', async () => {
-    expect((await fetch(`${server.url}/openapi.json`)).status).to.equal(200);
+    expect((await checkedFetch(`${server.url}/openapi.json`)).status).to.equal(200);
   });
 });
 
@@ -150,7 +150,7 @@ describe('GET /docs', () => {
   let server: TestServer;
 
   const load = async (path: string) => {
-    const response = await fetch(server.url + path);
+    const response = await checkedFetch(server.url + path);
     return {
       status: response.status,
       type: response.headers.get('content-type') ?? '',

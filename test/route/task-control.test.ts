@@ -5,6 +5,7 @@ import { insert, replace } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task, TaskRecord } from '../../src/model/task.js';
+import { checkedFetch } from '../support/conform.js';
 import { eventually } from '../support/eventually.js';
 import { addPerson, addProject, type Person } from '../support/people.js';
 import { taskRecord } from '../support/rows.js';
@@ -171,7 +172,7 @@ describe('what users do to tasks', () => {
       });
       expect(told.body.message).to.include('succeeded');
       await member.api.refused('not_found', 'PATCH', address(id), { body: { priority: 101 } });
-      const anonymous = await fetch(server.url + address(id), { method: 'PATCH', body: 'nonsense' });
+      const anonymous = await checkedFetch(server.url + address(id), { method: 'PATCH', body: 'nonsense' });
       expect(anonymous.status).to.equal(401);
       await server.admin.refused('not_found', 'PATCH', address(uuidv7()), { body: { priority: 1 } });
     });

@@ -1,6 +1,6 @@
 /** OAuth protected resource metadata (RFC 9728), at the registered path and at the one of Unikorn's clients. */
 import { expect } from 'chai';
-import { Api } from '../support/conform.js';
+import { Api, checkedFetch } from '../support/conform.js';
 import { wire } from '../support/fuzz-http.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -84,6 +84,41 @@ describe('the well-known documents', () => {
     });
   });
 
+  describe('of a server with a path in its public URL', () => {
+    const publicUrl = 'https://api.example.com/cloud/copse';
+    let server: TestServer;
+    before(async () => {
+      server = await startServer({ flags: { server: { publicUrl: `${publicUrl}/` } } });
+    });
+    after(() => server.stop());
+
+    it('stand where RFC 9728 looks for them and a 401 points, which a proxy hands on as it is', async () => {
+      const anonymous = new Api(server.url);
+      const refused = await anonymous.refused('unauthorized', 'GET', '/api/v2/instances');
+      const [, address = ''] =
+        /resource_metadata="([^"]*)"/.exec(refused.headers.get('www-authenticate') ?? '') ?? [];
+      expect(address).to.equal('https://api.example.com/.well-known/oauth-protected-resource/cloud/copse');
+      const found = await anonymous.get<Metadata>(new URL(address).pathname);
+      expect(found.status).to.equal(200);
+      expect(found.body).to.deep.include({
+        resource: publicUrl,
+        resource_documentation: `${publicUrl}/docs`,
+      });
+    });
+
+    it('stand at the plain paths too, which a proxy that strips the path asks for', async () => {
+      for (const path of paths) {
+        const { body } = await new Api(server.url).get<Metadata>(path);
+        expect(body.resource, path).to.equal(publicUrl);
+      }
+    });
+
+    it('stand at no other path', async () => {
+      for (const path of ['/cloud', '/copse', '/cloud/copse/x'])
+        await new Api(server.url).refused('not_found', 'GET', `${paths[0] ?? ''}${path}`);
+    });
+  });
+
   describe('of a server without', () => {
     let server: TestServer;
     before(async () => {
@@ -121,7 +156,7 @@ describe('the well-known documents', () => {
           const names = attributes.map(([, name]) => name);
           expect(new Set(names).size).to.equal(names.length);
           const address = attributes.find(([, name]) => name === 'resource_metadata')?.[2] ?? '';
-          const metadata = await fetch(address);
+          const metadata = await checkedFetch(address);
           expect(metadata.status).to.equal(200);
           expect(((await metadata.json()) as Metadata).resource).to.equal(server.url);
         }

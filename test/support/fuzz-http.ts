@@ -1,4 +1,8 @@
-/** One request over node:http: the header fields exactly as given, the answer's bytes exactly as sent. */
+/**
+ * One request over node:http: the header fields exactly as given, the answer's bytes exactly as sent, and held against the
+ * document.
+ */
+import { knownConformance } from './conform.js';
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 
 export interface WireRequest {
@@ -10,6 +14,8 @@ export interface WireRequest {
   within?: number;
   /** Leaves before there is an answer. */
   signal?: AbortSignal;
+  /** Leaves it to the caller to hold the answer against the document. */
+  unchecked?: boolean;
 }
 
 export interface WireReply {
@@ -18,8 +24,20 @@ export interface WireReply {
   bytes: Buffer;
 }
 
-/** Rejects when the connection breaks or no whole answer comes in time. */
-export function wire(url: string, options: WireRequest = {}): Promise<WireReply> {
+/** Rejects when the connection breaks, no whole answer comes in time, or the document does not know such an answer. */
+export async function wire(url: string, options: WireRequest = {}): Promise<WireReply> {
+  const reply = await exchange(url, options);
+  const { method = 'GET', unchecked = false } = options;
+  if (unchecked) return reply;
+  const [, origin = '', target = ''] = /^(http:\/\/[^/]+)(.*)$/s.exec(url) ?? [];
+  const fields = Object.entries(reply.headers).filter(
+    (field): field is [string, string] => typeof field[1] === 'string',
+  );
+  knownConformance(origin)?.checkBytes(method, target, reply.status, new Headers(fields), reply.bytes);
+  return reply;
+}
+
+function exchange(url: string, options: WireRequest): Promise<WireReply> {
   const { method = 'GET', headers = {}, body, agent, within = 9000, signal } = options;
   return new Promise((resolve, reject) => {
     const length = body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) };

@@ -1,7 +1,7 @@
 /** A conversation over a bare socket: bytes out, and every answer that comes back, each whole. */
 import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
-import { checkError } from './conform.js';
+import { checkError, knownConformance } from './conform.js';
 import { adminKey } from './server.js';
 
 /** The admin's credential, as a line. */
@@ -45,11 +45,43 @@ type Bytes = string | Buffer;
 /** One part is written at once; of several each when the one before has left us. A function is told what came so far. */
 export type Script = Bytes | readonly (Bytes | ((socket: Socket) => Promise<void>))[];
 
-export function converse(
+/** Each answer to a request whose line can be told is held against the document. */
+export async function converse(
   url: string,
   script: Script,
   options: ConversationOptions = {},
 ): Promise<Conversation> {
+  const conversation = await talk(url, script, options);
+  const conformance = knownConformance(url);
+  const sent = linesOf(script);
+  const final = conversation.replies.filter(({ status }) => status >= 200);
+  for (const [index, { status, headers, body }] of final.entries()) {
+    const { method, target } = sent[index] ?? { method: '', target: '' };
+    if (method === '' && status < 400) continue;
+    conformance?.checkBytes(method, target, status, new Headers([...headers]), Buffer.from(body));
+  }
+  return conversation;
+}
+
+/** The request lines of a script, as far as it can be told where each request ends. */
+function linesOf(script: Script): { method: string; target: string }[] {
+  const parts = typeof script === 'string' || Buffer.isBuffer(script) ? [script] : script;
+  const fixed = parts.filter((part) => typeof part !== 'function');
+  let rest = Buffer.concat(fixed.map((part) => Buffer.from(part))).toString('latin1');
+  const lines: { method: string; target: string }[] = [];
+  for (;;) {
+    const [head, method = '', target = '', fields = ''] =
+      /^(?:\r\n)*([A-Z]+) (\S+) HTTP\/1\.[01]\r\n(?:((?:[^\r\n]+\r\n)*)\r\n)?/.exec(rest) ?? [];
+    if (head === undefined) return lines;
+    lines.push({ method, target });
+    const lengths = [...fields.matchAll(/^content-length: *(\d+) *\r$/gim)];
+    if (!head.endsWith('\r\n\r\n') || lengths.length > 1 || /^transfer-encoding:/im.test(fields))
+      return lines;
+    rest = rest.slice(head.length + Number(lengths[0]?.[1] ?? 0));
+  }
+}
+
+function talk(url: string, script: Script, options: ConversationOptions): Promise<Conversation> {
   const { answers = Infinity, within = 8000, end = false, head = false } = options;
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

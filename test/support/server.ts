@@ -13,7 +13,7 @@ import type { Project } from '../../src/model/project.js';
 import type { Region } from '../../src/model/region.js';
 import type { Task } from '../../src/model/task.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
-import { Api, type Reply } from './conform.js';
+import { Api, learnDocument, type Reply } from './conform.js';
 import { eventually } from './eventually.js';
 import { RecordingLog } from './log.js';
 import { testAddress } from './store.js';
@@ -193,6 +193,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       ...(extraRoutes === undefined ? {} : { extraRoutes }),
       ...(onNewKey === undefined ? {} : { onNewKey }),
     });
+    await learnDocument(app.url);
     return new TestServer(app, config, log, await catalogOf(app), end);
   } catch (error) {
     await stop();

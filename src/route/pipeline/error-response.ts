@@ -2,6 +2,7 @@
 import type { Context } from 'koa';
 import type { ApiError } from '../../model/error.js';
 import type { Answer } from './response.js';
+import { wellKnownUrl } from './well-known-url.js';
 
 export interface ErrorBody {
   code: string;
@@ -64,7 +65,7 @@ export function errorAnswer(
   if (challenge !== undefined) {
     // RFC 9728 section 5.1: where a client learns who issues tokens for this server.
     headers['WWW-Authenticate'] =
-      `${challenge}, resource_metadata="${publicUrl}/.well-known/oauth-protected-resource"`;
+      `${challenge}, resource_metadata="${wellKnownUrl(publicUrl, 'oauth-protected-resource')}"`;
   }
   const body = errorBody(error, requestId, publicUrl);
   const shown = asProblem ? problemOf(body, error.status, publicUrl) : body;

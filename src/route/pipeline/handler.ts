@@ -14,7 +14,7 @@ export interface ResponseDeclaration {
   /** Media type of a stream that a client may ask for instead of the body. */
   stream?: string;
   /** Header fields beyond the common ones. */
-  headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag' | 'Preference-Applied')[];
+  headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag')[];
 }
 
 export interface Declaration {
@@ -26,6 +26,8 @@ export interface Declaration {
   params?: TObject;
   /** Query parameters; any other is refused. Arrays are repeated parameters. */
   query?: TObject;
+  /** Request headers that the handler itself reads and checks, for the document. */
+  headers?: TObject;
   /** Whether the answer comes from the store alone, so that it holds for its caller until anything is written. */
   stored?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */

@@ -1,8 +1,24 @@
 /** The OpenAPI 3.1 document, from the declarations that validate. A schema with a title becomes a component. */
 import type { TSchema } from 'typebox';
-import type { ErrorCode } from '../../model/error.js';
-import { errorCodes } from '../../model/error.js';
 import type { Declaration, ResponseDeclaration } from './handler.js';
+import {
+  errorExamples,
+  errorResponses,
+  errorSchema,
+  impliedErrors,
+  otherwise,
+  problemSchema,
+} from './openapi-errors.js';
+import { Examples } from './openapi-example.js';
+import {
+  callerHeaders,
+  hasTag,
+  headerParameters,
+  headers,
+  pickHeaders,
+  requestHeaders,
+  routeHeaders,
+} from './openapi-headers.js';
 import type { MethodHandler, RouteManager } from './route-manager.js';
 import { pathOf, RegistrationError } from './route-manager.js';
 
@@ -17,142 +33,18 @@ export interface DocumentInfo {
   examples: Readonly<Record<string, string>>;
 }
 
-const headers: Record<string, Json> = {
-  'X-Request-Id': {
-    description: 'Id of the request: the client’s own, if it sent a well-formed one.',
-    schema: { type: 'string' },
-  },
-  Location: {
-    description: 'Address of what was created, or of the task to follow.',
-    schema: { type: 'string', format: 'uri' },
-  },
-  'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
-  Link: { description: 'Pages beside this one (RFC 8288): next, prev, first.', schema: { type: 'string' } },
-  ETag: { description: 'Strong entity tag of the representation.', schema: { type: 'string' } },
-  Allow: { description: 'Methods that the path has.', schema: { type: 'string' } },
-  'WWW-Authenticate': {
-    description: 'How to authenticate (RFC 6750, RFC 9728).',
-    schema: { type: 'string' },
-  },
-  'X-Error-Code': {
-    description: 'The error’s code, also where there is no body.',
-    schema: { type: 'string' },
-  },
-  'Cache-Control': { description: 'How long the answer may be kept.', schema: { type: 'string' } },
-  'Preference-Applied': { description: 'The wait that was granted (RFC 7240).', schema: { type: 'string' } },
-  'Idempotency-Replayed': {
-    description: '`true` when the answer is that of an earlier request.',
-    schema: { type: 'string' },
-  },
-  'RateLimit-Policy': {
-    description: 'Requests (q) in a window of w seconds.',
-    schema: { type: 'string', examples: ['"default";q=6000;w=60'] },
-  },
-  RateLimit: {
-    description: 'Requests that remain (r), and seconds until all are back (t).',
-    schema: { type: 'string', examples: ['"default";r=5999;t=1'] },
-  },
-  Deprecation: { description: 'Since when the route is deprecated (RFC 9745).', schema: { type: 'string' } },
-  Sunset: { description: 'When the route stops to answer (RFC 8594).', schema: { type: 'string' } },
-};
-
-/** Request headers that the pipeline itself understands, as components. */
-const requestHeaders: Record<string, Json> = {
-  RequestId: {
-    name: 'X-Request-Id',
-    in: 'header',
-    description: 'An id of your own for the request, to find it in the log.',
-    schema: { type: 'string', pattern: '^[A-Za-z0-9._~-]{1,128}$' },
-  },
-  IdempotencyKey: {
-    name: 'Idempotency-Key',
-    in: 'header',
-    description:
-      'Makes a repeat safe: the same key with the same request gets the same answer, for 24 hours.',
-    schema: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 257,
-      examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-    },
-  },
-  IfMatch: {
-    name: 'If-Match',
-    in: 'header',
-    description: 'Change only if the resource still has one of these entity tags; else 412.',
-    schema: { type: 'string' },
-  },
-  IfNoneMatch: {
-    name: 'If-None-Match',
-    in: 'header',
-    description: 'Answer 304 if the representation still has one of these entity tags.',
-    schema: { type: 'string' },
-  },
-  Prefer: {
-    name: 'Prefer',
-    in: 'header',
-    description: '`wait=N`: wait up to N seconds (at most 60) for the end of the work.',
-    schema: { type: 'string', examples: ['wait=10'] },
-  },
-};
-
-const errorSchema: Json = {
-  title: 'Error',
-  type: 'object',
-  required: ['code', 'message', 'requestId', 'retryable'],
-  properties: {
-    code: { type: 'string', enum: Object.keys(errorCodes), description: 'Stable; act on this.' },
-    message: { type: 'string', description: 'For people; may change.' },
-    requestId: { type: 'string' },
-    retryable: { type: 'boolean' },
-    errors: {
-      type: 'array',
-      items: {
-        type: 'object',
-        required: ['message'],
-        properties: {
-          pointer: { type: 'string', description: 'JSON pointer (RFC 6901) into the body.' },
-          parameter: { type: 'string' },
-          message: { type: 'string' },
-        },
-        additionalProperties: false,
-      },
-    },
-    blockedBy: { type: 'string', format: 'uri', description: 'Address of the task in the way.' },
-  },
-  additionalProperties: false,
-};
-
-/** RFC 9457, with our members beside the standard ones. */
-const problemSchema: Json = {
-  title: 'Problem',
-  type: 'object',
-  required: ['type', 'title', 'status', 'detail', 'code', 'requestId', 'retryable'],
-  properties: {
-    type: { type: 'string', format: 'uri' },
-    title: { type: 'string' },
-    status: { type: 'integer' },
-    detail: { type: 'string' },
-    code: { type: 'string', enum: Object.keys(errorCodes) },
-    requestId: { type: 'string' },
-    retryable: { type: 'boolean' },
-    errors: { type: 'array', items: { type: 'object' } },
-    blockedBy: { type: 'string', format: 'uri' },
-  },
-};
-
 /** Collects titled schemas and replaces them by references. */
 class Components {
   readonly schemas: Record<string, Json> = { Error: errorSchema, Problem: problemSchema };
-  readonly #examples: Readonly<Record<string, string>>;
+  readonly #examples: Examples;
 
   constructor(examples: Readonly<Record<string, string>>) {
-    this.#examples = examples;
+    this.#examples = new Examples(examples);
   }
 
-  /** The example of a path parameter, as a member of its parameter object. */
-  example(name: string): Json {
-    const value = this.#examples[name];
+  /** An example of the schema, as a member of the object that has it. */
+  example(schema: unknown, name?: string): Json {
+    const value = this.#examples.of(schema as Json, name);
     return value === undefined ? {} : { example: value };
   }
 
@@ -173,108 +65,69 @@ class Components {
   }
 }
 
-/** Errors that follow from the declaration itself. */
-function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler<C>): ErrorCode[] {
-  const { declaration } = method.requestHandler;
-  const codes: ErrorCode[] = [
-    'invalid_parameter',
-    'invalid_body',
-    'request_timeout',
-    'expectation_failed',
-    'headers_too_large',
-    'uri_too_long',
-    'internal',
-    'deadline_exceeded',
-    'unavailable',
-  ];
-  if (method.authenticator.needsUser) codes.push('unauthorized', 'rate_limited');
-  if (declaration.params !== undefined || method.authenticator.name === 'SuperUser') codes.push('not_found');
-  if (method.authenticator.name === 'ProjectAdmin') codes.push('forbidden');
-  if (declaration.body !== undefined) {
-    codes.push('malformed_json', 'too_large', 'unsupported_media_type', 'request_timeout');
-  }
-  if (declaration.query?.properties['key'] !== undefined) codes.push('invalid_cursor');
-  if (method.methodType === 'POST') codes.push('idempotency_in_progress', 'idempotency_mismatch');
-  if (hasTag(declaration)) codes.push('precondition_failed');
-  if (manager.deprecation?.sunset !== undefined) codes.push('gone');
-  return codes;
-}
-
-/** Whether reads are conditional: some successful answer has an entity tag. */
-function hasTag(declaration: Declaration): boolean {
-  return Object.values(declaration.responses).some((response) => response.headers?.includes('ETag') === true);
-}
-
-/** The pipeline's own request headers that count on the operation. */
-function headerParameters<C>(method: MethodHandler<C>): Json[] {
-  const { declaration } = method.requestHandler;
-  const names = ['RequestId'];
-  if (method.methodType === 'POST') names.push('IdempotencyKey');
-  if (declaration.waits === true) names.push('Prefer');
-  if (method.methodType === 'GET' && hasTag(declaration)) names.push('IfNoneMatch');
-  if (declaration.errors?.includes('precondition_failed') === true) names.push('IfMatch');
-  return names.map((name) => ({ $ref: `#/components/parameters/${name}` }));
-}
-
-function errorResponses(codes: readonly ErrorCode[]): Record<string, Json> {
-  const responses: Record<string, Json> = {};
-  for (const status of [...new Set(codes.map((code) => errorCodes[code].status))].sort()) {
-    const here = [...new Set(codes)].filter((code) => errorCodes[code].status === status);
-    const schema = { $ref: '#/components/schemas/Error' };
-    responses[String(status)] = {
-      description: here.map((code) => `\`${code}\`: ${errorCodes[code].meaning}`).join('\n\n'),
-      headers: pickHeaders([
-        'X-Request-Id',
-        'X-Error-Code',
-        ...(status === 401 ? ['WWW-Authenticate'] : []),
-        ...(status === 503 || status === 409 || status === 429 ? ['Retry-After'] : []),
-        ...(status === 429 ? ['RateLimit-Policy', 'RateLimit'] : []),
-        ...(status === 410 ? ['Deprecation', 'Sunset', 'Link'] : []),
-      ]),
-      content: {
-        'application/json': { schema },
-        'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
-      },
-    };
-  }
-  return responses;
-}
-
-function pickHeaders(names: readonly string[]): Json {
-  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
-}
-
 function successResponse(
   response: ResponseDeclaration,
   components: Components,
   extra: readonly string[],
 ): Json {
+  const { schema, stream } = response;
   const mediaType = response.mediaType ?? 'application/json';
-  const hasBody = response.schema !== undefined || response.mediaType !== undefined;
+  const hasBody = schema !== undefined || response.mediaType !== undefined;
+  const names = [
+    ...commonHeaders,
+    ...extra,
+    ...(response.headers ?? []),
+    ...(stream === undefined ? [] : ['X-Accel-Buffering']),
+  ];
   return {
     description: response.description,
-    headers: pickHeaders(['X-Request-Id', 'Cache-Control', ...extra, ...(response.headers ?? [])]),
+    headers: pickHeaders([...new Set(names)]),
     ...(hasBody
       ? {
           content: {
-            [mediaType]: { schema: components.reference(response.schema ?? { type: 'string' }) },
-            ...(response.stream === undefined ? {} : { [response.stream]: { schema: { type: 'string' } } }),
+            [mediaType]: {
+              schema: components.reference(schema ?? { type: 'string' }),
+              ...(schema === undefined ? {} : components.example(schema)),
+            },
+            ...(stream === undefined ? {} : { [stream]: { schema: { type: 'string' } } }),
           },
         }
       : {}),
   };
 }
 
-const notModified: Json = {
-  description: 'The client has the representation already.',
-  headers: pickHeaders(['X-Request-Id', 'ETag']),
-};
+const commonHeaders = ['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control'];
+
+/** A 304 has the header fields of the 200 that it stands for. */
+function notModified(success: Json | undefined): Json {
+  return { description: 'The client has the representation already.', headers: success?.['headers'] };
+}
+
+/** One status with two shapes: a part of the service that says how it is, and an error in place of that. */
+function either(error: Json, success: Json): Json {
+  const content = (response: Json) =>
+    (response['content'] ?? {}) as Record<string, Json & { schema: unknown }>;
+  const json = content(success)['application/json'];
+  const { examples: _, ...plain } = content(error)['application/json'] ?? { schema: {} };
+  return {
+    description: `${String(success['description'])}\n\n${String(error['description'])}`,
+    headers: { ...(error['headers'] as Json), ...(success['headers'] as Json) },
+    content: {
+      ...content(error),
+      ...content(success),
+      ...(json === undefined
+        ? {}
+        : { 'application/json': { ...json, schema: { anyOf: [json.schema, plain.schema] } } }),
+    },
+  };
+}
 
 function parameters(declaration: Declaration, components: Components): Json[] {
   const list: Json[] = [];
   for (const [place, schema] of [
     ['path', declaration.params],
     ['query', declaration.query],
+    ['header', declaration.headers],
   ] as const) {
     const required = new Set(schema?.required);
     for (const [name, property] of Object.entries(
@@ -285,7 +138,7 @@ function parameters(declaration: Declaration, components: Components): Json[] {
         name,
         in: place,
         required: place === 'path' || required.has(name),
-        ...(place === 'path' ? components.example(name) : {}),
+        ...components.example(property, name),
         ...(typeof description === 'string' ? { description } : {}),
         schema: components.reference(rest),
       });
@@ -294,16 +147,36 @@ function parameters(declaration: Declaration, components: Components): Json[] {
   return list;
 }
 
+function responsesOf<C>(manager: RouteManager<C>, method: MethodHandler<C>, components: Components) {
+  const { declaration } = method.requestHandler;
+  const [route, caller] = [routeHeaders(manager), callerHeaders(method)];
+  const extra = [
+    ...route,
+    ...caller,
+    ...(method.methodType === 'POST' ? ['Idempotency-Replayed'] : []),
+    ...(declaration.waits === true ? ['Preference-Applied'] : []),
+  ];
+  const errors = errorResponses([...impliedErrors(manager, method), ...(declaration.errors ?? [])], {
+    route,
+    caller,
+    posts: method.methodType === 'POST',
+  });
+  const success = Object.fromEntries(
+    Object.entries(declaration.responses).map(([status, response]) => {
+      const rendered = successResponse(response, components, extra);
+      const error = errors[status];
+      return [status, error === undefined ? rendered : either(error, rendered)];
+    }),
+  );
+  return {
+    ...errors,
+    ...(method.methodType === 'GET' && hasTag(declaration) ? { 304: notModified(success['200']) } : {}),
+    ...success,
+  };
+}
+
 function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, components: Components): Json {
   const { declaration } = method.requestHandler;
-  const extra = [
-    ...(method.authenticator.needsUser ? ['RateLimit-Policy', 'RateLimit'] : []),
-    ...(method.methodType === 'POST' ? ['Idempotency-Replayed'] : []),
-    ...(manager.deprecation === undefined ? [] : ['Deprecation', 'Sunset', 'Link']),
-  ];
-  const success = Object.entries(declaration.responses).map(
-    ([status, response]) => [status, successResponse(response, components, extra)] as const,
-  );
   return {
     operationId: declaration.operationId,
     summary: declaration.summary,
@@ -324,11 +197,7 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
             },
           },
         }),
-    responses: {
-      ...errorResponses([...impliedErrors(manager, method), ...(declaration.errors ?? [])]),
-      ...(method.methodType === 'GET' && hasTag(declaration) ? { 304: notModified } : {}),
-      ...Object.fromEntries(success),
-    },
+    responses: responsesOf(manager, method, components),
     security: method.authenticator.needsUser ? [{ bearer: [] }, { apiUser: [], apiKey: [] }] : [],
   };
 }
@@ -359,6 +228,7 @@ export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: D
       path[method.methodType.toLowerCase()] = inRoute(where, () => operation(manager, method, components));
     }
   }
+  const { responses, statement } = otherwise();
   return {
     openapi: '3.1.0',
     info: {
@@ -369,9 +239,12 @@ export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: D
     },
     servers: [{ url: info.serverUrl }],
     paths,
+    'x-otherwise': statement,
     components: {
       schemas: components.schemas,
       headers,
+      responses,
+      examples: errorExamples(info.serverUrl),
       parameters: requestHeaders,
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', description: 'The API key as a bearer token.' },

@@ -121,6 +121,7 @@ function withPageParameters(
         Type.String({
           minLength: 1,
           maxLength: 2000,
+          examples: ['eyJwb3NpdGlvbiI6WyJhIl19.AAAAAAAAAAAAAAAAAAAAAA'],
           description: 'Where the page begins: taken from a link, never made up.',
         }),
       ),

@@ -1,12 +1,14 @@
 /** The document against the server: its examples work, its references resolve, and it lists just what there is. */
 import Router from '@koa/router';
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
 import { expect } from 'chai';
 import { errorCodes } from '../../../src/model/error.js';
 import type { Instance } from '../../../src/model/instance.js';
 import { passingTracer } from '../../../src/model/trace.js';
 import { exampleIds } from '../../../src/route/example.js';
 import { getHandler } from '../../../src/route/index.js';
-import { Api } from '../../support/conform.js';
+import { Api, checkedFetch } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
@@ -16,25 +18,34 @@ interface Parameter {
   name: string;
   in: 'path' | 'query' | 'header';
   required?: boolean;
-  example?: string;
-  schema: { examples?: string[] } & Json;
+  example?: unknown;
+  schema: Json;
+}
+
+interface MediaType {
+  schema: Json;
+  example?: unknown;
+  examples?: Record<string, { $ref: string }>;
 }
 
 interface Operation {
   operationId: string;
   parameters: (Parameter | { $ref: string })[];
   requestBody?: { required: boolean; content: Record<string, { example?: unknown; schema: Json }> };
-  responses: Record<string, { headers?: Json; description: string }>;
+  responses: Record<string, { headers?: Json; description: string; content?: Record<string, MediaType> }>;
   security: Record<string, string[]>[];
 }
 
 interface Document {
+  'x-otherwise': unknown;
   paths: Record<string, Record<string, Operation>>;
   components: {
     securitySchemes: Record<string, Json>;
     schemas: Record<string, Json>;
-    headers: Json;
-    parameters: Json;
+    examples: Record<string, { value: Json }>;
+    responses: Json;
+    headers: Record<string, Parameter>;
+    parameters: Record<string, Parameter>;
   };
 }
 
@@ -111,25 +122,31 @@ describe('the OpenAPI document and the server', () => {
     const withReal = (text: string, ids: Record<string, string>) =>
       Object.entries(ids).reduce((changed, [example, id]) => changed.replaceAll(example, id), text);
 
-    it('every operation succeeds when its example is sent, with and without each optional header that has one', async () => {
+    it('every operation succeeds when its example is sent, with and without each optional header and query parameter', async () => {
       for (const { path, method, operation } of operations()) {
         const where = `${method} ${path}`;
         const parameters = parametersOf(operation);
-        const inPath = new Map(
-          parameters.filter((one) => one.in === 'path').map((one) => [one.name, one.example]),
-        );
-        const optional = parameters.flatMap((one) =>
-          one.in === 'header' && one.schema.examples !== undefined
-            ? [[one.name, one.schema.examples[0] ?? '']]
-            : [],
-        );
-        for (const headers of [{}, Object.fromEntries(optional) as Record<string, string>]) {
+        const examples = (place: Parameter['in']) =>
+          parameters.filter((one) => one.in === place).map((one) => [one.name, one.example] as const);
+        const inPath = new Map(examples('path'));
+        const optional = Object.fromEntries(examples('header')) as Record<string, string>;
+        // Where a page begins is for the server to say; no document can know it.
+        const query = examples('query')
+          .filter(([name]) => name !== 'key')
+          .flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
+        for (const [headers, search] of [
+          [{}, []],
+          [optional, []],
+          [{}, query],
+        ] as const) {
           const ids = await realIds(operation.operationId);
-          const target = path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
+          const plain = path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
             const example = inPath.get(name);
             expect(example, `${where}: example of ${name}`).to.be.a('string');
-            return ids[example ?? ''] ?? example ?? '';
+            return ids[example as string] ?? (example as string);
           });
+          const asked = withReal(new URLSearchParams(search as [string, string][]).toString(), ids);
+          const target = asked === '' ? plain : `${plain}?${asked}`;
           const content = operation.requestBody?.content['application/json'];
           if (operation.requestBody !== undefined)
             expect(content?.example, `${where}: example of the body`).to.be.an('object');
@@ -143,6 +160,46 @@ describe('the OpenAPI document and the server', () => {
         }
       }
     }).timeout(20_000);
+
+    it('every parameter, every header, every JSON body, answer and error has one, which its schema takes', () => {
+      const ajv = new Ajv2020({ strict: false, allErrors: true });
+      formats.default(ajv);
+      const compiled = new Map<string, ValidateFunction>();
+      let count = 0;
+      const takes = (where: string, schema: Json, example: unknown) => {
+        expect(example, `${where}: example`).not.to.be.undefined;
+        const text = JSON.stringify(schema);
+        const validate = compiled.get(text) ?? ajv.compile({ ...schema, components: document.components });
+        compiled.set(text, validate);
+        const faults = () => ajv.errorsText(validate.errors);
+        expect(validate(example), `${where}: ${JSON.stringify(example)}: ${faults()}`).to.be.true;
+        count += 1;
+      };
+      const { headers, parameters } = document.components;
+      for (const [name, { schema, example }] of Object.entries({ ...headers, ...parameters }))
+        takes(name, schema, example);
+      for (const { path, method, operation } of operations()) {
+        const where = `${method} ${path}`;
+        for (const { name, schema, example } of parametersOf(operation))
+          takes(`${where}: ${name}`, schema, example);
+        const body = operation.requestBody?.content['application/json'];
+        if (body !== undefined) takes(`${where}: body`, body.schema, body.example);
+        for (const [status, { description, content = {} }] of Object.entries(operation.responses)) {
+          for (const [mediaType, { schema, example, examples }] of Object.entries(content)) {
+            if (!mediaType.endsWith('json')) continue;
+            const here = `${where} → ${status} ${mediaType}`;
+            if (examples === undefined) takes(here, schema, example);
+            const codes = [...description.matchAll(/^`([a-z_]+)`: /gm)].map(([, code = '']) => code);
+            for (const code of examples === undefined ? [] : codes) {
+              const { value } = resolve(examples?.[code]?.$ref ?? '') as { value: Json };
+              takes(`${here} ${code}`, schema, value);
+              expect(value['code']).to.equal(code);
+            }
+          }
+        }
+      }
+      expect(count).to.be.above(1000);
+    });
 
     it('every query parameter of every operation is known to the server', async () => {
       for (const { path, method, operation } of operations()) {
@@ -220,6 +277,35 @@ describe('the OpenAPI document and the server', () => {
     }
   });
 
+  it('have no component that nothing refers to', () => {
+    const text = JSON.stringify(document);
+    for (const [kind, components] of Object.entries(document.components)) {
+      if (kind === 'securitySchemes') continue;
+      // Of routes that go away there are none now.
+      for (const name of Object.keys(components).filter((one) => !/^(Deprecation|Sunset|(problem_)?gone)$/.test(one)))
+        expect(text, `${kind}/${name}`).to.include(`"#/components/${kind}/${name}"`);
+    }
+  });
+
+  it('agree on what is answered where there is no operation: OPTIONS, another method, another path', async () => {
+    const shape = resolve('#/components/responses/Error405') as { headers: Json };
+    expect(shape.headers).to.have.property('Allow');
+    expect(JSON.stringify(document['x-otherwise'])).to.include('Error405').and.to.include('Options');
+    // The helper holds each of them against these components.
+    const { headers } = await server.admin.call('OPTIONS', '/api/v2/instances');
+    expect(headers.get('allow')).to.equal('GET, HEAD, OPTIONS, POST');
+    await server.admin.refused('method_not_allowed', 'PUT', '/api/v2/instances');
+    await server.admin.refused('not_found', 'GET', '/api/v2/nothing');
+  });
+
+  it('name what a request may bring to be found again: its id, its trace, and where a stream goes on', () => {
+    for (const { path, method, operation } of operations()) {
+      const names = parametersOf(operation).map(({ name }) => name);
+      expect(names, `${method} ${path}`).to.include.members(['X-Request-Id', 'traceparent']);
+      expect(names.includes('Last-Event-ID'), `${method} ${path}`).to.equal(path === '/api/v2/events');
+    }
+  });
+
   it('agree on the errors that each operation may answer: every code that it names has that status', () => {
     for (const { path, method, operation } of operations()) {
       for (const [status, { description }] of Object.entries(operation.responses)) {
@@ -241,12 +327,23 @@ describe('the OpenAPI document and the server', () => {
   });
 
   it('know each error code: in the schema of errors, in that of problems, and on the page that problems point to', async () => {
-    const page = await (await fetch(`${server.url}/docs/errors`)).text();
+    const page = await (await checkedFetch(`${server.url}/docs/errors`)).text();
     for (const name of ['Error', 'Problem']) {
       const { properties } = document.components.schemas[name] as {
-        properties: { code: { enum: string[] } };
+        properties: { code: { enum: string[]; 'x-codes': unknown } };
       };
       expect(properties.code.enum, name).to.have.members(Object.keys(errorCodes));
+      expect(properties.code['x-codes'], name).to.deep.equal(errorCodes);
+      const ajv = new Ajv2020({ strict: false });
+      formats.default(ajv);
+      const { examples } = document.components;
+      for (const [code, { retryable }] of Object.entries(errorCodes)) {
+        const { value } = examples[name === 'Error' ? code : `problem_${code}`] ?? { value: {} };
+        expect(value).to.deep.include({ code, retryable });
+        const schema = document.components.schemas[name] ?? {};
+        expect(ajv.validate(schema, value), `${name} ${code}: ${ajv.errorsText()}`).to.be.true;
+        expect(ajv.validate(schema, { ...value, retryable: !retryable }), `${name} ${code}`).to.be.false;
+      }
     }
     for (const [code, { status }] of Object.entries(errorCodes)) {
       expect(page, code).to.match(new RegExp(`id="${code}".*<td>${status}</td>`));

@@ -30,7 +30,7 @@ const watched: Route = {
           tags: ['test'],
           params: Type.Object({ task_id: Type.String() }, { additionalProperties: false }),
           waits: true,
-          responses: { 204: { description: 'Waited.', headers: ['Preference-Applied'] } },
+          responses: { 204: { description: 'Waited.' } },
         },
         {
           parse: ({ params, context }) => ({

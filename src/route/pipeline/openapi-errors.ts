@@ -1,0 +1,194 @@
+/** Errors in the document, generated from the one table of codes: schemas, examples, and what an operation may answer. */
+import { type ErrorCode, errorCodes } from '../../model/error.js';
+import { hasTag, pickHeaders } from './openapi-headers.js';
+import type { MethodHandler, RouteManager } from './route-manager.js';
+
+type Json = Record<string, unknown>;
+
+const codes = Object.keys(errorCodes) as ErrorCode[];
+
+/** What follows from the code: `retryable` is as the table says, and tools find the whole table in `x-codes`. */
+const code: Json = {
+  type: 'string',
+  enum: codes,
+  description: 'Stable; act on this.',
+  'x-codes': errorCodes,
+};
+const retryable: Json = {
+  if: { properties: { code: { enum: codes.filter((one) => errorCodes[one].retryable) } } },
+  then: { properties: { retryable: { const: true } } },
+  else: { properties: { retryable: { const: false } } },
+};
+
+const common: Json = {
+  requestId: { type: 'string' },
+  retryable: {
+    type: 'boolean',
+    description: 'Whether the same request may succeed later; follows from the code.',
+  },
+  errors: {
+    type: 'array',
+    items: {
+      type: 'object',
+      required: ['message'],
+      properties: {
+        pointer: { type: 'string', description: 'JSON pointer (RFC 6901) into the body.' },
+        parameter: { type: 'string' },
+        message: { type: 'string' },
+      },
+      additionalProperties: false,
+    },
+  },
+  blockedBy: { type: 'string', format: 'uri', description: 'Address of the task in the way.' },
+};
+
+export const errorSchema: Json = {
+  title: 'Error',
+  type: 'object',
+  required: ['code', 'message', 'requestId', 'retryable'],
+  properties: { code, message: { type: 'string', description: 'For people; may change.' }, ...common },
+  additionalProperties: false,
+  ...retryable,
+};
+
+/** RFC 9457, with our members beside the standard ones. */
+export const problemSchema: Json = {
+  title: 'Problem',
+  type: 'object',
+  required: ['type', 'title', 'status', 'detail', 'code', 'requestId', 'retryable'],
+  properties: {
+    type: { type: 'string', format: 'uri' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string' },
+    code,
+    ...common,
+  },
+  ...retryable,
+};
+
+/** One of each code, in both shapes, as components. */
+export function errorExamples(publicUrl: string): Record<string, Json> {
+  const requestId = '01a1fc40-e4c0-7555-8353-2d75db03d2a7';
+  return Object.fromEntries(
+    codes.flatMap((one): [string, Json][] => {
+      const { status, meaning, retryable: again } = errorCodes[one];
+      const title = one.charAt(0).toUpperCase() + one.slice(1).replaceAll('_', ' ');
+      const rest = { code: one, requestId, retryable: again };
+      const type = `${publicUrl}/docs/errors#${one}`;
+      return [
+        [one, { summary: meaning, value: { ...rest, message: meaning } }],
+        [`problem_${one}`, { summary: meaning, value: { type, title, status, detail: meaning, ...rest } }],
+      ];
+    }),
+  );
+}
+
+/** What any request may get, whatever its path: its head, its time or ourselves are at fault. */
+const anywhere: readonly ErrorCode[] = [
+  'invalid_parameter',
+  'request_timeout',
+  'expectation_failed',
+  'headers_too_large',
+  'uri_too_long',
+  'internal',
+  'deadline_exceeded',
+  'store_unavailable',
+  'unavailable',
+];
+
+/** Errors that follow from the declaration itself. */
+export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler<C>): ErrorCode[] {
+  const { declaration } = method.requestHandler;
+  const implied: ErrorCode[] = [...anywhere, 'invalid_body'];
+  if (method.authenticator.needsUser) implied.push('unauthorized', 'rate_limited');
+  if (declaration.params !== undefined || method.authenticator.name === 'SuperUser')
+    implied.push('not_found');
+  if (method.authenticator.name === 'ProjectAdmin') implied.push('forbidden');
+  if (declaration.body !== undefined) implied.push('malformed_json', 'too_large', 'unsupported_media_type');
+  if (declaration.query?.properties['key'] !== undefined) implied.push('invalid_cursor');
+  if (method.methodType === 'POST') implied.push('idempotency_in_progress', 'idempotency_mismatch');
+  if (hasTag(declaration)) implied.push('precondition_failed');
+  if (manager.deprecation?.sunset !== undefined) implied.push('gone');
+  return implied;
+}
+
+/** Header fields of errors beyond those of the route and of its caller. */
+function headersOf(status: number, here: readonly ErrorCode[], posts: boolean): string[] {
+  // A lasting refusal is kept for a repeat under the same Idempotency-Key; a passing one is not.
+  const replayed =
+    posts && status !== 401 && status !== 403 && here.some((one) => !errorCodes[one].retryable);
+  return [
+    ...(status === 401 ? ['WWW-Authenticate'] : []),
+    ...(status === 405 ? ['Allow'] : []),
+    ...(status === 415 ? ['Accept'] : []),
+    ...([409, 429, 503].includes(status) ? ['Retry-After'] : []),
+    ...(status === 410 ? ['Link'] : []),
+    ...(replayed && status < 500 ? ['Idempotency-Replayed'] : []),
+  ];
+}
+
+export interface ErrorHeaders {
+  /** Sent with each error. */
+  route?: readonly string[];
+  /** Sent with each once the caller is known. */
+  caller?: readonly string[];
+  /** Whether the operation is a POST. */
+  posts?: boolean;
+}
+
+export function errorResponses(
+  given: readonly ErrorCode[],
+  { route = [], caller = [], posts = false }: ErrorHeaders = {},
+): Record<string, Json> {
+  const all = [...new Set(given)];
+  const responses: Record<string, Json> = {};
+  for (const status of [...new Set(all.map((one) => errorCodes[one].status))].sort()) {
+    const here = all.filter((one) => errorCodes[one].status === status);
+    const names = [
+      ...['X-Request-Id', 'X-Content-Type-Options', 'X-Error-Code', 'Cache-Control'],
+      ...route,
+      ...(status === 401 ? [] : caller),
+      ...headersOf(status, here, posts),
+    ];
+    const content = (shape: string, prefix: string) => ({
+      schema: { $ref: `#/components/schemas/${shape}` },
+      examples: Object.fromEntries(
+        here.map((one) => [one, { $ref: `#/components/examples/${prefix}${one}` }]),
+      ),
+    });
+    responses[String(status)] = {
+      description: here.map((one) => `\`${one}\`: ${errorCodes[one].meaning}`).join('\n\n'),
+      headers: pickHeaders([...new Set(names)]),
+      content: {
+        'application/json': content('Error', ''),
+        'application/problem+json': content('Problem', 'problem_'),
+      },
+    };
+  }
+  return responses;
+}
+
+/** What is answered where no operation is: components, and the document's `x-otherwise`, which says when. */
+export function otherwise(): { responses: Record<string, Json>; statement: Json } {
+  const errors = Object.entries(errorResponses([...anywhere, 'not_found', 'method_not_allowed']));
+  const options: Json = {
+    description: 'What the path allows.',
+    headers: pickHeaders(['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control', 'Allow']),
+  };
+  const refer = (name: string) => ({ $ref: `#/components/responses/${name}` });
+  return {
+    responses: {
+      Options: options,
+      ...Object.fromEntries(errors.map(([status, response]) => [`Error${status}`, response])),
+    },
+    statement: {
+      description:
+        'OPTIONS on any path answers 204 with `Allow`. HEAD is answered as GET, without a body. Another method on a path is 405 with `Allow`, another path 404.',
+      options: { responses: { 204: refer('Options') } },
+      others: {
+        responses: Object.fromEntries(errors.map(([status]) => [status, refer(`Error${status}`)])),
+      },
+    },
+  };
+}

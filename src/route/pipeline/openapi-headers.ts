@@ -1,0 +1,132 @@
+/** The header fields of the pipeline itself, as components of the document, and which of them an operation has. */
+import type { Declaration } from './handler.js';
+import type { MethodHandler, RouteManager } from './route-manager.js';
+
+type Json = Record<string, unknown>;
+
+const text = (description: string, example: string): Json => ({
+  description,
+  schema: { type: 'string' },
+  example,
+});
+
+/** Of answers. What belongs to the transport, to CORS and to compression is not among them. */
+export const headers: Readonly<Record<string, Json>> = {
+  'X-Request-Id': text(
+    'Id of the request: the client’s own, if it sent a well-formed one.',
+    '01a1fc40-e4c0-7555-8353-2d75db03d2a7',
+  ),
+  'X-Content-Type-Options': text('The media type is as it says; nobody need guess.', 'nosniff'),
+  Location: {
+    description: 'Address of what was created, or of the task to follow.',
+    schema: { type: 'string', format: 'uri' },
+    example: 'https://api.example.com/api/v2/tasks/0193a5c0-0000-7000-8000-000000000007',
+  },
+  'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' }, example: 2 },
+  Link: text(
+    'Pages beside this one (RFC 8288): next, prev, first; and what to read of a deprecation.',
+    '<https://api.example.com/api/v2/instances?limit=100>; rel="first"',
+  ),
+  ETag: text('Strong entity tag of the representation.', '"3"'),
+  Allow: text('Methods that the path has.', 'GET, HEAD, OPTIONS'),
+  Accept: text('Media types that are taken as a body.', 'application/json'),
+  'WWW-Authenticate': text(
+    'How to authenticate (RFC 6750, RFC 9728).',
+    'Bearer realm="copse", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"',
+  ),
+  'X-Error-Code': text('The error’s code, also where there is no body.', 'not_found'),
+  'Cache-Control': text('How long the answer may be kept.', 'no-cache'),
+  'Preference-Applied': text('The wait that was granted (RFC 7240).', 'wait=10'),
+  'Idempotency-Replayed': text('`true` when the answer is that of an earlier request.', 'true'),
+  'RateLimit-Policy': text('Requests (q) in a window of w seconds.', '"default";q=6000;w=60'),
+  RateLimit: text('Requests that remain (r), and seconds until all are back (t).', '"default";r=5999;t=1'),
+  Deprecation: text('Since when the route is deprecated (RFC 9745).', '@1769860800'),
+  Sunset: text('When the route stops to answer (RFC 8594).', 'Sat, 31 Jan 2026 12:00:00 GMT'),
+  'X-Accel-Buffering': text('`no`: a proxy must pass a stream on as it comes.', 'no'),
+};
+
+/** Request headers that the pipeline itself understands, as components. */
+export const requestHeaders: Readonly<Record<string, Json>> = {
+  RequestId: {
+    name: 'X-Request-Id',
+    in: 'header',
+    description: 'An id of your own for the request, to find it in the log.',
+    schema: { type: 'string', pattern: '^[A-Za-z0-9._~-]{1,128}$' },
+    example: 'my-request-17',
+  },
+  TraceParent: {
+    name: 'traceparent',
+    in: 'header',
+    description: 'The trace that the request belongs to (W3C Trace Context); a malformed one is ignored.',
+    schema: { type: 'string' },
+    example: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+  },
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description:
+      'Makes a repeat safe: the same key with the same request gets the same answer, for 24 hours.',
+    schema: { type: 'string', minLength: 1, maxLength: 257 },
+    example: '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+  },
+  IfMatch: {
+    name: 'If-Match',
+    in: 'header',
+    description: 'Go on only if the resource still has one of these entity tags, or any (`*`); else 412.',
+    schema: { type: 'string' },
+    example: '*',
+  },
+  IfNoneMatch: {
+    name: 'If-None-Match',
+    in: 'header',
+    description:
+      'Go on only if the resource has none of these entity tags; else 304 for a read, 412 for a change.',
+    schema: { type: 'string' },
+    example: '"17"',
+  },
+  Prefer: {
+    name: 'Prefer',
+    in: 'header',
+    description: '`wait=N`: wait up to N seconds (at most 60) for the end of the work.',
+    schema: { type: 'string' },
+    example: 'wait=10',
+  },
+};
+
+export function pickHeaders(names: readonly string[]): Json {
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+}
+
+/** Whether reads are conditional: some successful answer has an entity tag. */
+export function hasTag(declaration: Declaration): boolean {
+  return Object.values(declaration.responses).some((response) => response.headers?.includes('ETag') === true);
+}
+
+/** Those that every answer of the operation has from the moment at which its route is known. */
+export function routeHeaders<C>({ deprecation }: RouteManager<C>): string[] {
+  if (deprecation === undefined) return [];
+  const { sunset, link } = deprecation;
+  return [
+    'Deprecation',
+    ...(sunset === undefined ? [] : ['Sunset']),
+    ...(link === undefined ? [] : ['Link']),
+  ];
+}
+
+/** Those of every answer from the moment at which the caller is known. */
+export function callerHeaders<C>({ authenticator }: MethodHandler<C>): string[] {
+  return authenticator.needsUser ? ['RateLimit-Policy', 'RateLimit'] : [];
+}
+
+/** References to the pipeline's own request headers that count on the operation. */
+export function headerParameters<C>(method: MethodHandler<C>): Json[] {
+  const { declaration } = method.requestHandler;
+  const names = ['RequestId', 'TraceParent'];
+  if (method.methodType === 'POST') names.push('IdempotencyKey');
+  if (declaration.waits === true) names.push('Prefer');
+  const conditional =
+    declaration.errors?.includes('precondition_failed') === true ||
+    (method.methodType === 'GET' && hasTag(declaration));
+  if (conditional) names.push('IfMatch', 'IfNoneMatch');
+  return names.map((name) => ({ $ref: `#/components/parameters/${name}` }));
+}
