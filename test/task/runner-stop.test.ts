@@ -1,9 +1,7 @@
 /** The end of a runner while it claims: whatever a claim still brings is handed back before `stop` returns. */
 import { expect } from 'chai';
-import { collections } from '../../src/data/connector.js';
 import { TaskQueue } from '../../src/data/queue.js';
 import type { Store } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import { passingTracer } from '../../src/model/trace.js';
@@ -11,6 +9,7 @@ import { SimulatedRegion } from '../../src/region/simulated/index.js';
 import { TaskRunner } from '../../src/task/runner.js';
 import { RecordingLog } from '../support/log.js';
 import { regionId, seedTask } from '../support/rows.js';
+import { openTestStore } from '../support/store.js';
 
 const options = {
   lease: 60_000,
@@ -31,7 +30,7 @@ describe('a runner that is stopped', () => {
 
   beforeEach(async () => {
     log = new RecordingLog();
-    store = new SqliteStore(':memory:', collections);
+    store = await openTestStore();
     region = new SimulatedRegion({ regionId, file: ':memory:', delay: 0, failureRate: 0, seed: 1, log });
     await region.open();
   });
