@@ -41,7 +41,7 @@ async function prepareMongo() {
 }
 
 /** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
-const engineSuites = ['route', 'task', 'data'].flatMap((folder) => [
+const engineSuites = ['route', 'task', 'data', 'client'].flatMap((folder) => [
   '--spec',
   `build/test/${folder}/**/*.test.js`,
 ]);

@@ -1,18 +1,17 @@
 /** Random lives of a queue that two workers and some users share, over a real store. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { collections } from '../../src/data/connector.js';
 import type { Caller } from '../../src/data/caller.js';
 import { instances } from '../../src/data/instance.js';
 import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
-import { type Document, insert, replace } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
+import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
 import { TaskControl } from '../../src/data/task-control.js';
 import { openTask, tasks } from '../../src/data/task.js';
 import { ApiError } from '../../src/model/error.js';
 import type { InstanceRecord } from '../../src/model/instance.js';
 import type { TaskCause, TaskPatch, TaskRecord } from '../../src/model/task.js';
 import { instanceRecord, regionId } from '../support/rows.js';
+import { onMongo, openTestStore } from '../support/store.js';
 
 const cause: TaskCause = { code: 'unavailable', message: 'Not now.', retryable: true };
 const owners = ['a', 'b'] as const;
@@ -71,9 +70,9 @@ const act: fc.Arbitrary<Act> = fc.oneof(
 );
 
 class World {
-  readonly store = new SqliteStore(':memory:', collections);
-  readonly #queues = owners.map((owner) => new TaskQueue(this.store, { owner, lease: 1000 }));
-  readonly #control = new TaskControl(this.store);
+  readonly store: Store;
+  readonly #queues: TaskQueue[];
+  readonly #control: TaskControl;
   /** Every claim that was ever made, by worker; also those that are long over. */
   readonly #claims: Document<TaskRecord>[][] = [[], []];
   readonly #ids: string[] = [];
@@ -81,6 +80,12 @@ class World {
   readonly #granted = new Set<string>();
   /** By task: the token that may write. */
   readonly #holders = new Map<string, number>();
+
+  constructor(store: Store) {
+    this.store = store;
+    this.#queues = owners.map((owner) => new TaskQueue(store, { owner, lease: 1000 }));
+    this.#control = new TaskControl(store);
+  }
 
   async begin(): Promise<void> {
     const record = instanceRecord({ powerState: 'Error' });
@@ -227,7 +232,7 @@ describe('the task queue under random use', function () {
   this.timeout(120_000);
 
   const live = async (groups: readonly (readonly Act[])[]) => {
-    const world = new World();
+    const world = new World(await openTestStore());
     try {
       await world.begin();
       for (const group of groups) {
@@ -246,7 +251,7 @@ describe('the task queue under random use', function () {
       act.map((step) => [step]),
       { minLength: 1, maxLength: 60 },
     );
-    await fc.assert(fc.asyncProperty(steps, live), { numRuns: 300 });
+    await fc.assert(fc.asyncProperty(steps, live), { numRuns: onMongo ? 5 : 300 });
   });
 
   it('nor when users and workers act at the same time', async () => {
@@ -257,7 +262,7 @@ describe('the task queue under random use', function () {
       fc.array(users, { minLength: 2, maxLength: 5 }),
     );
     await fc.assert(fc.asyncProperty(fc.array(group, { minLength: 5, maxLength: 40 }), live), {
-      numRuns: 150,
+      numRuns: onMongo ? 5 : 150,
     });
   });
 });

@@ -5,13 +5,14 @@ import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
 import type { Store } from '../../src/data/store/port.js';
 import { insert, remove } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { UserData, apiKeys, newApiKey, users } from '../../src/data/user.js';
 import { secretFor } from '../../src/data/secret.js';
 import { timestamp } from '../../src/model/common.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
+import { openStore } from '../../src/stores.js';
 import { checkedFetch } from '../support/conform.js';
+import { freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import {
   adminKey,
   cleanUp,
@@ -24,159 +25,200 @@ import {
   until,
 } from '../support/process.js';
 
-describe('several servers on one SQLite store', function () {
-  this.timeout(120_000);
-  let dataDir: string;
-  let servers: ServerProcess[];
-  let offer: Offer;
-  let store: Store;
+interface Engine {
+  name: string;
+  /** What there is not, and so skips the suite. */
+  missing: () => string | undefined;
+  /** Of a store of its own, where a folder is given. */
+  address: (name: string) => Promise<string>;
+  /** How much of everything: FerretDB takes far longer for each. */
+  part: number;
+}
 
-  before(async () => {
-    dataDir = temporaryFolder();
-    const options = {
-      dataDir,
-      args: ['--region', 'simulated'],
-      environment: { COPSE_SIMULATED_DELAY: '5', COPSE_TASKS_POLL: '0.2', COPSE_LIMITS_REQUESTS: '1000000' },
-    };
-    // Together, on nothing: the set-up must happen once.
-    servers = await Promise.all([1, 2, 3].map(() => startServer(options)));
-    offer = await offerOf(servers[0]?.client ?? fail(), 'sim-linux');
-    store = new SqliteStore(join(dataDir, 'copse.sqlite'), collections);
-  });
-  after(async () => {
-    await store.close();
-    for (const server of servers) await server.kill('SIGTERM');
-    await cleanUp(dataDir);
-  });
+const engines: Engine[] = [
+  {
+    name: 'SQLite',
+    missing: () => undefined,
+    address: (name) => Promise.resolve(`sqlite:${name}.sqlite`),
+    part: 1,
+  },
+  { name: 'MongoDB', missing: mongoMissing, address: freshDatabase, part: 0.2 },
+];
 
-  function fail(): never {
-    throw new Error('no server');
-  }
-  const ask = (
-    server: ServerProcess | undefined,
-    path: string,
-    init: { method?: string; body?: string; headers?: Record<string, string> } = {},
-    key = adminKey,
-  ) =>
-    checkedFetch((server?.url ?? fail()) + path, {
-      ...init,
-      headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json', ...init.headers },
+for (const engine of engines) sharing(engine);
+
+function sharing({ name, missing, address, part }: Engine): void {
+  describe(`several servers on one store on ${name}`, function () {
+    this.timeout(240_000);
+    let dataDir: string;
+    let servers: ServerProcess[];
+    let offer: Offer;
+    let store: Store;
+
+    before(async function () {
+      const lacking = missing();
+      if (lacking !== undefined) {
+        process.stdout.write(`!!! SKIPPED, several servers on ${name}: ${lacking}\n`);
+        this.skip();
+      }
+      const shared = await address('copse');
+      dataDir = temporaryFolder();
+      const options = {
+        dataDir,
+        args: ['--region', 'simulated'],
+        environment: {
+          COPSE_STORE: shared,
+          COPSE_SIMULATED_DELAY: '5',
+          COPSE_TASKS_POLL: '0.2',
+          COPSE_LIMITS_REQUESTS: '1000000',
+        },
+      };
+      // Together, on nothing: the set-up must happen once.
+      servers = await Promise.all([1, 2, 3].map(() => startServer(options)));
+      offer = await offerOf(servers[0]?.client ?? fail(), 'sim-linux');
+      store = await openStore(shared, dataDir, collections);
+    });
+    after(async () => {
+      if (missing() !== undefined) return;
+      await store.close();
+      for (const server of servers) await server.kill('SIGTERM');
+      await cleanUp(dataDir);
+      await stopMongo();
     });
 
-  it('run each task once, whoever accepted it', async () => {
-    const made = await Promise.all(
-      Array.from({ length: 60 }, (_, index) =>
-        createInstance(servers[index % 3]?.client ?? fail(), `shared-${index}`, offer),
-      ),
-    );
-    const { client } = servers[0] ?? fail();
-    for (const { metadata, status } of made) {
-      const task = await until(`the task of ${metadata.name}`, 60, async () => {
-        const { body } = await client.get<Task>(`/api/v2/tasks/${status.taskId ?? ''}`);
-        return body.status === 'succeeded' ? body : undefined;
-      });
-      expect(task.attempts.map(({ number, outcome }) => [number, outcome])).to.deep.equal([[1, 'succeeded']]);
-      const { body } = await client.get<Instance>(`/api/v2/instances/${metadata.id}`);
-      expect(body.status.powerState).to.equal('Running');
+    function fail(): never {
+      throw new Error('no server');
     }
-  });
+    const ask = (
+      server: ServerProcess | undefined,
+      path: string,
+      init: { method?: string; body?: string; headers?: Record<string, string> } = {},
+      key = adminKey,
+    ) =>
+      checkedFetch((server?.url ?? fail()) + path, {
+        ...init,
+        headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json', ...init.headers },
+      });
 
-  it('see what another has written with their very next request', async () => {
-    const [first, second, third] = servers;
-    for (let round = 0; round < 20; round += 1) {
-      const { metadata } = await createInstance(first?.client ?? fail(), `fresh-${round}`, offer);
-      for (const server of [second, third]) {
-        expect((await ask(server, `/api/v2/instances/${metadata.id}`)).status).to.equal(200);
-        const list = await ask(server, '/api/v2/instances?descending=true&limit=1');
-        expect(((await list.json()) as Instance[])[0]?.metadata.id).to.equal(metadata.id);
+    it('run each task once, whoever accepted it', async () => {
+      const made = await Promise.all(
+        Array.from({ length: 60 * part }, (_, index) =>
+          createInstance(servers[index % 3]?.client ?? fail(), `shared-${index}`, offer),
+        ),
+      );
+      const { client } = servers[0] ?? fail();
+      for (const { metadata, status } of made) {
+        const task = await until(`the task of ${metadata.name}`, 60, async () => {
+          const { body } = await client.get<Task>(`/api/v2/tasks/${status.taskId ?? ''}`);
+          return body.status === 'succeeded' ? body : undefined;
+        });
+        expect(task.attempts.map(({ number, outcome }) => [number, outcome])).to.deep.equal([
+          [1, 'succeeded'],
+        ]);
+        const { body } = await client.get<Instance>(`/api/v2/instances/${metadata.id}`);
+        expect(body.status.powerState).to.equal('Running');
       }
-    }
-  });
+    });
 
-  it('take a name once, however many ask for it together', async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 12 }, (_, index) =>
-        ask(servers[index % 3], '/api/v2/instances', {
-          method: 'POST',
-          body: JSON.stringify({ metadata: { name: 'only-one' }, spec: offer }),
-        }),
-      ),
-    );
-    const statuses = answers.map(({ status }) => status).sort();
-    expect(statuses).to.deep.equal([201, ...Array.from({ length: 11 }, () => 409)]);
-  });
+    it('see what another has written with their very next request', async () => {
+      const [first, second, third] = servers;
+      for (let round = 0; round < 20 * part; round += 1) {
+        const { metadata } = await createInstance(first?.client ?? fail(), `fresh-${round}`, offer);
+        for (const server of [second, third]) {
+          expect((await ask(server, `/api/v2/instances/${metadata.id}`)).status).to.equal(200);
+          const list = await ask(server, '/api/v2/instances?descending=true&limit=1');
+          expect(((await list.json()) as Instance[])[0]?.metadata.id).to.equal(metadata.id);
+        }
+      }
+    });
 
-  it('share kept answers: one request under one key makes one instance', async () => {
-    const send = (server: ServerProcess | undefined) =>
-      ask(server, '/api/v2/instances', {
-        method: 'POST',
-        headers: { 'Idempotency-Key': 'shared-key' },
-        body: JSON.stringify({ metadata: { name: 'kept' }, spec: offer }),
-      });
-    const together = await Promise.all(servers.map(send));
-    const won = together.filter(({ status }) => status === 201);
-    expect(won.length).to.be.at.least(1);
-    for (const { status } of together) expect(status).to.be.oneOf([201, 409]);
-    const ids = new Set<string>();
-    for (const server of servers) {
-      const repeat = await send(server);
-      expect(repeat.status).to.equal(201);
-      ids.add(((await repeat.json()) as Instance).metadata.id);
-    }
-    expect(ids.size).to.equal(1);
-  });
-
-  it('refuse a revoked key with the next request, all of them', async () => {
-    const data = new UserData(store, await secretFor(store, 'apikey'), () => ({
-      superUsers: [],
-      everyoneIsSuperUser: false,
-    }));
-    for (let round = 0; round < 5; round += 1) {
-      const key = newApiKey();
-      const [userId, keyId] = [`01900000-0000-7000-8000-00000000100${round}`, `key-${round}`];
-      const creationTime = timestamp();
-      await store.write([
-        insert(users, userId, { name: `person-${round}`, active: true, creationTime }),
-        insert(apiKeys, keyId, { userId, name: 'test', hash: data.hash(key), creationTime }),
-      ]);
-      for (const server of servers)
-        expect((await ask(server, '/api/v2/projects', {}, key)).status).to.equal(200);
-      const found = await store.get(apiKeys, keyId);
-      if (found !== undefined) await store.write([remove(apiKeys, found)]);
-      for (const server of servers)
-        expect((await ask(server, '/api/v2/projects', {}, key)).status).to.equal(401);
-    }
-  });
-
-  it('take each other’s page keys', async () => {
-    const page = await ask(servers[0], '/api/v2/instances?limit=5');
-    const next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1] ?? '';
-    const { pathname, search } = new URL(next);
-    const [second, same] = [
-      await ask(servers[1], pathname + search),
-      await ask(servers[0], pathname + search),
-    ];
-    expect(second.status).to.equal(200);
-    expect(await second.json()).to.deep.equal(await same.json());
-  });
-
-  it('lose no update when processes write the same documents as fast as they can', async () => {
-    const script = join(import.meta.dirname, '..', 'support', 'counting-child.js');
-    const file = join(dataDir, 'counting.sqlite');
-    const ends = await Promise.all(
-      [1, 2, 3, 4].map(
-        () =>
-          new Promise<number | null>((resolve) => {
-            spawn(process.execPath, [script, file, '250'], { stdio: 'inherit' }).once('exit', resolve);
+    it('take a name once, however many ask for it together', async () => {
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, (_, index) =>
+          ask(servers[index % 3], '/api/v2/instances', {
+            method: 'POST',
+            body: JSON.stringify({ metadata: { name: 'only-one' }, spec: offer }),
           }),
-      ),
-    );
-    expect(ends).to.deep.equal([0, 0, 0, 0]);
-    const { counters, collections: tried } = await import('../contract/store/bench.js');
-    const counted = new SqliteStore(file, tried);
-    const found = await counted.get(counters, 'c');
-    expect(found?.value.count).to.equal(1000);
-    expect(found?.revision).to.equal(1001);
-    await counted.close();
+        ),
+      );
+      const statuses = answers.map(({ status }) => status).sort();
+      expect(statuses).to.deep.equal([201, ...Array.from({ length: 11 }, () => 409)]);
+    });
+
+    it('share kept answers: one request under one key makes one instance', async () => {
+      const send = (server: ServerProcess | undefined) =>
+        ask(server, '/api/v2/instances', {
+          method: 'POST',
+          headers: { 'Idempotency-Key': 'shared-key' },
+          body: JSON.stringify({ metadata: { name: 'kept' }, spec: offer }),
+        });
+      const together = await Promise.all(servers.map(send));
+      const won = together.filter(({ status }) => status === 201);
+      expect(won.length).to.be.at.least(1);
+      for (const { status } of together) expect(status).to.be.oneOf([201, 409]);
+      const ids = new Set<string>();
+      for (const server of servers) {
+        const repeat = await send(server);
+        expect(repeat.status).to.equal(201);
+        ids.add(((await repeat.json()) as Instance).metadata.id);
+      }
+      expect(ids.size).to.equal(1);
+    });
+
+    it('refuse a revoked key with the next request, all of them', async () => {
+      const data = new UserData(store, await secretFor(store, 'apikey'), () => ({
+        superUsers: [],
+        everyoneIsSuperUser: false,
+      }));
+      for (let round = 0; round < 5; round += 1) {
+        const key = newApiKey();
+        const [userId, keyId] = [`01900000-0000-7000-8000-00000000100${round}`, `key-${round}`];
+        const creationTime = timestamp();
+        await store.write([
+          insert(users, userId, { name: `person-${round}`, active: true, creationTime }),
+          insert(apiKeys, keyId, { userId, name: 'test', hash: data.hash(key), creationTime }),
+        ]);
+        for (const server of servers)
+          expect((await ask(server, '/api/v2/projects', {}, key)).status).to.equal(200);
+        const found = await store.get(apiKeys, keyId);
+        if (found !== undefined) await store.write([remove(apiKeys, found)]);
+        for (const server of servers)
+          expect((await ask(server, '/api/v2/projects', {}, key)).status).to.equal(401);
+      }
+    });
+
+    it('take each other’s page keys', async () => {
+      const page = await ask(servers[0], '/api/v2/instances?limit=5');
+      const next = /<([^>]+)>; rel="next"/.exec(page.headers.get('link') ?? '')?.[1] ?? '';
+      const { pathname, search } = new URL(next);
+      const [second, same] = [
+        await ask(servers[1], pathname + search),
+        await ask(servers[0], pathname + search),
+      ];
+      expect(second.status).to.equal(200);
+      expect(await second.json()).to.deep.equal(await same.json());
+    });
+
+    it('lose no update when processes write the same documents as fast as they can', async () => {
+      const script = join(import.meta.dirname, '..', 'support', 'counting-child.js');
+      const counting = await address('counting');
+      const ends = await Promise.all(
+        [1, 2, 3, 4].map(
+          () =>
+            new Promise<number | null>((resolve) => {
+              spawn(process.execPath, [script, counting, dataDir, String(250 * part)], {
+                stdio: 'inherit',
+              }).once('exit', resolve);
+            }),
+        ),
+      );
+      expect(ends).to.deep.equal([0, 0, 0, 0]);
+      const { counters, collections: tried } = await import('../contract/store/bench.js');
+      const counted = await openStore(counting, dataDir, tried);
+      const found = await counted.get(counters, 'c');
+      expect(found?.value.count).to.equal(1000 * part);
+      expect(found?.revision).to.equal(1000 * part + 1);
+      await counted.close();
+    });
   });
-});
+}

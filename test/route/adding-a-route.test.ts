@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import type * as AppModule from '../../src/app.js';
 import { loadConfig, packageRoot } from '../../src/config.js';
 import { silentLog } from '../../src/model/log.js';
+import { testAddress } from '../support/store.js';
 
 const key = 'adding-a-route-0123456789-0123456789';
 
@@ -49,10 +50,11 @@ describe('docs/adding-a-route.md', function () {
     const { startApp } = (await import(
       pathToFileURL(join(folder, 'out', 'app.js')).href
     )) as typeof AppModule;
+    const { address, clear } = await testAddress();
     const flags = {
       server: { port: 0 },
       regions: ['simulated'],
-      store: 'sqlite::memory:',
+      store: address,
       adminKey: key,
       dataDir: join(folder, 'data'),
     };
@@ -78,6 +80,7 @@ describe('docs/adding-a-route.md', function () {
       expect(document.paths).to.have.property('/api/v2/projects/{projectID}/tally');
     } finally {
       await app.stop();
+      await clear();
     }
   });
 });

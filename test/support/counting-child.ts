@@ -1,10 +1,10 @@
-/** A process that adds one to a counter so many times. Arguments: file, times. */
+/** A process that adds one to a counter so many times. Arguments: address of the store, its folder, times. */
 import { insert, StoreConflict } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
+import { openStore } from '../../src/stores.js';
 import { collections, counters, increment } from '../contract/store/bench.js';
 
-const [file = '', times = '0'] = process.argv.slice(2);
-const store = new SqliteStore(file, collections);
+const [address = '', folder = '', times = '0'] = process.argv.slice(2);
+const store = await openStore(address, folder, collections);
 await store.write([insert(counters, 'c', { count: 0 })]).catch((error: unknown) => {
   if (!(error instanceof StoreConflict)) throw error;
 });

@@ -10,6 +10,7 @@ import type { Instance } from '../../src/model/instance.js';
 import { silentLog } from '../../src/model/log.js';
 import type { Task } from '../../src/model/task.js';
 import { eventually } from '../support/eventually.js';
+import { testAddress } from '../support/store.js';
 
 const key = 'adding-a-task-0123456789-0123456789';
 
@@ -85,11 +86,12 @@ describe('docs/adding-a-task.md', function () {
     const { startApp } = (await import(
       pathToFileURL(join(folder, 'out', 'app.js')).href
     )) as typeof AppModule;
+    const { address, clear } = await testAddress();
     const flags = {
       server: { port: 0 },
       regions: ['simulated'],
       simulated: { delay: 1 },
-      store: 'sqlite::memory:',
+      store: address,
       adminKey: key,
       dataDir: join(folder, 'data'),
     };
@@ -136,6 +138,7 @@ describe('docs/adding-a-task.md', function () {
       expect(document.paths).to.have.property('/api/v2/instances/{instanceID}/refresh');
     } finally {
       await app.stop();
+      await clear();
     }
   });
 });

@@ -2,11 +2,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
-import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
 import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
 import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import type { TaskRecord } from '../../src/model/task.js';
@@ -17,6 +15,7 @@ import { Attempt } from '../../src/task/attempt.js';
 import { eventually, failureOf } from '../support/eventually.js';
 import { RecordingLog } from '../support/log.js';
 import { instanceRecord, regionId, taskRecord } from '../support/rows.js';
+import { openTestStore } from '../support/store.js';
 import { patient, principal, scratchFolder } from '../support/region.js';
 
 const lease = 200;
@@ -68,7 +67,7 @@ describe('an attempt at a task', () => {
   beforeEach(async () => {
     folder = scratchFolder('attempt');
     log = new RecordingLog();
-    store = new SqliteStore(':memory:', collections);
+    store = await openTestStore();
     const file = join(folder, 'cloud.sqlite');
     region = new SimulatedRegion({ regionId, file, delay: 0, failureRate: 0, seed: 1, log });
     await region.open();

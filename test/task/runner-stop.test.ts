@@ -3,10 +3,8 @@
  * task that it claims a second time, and failures that come thick and fast.
  */
 import { expect } from 'chai';
-import { collections } from '../../src/data/connector.js';
 import { TaskQueue } from '../../src/data/queue.js';
 import type { Store } from '../../src/data/store/port.js';
-import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import { passingTracer } from '../../src/model/trace.js';
@@ -15,6 +13,7 @@ import { type RunnerOptions, TaskRunner } from '../../src/task/runner.js';
 import { eventually } from '../support/eventually.js';
 import { RecordingLog } from '../support/log.js';
 import { regionId, seedTask } from '../support/rows.js';
+import { openTestStore } from '../support/store.js';
 
 const options = {
   lease: 60_000,
@@ -35,7 +34,7 @@ describe('a runner', () => {
 
   beforeEach(async () => {
     log = new RecordingLog();
-    store = new SqliteStore(':memory:', collections);
+    store = await openTestStore();
     region = new SimulatedRegion({ regionId, file: ':memory:', delay: 0, failureRate: 0, seed: 1, log });
     await region.open();
   });

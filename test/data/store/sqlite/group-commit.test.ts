@@ -78,15 +78,15 @@ describe('writes that share a commit', () => {
     const rival = new Database(file);
     rival.exec('BEGIN IMMEDIATE');
     const begun = performance.now();
-    const state = { over: false };
+    const writing = { over: false };
     const late = [1, 2].map((count) =>
-      store.write([insert(counters, `late-${count}`, { count })]).finally(() => (state.over = true)),
+      store.write([insert(counters, `late-${count}`, { count })]).finally(() => (writing.over = true)),
     );
     const gone = new AbortController();
     const left = store.write([insert(counters, 'left', { count: 0 })], gone.signal);
     const ends = Promise.allSettled([...late, left]);
     let longest = 0;
-    for (let reads = 0; !state.over; reads += 1) {
+    for (let reads = 0; !writing.over; reads += 1) {
       const asked = performance.now();
       expect((await store.get(counters, 'there'))?.value.count).to.equal(1);
       await new Promise(setImmediate);
