@@ -121,7 +121,7 @@ function headersOf(status: number, here: readonly ErrorCode[], posts: boolean): 
   return [
     ...(status === 401 ? ['WWW-Authenticate'] : []),
     ...(status === 405 ? ['Allow'] : []),
-    ...(status === 415 ? ['Accept'] : []),
+    ...(status === 415 ? ['Accept', 'Accept-Encoding'] : []),
     ...([409, 429, 503].includes(status) ? ['Retry-After'] : []),
     ...(status === 410 ? ['Link'] : []),
     ...(replayed && status < 500 ? ['Idempotency-Replayed'] : []),

@@ -30,6 +30,7 @@ export const headers: Readonly<Record<string, Json>> = {
   ETag: text('Strong entity tag of the representation.', '"3"'),
   Allow: text('Methods that the path has.', 'GET, HEAD, OPTIONS'),
   Accept: text('Media types that are taken as a body.', 'application/json'),
+  'Accept-Encoding': text('Content codings that are undone of a body.', 'gzip, deflate, br'),
   'WWW-Authenticate': text(
     'How to authenticate (RFC 6750, RFC 9728).',
     'Bearer realm="copse", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"',
