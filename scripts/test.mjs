@@ -1,5 +1,6 @@
 // npm test: sets the machine up like "npm run up", compiles, and runs mocha. `npm test -- --long` runs the long suites,
-// `npm test -- --store mongodb` those that ask through the API or the port, on that engine; other arguments go to mocha.
+// `npm test -- --store mongodb` those that ask through the API or the port, on that engine, and the engine's own; other
+// arguments go to mocha.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
@@ -40,17 +41,23 @@ async function prepareMongo() {
   }
 }
 
+/** The store's own suites on MongoDB take as long as all the others on SQLite: they run with the rest on MongoDB. */
+const mongoSuites = ['contract/store/mongo', 'contract/store/copying', 'data/store/mongo/**/*'].map(
+  (name) => `build/test/${name}.test.js`,
+);
+
 /** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
-const engineSuites = ['route', 'task', 'data', 'client'].flatMap((folder) => [
-  '--spec',
-  `build/test/${folder}/**/*.test.js`,
-]);
-const engineOptions = [
-  '--ignore',
-  'build/test/data/store/**',
-  '--require',
-  './build/test/support/slow-store.js',
-];
+const engineSuites = ['route', 'task', 'data', 'client'].map((folder) => `build/test/${folder}/**/*.test.js`);
+
+const spec = (files) => files.flatMap((file) => ['--spec', file]);
+const ignore = (files) => files.flatMap((file) => ['--ignore', file]);
+
+const suites = onMongo
+  ? [...spec([...engineSuites, ...mongoSuites]), ...ignore(['build/test/data/store/sqlite/**'])]
+  : long
+    ? spec(['build/test/long/**/*.test.js'])
+    : [...spec(['build/test/**/*.test.js']), ...ignore(['build/test/long/**', ...mongoSuites])];
+const engineOptions = onMongo ? ['--require', './build/test/support/slow-store.js'] : [];
 
 function mocha(args) {
   const bin = join(root, 'node_modules/mocha/bin/mocha.js');
@@ -70,12 +77,7 @@ try {
   await buildProgram();
   await buildTests();
   const chosen = rest.some((word) => !word.startsWith('-'));
-  const suites = onMongo
-    ? engineSuites
-    : long
-      ? ['--spec', 'build/test/long/**/*.test.js']
-      : ['--spec', 'build/test/**/*.test.js', '--ignore', 'build/test/long/**'];
-  process.exitCode = await mocha([...(chosen ? [] : suites), ...(onMongo ? engineOptions : []), ...rest]);
+  process.exitCode = await mocha([...(chosen ? [] : suites), ...engineOptions, ...rest]);
 } catch (error) {
   if (!(error instanceof StepFailed)) throw error;
   say(`\n${error.message}`);
