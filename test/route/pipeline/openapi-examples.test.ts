@@ -282,7 +282,9 @@ describe('the OpenAPI document and the server', () => {
     for (const [kind, components] of Object.entries(document.components)) {
       if (kind === 'securitySchemes') continue;
       // Of routes that go away there are none now.
-      for (const name of Object.keys(components).filter((one) => !/^(Deprecation|Sunset|(problem_)?gone)$/.test(one)))
+      for (const name of Object.keys(components).filter(
+        (one) => !/^(Deprecation|Sunset|(problem_)?gone)$/.test(one),
+      ))
         expect(text, `${kind}/${name}`).to.include(`"#/components/${kind}/${name}"`);
     }
   });
