@@ -87,7 +87,7 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
     console.log(`      ${model.wishes.size} instances, ${model.accepted.length} tasks: ${counts}`);
     // That the run was worth its name. FerretDB does a tenth of what SQLite does.
     expect(model.counts.get('actions')).to.be.greaterThan(minutes * (onMongo ? 50 : 300));
-    expect(model.counts.get('kill -9')).to.be.at.least(minutes);
+    expect(model.counts.get('kill -9')).to.be.greaterThan(minutes * 3);
   });
 
   it('has suffered every kind of fault', () => {
@@ -99,7 +99,7 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
       `      of ${fates.length} acts ${before} failed before, ${after} after the fact; ${spans.size} delays`,
     );
     for (const fault of faults) expect(model.counts.get(fault), fault).to.be.at.least(1);
-    // A tenth at least of all acts: the region's own failures, not only those that were programmed.
+    // A twentieth at least of all acts: the region's own failures, not only those that were programmed.
     expect(before).to.be.greaterThan(fates.length / 20);
     expect(after).to.be.greaterThan(fates.length / 100);
     expect(spans.size).to.be.greaterThan(50);

@@ -75,8 +75,9 @@ describe('ids of events', () => {
     });
   });
 
-  it('are not given out again after a restore', async function () {
-    if (onMongo) this.skip();
+  // MongoDB is restored with its own tools: `copse restore` is SQLite's.
+  const itOnSqlite = onMongo ? () => undefined : it;
+  itOnSqlite('are not given out again after a restore', async () => {
     const [file, backup] = [join(dataDir, 'copse.sqlite'), join(dataDir, 'backup.sqlite')];
     const [kept, lost] = await during('copse', async (server) => {
       await server.running('a');

@@ -42,7 +42,7 @@ function watchMutations(region: { prototype: Record<string, unknown> }): void {
 }
 
 function watchFates(fates: { prototype: Fates }): void {
-  // eslint-disable-next-line @typescript-eslint/unbound-method
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the fates it belongs to, below
   const decide = fates.prototype.ofMutation;
   fates.prototype.ofMutation = function (this: Fates, ...args: Parameters<Fates['ofMutation']>): Fate {
     const fate = decide.apply(this, args);
