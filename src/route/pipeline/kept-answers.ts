@@ -34,7 +34,9 @@ export class KeptAnswers {
     if (this.#version() !== this.#at) return undefined;
     const kept = this.#answers.get(keyOf(user, address));
     const body = kept?.body.deref();
-    return kept === undefined || body === undefined ? undefined : { ...kept, body };
+    return kept === undefined || body === undefined
+      ? undefined
+      : { status: kept.status, headers: kept.headers, body };
   }
 
   /** `version` is that from before the answer was made. */
