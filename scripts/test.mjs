@@ -1,21 +1,26 @@
 // npm test: sets the machine up like "npm run up", compiles, and runs mocha. `npm test -- --long` runs the long suites,
-// `npm test -- --store mongodb` those that ask through the API or the port, on that engine, and the engine's own; other
-// arguments go to mocha.
+// `npm test -- --store mongodb` those that ask through the API or the port, on that engine, and the engine's own, with
+// `--server secantusdb` on a server that has transactions; other arguments go to mocha.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
 import { ensureMongoServer } from './setup/ferretdb.mjs';
+import { ensureSecantusDb } from './setup/secantusdb.mjs';
 import { checkNode, ensureNpmPackages, ensureSystemPackages } from './setup/machine.mjs';
 import { say, StepFailed } from './setup/steps.mjs';
 
 const root = join(import.meta.dirname, '..');
 const given = process.argv.slice(2);
 const long = given.includes('--long');
-const onMongo = given.includes('--store') && given[given.indexOf('--store') + 1] === 'mongodb';
+const ours = ['--store', '--server'];
+const valueOf = (name) => (given.includes(name) ? given[given.indexOf(name) + 1] : undefined);
+const onMongo = valueOf('--store') === 'mongodb';
+const server = valueOf('--server');
 const rest = given.filter(
-  (word, at) => word !== '--long' && word !== '--store' && given[at - 1] !== '--store',
+  (word, at) => word !== '--long' && !ours.includes(word) && !ours.includes(given[at - 1]),
 );
 if (onMongo) process.env.COPSE_TEST_STORE = 'mongodb';
+if (server !== undefined) process.env.COPSE_TEST_SERVER = server;
 
 /** Suites with real machines need the emulator; without the right to install it they are skipped, and say so. */
 async function prepareMachines() {
@@ -30,11 +35,13 @@ async function prepareMachines() {
 
 /** Without a server the suites on MongoDB are skipped, and say so. */
 async function prepareMongo() {
+  const [ensure, lack] =
+    server === 'secantusdb'
+      ? [ensureSecantusDb, 'no Python 3.11 to 3.13 to install SecantusDB']
+      : [ensureMongoServer, 'no MONGODB_URL, no mongod on the PATH, and no Go to build FerretDB'];
   try {
-    if (await ensureMongoServer()) return;
-    say(
-      '\n!!! The suites on MongoDB will be SKIPPED: no MONGODB_URL, no mongod on the PATH, and no Go to build FerretDB.\n',
-    );
+    if (await ensure()) return;
+    say(`\n!!! The suites on MongoDB will be SKIPPED: ${lack}.\n`);
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     say(`\n!!! The suites on MongoDB will be SKIPPED:\n${error.message}\n`);

@@ -1,43 +1,30 @@
 /**
- * A MongoDB server for the tests: the one of MONGODB_URL, a `mongod` of the PATH, or FerretDB as scripts/setup builds
- * it. One for each test process, on 127.0.0.1, in a folder of its own; it ends with the process.
+ * A MongoDB server for the tests: the one of MONGODB_URL, or one of mongo-program.ts. One for each test process, on
+ * 127.0.0.1, in a folder of its own; it ends with the process.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { MongoClient, MongoServerError } from 'mongodb';
-import { packageRoot } from '../../src/config.js';
+import { mongoProgram } from './mongo-program.js';
 import { until } from './process.js';
 
 const given = process.env['MONGODB_URL'] ?? '';
 
-function mongodFile(): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders.map((folder) => join(folder, 'mongod')).find((file) => existsSync(file));
-}
-
-/** The name under which scripts/setup/ferretdb.mjs builds these sources. */
-function ferretdbFile(): string | undefined {
-  const sources = join(packageRoot(), 'test/support/ferretdb');
-  const hash = createHash('sha256');
-  for (const name of readdirSync(sources).sort())
-    hash.update(`${name}\0`).update(readFileSync(join(sources, name)));
-  const file = join(packageRoot(), '.cache/ferretdb', `ferretdb-${hash.digest('hex').slice(0, 16)}`);
-  return existsSync(file) ? file : undefined;
-}
-
 /** What the suites on MongoDB lack, or undefined. */
 export function mongoMissing(): string | undefined {
-  if (given !== '' || mongodFile() !== undefined || ferretdbFile() !== undefined) return undefined;
+  if (given !== '' || mongoProgram() !== undefined) return undefined;
+  if (process.env['COPSE_TEST_SERVER'] === 'secantusdb')
+    return 'no SecantusDB, which npm test installs where Python 3.11 to 3.13 is';
   return 'no MONGODB_URL, no mongod on the PATH, and no FerretDB, which npm test builds where Go is installed';
 }
 
 /** What a suite lacks that stops and starts a server of its own, or undefined. */
 export function ownServerMissing(): string | undefined {
-  if (mongodFile() !== undefined || ferretdbFile() !== undefined) return undefined;
+  if (mongoProgram() !== undefined) return undefined;
   return given === ''
     ? mongoMissing()
     : 'the server of MONGODB_URL is not ours to stop, and there is no mongod on the PATH and no FerretDB';
@@ -52,11 +39,8 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** A mongod has transactions only as a member of a replica set, of which it may be the only one. */
-const set = 'copse-test';
-
 /** Makes the server a replica set of its own, if it is not one already; true once it takes writes. */
-async function isPrimary(client: MongoClient, host: string): Promise<boolean> {
+async function isPrimary(client: MongoClient, set: string, host: string): Promise<boolean> {
   const admin = client.db('admin');
   const hello = await admin.command({ hello: 1 });
   if (hello['setName'] === undefined) {
@@ -89,18 +73,11 @@ export class MongoServer {
   async start(): Promise<this> {
     servers.add(this);
     if (this.#port === 0) this.#port = await freePort();
-    const mongod = mongodFile();
-    const port = String(this.#port);
-    const [file, args] =
-      mongod === undefined
-        ? [ferretdbFile(), ['-folder', this.#folder, '-listen', `127.0.0.1:${port}`]]
-        : [
-            mongod,
-            ['--dbpath', this.#folder, '--port', port, '--bind_ip', '127.0.0.1', '--quiet', '--replSet', set],
-          ];
-    if (file === undefined) throw new Error(ownServerMissing());
-    // The pipe at its standard input ends with this process, and FerretDB with it.
-    const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+    const program = mongoProgram();
+    if (program === undefined) throw new Error(ownServerMissing());
+    const { file, args, replicaSet } = program;
+    // The pipe at its standard input ends with this process, and FerretDB and SecantusDB with it.
+    const child = spawn(file, args(this.#folder, this.#port), { stdio: ['pipe', 'ignore', 'ignore'] });
     child.stdin.on('error', () => undefined);
     // It must not keep a test process alive that has nothing else to do.
     child.unref();
@@ -111,7 +88,8 @@ export class MongoServer {
       const client = new MongoClient(this.address, { serverSelectionTimeoutMS: 500, directConnection: true });
       try {
         await client.db('admin').command({ ping: 1 });
-        return mongod === undefined || (await isPrimary(client, `127.0.0.1:${port}`)) ? true : undefined;
+        const host = `127.0.0.1:${this.#port}`;
+        return replicaSet === undefined || (await isPrimary(client, replicaSet, host)) ? true : undefined;
       } catch {
         return undefined;
       } finally {

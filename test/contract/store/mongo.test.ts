@@ -45,7 +45,7 @@ describe('the store contract: MongoDB', function () {
         // Without transactions both ways are the same.
         if (transactional) return;
         process.stdout.write(
-          '!!! SKIPPED, transactions: the server has none (set MONGODB_URL to a replica set)\n',
+          '!!! SKIPPED, transactions: the server has none (take `--server secantusdb`, or a replica set as MONGODB_URL)\n',
         );
         this.skip();
       });

@@ -125,8 +125,8 @@ describe('the journal of the MongoDB store', function () {
 
   it('answers pages from an index without sorting, as explain shows', async function () {
     const about = await db.command({ buildInfo: 1 });
-    if ('ferretdbVersion' in about) {
-      process.stdout.write('!!! SKIPPED: FerretDB cannot explain which index it takes\n');
+    if ('ferretdbVersion' in about || process.env['COPSE_TEST_SERVER'] === 'secantusdb') {
+      process.stdout.write('!!! SKIPPED: this server cannot explain which index it takes\n');
       this.skip();
     }
     const plan = await db

@@ -17,7 +17,7 @@ const certificate = join(folder, 'certificate.pem');
 
 describe('a MongoDB store behind TLS', function () {
   this.timeout(30_000);
-  let gate: Server;
+  let gate: Server | undefined;
   let plain: string;
   let address: string;
 
@@ -30,7 +30,7 @@ describe('a MongoDB store behind TLS', function () {
     }
     plain = await freshDatabase();
     const { port, pathname } = new URL(plain);
-    gate = createServer(
+    const own = createServer(
       { key: readFileSync(join(folder, 'key.pem')), cert: readFileSync(certificate) },
       (near) => {
         const far = connect(Number(port), '127.0.0.1');
@@ -39,13 +39,15 @@ describe('a MongoDB store behind TLS', function () {
           socket.on('error', () => undefined).on('close', () => [near, far].map((one) => one.destroy()));
       },
     );
-    gate.on('tlsClientError', () => undefined);
-    await new Promise<void>((resolve) => gate.listen(0, '127.0.0.1', resolve));
-    const listening = gate.address();
+    gate = own;
+    own.on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => own.listen(0, '127.0.0.1', resolve));
+    const listening = own.address();
     if (listening === null || typeof listening === 'string') throw new Error('no port');
     address = `mongodb://127.0.0.1:${listening.port}${pathname}?directConnection=true&serverSelectionTimeoutMS=1500`;
   });
   after(async () => {
+    if (gate === undefined) return;
     gate.close();
     await dropDatabase(plain);
     await stopMongo();

@@ -1,0 +1,49 @@
+// Installs the server with transactions of the tests, once for each state of its sources, where Python is.
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { step } from './steps.mjs';
+
+const root = join(import.meta.dirname, '..', '..');
+const requirements = join(root, 'test/support/secantusdb/requirements.txt');
+const folder = join(root, '.cache/secantusdb');
+
+/** Those that requirements.txt has wheels for. */
+const versions = ['3.11', '3.12', '3.13'];
+
+function python() {
+  return ['python3', ...versions.map((version) => `python${version}`)].find((name) => {
+    try {
+      const version = execFileSync(
+        name,
+        ['-c', 'import venv, ensurepip, sys; print("%d.%d" % sys.version_info[:2])'],
+        {
+          encoding: 'utf8',
+          stdio: ['ignore', 'pipe', 'ignore'],
+        },
+      );
+      return versions.includes(version.trim());
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Whether it is there after this. test/support/mongo-program.ts looks for the same names. */
+export async function ensureSecantusDb() {
+  const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 16);
+  const home = join(folder, hash);
+  const whole = join(home, 'whole');
+  if (existsSync(whole)) return true;
+  const found = python();
+  if (found === undefined) return false;
+  mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
+  await step('make a Python environment (once)', found, ['-m', 'venv', home]);
+  const options = ['--quiet', '--require-hashes', '--only-binary', ':all:', '-r', requirements];
+  await step('install SecantusDB (once)', join(home, 'bin/python'), ['-m', 'pip', 'install', ...options]);
+  // Written at the end, so that what was interrupted is made anew.
+  writeFileSync(whole, '');
+  return true;
+}

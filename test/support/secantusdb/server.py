@@ -1,0 +1,17 @@
+"""The server of the tests: SecantusDB, ending when its standard input does, so that it outlives no test process."""
+
+import os
+import sys
+import threading
+
+from secantus.cli import main
+
+
+def end_with_input() -> None:
+    sys.stdin.buffer.read()
+    # Killed as it were: what was acknowledged is on the disk.
+    os._exit(0)
+
+
+threading.Thread(target=end_with_input, daemon=True).start()
+sys.exit(main())
