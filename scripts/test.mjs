@@ -49,9 +49,13 @@ async function prepareMongo() {
 }
 
 /** The store's own suites on MongoDB take as long as all the others on SQLite: they run with the rest on MongoDB. */
-const mongoSuites = ['contract/store/mongo', 'contract/store/copying', 'data/store/mongo/**/*'].map(
-  (name) => `build/test/${name}.test.js`,
-);
+const mongoSuites = [
+  'contract/answers',
+  'contract/store/copying',
+  'contract/store/mongo',
+  'data/store/mongo/**/*',
+  'process/store-copy',
+].map((name) => `build/test/${name}.test.js`);
 
 /** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
 const engineSuites = ['route', 'task', 'data', 'client'].map((folder) => `build/test/${folder}/**/*.test.js`);

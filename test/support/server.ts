@@ -38,6 +38,8 @@ export interface ServerOptions extends Pick<AppOptions, 'extraRoutes' | 'onNewKe
   flags?: Tree;
   /** A folder to use and keep; without it a fresh one that goes when the server stops. */
   dataDir?: string;
+  /** The store is that of the flags, whatever the engine of the run. */
+  ownStore?: boolean;
   /** Leaves defects in the log to the test. */
   defectsExpected?: boolean;
 }
@@ -176,7 +178,11 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'copse-test-'));
   const log = new RecordingLog();
   let app: App | undefined;
-  const store = await testAddress(flags['store'] as string | undefined, dataDir);
+  const given = flags['store'] as string | undefined;
+  const store =
+    options.ownStore === true && given !== undefined
+      ? { address: given, clear: () => Promise.resolve() }
+      : await testAddress(given, dataDir);
   const stop = async () => {
     await app?.stop();
     await store.clear();
