@@ -4,7 +4,8 @@
  *
  * npm run bench -- tasks [--tasks 2000] [--depth 100000] [--requests 300] [--store ADDRESS]
  *   --store  a MongoDB-compatible server; databases of its own are made on it. Default: SQLite files.
- *            `ferretdb` starts the server of the tests, which looks through whole collections: less is asked of it
+ *            `ferretdb` and `secantusdb` start the servers of the tests, as `npm test` has installed them: the one looks
+ *            through whole collections, the other is written in Python; less is asked of them
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,14 +31,16 @@ const { values } = parseArgs({
     store: { type: 'string' },
   },
 });
+const ours = { ferretdb: 'FerretDB', secantusdb: 'SecantusDB' }[values.store ?? ''];
 const scans = values.store === 'ferretdb';
-const count = Number(values.tasks ?? (scans ? 100 : 2000));
+const count = Number(values.tasks ?? (scans ? 100 : ours === undefined ? 2000 : 300));
 const depth = Number(values.depth ?? (scans ? 1000 : 100_000));
-const requests = Number(values.requests ?? (scans ? 20 : 300));
+const requests = Number(values.requests ?? (scans ? 20 : ours === undefined ? 300 : 100));
 if (![count, depth, requests].every((number) => Number.isInteger(number) && number > 0))
   throw new Error('--tasks, --depth and --requests are whole numbers');
 
-const server = scans ? await new MongoServer().start() : undefined;
+if (values.store === 'secantusdb') process.env['COPSE_TEST_SERVER'] = values.store;
+const server = ours === undefined ? undefined : await new MongoServer().start();
 const address = server?.address ?? values.store;
 const cache = join(packageRoot(), '.cache');
 mkdirSync(cache, { recursive: true });
@@ -142,7 +145,7 @@ function mean(numbers: readonly number[]): number {
 
 try {
   print(
-    `store: ${values.store === undefined ? 'SQLite' : scans ? 'FerretDB' : 'MongoDB-compatible'}, ${count} tasks of instance.create`,
+    `store: ${ours ?? (values.store === undefined ? 'SQLite' : 'MongoDB-compatible')}, ${count} tasks of instance.create`,
   );
   const rates: number[] = [];
   for (const workers of [1, 4]) {

@@ -181,7 +181,10 @@ export class TaskData {
     }
   }
 
-  /** Resolves when this process writes the task, when others have written something, after the milliseconds, when the signal aborts, or when the process stops. */
+  /**
+   * Resolves when this process writes the task, when others have written something, after the milliseconds, when the signal
+   * aborts, or when the process stops.
+   */
   #written(
     id: string,
     milliseconds: number,

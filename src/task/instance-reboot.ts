@@ -3,8 +3,9 @@ import type { TaskCode } from './code.js';
 import { powerFailed } from './code.js';
 
 /**
- * Reboots softly or hard, once: the region knows a repeat by the request, which a restart of the task makes another. When an attempt was interrupted after the guest went down, the repeat finds it stopped and
- * starts it, which is the other half of a reboot.
+ * Reboots softly or hard, once: the region knows a repeat by the request, which a restart of the task makes another. When an
+ * attempt was interrupted after the guest went down, the repeat finds it stopped and starts it, which is the other half of a
+ * reboot.
  */
 export const instanceReboot: TaskCode<'instance.reboot'> = {
   type: 'instance.reboot',

@@ -120,8 +120,7 @@ export class LocalRegion implements RegionProvider {
     return this.#act(id, signal, (machine) => machine.reboot(options, signal));
   }
 
-  // A function that is not async would throw where its caller expects a rejection.
-  // eslint-disable-next-line @typescript-eslint/require-await
+  // eslint-disable-next-line @typescript-eslint/require-await -- else it would throw where its caller expects a rejection
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
     signal.throwIfAborted();
     this.#mustBeOpen();

@@ -15,15 +15,16 @@ type Condition = Record<string, unknown>;
 /** All conditions of the filter and the sets, and that a document is there for readers. */
 function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
   const conditions: Condition[] = [];
+  const must = (column: string, condition: unknown) => conditions.push({ [columnField(column)]: condition });
   for (const [column, wanted] of Object.entries(query.filter ?? {})) {
     if (column !== 'id' && !Object.hasOwn(collection.columns, column))
       throw new Error(`${collection.name} has no column ${column}`);
     const list = listed(wanted);
-    conditions.push({ [columnField(column)]: list === undefined ? { $eq: wanted } : { $in: list } });
+    must(column, list === undefined ? wanted : { $in: list });
   }
   for (const [column, items] of Object.entries(query.has ?? {})) {
     if (collection.columns[column] !== 'set') throw new Error(`${collection.name} has no set ${column}`);
-    if (items.length > 0) conditions.push({ [columnField(column)]: { $all: [...new Set(items)] } });
+    if (items.length > 0) must(column, { $all: [...new Set(items)] });
   }
   if (query.span !== undefined) {
     const { column, from, before } = query.span;
@@ -33,10 +34,17 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
       ...(from === undefined ? {} : { $gte: from }),
       ...(before === undefined ? {} : { $lt: before }),
     };
-    if (Object.keys(range).length > 0) conditions.push({ [columnField(column)]: range });
+    if (Object.keys(range).length > 0) must(column, range);
   }
-  conditions.push({ revision: { $gte: 1 } });
-  return merged(conditions);
+  return merged(conditions.some(excludesPlaces) ? conditions : [...conditions, { revision: { $gte: 1 } }]);
+}
+
+/**
+ * The place of a removed document has no column: a value that one must have tells already that it is none. Then an index
+ * answers all of it, and no document need be looked at; some engines are a hundred times as slow when one must.
+ */
+function excludesPlaces(condition: Condition): boolean {
+  return Object.entries(condition).some(([field, wanted]) => field !== '_id' && wanted !== null);
 }
 
 /** One object where no field comes twice, so that the server's planner has the least to take apart. */

@@ -32,8 +32,16 @@ describe('a page on MongoDB', () => {
   it('whose rows are only counted has the range of an order that begins with the column', () => {
     const span = { column: 'rank', from: 1 };
     expect(countedBy(collection, { span })).to.deep.include({ o_rank: { $gte: orderText([1], '') } });
-    expect(countedBy(collection, { span: { column: 'name', from: 'a' } })).to.have.keys('c_name', 'revision');
+    expect(countedBy(collection, { span: { column: 'name', from: 'a' } })).to.have.keys('c_name');
     expect(countedBy(collection, {})).to.have.keys('revision');
+  });
+
+  it('asks for a revision only where nothing else keeps places of removed documents out', () => {
+    expect(filterOf({ filter: { group_id: 'g' } })).to.deep.equal({ c_group_id: 'g' });
+    expect(filterOf({ filter: { group_id: ['g', 'h'] } })).to.deep.equal({ c_group_id: { $in: ['g', 'h'] } });
+    expect(filterOf({ has: { tags: ['t'] } })).to.deep.equal({ c_tags: { $all: ['t'] } });
+    for (const query of [{}, { filter: { group_id: null } }, { filter: { id: 'a' } }, { has: { tags: [] } }])
+      expect(filterOf(query)).to.deep.include({ revision: { $gte: 1 } });
   });
 
   it('of a span of another column is only filtered', () => {
