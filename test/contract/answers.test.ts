@@ -30,7 +30,11 @@ describe('SQLite and MongoDB with the same data', function () {
 
   // No observation and no expiry: what is compared does not change meanwhile.
   const start = (store: string) =>
-    startServer({ dataDir, ownStore: true, flags: { store, server: { publicUrl }, tasks: { observe: 86_400 } } });
+    startServer({
+      dataDir,
+      ownStore: true,
+      flags: { store, server: { publicUrl }, tasks: { observe: 86_400 } },
+    });
 
   before(async function () {
     const missing = mongoMissing();
