@@ -31,16 +31,16 @@ const { values } = parseArgs({
     store: { type: 'string' },
   },
 });
-const ours = { ferretdb: 'FerretDB', secantusdb: 'SecantusDB' }[values.store ?? ''];
-const scans = values.store === 'ferretdb';
-const count = Number(values.tasks ?? (scans ? 100 : ours === undefined ? 2000 : 300));
+const names = { ferretdb: 'FerretDB', secantusdb: 'SecantusDB' };
+const named = values.store === 'ferretdb' || values.store === 'secantusdb' ? values.store : undefined;
+const scans = named === 'ferretdb';
+const count = Number(values.tasks ?? (scans ? 100 : named === undefined ? 2000 : 300));
 const depth = Number(values.depth ?? (scans ? 1000 : 100_000));
-const requests = Number(values.requests ?? (scans ? 20 : ours === undefined ? 300 : 100));
+const requests = Number(values.requests ?? (scans ? 20 : named === undefined ? 300 : 100));
 if (![count, depth, requests].every((number) => Number.isInteger(number) && number > 0))
   throw new Error('--tasks, --depth and --requests are whole numbers');
 
-if (values.store === 'secantusdb') process.env['COPSE_TEST_SERVER'] = values.store;
-const server = ours === undefined ? undefined : await new MongoServer().start();
+const server = named === undefined ? undefined : await new MongoServer(named).start();
 const address = server?.address ?? values.store;
 const cache = join(packageRoot(), '.cache');
 mkdirSync(cache, { recursive: true });
@@ -145,7 +145,7 @@ function mean(numbers: readonly number[]): number {
 
 try {
   print(
-    `store: ${ours ?? (values.store === undefined ? 'SQLite' : 'MongoDB-compatible')}, ${count} tasks of instance.create`,
+    `store: ${named === undefined ? (values.store === undefined ? 'SQLite' : 'MongoDB-compatible') : names[named]}, ${count} tasks of instance.create`,
   );
   const rates: number[] = [];
   for (const workers of [1, 4]) {

@@ -12,15 +12,25 @@ import { say, StepFailed } from './setup/steps.mjs';
 const root = join(import.meta.dirname, '..');
 const given = process.argv.slice(2);
 const long = given.includes('--long');
-const ours = ['--store', '--server'];
-const valueOf = (name) => (given.includes(name) ? given[given.indexOf(name) + 1] : undefined);
-const onMongo = valueOf('--store') === 'mongodb';
-const server = valueOf('--server');
-const rest = given.filter(
-  (word, at) => word !== '--long' && !ours.includes(word) && !ours.includes(given[at - 1]),
-);
+/** Our own options, and the one value that each can have. */
+const ours = { '--store': 'mongodb', '--server': 'secantusdb' };
+const chosenBy = (name) => {
+  const at = given.findIndex((word) => word === name || word.startsWith(`${name}=`));
+  if (at < 0) return undefined;
+  const [, value = given[at + 1]] = given[at].split('=');
+  if (value === ours[name]) return value;
+  say(`npm test: ${name} can be ${ours[name]}, not ${value ?? 'nothing'}.`);
+  process.exit(1);
+};
+const onMongo = chosenBy('--store') !== undefined;
+const server = chosenBy('--server');
+const rest = given.filter((word, at) => word !== '--long' && !isOurs(word) && !(given[at - 1] in ours));
 if (onMongo) process.env.COPSE_TEST_STORE = 'mongodb';
 if (server !== undefined) process.env.COPSE_TEST_SERVER = server;
+
+function isOurs(word) {
+  return word.split('=')[0] in ours;
+}
 
 /** Suites with real machines need the emulator; without the right to install it they are skipped, and say so. */
 async function prepareMachines() {
@@ -37,7 +47,7 @@ async function prepareMachines() {
 async function prepareMongo() {
   const [ensure, lack] =
     server === 'secantusdb'
-      ? [ensureSecantusDb, 'no Python 3.11 to 3.13 to install SecantusDB']
+      ? [ensureSecantusDb, 'no Python 3.11 to 3.13 with venv and pip to install SecantusDB']
       : [ensureMongoServer, 'no MONGODB_URL, no mongod on the PATH, and no Go to build FerretDB'];
   try {
     if (await ensure()) return;

@@ -6,7 +6,7 @@ import type { Log } from './model/log.js';
 /** Bytes gathered before they are written: one system call for some forty lines of a busy server. */
 const batch = 16_384;
 
-/** Bytes that a character takes at most. */
+/** Bytes of UTF-8 that a unit of a text's length takes at most. */
 const widest = 3;
 
 /** Milliseconds that a line waits at most. */
@@ -49,7 +49,7 @@ class Gathered {
     this.#timer = undefined;
     if (this.#used === 0) return;
     const bytes = this.#bytes.subarray(0, this.#used);
-    // The one before may still have to wait for its reader.
+    // After a failure, say of a full disk, it holds on to what it could not write.
     this.#bytes = Buffer.allocUnsafe(batch);
     this.#used = 0;
     this.#send(bytes);

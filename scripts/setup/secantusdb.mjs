@@ -30,12 +30,22 @@ function python() {
   });
 }
 
+/** An environment goes with the Python that it was made of. */
+function runs(file) {
+  try {
+    execFileSync(file, ['-c', 'import secantus'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Whether it is there after this. test/support/mongo-program.ts looks for the same names. */
 export async function ensureSecantusDb() {
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 16);
   const home = join(folder, hash);
   const whole = join(home, 'whole');
-  if (existsSync(whole)) return true;
+  if (existsSync(whole) && runs(join(home, 'bin/python'))) return true;
   const found = python();
   if (found === undefined) return false;
   mkdirSync(folder, { recursive: true });

@@ -22,13 +22,13 @@ const names = ['a', 'B', 'b', 'ä', 'é', 'z', 'Ω', '中', '𝒳', '\uFFFD'];
 
 describe('SQLite and MongoDB with the same data', function () {
   this.timeout(120_000);
-  let dataDir: string;
+  let dataDir = '';
   let database: string | undefined;
-  let servers: TestServer[] = [];
+  const servers: TestServer[] = [];
   let made: Instance[] = [];
   let tasks: Task[] = [];
 
-  // No observation and no expiry: what is compared does not change meanwhile.
+  // Both see the same simulated cloud, in the folder: what is compared does not change meanwhile.
   const start = (store: string) =>
     startServer({
       dataDir,
@@ -54,13 +54,13 @@ describe('SQLite and MongoDB with the same data', function () {
     const to = await openStore(database, dataDir, collections);
     await copyStore(from, to, collections, () => undefined);
     await Promise.all([from.close(), to.close()]);
-    servers = await Promise.all(['sqlite:one.sqlite', database].map(start));
+    for (const store of ['sqlite:one.sqlite', database]) servers.push(await start(store));
   });
   after(async () => {
     await Promise.all(servers.map((server) => server.stop()));
     if (database !== undefined) await dropDatabase(database);
     await stopMongo();
-    if (made.length > 0) rmSync(dataDir, { recursive: true, force: true });
+    if (dataDir !== '') rmSync(dataDir, { recursive: true, force: true });
   });
 
   /** Asks both, and gives the answer, which is the same. */
@@ -77,20 +77,21 @@ describe('SQLite and MongoDB with the same data', function () {
     return { status: one.status, text: one.text, links };
   }
 
-  /** Asks page after page, to the end and back again; gives how many items there were. */
+  /** Asks page after page, to the end and back again; gives how many items there were, either way. */
   async function walk(path: string): Promise<number> {
-    let items = 0;
-    let before: string | undefined;
-    for (const rel of ['next', 'prev']) {
-      for (let at: string | undefined = before ?? path; at !== undefined;) {
+    const counts = { next: 0, prev: 0 };
+    let before = path;
+    for (const rel of ['next', 'prev'] as const) {
+      for (let at: string | undefined = before; at !== undefined;) {
         const { status, text, links } = await ask(at);
         expect(status, at).to.equal(200);
-        if (rel === 'next') items += (JSON.parse(text) as unknown[]).length;
+        counts[rel] += (JSON.parse(text) as unknown[]).length;
         before = at;
         at = new RegExp(`<${publicUrl}([^>]*)>; rel="${rel}"`).exec(links)?.[1];
       }
     }
-    return items;
+    expect(counts.prev, `the way back of ${path}`).to.equal(counts.next);
+    return counts.next;
   }
 
   it('answer every list alike, by each order and filter, page by page and back', async () => {
@@ -132,7 +133,9 @@ describe('SQLite and MongoDB with the same data', function () {
           for (const direction of ['', 'descending=true']) {
             const query = [filter, order, direction, 'limit=7'].filter((part) => part !== '').join('&');
             const path = `/api/v2/${list}?${query}`;
-            counts.set(`${list} ${filter}`, await walk(path));
+            const count = await walk(path);
+            expect(count, path).to.equal(counts.get(`${list} ${filter}`) ?? count);
+            counts.set(`${list} ${filter}`, count);
           }
         }
       }

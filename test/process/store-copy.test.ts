@@ -10,7 +10,8 @@ import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../support
 import { cleanUp, mainFile, ServerProcess, temporaryFolder } from '../support/process.js';
 import { fill } from '../support/things.js';
 
-const count = 800;
+/** Three pages of a copy: between the first and the last there is time to notice and to kill. */
+const count = 1200;
 
 describe('a copy from engine to engine that is killed', function () {
   this.timeout(120_000);
@@ -41,17 +42,19 @@ describe('a copy from engine to engine that is killed', function () {
   /** Begins a copy, kills it when the first documents are there, and gives how many. */
   async function killOnTheWay(from: string, to: string): Promise<number> {
     const target = await openStore(to, dataDir, collections);
-    const child = spawn(process.execPath, args(from, to), { stdio: 'ignore' });
+    const child = spawn(process.execPath, args(from, to), { stdio: ['ignore', 'ignore', 'pipe'] });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
     const ended = new Promise((resolve) => child.once('exit', resolve));
     await eventually(async () => child.exitCode !== null || (await target.count(instances, {})) > 0, {
-      within: 30_000,
+      within: 15_000,
       what: 'the first documents of the copy',
     });
     child.kill('SIGKILL');
     await ended;
     const done = await target.count(instances, {});
     await target.close();
-    expect(child.exitCode, 'the copy ended before it was killed').to.equal(null);
+    expect(child.exitCode, `the copy ended before it was killed: ${said}`).to.equal(null);
     return done;
   }
 

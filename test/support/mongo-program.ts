@@ -61,7 +61,16 @@ function secantusdb(): MongoProgram | undefined {
   };
 }
 
-/** SecantusDB where a test run asks for it; else a `mongod` of the PATH, or FerretDB. */
-export function mongoProgram(): MongoProgram | undefined {
-  return process.env['COPSE_TEST_SERVER'] === 'secantusdb' ? secantusdb() : (mongod() ?? ferretdb());
+const programs = { secantusdb, ferretdb };
+
+export type ProgramName = keyof typeof programs;
+
+/** The server that this run was asked to take: `npm test -- --server NAME`. */
+export const asked: string | undefined = process.env['COPSE_TEST_SERVER'];
+
+/** The one that is named, or that this run was asked to take; else a `mongod` of the PATH, or FerretDB. */
+export function mongoProgram(name = asked): MongoProgram | undefined {
+  if (name === undefined) return mongod() ?? ferretdb();
+  if (!Object.hasOwn(programs, name)) throw new Error(`There is no database server ${name} for the tests`);
+  return programs[name as ProgramName]();
 }

@@ -9,16 +9,17 @@ import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient, MongoServerError } from 'mongodb';
-import { mongoProgram } from './mongo-program.js';
+import { asked, mongoProgram, type ProgramName } from './mongo-program.js';
 import { until } from './process.js';
 
-const given = process.env['MONGODB_URL'] ?? '';
+/** A server that the run asks for by name goes first. */
+const given = asked === undefined ? (process.env['MONGODB_URL'] ?? '') : '';
 
 /** What the suites on MongoDB lack, or undefined. */
 export function mongoMissing(): string | undefined {
   if (given !== '' || mongoProgram() !== undefined) return undefined;
-  if (process.env['COPSE_TEST_SERVER'] === 'secantusdb')
-    return 'no SecantusDB, which npm test installs where Python 3.11 to 3.13 is';
+  if (asked !== undefined)
+    return 'no SecantusDB, which npm test installs where Python 3.11 to 3.13 with venv and pip is';
   return 'no MONGODB_URL, no mongod on the PATH, and no FerretDB, which npm test builds where Go is installed';
 }
 
@@ -59,8 +60,14 @@ const servers = new Set<MongoServer>();
 /** A server process of its own, which can be stopped, killed and started again on the same data and port. */
 export class MongoServer {
   readonly #folder = mkdtempSync(join(tmpdir(), 'copse-mongo-'));
+  readonly #name: ProgramName | undefined;
   #port = 0;
   #child: ChildProcess | undefined;
+
+  /** The program of this name; without one, that of the run. */
+  constructor(name?: ProgramName) {
+    this.#name = name;
+  }
 
   get address(): string {
     return `mongodb://127.0.0.1:${this.#port}`;
@@ -73,7 +80,7 @@ export class MongoServer {
   async start(): Promise<this> {
     servers.add(this);
     if (this.#port === 0) this.#port = await freePort();
-    const program = mongoProgram();
+    const program = mongoProgram(this.#name);
     if (program === undefined) throw new Error(ownServerMissing());
     const { file, args, replicaSet } = program;
     // The pipe at its standard input ends with this process, and FerretDB and SecantusDB with it.

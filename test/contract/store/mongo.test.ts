@@ -1,5 +1,6 @@
 import { MongoStore } from '../../../src/data/store/mongo/mongo.js';
 import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../../support/mongo.js';
+import { asked } from '../../support/mongo-program.js';
 import { collections, type Ground } from './bench.js';
 import { changeContract } from './changes.js';
 import { contentionContract } from './contention.js';
@@ -44,6 +45,8 @@ describe('the store contract: MongoDB', function () {
         await ground.clear();
         // Without transactions both ways are the same.
         if (transactional) return;
+        if (asked === 'secantusdb')
+          throw new Error('SecantusDB has transactions, and the store did not see them');
         process.stdout.write(
           '!!! SKIPPED, transactions: the server has none (take `--server secantusdb`, or a replica set as MONGODB_URL)\n',
         );

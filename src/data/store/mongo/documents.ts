@@ -93,7 +93,7 @@ export function fieldsOf(
   return fields;
 }
 
-/** What a removed document leaves: its id, and no key. */
+/** What a removed document leaves: its id, no key, and no column, by which filters know it (queries.ts). */
 export function placeFor(collection: AnyCollection, id: string, stamp: string): StoredDocument {
   const keys = Object.keys(collection.unique ?? {}).map((key) => [keyField(key), outsideKey(id)]);
   return { _id: id, revision: 0, stamp, since: Date.now(), ...(Object.fromEntries(keys) as object) };

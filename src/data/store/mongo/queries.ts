@@ -20,6 +20,7 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
     if (column !== 'id' && !Object.hasOwn(collection.columns, column))
       throw new Error(`${collection.name} has no column ${column}`);
     const list = listed(wanted);
+    for (const one of list ?? [wanted]) assertScalar(one);
     must(column, list === undefined ? wanted : { $in: list });
   }
   for (const [column, items] of Object.entries(query.has ?? {})) {
@@ -39,9 +40,15 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
   return merged(conditions.some(excludesPlaces) ? conditions : [...conditions, { revision: { $gte: 1 } }]);
 }
 
+/** The types say so; but an object would be taken for operators here, and undefined for null. */
+function assertScalar(value: unknown): void {
+  if (value !== null && typeof value !== 'string' && typeof value !== 'number')
+    throw new Error('A value to filter by is no text, number or null');
+}
+
 /**
- * The place of a removed document has no column: a value that one must have tells already that it is none. Then an index
- * answers all of it, and no document need be looked at; some engines are a hundred times as slow when one must.
+ * The place of a removed document has no column: a value that one must have tells already that it is none, and documents
+ * need not be looked at only for that. Some engines are a hundred times as slow when they must.
  */
 function excludesPlaces(condition: Condition): boolean {
   return Object.entries(condition).some(([field, wanted]) => field !== '_id' && wanted !== null);

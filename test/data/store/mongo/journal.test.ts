@@ -6,11 +6,13 @@ import { indexesOf, type StoredDocument } from '../../../../src/data/store/mongo
 import { type Entry, entryId, type Step } from '../../../../src/data/store/mongo/entry.js';
 import { journalName } from '../../../../src/data/store/mongo/journal.js';
 import { MongoStore } from '../../../../src/data/store/mongo/mongo.js';
+import { pageOf } from '../../../../src/data/store/mongo/queries.js';
 import { takeSteps } from '../../../../src/data/store/mongo/steps.js';
 import { type CollectionSpec, insert, remove } from '../../../../src/data/store/port.js';
 import { collections, counters, things } from '../../../contract/store/bench.js';
 import { failureOf } from '../../../support/eventually.js';
 import { dropDatabase, freshDatabase, mongoMissing } from '../../../support/mongo.js';
+import { asked } from '../../../support/mongo-program.js';
 
 describe('the journal of the MongoDB store', function () {
   this.timeout(60_000);
@@ -125,14 +127,22 @@ describe('the journal of the MongoDB store', function () {
 
   it('answers pages from an index without sorting, as explain shows', async function () {
     const about = await db.command({ buildInfo: 1 });
-    if ('ferretdbVersion' in about || process.env['COPSE_TEST_SERVER'] === 'secantusdb') {
-      process.stdout.write('!!! SKIPPED: this server cannot explain which index it takes\n');
+    if ('ferretdbVersion' in about || asked === 'secantusdb') {
+      process.stdout.write(
+        '!!! SKIPPED: this server cannot explain an index, or sorts beside it all the same\n',
+      );
       this.skip();
     }
+    const { filter, sort } = pageOf(things, {
+      order: 'rank',
+      filter: { group_id: 'g' },
+      after: [1, 'a'],
+      limit: 10,
+    });
     const plan = await db
-      .collection('things')
-      .find({ c_group_id: 'g', revision: { $gte: 1 }, o_rank: { $gt: '' } })
-      .sort({ o_rank: 1 })
+      .collection<StoredDocument>('things')
+      .find(filter)
+      .sort(sort)
       .explain('queryPlanner');
     const winning = JSON.stringify(
       (plan as { queryPlanner: { winningPlan: unknown } }).queryPlanner.winningPlan,

@@ -40,8 +40,19 @@ describe('a page on MongoDB', () => {
     expect(filterOf({ filter: { group_id: 'g' } })).to.deep.equal({ c_group_id: 'g' });
     expect(filterOf({ filter: { group_id: ['g', 'h'] } })).to.deep.equal({ c_group_id: { $in: ['g', 'h'] } });
     expect(filterOf({ has: { tags: ['t'] } })).to.deep.equal({ c_tags: { $all: ['t'] } });
-    for (const query of [{}, { filter: { group_id: null } }, { filter: { id: 'a' } }, { has: { tags: [] } }])
+    for (const query of [
+      {},
+      { filter: { group_id: null } },
+      { filter: { id: 'a' } },
+      { has: { tags: [] } },
+      { span: { column: 'id', from: 'a' } },
+    ])
       expect(filterOf(query)).to.deep.include({ revision: { $gte: 1 } });
+  });
+
+  it('takes no object for a value, which would be an operator', () => {
+    for (const value of [{ $gt: '' }, /./, undefined, [{ $gt: '' }]])
+      expect(() => filterOf({ filter: { group_id: value as never } })).to.throw('no text, number or null');
   });
 
   it('of a span of another column is only filtered', () => {
