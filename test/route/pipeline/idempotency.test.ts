@@ -1,4 +1,4 @@
-/** Idempotency-Key on POST, over HTTP. What a crash between leaves is in test/process/kill-idempotency.test.ts. */
+/** Idempotency-Key on POST, over HTTP. What a crash between leaves is in test/long/kill-idempotency.test.ts. */
 import { spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
 import { expect } from 'chai';
