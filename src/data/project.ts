@@ -24,10 +24,13 @@ const membershipLimit = 1000;
 export class ProjectData {
   readonly #store: Store;
   readonly #loaded: ReadCache<Document<ProjectRecord>>;
+  /** The projects of each person, for creates that name none. */
+  readonly #memberships: ReadCache<Document<ProjectRecord>[]>;
 
   constructor(store: Store) {
     this.#store = store;
     this.#loaded = new ReadCache(store, [projects.name]);
+    this.#memberships = new ReadCache(store, [projects.name]);
   }
 
   /** Undefined when absent. No visibility check: for the pipeline's project context. */
@@ -76,7 +79,7 @@ export class ProjectData {
   }
 
   async #only(caller: Caller): Promise<Document<ProjectRecord>> {
-    const mine = await this.visible(caller);
+    const mine = (await this.#memberships.read(caller.principal.id, () => this.visible(caller))) ?? [];
     const [only] = mine;
     if (only !== undefined && mine.length === 1) return only;
     const message =
