@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { projects } from '../../src/data/project.js';
+import { replace } from '../../src/data/store/port.js';
 import type { Instance } from '../../src/model/instance.js';
 import { addPerson, addProject, type SeededProject } from '../support/people.js';
 import { startServer, type TestServer } from '../support/server.js';
@@ -171,6 +173,23 @@ describe('POST /api/v2/instances', () => {
     await addProject(server.app, { name: 'asleep', members: [person], enabled: false });
     const reply = await person.api.refused('forbidden', 'POST', path, { body: server.wish('never') });
     expect(reply.body.message).to.include('"asleep"');
+  });
+
+  it('heeds at once into how many projects a caller who names none has come', async () => {
+    const person = await addPerson(server.app, 'mover');
+    const project = (name: string) => addProject(server.app, { name, members: [person] });
+    await person.api.refused('invalid_body', 'POST', path, { body: server.wish('too-early') });
+    const first = await project('mover-first');
+    const made = await server.order('moved-1', {}, person.api);
+    expect(made.metadata.projectId).to.equal(first.id);
+    await project('mover-second');
+    await person.api.refused('invalid_body', 'POST', path, { body: server.wish('which') });
+    const { store } = server.app;
+    const found = await store.get(projects, first.id);
+    if (found === undefined) throw new Error('no project');
+    await store.write([replace(projects, found, { ...found.value, members: [] })]);
+    const moved = await server.order('moved-2', {}, person.api);
+    expect(moved.metadata.projectId).not.to.equal(first.id);
   });
 });
 
