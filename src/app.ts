@@ -190,11 +190,12 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
 }
 
 /** Answers the API processes of the site about the regions of this one. */
-async function openGate({ config, options, workers, open, undo }: Base, secret: Buffer): Promise<string> {
+async function openGate(base: Base, secret: Buffer): Promise<string> {
+  const { config, options, workers, tracing, open, undo } = base;
   const { host, port } = config.worker;
   const { log } = options;
   const regions = new Map(open.map(({ id, provider }) => [id, provider]));
-  const gate = new RegionGate({ host, port, secret, regions, log });
+  const gate = new RegionGate({ host, port, secret, regions, tracer: tracing.tracer, log });
   const listening = await gate.listen();
   undo.push(() => gate.close());
   const address = registeredAddress(config.worker.address, listening);

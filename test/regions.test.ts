@@ -7,6 +7,7 @@ import type { Store } from '../src/data/store/port.js';
 import { WorkerData } from '../src/data/worker.js';
 import { type OpenRegion, regions } from '../src/data/region.js';
 import { ConfigError } from '../src/config.js';
+import { passingTracer } from '../src/model/trace.js';
 import { RegionGate } from '../src/region/remote/gate.js';
 import { SimulatedRegion } from '../src/region/simulated/index.js';
 import { isOnlyHere, registeredAddress, Registration } from '../src/registration.js';
@@ -77,7 +78,14 @@ describe('the registration of workers', () => {
   /** A worker of the region, as far as others see it. `die` ends it without a word. */
   async function worker(name: string) {
     const served = new Map([[opened.id, opened.provider]]);
-    const gate = new RegionGate({ host: '127.0.0.1', port: 0, secret, regions: served, log });
+    const gate = new RegionGate({
+      host: '127.0.0.1',
+      port: 0,
+      secret,
+      regions: served,
+      tracer: passingTracer,
+      log,
+    });
     const address = await gate.listen();
     const options = { address, secret, every: 20 };
     const registration = new Registration(new WorkerData(store, name), [opened], options, log);

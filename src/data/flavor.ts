@@ -12,6 +12,6 @@ export class FlavorData {
   /** The region's flavors as the caller sees them. An unknown region or organization: `not_found`. */
   async list(caller: Caller, organizationId: string, regionId: string): Promise<Flavor[]> {
     const principal = await this.#regions.impersonate(caller, organizationId);
-    return this.#regions.ask(regionId, (provider) => provider.listFlavors(principal, caller.signal));
+    return this.#regions.ask(caller, regionId, (provider) => provider.listFlavors(principal, caller.signal));
   }
 }

@@ -12,7 +12,7 @@ export class ImageData {
   /** The region's images that are ready, as the caller sees them. An unknown region or organization: `not_found`. */
   async list(caller: Caller, organizationId: string, regionId: string): Promise<Image[]> {
     const principal = await this.#regions.impersonate(caller, organizationId);
-    const images = await this.#regions.ask(regionId, (provider) =>
+    const images = await this.#regions.ask(caller, regionId, (provider) =>
       provider.listImages(principal, caller.signal),
     );
     return images.filter((image) => image.status.state === 'ready');

@@ -6,6 +6,7 @@ import { misfits } from '../model/fit.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
 import { userDataFault } from '../model/user-data.js';
+import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
 import type { Document } from './store/port.js';
 import { StoreConflict } from './store/port.js';
@@ -81,11 +82,12 @@ export function checkExpiry(time: number, maxLifetime: number, pointer: string):
 export async function checkReferences(
   regions: RegionData,
   wanted: { organizationId: string; projectId: string; regionId: string; flavorId: string; imageId: string },
-  signal: AbortSignal,
+  caller: Caller,
 ): Promise<void> {
-  const caller = { organizationId: wanted.organizationId, projectIds: [wanted.projectId] };
-  const [flavors, images] = await regions.ask(wanted.regionId, (provider) =>
-    Promise.all([provider.listFlavors(caller, signal), provider.listImages(caller, signal)]),
+  const principal = { organizationId: wanted.organizationId, projectIds: [wanted.projectId] };
+  const { signal } = caller;
+  const [flavors, images] = await regions.ask(caller, wanted.regionId, (provider) =>
+    Promise.all([provider.listFlavors(principal, signal), provider.listImages(principal, signal)]),
   );
   const flavor = flavors.find((candidate) => candidate.metadata.id === wanted.flavorId);
   const image = images.find((candidate) => candidate.metadata.id === wanted.imageId);

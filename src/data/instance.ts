@@ -168,7 +168,7 @@ export class InstanceData {
     const { organizationId } = project.value;
     const { regionId } = network.value;
     const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
-    await checkReferences(this.#regions, wanted, caller.signal);
+    await checkReferences(this.#regions, wanted, caller);
     const id = uuidv7();
     const asked: InstanceRecord = {
       organizationId,
@@ -219,8 +219,7 @@ export class InstanceData {
       }
       const changed = (['flavorId', 'imageId'] as const).filter((field) => spec[field] !== value[field]);
       // Only what changes is looked up: a retired flavor must not block a new description.
-      if (changed.length > 0)
-        await checkReferences(this.#regions, { ...value, ...pick(spec) }, caller.signal);
+      if (changed.length > 0) await checkReferences(this.#regions, { ...value, ...pick(spec) }, caller);
       if (changed.length > 0 && !options.allowReplace) {
         const errors = changed.map((field) => ({
           pointer: `/spec/${field}`,
@@ -315,7 +314,7 @@ export class InstanceData {
     if (instance === undefined) throw notFound();
     const options = lines === undefined ? {} : { lines };
     try {
-      return await this.#regions.ask(instance.value.regionId, (provider) =>
+      return await this.#regions.ask(caller, instance.value.regionId, (provider) =>
         provider.consoleOutput(id, options, signal),
       );
     } catch (error) {

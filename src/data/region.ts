@@ -78,12 +78,18 @@ export class RegionData {
     return this.#regions.find(id);
   }
 
-  /** Calls the region; its failure becomes an API error. */
-  async ask<R>(regionId: string, call: (provider: RegionProvider) => Promise<R>): Promise<R> {
+  /** Calls the region, as a part of the caller's trace; its failure becomes an API error. */
+  async ask<R>(
+    { traceparent }: Pick<Caller, 'traceparent'>,
+    regionId: string,
+    call: (provider: RegionProvider) => Promise<R>,
+  ): Promise<R> {
     const region = this.find(regionId);
     if (region === undefined) throw await this.#missing(regionId);
+    const { provider } = region;
+    const traced = traceparent === undefined ? undefined : provider.traced?.(traceparent);
     try {
-      return await call(region.provider);
+      return await call(traced ?? provider);
     } catch (error) {
       throw regionFailure(error);
     }

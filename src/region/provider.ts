@@ -109,6 +109,8 @@ export interface RegionProvider {
   describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;
   /** The last `lines` lines of the console (all that is kept, without `lines`). Absent: `not_found`. */
   consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput>;
+  /** The same region, asked as a part of that trace (W3C traceparent). Only where a call goes to another process. */
+  traced?(traceparent: string): RegionProvider;
   /** Changes as they happen, until the signal. The listener must not throw. May repeat; a hint, not a log. */
   watch(listener: (event: ServerEvent) => void): () => void;
 }

@@ -1,6 +1,7 @@
 /** A region of another process: the gate of the worker, and the provider that asks it. Over real HTTP. */
 import { expect } from 'chai';
 import { silentLog } from '../../src/model/log.js';
+import { passingTracer } from '../../src/model/trace.js';
 import { RegionError } from '../../src/region/provider.js';
 import { RegionGate } from '../../src/region/remote/gate.js';
 import { RemoteRegion, type RemoteOptions } from '../../src/region/remote/index.js';
@@ -29,7 +30,14 @@ describe('a region that another process drives', () => {
     });
     await region.open();
     const regions = new Map([[regionId, region]]);
-    gate = new RegionGate({ host: '127.0.0.1', port: 0, secret, regions, log: silentLog });
+    gate = new RegionGate({
+      host: '127.0.0.1',
+      port: 0,
+      secret,
+      regions,
+      tracer: passingTracer,
+      log: silentLog,
+    });
     address = await gate.listen();
   });
   afterEach(async () => {

@@ -3,6 +3,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Log } from '../../model/log.js';
+import type { Tracer } from '../../model/trace.js';
 import type { RegionPrincipal, RegionProvider } from '../provider.js';
 import { RegionError } from '../provider.js';
 import { type Call, calls, type Failure } from './protocol.js';
@@ -27,6 +28,7 @@ export interface GateOptions {
   secret: Buffer;
   /** By id. */
   regions: ReadonlyMap<string, RegionProvider>;
+  tracer: Tracer;
   log: Log;
 }
 
@@ -87,7 +89,25 @@ export class RegionGate {
     const provider = this.#options.regions.get(regionId);
     if (request.method !== 'POST' || !(calls as readonly string[]).includes(call) || provider === undefined)
       throw new Refused(404, 'This worker does not drive that region.');
-    return ask(provider, call as Call, await argumentsOf(request), this.#closing.signal);
+    const args = await argumentsOf(request);
+    return this.#spanned(`region ${call}`, request, () =>
+      ask(provider, call as Call, args, this.#closing.signal),
+    );
+  }
+
+  /** The work as a part of the trace that the API process is in. */
+  async #spanned<R>(name: string, { headers }: IncomingMessage, work: () => Promise<R>): Promise<R> {
+    const { traceparent } = headers;
+    const parent = typeof traceparent === 'string' ? traceparent : undefined;
+    const span = this.#options.tracer.start(name, 'server', parent);
+    let failed = true;
+    try {
+      const result = await work();
+      failed = false;
+      return result;
+    } finally {
+      span.end({ failed });
+    }
   }
 
   #knows(authorization: string | undefined): boolean {

@@ -22,24 +22,32 @@ export interface RemoteOptions {
   secret: Buffer;
   /** Milliseconds for which a catalog is taken from memory. Default: 5,000. */
   fresh?: number;
+  /** W3C trace context that its calls are a part of. */
+  traceparent?: string;
 }
+
+type Catalogs = Map<string, { time: number; value: unknown }>;
 
 export class RemoteRegion implements RegionProvider {
   readonly type: RegionType;
   readonly features: RegionFeatures;
   readonly address: string;
-  readonly #regionId: string;
-  readonly #secret: Buffer;
+  readonly #options: RemoteOptions;
   readonly #fresh: number;
-  readonly #catalogs = new Map<string, { time: number; value: unknown }>();
+  readonly #catalogs: Catalogs;
 
-  constructor(options: RemoteOptions) {
+  constructor(options: RemoteOptions, catalogs: Catalogs = new Map()) {
     this.type = options.type;
     this.features = options.features;
     this.address = options.address;
-    this.#regionId = options.regionId;
-    this.#secret = options.secret;
+    this.#options = options;
     this.#fresh = options.fresh ?? 5000;
+    this.#catalogs = catalogs;
+  }
+
+  /** What has been told of catalogs is told to all. */
+  traced(traceparent: string): RemoteRegion {
+    return new RemoteRegion({ ...this.#options, traceparent }, this.#catalogs);
   }
 
   open(): Promise<void> {
@@ -108,14 +116,16 @@ export class RemoteRegion implements RegionProvider {
   }
 
   async #ask<R>(call: Call, args: readonly unknown[], signal: AbortSignal): Promise<R> {
+    const { regionId, secret, traceparent } = this.#options;
     let response: Response;
     let text: string;
     try {
-      response = await fetch(this.address + pathOf(this.#regionId, call), {
+      response = await fetch(this.address + pathOf(regionId, call), {
         method: 'POST',
         headers: {
-          Authorization: `Bearer ${this.#secret.toString('base64url')}`,
+          Authorization: `Bearer ${secret.toString('base64url')}`,
           'Content-Type': 'application/json',
+          ...(traceparent === undefined ? {} : { traceparent }),
         },
         body: JSON.stringify(args),
         signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]),

@@ -7,7 +7,7 @@ import type { RegionErrorKind } from '../provider.js';
 export const calls = ['listFlavors', 'listImages', 'describeServers', 'consoleOutput'] as const;
 export type Call = (typeof calls)[number];
 
-/** `POST /regions/{regionId}/{call}` with the arguments as a JSON array. */
+/** `POST /regions/{regionId}/{call}` with the arguments as a JSON array, and `traceparent` where the request has a trace. */
 export function pathOf(regionId: string, call: string): string {
   return `/regions/${encodeURIComponent(regionId)}/${call}`;
 }

@@ -1,8 +1,12 @@
 /** What operators see: one log line for each request, metrics by route pattern, and traces. */
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
+import { startApp } from '../../../src/app.js';
 import type { Instance } from '../../../src/model/instance.js';
 import { Api } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
@@ -346,6 +350,31 @@ describe('traces', () => {
     expect(own?.parentSpanId ?? '').to.equal('');
     expect(own?.traceId).not.to.equal(traceId);
   });
+
+  it('go on in the worker that an API process asks about a region', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'copse-test-'));
+    const flags = { store: 'sqlite:site.sqlite', worker: { listen: true, port: 0 }, tracing: { endpoint } };
+    const full = await startServer({ flags, dataDir });
+    const { metadata } = await full.running('talker');
+    const app = await startApp(full.config, { log: full.log, role: 'api' });
+    const asked = `00-${traceId.replace(/^4b/, '5c')}-${parentId}-01`;
+    try {
+      const api = Api.withKey(app.url, adminKey);
+      const headers = { traceparent: asked };
+      const reply = await api.get(`${path}/${metadata.id}/consoleoutput`, { headers });
+      expect(reply.status).to.equal(200);
+    } finally {
+      await app.stop();
+      await full.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+    const inTrace = spans.filter((span) => span.traceId === asked.split('-')[1]);
+    const request = inTrace.find(({ parentSpanId }) => parentSpanId === parentId);
+    expect(inTrace.map(({ name, parentSpanId }) => [name, parentSpanId])).to.have.deep.members([
+      [`GET ${path}/{instanceID}/consoleoutput`, parentId],
+      ['region consoleOutput', request?.spanId],
+    ]);
+  }).timeout(20_000);
 
   it('cost nothing when the collector is away: requests are answered, and the server stops soon', async () => {
     const server = await startServer({ flags: { tracing: { endpoint: 'http://127.0.0.1:9/v1/traces' } } });
