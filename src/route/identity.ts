@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { UserData } from '../data/user.js';
 import { ApiError } from '../model/error.js';
-import type { User } from './pipeline/context.js';
+import type { RequestContext, User } from './pipeline/context.js';
 import { unauthorized } from './pipeline/authenticator.js';
 
 type Caller = User | undefined;
@@ -11,7 +11,11 @@ type Caller = User | undefined;
  * The caller, or undefined without credentials. Throws 401 for wrong ones and 400 for two kinds at once. A promise only
  * where the store must be asked.
  */
-export function identify(users: UserData, headers: IncomingHttpHeaders): Promise<Caller> | Caller {
+export function identify(
+  users: UserData,
+  headers: IncomingHttpHeaders,
+  request: Pick<RequestContext, 'signal'>,
+): Promise<Caller> | Caller {
   const { authorization } = headers;
   const key = single(headers['api-key']);
   if (authorization !== undefined && key !== undefined) {
@@ -19,11 +23,11 @@ export function identify(users: UserData, headers: IncomingHttpHeaders): Promise
   }
   if (authorization !== undefined) {
     const token = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1];
-    return demand(token === undefined ? undefined : users.identify(token));
+    return demand(token === undefined ? undefined : users.identify(token, undefined, request));
   }
   if (key === undefined) return undefined;
   const name = single(headers['api-user']);
-  return demand(name === undefined ? undefined : users.identify(key, name));
+  return demand(name === undefined ? undefined : users.identify(key, name, request));
 }
 
 function demand(user: Promise<Caller> | Caller): Promise<User> | User {

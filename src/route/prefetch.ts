@@ -8,10 +8,10 @@ import type { PrefetchFunc } from './pipeline/route-manager.js';
  * Finds the instance or task that the path names, and the project that it belongs to. An absent one leaves the context
  * without a project, which ProjectMember answers with the same 404 as a hidden one.
  */
-export const prefetchProjectContext: PrefetchFunc<Connector> = async (_context, connector, params) => {
-  const found = await foundBy(connector, params);
+export const prefetchProjectContext: PrefetchFunc<Connector> = async ({ signal }, connector, params) => {
+  const found = await foundBy(connector, params, signal);
   const projectId = found === undefined ? params['projectID'] : String(found.column);
-  const project = projectId === undefined ? undefined : await connector.projects.load(projectId);
+  const project = projectId === undefined ? undefined : await connector.projects.load(projectId, signal);
   if (project === undefined) return undefined;
   const { id, value } = project;
   return {
@@ -27,8 +27,9 @@ export const prefetchProjectContext: PrefetchFunc<Connector> = async (_context, 
 async function foundBy(
   connector: Connector,
   { instanceID, task_id }: Readonly<Record<string, string>>,
+  signal: AbortSignal,
 ): Promise<StoredText | undefined> {
-  if (instanceID !== undefined) return connector.instances.glance(instanceID);
-  if (task_id !== undefined) return connector.tasks.glance(task_id);
+  if (instanceID !== undefined) return connector.instances.glance(instanceID, signal);
+  if (task_id !== undefined) return connector.tasks.glance(task_id, signal);
   return undefined;
 }

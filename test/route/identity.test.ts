@@ -4,6 +4,7 @@ import { apiKeys, users } from '../../src/data/user.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Project } from '../../src/model/project.js';
 import { Api, type ErrorAnswer, type Reply } from '../support/conform.js';
+import { failureOf } from '../support/eventually.js';
 import { addPerson, addProject, type Person, type SeededProject } from '../support/people.js';
 import { adminKey, startServer, type TestServer } from '../support/server.js';
 
@@ -33,6 +34,15 @@ describe('who is calling', () => {
 
   const ask = (headers: Record<string, string>) =>
     anonymous.call<ErrorAnswer>('GET', '/api/version', { headers });
+
+  it('is looked up no longer than the request lasts', async () => {
+    const { users: data } = server.app.connector;
+    const reason = new Error('left');
+    const looking = async () =>
+      data.identify('an-unknown-key', undefined, { signal: AbortSignal.abort(reason) });
+    expect(await failureOf(looking())).to.equal(reason);
+    expect(await data.identify('an-unknown-key')).to.be.undefined;
+  });
 
   it('without a credential is 401 with the challenge and no error in it, on every route that needs a user', async () => {
     const routes = [

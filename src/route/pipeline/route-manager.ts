@@ -67,7 +67,10 @@ export interface PipelineEnvironment<C> {
   /** Base URL under which clients reach the server, without a trailing slash. */
   publicUrl: () => string;
   /** The caller of the request; undefined without credentials. Throws 401 for wrong ones. */
-  identify: (headers: Context['headers']) => Promise<User | undefined> | User | undefined;
+  identify: (
+    headers: Context['headers'],
+    request: Pick<RequestContext, 'signal'>,
+  ) => Promise<User | undefined> | User | undefined;
   readBody: BodyReader;
   rateLimit: RateLimit;
   idempotency: IdempotencyKeeper;
@@ -242,7 +245,7 @@ function makeHandler<C>(
     if (waiting > 0) life.extend(waiting * 1000);
     const context = new LiveContext(requestId, life, waiting, traceparent);
     if (method.authenticator.needsUser) {
-      const user = environment.identify(ctx.req.headers);
+      const user = environment.identify(ctx.req.headers, context);
       admit(ctx, context, user instanceof Promise ? await life.race(user) : user);
     }
     const params = check.params(ctx['params'] as Record<string, string>);

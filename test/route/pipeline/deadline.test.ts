@@ -13,7 +13,11 @@ import { requestHandler } from '../../../src/route/pipeline/handler.js';
 import type { Claim } from '../../../src/route/pipeline/idempotency.js';
 import { errorBoundary, requestScope } from '../../../src/route/pipeline/middleware.js';
 import { RateLimit } from '../../../src/route/pipeline/rate-limit.js';
-import { type PipelineEnvironment, register } from '../../../src/route/pipeline/route-manager.js';
+import {
+  type PipelineEnvironment,
+  type PrefetchFunc,
+  register,
+} from '../../../src/route/pipeline/route-manager.js';
 import { eventually } from '../../support/eventually.js';
 import { converse } from '../../support/fuzz-socket.js';
 import { RecordingLog } from '../../support/log.js';
@@ -30,6 +34,9 @@ describe('the time limit of a request', () => {
   /** What the port to kept answers does. */
   let claims: () => Promise<Claim>;
   const released: string[] = [];
+  /** What identification and prefetch were given. */
+  let identifying: AbortSignal | undefined;
+  let fetching: AbortSignal | undefined;
   const claim = (more: Partial<Claim> = {}): Claim => ({
     answer: undefined,
     writes: () => [],
@@ -42,7 +49,10 @@ describe('the time limit of a request', () => {
     connector: {},
     cursors: new CursorCodec(Buffer.alloc(32)),
     publicUrl: () => url,
-    identify: () => forever(),
+    identify: (_headers, { signal }) => {
+      identifying = signal;
+      return forever();
+    },
     readBody: bodyReader(1024),
     rateLimit: new RateLimit({ requests: 0, window: 60 }),
     idempotency: { begin: () => claims() },
@@ -81,10 +91,14 @@ describe('the time limit of a request', () => {
       { route: '/user', methods: [{ ...identified, requestHandler: counting('c') }] },
       environment,
     );
-    const fetching = { ...plain, prefetchFunctions: [() => forever<undefined>()] };
+    const fetch: PrefetchFunc<object> = ({ signal }) => {
+      fetching = signal;
+      return forever<undefined>();
+    };
+    const prefetched = { ...plain, prefetchFunctions: [fetch] };
     register(
       router,
-      { route: '/fetch', methods: [{ ...fetching, requestHandler: counting('d') }] },
+      { route: '/fetch', methods: [{ ...prefetched, requestHandler: counting('d') }] },
       environment,
     );
     const options = {
@@ -136,6 +150,8 @@ describe('the time limit of a request', () => {
       expect([status, code], target).to.deep.equal([503, 'deadline_exceeded']);
     }
     expect(executed).to.equal(0);
+    for (const signal of [identifying, fetching])
+      expect(signal?.reason).to.include({ code: 'deadline_exceeded' });
   });
 
   it('ends what hangs behind the work: the keeping of the answer, or the release of the key', async () => {
