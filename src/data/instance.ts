@@ -8,6 +8,7 @@ import { checkPower, wished } from '../model/instance-task.js';
 import type { PowerVerb } from '../model/power.js';
 import type { TaskInput, TaskType } from '../model/task.js';
 import { abortAsked, ended } from '../model/task-state.js';
+import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
 import {
@@ -113,7 +114,7 @@ export class InstanceData {
   }
 
   /** What an access decision and a read of the instance both need, in one read; undefined when it is absent. */
-  glance(id: string, signal?: AbortSignal): Promise<StoredText | undefined> {
+  glance(id: string, signal?: Interruption): Promise<StoredText | undefined> {
     return this.#store.text(instances, id, 'project_id', signal);
   }
 

@@ -1,6 +1,7 @@
 import { ApiError, notFound } from '../model/error.js';
 import type { ProjectRecord } from '../model/project.js';
 import { isMember, presentProject } from '../model/project.js';
+import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Document, TextQuery, Store, TextPage } from './store/port.js';
@@ -34,7 +35,7 @@ export class ProjectData {
   }
 
   /** Undefined when absent. No visibility check: for the pipeline's project context. */
-  load(id: string, signal?: AbortSignal): Promise<Document<ProjectRecord> | undefined> {
+  load(id: string, signal?: Interruption): Promise<Document<ProjectRecord> | undefined> {
     return this.#loaded.read(id, () => this.#store.get(projects, id, signal));
   }
 

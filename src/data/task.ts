@@ -5,6 +5,7 @@ import type { InstanceRecord } from '../model/instance.js';
 import { calledOff } from '../model/instance-task.js';
 import type { TaskInput, TaskRecord, TaskStatus, TaskType } from '../model/task.js';
 import { presentTask } from '../model/task.js';
+import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
 import type { ProjectData } from './project.js';
@@ -149,7 +150,7 @@ export class TaskData {
   }
 
   /** What an access decision and a read of the task both need, in one read; undefined when it is absent. */
-  glance(id: string, signal?: AbortSignal): Promise<StoredText | undefined> {
+  glance(id: string, signal?: Interruption): Promise<StoredText | undefined> {
     return this.#store.text(tasks, id, 'project_id', signal);
   }
 

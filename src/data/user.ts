@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ApiKeyRecord, Principal, UserRecord } from '../model/user.js';
+import type { Interruption } from '../model/interruption.js';
 
-import type { Caller } from './caller.js';
 import { keyHash } from './secret.js';
 import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Store } from './store/port.js';
@@ -58,17 +58,17 @@ export class UserData {
   /**
    * The user of an API key, or undefined. A name that is given must be that user's; an unknown name, a wrong key and
    * an inactive user look alike. The lookup is by HMAC, so its timing says nothing about stored keys. A promise only
-   * where the store must be asked, and only then is the request's signal asked for.
+   * where the store must be asked.
    */
   identify(
     key: string,
     name?: string,
-    request?: Pick<Caller, 'signal'>,
+    interruption?: Interruption,
   ): Promise<Principal | undefined> | Principal | undefined {
     const known = this.#identified.get(key);
     if (known !== undefined) return this.#principal(known, name);
     return this.#identified
-      .read(key, () => this.#lookUp(key, request?.signal))
+      .read(key, () => this.#lookUp(key, interruption))
       .then((user) => this.#principal(user, name));
   }
 
@@ -80,9 +80,10 @@ export class UserData {
     return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name) };
   }
 
-  async #lookUp(key: string, signal?: AbortSignal): Promise<{ id: string; name: string } | undefined> {
-    const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)], signal);
-    const user = found === undefined ? undefined : await this.#store.get(users, found.value.userId, signal);
+  async #lookUp(key: string, interruption?: Interruption): Promise<{ id: string; name: string } | undefined> {
+    const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)], interruption);
+    const user =
+      found === undefined ? undefined : await this.#store.get(users, found.value.userId, interruption);
     return user?.value.active === true ? { id: user.id, name: user.value.name } : undefined;
   }
 

@@ -2,7 +2,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { UserData } from '../data/user.js';
 import { ApiError } from '../model/error.js';
-import type { RequestContext, User } from './pipeline/context.js';
+import type { Interruption } from '../model/interruption.js';
+import type { User } from './pipeline/context.js';
 import { unauthorized } from './pipeline/authenticator.js';
 
 type Caller = User | undefined;
@@ -14,7 +15,7 @@ type Caller = User | undefined;
 export function identify(
   users: UserData,
   headers: IncomingHttpHeaders,
-  request: Pick<RequestContext, 'signal'>,
+  interruption: Interruption,
 ): Promise<Caller> | Caller {
   const { authorization } = headers;
   const key = single(headers['api-key']);
@@ -23,11 +24,11 @@ export function identify(
   }
   if (authorization !== undefined) {
     const token = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1];
-    return demand(token === undefined ? undefined : users.identify(token, undefined, request));
+    return demand(token === undefined ? undefined : users.identify(token, undefined, interruption));
   }
   if (key === undefined) return undefined;
   const name = single(headers['api-user']);
-  return demand(name === undefined ? undefined : users.identify(key, name, request));
+  return demand(name === undefined ? undefined : users.identify(key, name, interruption));
 }
 
 function demand(user: Promise<Caller> | Caller): Promise<User> | User {

@@ -103,7 +103,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     connector,
     cursors: new CursorCodec(options.cursorSecret),
     publicUrl,
-    identify: (headers, request) => identify(connector.users, headers, request),
+    identify: (headers, interruption) => identify(connector.users, headers, interruption),
     readBody: bodyReader(options.bodyLimit),
     rateLimit: new RateLimit(options.rateLimit),
     idempotency: connector.idempotency,

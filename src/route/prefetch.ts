@@ -2,16 +2,22 @@
 import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import { isAdmin, isMember } from '../model/project.js';
+import type { Interruption } from '../model/interruption.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 
 /**
  * Finds the instance or task that the path names, and the project that it belongs to. An absent one leaves the context
  * without a project, which ProjectMember answers with the same 404 as a hidden one.
  */
-export const prefetchProjectContext: PrefetchFunc<Connector> = async ({ signal }, connector, params) => {
-  const found = await foundBy(connector, params, signal);
+export const prefetchProjectContext: PrefetchFunc<Connector> = async (
+  { interruption },
+  connector,
+  params,
+) => {
+  const found = await foundBy(connector, params, interruption);
   const projectId = found === undefined ? params['projectID'] : String(found.column);
-  const project = projectId === undefined ? undefined : await connector.projects.load(projectId, signal);
+  const project =
+    projectId === undefined ? undefined : await connector.projects.load(projectId, interruption);
   if (project === undefined) return undefined;
   const { id, value } = project;
   return {
@@ -27,9 +33,9 @@ export const prefetchProjectContext: PrefetchFunc<Connector> = async ({ signal }
 async function foundBy(
   connector: Connector,
   { instanceID, task_id }: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  interruption: Interruption,
 ): Promise<StoredText | undefined> {
-  if (instanceID !== undefined) return connector.instances.glance(instanceID, signal);
-  if (task_id !== undefined) return connector.tasks.glance(task_id, signal);
+  if (instanceID !== undefined) return connector.instances.glance(instanceID, interruption);
+  if (task_id !== undefined) return connector.tasks.glance(task_id, interruption);
   return undefined;
 }

@@ -38,8 +38,7 @@ describe('who is calling', () => {
   it('is looked up no longer than the request lasts', async () => {
     const { users: data } = server.app.connector;
     const reason = new Error('left');
-    const looking = async () =>
-      data.identify('an-unknown-key', undefined, { signal: AbortSignal.abort(reason) });
+    const looking = async () => data.identify('an-unknown-key', undefined, AbortSignal.abort(reason));
     expect(await failureOf(looking())).to.equal(reason);
     expect(await data.identify('an-unknown-key')).to.be.undefined;
   });

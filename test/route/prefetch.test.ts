@@ -25,8 +25,8 @@ describe('prefetchProjectContext', () => {
         authenticator: new NoAuthAuthenticator(),
         prefetchFunctions: [
           (context, connector, params) => {
-            const signal = leaving === undefined ? context.signal : AbortSignal.abort(leaving);
-            return prefetchProjectContext({ ...context, signal }, connector, params);
+            const interruption = leaving === undefined ? context.interruption : AbortSignal.abort(leaving);
+            return prefetchProjectContext({ ...context, interruption }, connector, params);
           },
         ],
         requestHandler: defineHandler(

@@ -5,6 +5,7 @@
  * collection derives from the value. Beside the value lies its ready public JSON text, because joining stored texts
  * costs a tenth of reading, parsing and serialising rows.
  */
+import type { Interruption } from '../../model/interruption.js';
 
 export type Scalar = string | number | null;
 
@@ -166,31 +167,31 @@ export class StoreConflict extends Error {
 
 /** Every method that takes a signal rejects with its reason when it has aborted; a write that has begun ends. */
 export interface Store {
-  get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined>;
+  get<T>(collection: CollectionSpec<T>, id: string, signal?: Interruption): Promise<Document<T> | undefined>;
   /** The public text, the revision and one plain column, without parsing the value. */
   text(
     collection: CollectionSpec<never>,
     id: string,
     column: string,
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<StoredText | undefined>;
   /** The document with this unique key. */
   find<T>(
     collection: CollectionSpec<T>,
     key: string,
     values: readonly Scalar[],
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<Document<T> | undefined>;
-  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: AbortSignal): Promise<Document<T>[]>;
+  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: Interruption): Promise<Document<T>[]>;
   /** The texts of a page; `reversed` is for pages that are walked to backwards. */
-  pageTexts(collection: CollectionSpec<never>, query: TextQuery, signal?: AbortSignal): Promise<TextPage>;
+  pageTexts(collection: CollectionSpec<never>, query: TextQuery, signal?: Interruption): Promise<TextPage>;
   count(
     collection: CollectionSpec<never>,
     query: Omit<Query, 'order'>,
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<number>;
   /** All of the writes or none; rejects with StoreConflict. When it resolves, the writes survive a crash. */
-  write(writes: readonly Write[], signal?: AbortSignal): Promise<void>;
+  write(writes: readonly Write[], signal?: Interruption): Promise<void>;
   /**
    * Changes the first matches of the query, each atomically and once, though it may still match. Fewer than the limit: there
    * were no more. `change` may run more than once.
@@ -206,7 +207,7 @@ export interface Store {
    * The durable log of writes to logged collections, of all processes, oldest first. Written in the batch of the write
    * itself, so that neither exists without the other.
    */
-  changes(query: ChangeQuery, signal?: AbortSignal): Promise<ChangePage>;
+  changes(query: ChangeQuery, signal?: Interruption): Promise<ChangePage>;
   /**
    * The first position that is still in the log and the last that was ever used: 0 and 0 when it was never written, and
    * the first behind the last when all is trimmed.

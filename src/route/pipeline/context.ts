@@ -1,4 +1,5 @@
 /** What is known of a request besides its input. Built step by step: identification, prefetch, then read-only. */
+import type { Interruption } from '../../model/interruption.js';
 import type { Life } from './life.js';
 import type { ResponseData } from './response.js';
 
@@ -26,6 +27,8 @@ export interface RequestContext extends Fetched {
   readonly requestId: string;
   /** Aborts when the client leaves or the request's time is up. Pass it down to whatever takes time. */
   readonly signal: AbortSignal;
+  /** The same for reads of the store, without the cost of making a signal. */
+  readonly interruption: Interruption;
   readonly user?: User | undefined;
   /** Seconds that the client would wait for the end of asynchronous work (RFC 7240); 0 where the route has no such. */
   readonly wait: number;
@@ -58,6 +61,10 @@ export class LiveContext implements RequestContext {
 
   get signal(): AbortSignal {
     return this.life.signal;
+  }
+
+  get interruption(): Interruption {
+    return this.life;
   }
 }
 

@@ -1,5 +1,7 @@
+import type { Interruption, ListenerOptions } from '../../model/interruption.js';
+
 /** Whether a request still wants its answer. The AbortSignal is made only for those who ask for it: it costs 3 µs. */
-export class Life {
+export class Life implements Interruption {
   #controller: AbortController | undefined;
   #reason: Error | undefined;
   #abandon: ((reason: Error) => void) | undefined;
@@ -36,6 +38,18 @@ export class Life {
 
   get reason(): Error | undefined {
     return this.#reason;
+  }
+
+  get aborted(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  throwIfAborted(): void {
+    if (this.#reason !== undefined) throw this.#reason;
+  }
+
+  addEventListener(type: 'abort', listener: () => void, options?: ListenerOptions): void {
+    this.signal.addEventListener(type, listener, options);
   }
 
   abort(reason: Error): void {

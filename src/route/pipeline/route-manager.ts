@@ -7,6 +7,7 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { ApiError } from '../../model/error.js';
+import type { Interruption } from '../../model/interruption.js';
 import type { Authenticator } from './authenticator.js';
 import { unauthorized } from './authenticator.js';
 import type { BodyReader } from './body.js';
@@ -69,7 +70,7 @@ export interface PipelineEnvironment<C> {
   /** The caller of the request; undefined without credentials. Throws 401 for wrong ones. */
   identify: (
     headers: Context['headers'],
-    request: Pick<RequestContext, 'signal'>,
+    interruption: Interruption,
   ) => Promise<User | undefined> | User | undefined;
   readBody: BodyReader;
   rateLimit: RateLimit;
@@ -245,7 +246,7 @@ function makeHandler<C>(
     if (waiting > 0) life.extend(waiting * 1000);
     const context = new LiveContext(requestId, life, waiting, traceparent);
     if (method.authenticator.needsUser) {
-      const user = environment.identify(ctx.req.headers, context);
+      const user = environment.identify(ctx.req.headers, life);
       admit(ctx, context, user instanceof Promise ? await life.race(user) : user);
     }
     const params = check.params(ctx['params'] as Record<string, string>);

@@ -8,7 +8,8 @@ import {
   RequireUserAuthenticator,
   SuperUserAuthenticator,
 } from '../../../src/route/pipeline/authenticator.js';
-import type { RequestContext } from '../../../src/route/pipeline/context.js';
+import { LiveContext, type RequestContext } from '../../../src/route/pipeline/context.js';
+import { Life } from '../../../src/route/pipeline/life.js';
 
 type Caller = 'anonymous' | 'stranger' | 'member' | 'admin' | 'superuser';
 const callers: Caller[] = ['anonymous', 'stranger', 'member', 'admin', 'superuser'];
@@ -19,15 +20,12 @@ function contextOf(caller: Caller, withProject: boolean): RequestContext {
     isMember: (id: string) => id === 'member' || id === 'admin',
     isAdmin: (id: string) => id === 'admin',
   };
-  return {
-    requestId: 'r',
-    signal: new AbortController().signal,
-    wait: 0,
+  return Object.assign(new LiveContext('r', new Life(), 0, undefined), {
     ...(caller === 'anonymous'
       ? {}
       : { user: { id: caller, name: caller, superUser: caller === 'superuser' } }),
     ...(withProject ? { project } : {}),
-  };
+  });
 }
 
 /** The status that the caller gets, or 'pass'. */

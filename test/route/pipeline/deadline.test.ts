@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import Koa from 'koa';
 import { Type } from 'typebox';
 import { passingTracer } from '../../../src/model/trace.js';
+import type { Interruption } from '../../../src/model/interruption.js';
 import { NoAuthAuthenticator, RequireUserAuthenticator } from '../../../src/route/pipeline/authenticator.js';
 import { bodyReader } from '../../../src/route/pipeline/body.js';
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
@@ -35,7 +36,7 @@ describe('the time limit of a request', () => {
   let claims: () => Promise<Claim>;
   const released: string[] = [];
   /** What identification and prefetch were given. */
-  let identifying: AbortSignal | undefined;
+  let identifying: Interruption | undefined;
   let fetching: AbortSignal | undefined;
   const claim = (more: Partial<Claim> = {}): Claim => ({
     answer: undefined,
@@ -49,8 +50,8 @@ describe('the time limit of a request', () => {
     connector: {},
     cursors: new CursorCodec(Buffer.alloc(32)),
     publicUrl: () => url,
-    identify: (_headers, { signal }) => {
-      identifying = signal;
+    identify: (_headers, interruption) => {
+      identifying = interruption;
       return forever();
     },
     readBody: bodyReader(1024),
@@ -150,8 +151,8 @@ describe('the time limit of a request', () => {
       expect([status, code], target).to.deep.equal([503, 'deadline_exceeded']);
     }
     expect(executed).to.equal(0);
-    for (const signal of [identifying, fetching])
-      expect(signal?.reason).to.include({ code: 'deadline_exceeded' });
+    for (const given of [identifying, fetching])
+      expect(given?.reason).to.include({ code: 'deadline_exceeded' });
   });
 
   it('ends what hangs behind the work: the keeping of the answer, or the release of the key', async () => {

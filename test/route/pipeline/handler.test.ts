@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Type } from 'typebox';
-import { mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
+import { LiveContext, mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
+import { Life } from '../../../src/route/pipeline/life.js';
 import { type RouteRequest, requestHandler } from '../../../src/route/pipeline/handler.js';
 import { PaginationExecutor } from '../../../src/route/pipeline/pagination.js';
 import { failureOf } from '../../support/eventually.js';
@@ -73,7 +74,7 @@ describe('a request handler', () => {
 });
 
 describe('the context of a request', () => {
-  const context = { requestId: 'r', signal: new AbortController().signal, wait: 0 };
+  const context = new LiveContext('r', new Life(), 0, undefined);
 
   it('fails loudly when a handler counts on what its route did not provide', async () => {
     expect((await failureOf(() => mustHaveUser(context))).message).to.include('authenticator');

@@ -4,6 +4,7 @@
  * Every batch goes through the journal (journal.ts), in a transaction where the server has them. docs/store-mongodb.md
  * tells what is promised with and without.
  */
+import type { Interruption } from '../../../model/interruption.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Collection, Db, MongoClient } from 'mongodb';
 import type {
@@ -116,7 +117,7 @@ export class MongoStore implements Store {
     return this.#journal.transactional;
   }
 
-  get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined> {
+  get<T>(collection: CollectionSpec<T>, id: string, signal?: Interruption): Promise<Document<T> | undefined> {
     return this.#attempt(async () => {
       const found = await this.#one(collection, id, { public: 0 });
       return found === undefined ? undefined : documentOf<T>(found);
@@ -127,7 +128,7 @@ export class MongoStore implements Store {
     collection: AnyCollection,
     id: string,
     column: string,
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<StoredText | undefined> {
     return this.#attempt(async () => {
       const field = columnField(column);
@@ -166,7 +167,7 @@ export class MongoStore implements Store {
     collection: CollectionSpec<T>,
     key: string,
     values: readonly Scalar[],
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<Document<T> | undefined> {
     return this.#attempt(async () => {
       const columns = collection.unique?.[key];
@@ -181,14 +182,14 @@ export class MongoStore implements Store {
     }, signal);
   }
 
-  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: AbortSignal): Promise<Document<T>[]> {
+  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: Interruption): Promise<Document<T>[]> {
     return this.#attempt(async () => {
       const rows = await this.#rows(collection, query, query.limit, { public: 0 });
       return rows.map((row) => documentOf<T>(row));
     }, signal);
   }
 
-  pageTexts(collection: AnyCollection, query: TextQuery, signal?: AbortSignal): Promise<TextPage> {
+  pageTexts(collection: AnyCollection, query: TextQuery, signal?: Interruption): Promise<TextPage> {
     return this.#attempt(async () => {
       const columns = orderColumns(collection, query.order).map(columnField);
       const projection: Record<string, 0 | 1> = { stamp: 1, public: 1 };
@@ -227,11 +228,11 @@ export class MongoStore implements Store {
     }
   }
 
-  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: AbortSignal): Promise<number> {
+  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: Interruption): Promise<number> {
     return this.#attempt(() => this.#of(collection).countDocuments(countedBy(collection, query)), signal);
   }
 
-  async write(writes: readonly Write[], signal?: AbortSignal): Promise<void> {
+  async write(writes: readonly Write[], signal?: Interruption): Promise<void> {
     signal?.throwIfAborted();
     if (writes.length === 0) return;
     const prepared = writes.map(prepare);
@@ -284,7 +285,7 @@ export class MongoStore implements Store {
     return this.#during(claiming);
   }
 
-  changes(query: ChangeQuery, signal?: AbortSignal): Promise<ChangePage> {
+  changes(query: ChangeQuery, signal?: Interruption): Promise<ChangePage> {
     return this.#attempt(async () => this.#log.read(query, await this.#journal.head()), signal);
   }
 
@@ -346,7 +347,7 @@ export class MongoStore implements Store {
   }
 
   /** A read, which the signal ends for its caller at once; what the server still answers is dropped. */
-  async #attempt<R>(work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
+  async #attempt<R>(work: () => Promise<R>, signal?: Interruption): Promise<R> {
     signal?.throwIfAborted();
     const working = this.#during(work().catch(rethrow));
     if (signal === undefined) return working;
@@ -373,7 +374,7 @@ function rethrow(error: unknown): never {
 }
 
 /** Rejects with the signal's reason when it aborts; listens no longer than `until`. */
-function aborted(signal: AbortSignal, until?: AbortSignal): Promise<never> {
+function aborted(signal: Interruption, until?: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is what it is
     const stop = () => reject(signal.reason);

@@ -1,4 +1,5 @@
 /** Finds out which batches of a group fit one after the other, and what a journal entry says that stores them. */
+import type { Interruption } from '../../../model/interruption.js';
 import { type Change, StoreConflict, type Write } from '../port.js';
 import {
   type AnyCollection,
@@ -31,7 +32,7 @@ export interface PreparedWrite {
 
 export interface Batch {
   writes: readonly PreparedWrite[];
-  signal: AbortSignal | undefined;
+  signal: Interruption | undefined;
   /** Bytes of its texts, about. */
   size: number;
 }

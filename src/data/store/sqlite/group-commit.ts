@@ -5,6 +5,7 @@
  * While another process writes they wait beside the event loop, not in it: reads and everything else go on.
  */
 import type { Log } from '../../../model/log.js';
+import type { Interruption } from '../../../model/interruption.js';
 import { isBusy, storeFailure } from './failure.js';
 import type { Statements } from './statements.js';
 
@@ -14,7 +15,7 @@ const patience = 5000;
 const pause = 10;
 
 interface Waiting {
-  signal: AbortSignal | undefined;
+  signal: Interruption | undefined;
   /** When it began to wait. */
   since: number;
   work: () => unknown;
@@ -37,7 +38,7 @@ export class GroupCommit {
   }
 
   /** Resolves with what the work returned, once it is on the disk. Whom `tell` names is called with the news before. */
-  run<R>(work: () => R, tell: (result: R) => readonly (() => void)[], signal?: AbortSignal): Promise<R> {
+  run<R>(work: () => R, tell: (result: R) => readonly (() => void)[], signal?: Interruption): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       signal?.throwIfAborted();
       this.#waiting.push({ work, resolve, reject, tell, signal, since: performance.now() } as Waiting);

@@ -7,6 +7,7 @@
  */
 import type Database from 'better-sqlite3';
 import { type Log, silentLog } from '../../../model/log.js';
+import type { Interruption } from '../../../model/interruption.js';
 import type {
   ChangePage,
   ChangeQuery,
@@ -86,7 +87,7 @@ export class SqliteStore implements Store {
     db.pragma(`busy_timeout = ${shortWait}`);
   }
 
-  get<T>(collection: CollectionSpec<T>, id: string, signal?: AbortSignal): Promise<Document<T> | undefined> {
+  get<T>(collection: CollectionSpec<T>, id: string, signal?: Interruption): Promise<Document<T> | undefined> {
     return attempt(() => this.#get(collection, id), signal);
   }
 
@@ -101,7 +102,7 @@ export class SqliteStore implements Store {
     collection: AnyCollection,
     id: string,
     column: string,
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<StoredText | undefined> {
     return attempt(() => {
       const sql = `SELECT "public" AS "text", "revision", ${quoted(column)} AS "column" FROM ${quoted(collection.name)} WHERE "id" = ?`;
@@ -113,7 +114,7 @@ export class SqliteStore implements Store {
     collection: CollectionSpec<T>,
     key: string,
     values: readonly Scalar[],
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<Document<T> | undefined> {
     return attempt(() => {
       const fields = collection.unique?.[key];
@@ -125,14 +126,14 @@ export class SqliteStore implements Store {
     }, signal);
   }
 
-  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: AbortSignal): Promise<Document<T>[]> {
+  page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: Interruption): Promise<Document<T>[]> {
     return attempt(() => {
       const { sql, values } = pageSql(collection, query, ['id', 'revision', 'value']);
       return (this.#statements.get(sql).all(...values) as Row[]).map((row) => documentOf<T>(row));
     }, signal);
   }
 
-  pageTexts(collection: AnyCollection, query: TextQuery, signal?: AbortSignal): Promise<TextPage> {
+  pageTexts(collection: AnyCollection, query: TextQuery, signal?: Interruption): Promise<TextPage> {
     return attempt(
       () =>
         this.#kept.through(collection.name, JSON.stringify(query), this.epoch(), () =>
@@ -159,7 +160,7 @@ export class SqliteStore implements Store {
     });
   }
 
-  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: AbortSignal): Promise<number> {
+  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: Interruption): Promise<number> {
     return attempt(() => {
       const { conditions, values } = conditionsOf(collection, query);
       const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
@@ -168,7 +169,7 @@ export class SqliteStore implements Store {
     }, signal);
   }
 
-  async write(writes: readonly Write[], signal?: AbortSignal): Promise<void> {
+  async write(writes: readonly Write[], signal?: Interruption): Promise<void> {
     await this.#commit(
       () => {
         for (const write of writes) this.#writer.apply(write);
@@ -200,7 +201,7 @@ export class SqliteStore implements Store {
   #commit<R>(
     work: () => R,
     written: (result: R) => (readonly [string, string])[],
-    signal?: AbortSignal,
+    signal?: Interruption,
   ): Promise<R> {
     const tell = (result: R) =>
       written(result).flatMap(([collection, id]) =>
@@ -209,7 +210,7 @@ export class SqliteStore implements Store {
     return this.#commits.run(work, tell, signal);
   }
 
-  changes(query: ChangeQuery, signal?: AbortSignal): Promise<ChangePage> {
+  changes(query: ChangeQuery, signal?: Interruption): Promise<ChangePage> {
     return attempt(() => this.#statements.nested(() => this.#log.read(query)), signal);
   }
 
@@ -289,7 +290,7 @@ function documentOf<T>(row: Row): Document<T> {
 }
 
 /** Runs synchronous work so that its failure is a rejection, as with an engine behind a network. */
-function attempt<R>(work: () => R, signal?: AbortSignal): Promise<R> {
+function attempt<R>(work: () => R, signal?: Interruption): Promise<R> {
   return new Promise((resolve) => {
     signal?.throwIfAborted();
     try {
