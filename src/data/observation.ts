@@ -1,4 +1,5 @@
 /** What the regions report about servers, written into the instances. */
+import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { InstanceRecord } from '../model/instance.js';
 import type { ServerObservation } from '../region/provider.js';
@@ -62,19 +63,23 @@ export class ObservationData {
     });
   }
 
-  /** All instances of a region, page by page. */
+  /**
+   * All instances of a region, page by page, and a turn of the event loop for everybody else between two: an embedded
+   * engine answers at once, so that a large region would hold up requests and pile up memory until its end.
+   */
   async *instances(regionId: string): AsyncGenerator<Document<InstanceRecord>[]> {
     let after: [string] | undefined;
     for (;;) {
       const page = await this.#store.page(instances, {
         order: 'id',
         filter: { region_id: regionId },
-        limit: 500,
+        limit: 100,
         ...(after === undefined ? {} : { after }),
       });
       const last = page.at(-1);
       if (last === undefined) return;
       yield page;
+      await setImmediate();
       after = [last.id];
     }
   }
