@@ -3,6 +3,7 @@ import type { NetworkRecord } from '../model/network.js';
 import { presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
+import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Document, TextQuery, Store, TextPage } from './store/port.js';
 import { emptyPage } from './store/port.js';
 
@@ -23,10 +24,13 @@ export const networks: CollectionSpec<NetworkRecord> = {
 export class NetworkData {
   readonly #store: Store;
   readonly #projects: ProjectData;
+  /** The network `default` of a project in a region, which most creates mean. */
+  readonly #defaults: ReadCache<Document<NetworkRecord>>;
 
   constructor(store: Store, projects: ProjectData) {
     this.#store = store;
     this.#projects = projects;
+    this.#defaults = new ReadCache(store, [networks.name]);
   }
 
   async list(caller: Caller, page: Omit<TextQuery, 'order' | 'filter'>): Promise<TextPage> {
@@ -59,7 +63,9 @@ export class NetworkData {
       const message = 'Give networkId, or regionId for the default network there.';
       throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/networkId', message }] });
     }
-    const network = await this.#store.find(networks, 'name', [projectId, regionId, 'default'], caller.signal);
+    const network = await this.#defaults.read(`${projectId} ${regionId}`, () =>
+      this.#store.find(networks, 'name', [projectId, regionId, 'default'], caller.signal),
+    );
     if (network === undefined) throw notFound();
     return network;
   }

@@ -88,6 +88,7 @@ export interface RegionProvider {
   /** Lets go of everything without touching a server. */
   close(): Promise<void>;
 
+  /** Flavors and images may be shared with whoever asked before: they are not to be changed. */
   listFlavors(principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]>;
   listImages(principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]>;
 

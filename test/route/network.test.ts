@@ -1,6 +1,9 @@
 import { expect } from 'chai';
+import { networks } from '../../src/data/network.js';
+import { insert, remove } from '../../src/data/store/port.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Network } from '../../src/model/network.js';
+import { absentId } from '../support/fuzz-seed.js';
 import { addPerson, addProject } from '../support/people.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -47,6 +50,21 @@ describe('GET /api/v2/networks', () => {
       spec: { networkId: server.catalog.networkId, regionId: undefined },
     });
     await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: theirs });
+  });
+
+  it('stop being used with the very next create after they are gone, also without being named', async () => {
+    const member = await addPerson(server.app, 'n-leaving');
+    const { networkIds } = await addProject(server.app, { name: 'emptied', members: [member] });
+    const [networkId = ''] = networkIds;
+    const create = (name: string) => member.api.post<Instance>('/api/v2/instances', server.wish(name));
+    expect((await create('first')).body.status.networkId).to.equal(networkId);
+    const { store } = server.app;
+    const network = await store.get(networks, networkId);
+    if (network === undefined) throw new Error('the network is not stored');
+    await store.write([remove(networks, network)]);
+    await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: server.wish('second') });
+    await store.write([insert(networks, absentId, network.value)]);
+    expect((await create('third')).body.status.networkId).to.equal(absentId);
   });
 
   it('shows a stranger none', async () => {

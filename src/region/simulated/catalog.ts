@@ -25,6 +25,7 @@ export interface Catalog {
   images: Image[];
 }
 
+/** The same for everybody who asks, and so nobody's to change. */
 export function makeCatalog(regionId: string): Catalog {
   const flavors = sizes.map(({ name, cpus, memoryMiB, disk }): Flavor => ({
     metadata: { id: stableId(regionId, 'flavor', name), name, creationTime, createdBy: 'system' },
@@ -42,5 +43,12 @@ export function makeCatalog(regionId: string): Catalog {
     status: { state: 'ready' },
   }));
   images.sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-  return { flavors, images };
+  return frozen({ flavors, images });
+}
+
+function frozen<T extends object>(value: T): T {
+  for (const part of Object.values(value) as unknown[]) {
+    if (typeof part === 'object' && part !== null) frozen(part);
+  }
+  return Object.freeze(value);
 }

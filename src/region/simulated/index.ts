@@ -87,11 +87,11 @@ export class SimulatedRegion implements RegionProvider {
   }
 
   listFlavors(_principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]> {
-    return this.#look(signal, () => structuredClone(this.#catalog.flavors));
+    return this.#look(signal, () => this.#catalog.flavors);
   }
 
   listImages(_principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]> {
-    return this.#look(signal, () => structuredClone(this.#catalog.images));
+    return this.#look(signal, () => this.#catalog.images);
   }
 
   async ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
