@@ -1,5 +1,5 @@
 /** What the regions report about servers, written into the instances. */
-import { setImmediate } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { InstanceRecord } from '../model/instance.js';
 import type { ServerObservation } from '../region/provider.js';
@@ -28,6 +28,12 @@ export function vanished(instance: InstanceRecord): InstanceRecord {
 
 /** Milliseconds after which what was seen of a server is looked at again before it is stored. */
 const staleAfter = 1000;
+
+/** Instances that are looked at together. */
+const pageSize = 100;
+
+/** Milliseconds between two pages, at most; else four times what a page takes, so that a fifth of the time is spent. */
+const longestPause = 100;
 
 /** What was seen of a server, and when. */
 export interface Sight {
@@ -64,22 +70,28 @@ export class ObservationData {
   }
 
   /**
-   * All instances of a region, page by page, and a turn of the event loop for everybody else between two: an embedded
+   * All instances of a region, page by page, with a pause between two: nothing waits for this look, while an embedded
    * engine answers at once, so that a large region would hold up requests and pile up memory until its end.
    */
-  async *instances(regionId: string): AsyncGenerator<Document<InstanceRecord>[]> {
+  async *instances(regionId: string, signal: AbortSignal): AsyncGenerator<Document<InstanceRecord>[]> {
     let after: [string] | undefined;
     for (;;) {
-      const page = await this.#store.page(instances, {
-        order: 'id',
-        filter: { region_id: regionId },
-        limit: 100,
-        ...(after === undefined ? {} : { after }),
-      });
+      const began = performance.now();
+      const page = await this.#store.page(
+        instances,
+        {
+          order: 'id',
+          filter: { region_id: regionId },
+          limit: pageSize,
+          ...(after === undefined ? {} : { after }),
+        },
+        signal,
+      );
       const last = page.at(-1);
       if (last === undefined) return;
       yield page;
-      await setImmediate();
+      if (page.length < pageSize) return;
+      await sleep(Math.min(longestPause, 4 * (performance.now() - began)), undefined, { signal });
       after = [last.id];
     }
   }

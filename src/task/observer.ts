@@ -70,7 +70,7 @@ export class Observer {
 
   async #compare(region: OpenRegion): Promise<void> {
     const { signal } = this.#controller;
-    for await (const page of this.#data.instances(region.id)) {
+    for await (const page of this.#data.instances(region.id, signal)) {
       signal.throwIfAborted();
       const made = page.filter(({ value }) => value.provisioning.status === 'provisioned');
       const ids = made.map(({ id }) => id);

@@ -34,7 +34,7 @@ async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal):
     (await region.provider.describeServers(undefined, signal)).map((one) => [one.id, one]),
   );
   const findings: Finding[] = [];
-  for await (const page of observations.instances(region.id)) {
+  for await (const page of observations.instances(region.id, signal)) {
     signal.throwIfAborted();
     for (const instance of page) {
       const seen = servers.get(instance.id);

@@ -19,6 +19,7 @@ describe('the look at all instances of a region', () => {
           return insert(instances, id, instanceRecord({ name: `n-${index}`, regionId: region }));
         }),
       );
+      const data = new ObservationData(store);
       let turns = 0;
       let others = setImmediate(function take() {
         turns += 1;
@@ -26,14 +27,14 @@ describe('the look at all instances of a region', () => {
       });
       const found: string[] = [];
       const sizes: number[] = [];
-      for await (const page of new ObservationData(store).instances(regionId)) {
+      for await (const page of data.instances(regionId, new AbortController().signal)) {
         found.push(...page.map(({ id }) => id));
         sizes.push(page.length);
       }
       clearImmediate(others);
       expect(found).to.deep.equal(wanted);
       expect(sizes).to.deep.equal([100, 100, 100]);
-      expect(turns).to.be.at.least(3);
+      expect(turns).to.be.at.least(sizes.length - 1);
     } finally {
       await store.close();
     }
