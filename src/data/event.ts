@@ -134,7 +134,7 @@ export class EventData {
 
   /** Whether the caller's account is still active: a stream outlives the request's own check. */
   isActive(caller: Caller): Promise<boolean> {
-    return this.#users.isActive(caller.principal.id);
+    return this.#users.isActive(caller.principal.id, caller.signal);
   }
 
   follow(): Follower {

@@ -32,8 +32,10 @@ const staleAfter = 1000;
 /** Instances that are looked at together. */
 const pageSize = 100;
 
-/** Milliseconds between two pages, at most; else four times what a page takes, so that a fifth of the time is spent. */
-const longestPause = 100;
+/** Times the processor's time that goes by with a page: the pause after it. So a look takes a fifth of one core. */
+const rest = 4;
+/** Milliseconds that a pause has at most. */
+const longestPause = 1000;
 
 /** What was seen of a server, and when. */
 export interface Sight {
@@ -70,13 +72,13 @@ export class ObservationData {
   }
 
   /**
-   * All instances of a region, page by page, with a pause between two: nothing waits for this look, while an embedded
-   * engine answers at once, so that a large region would hold up requests and pile up memory until its end.
+   * All instances of a region, page by page, with a pause between two: an embedded engine answers at once, so that a large
+   * region would hold up requests and pile up memory until the end of the look. Rejects with the signal's reason.
    */
   async *instances(regionId: string, signal: AbortSignal): AsyncGenerator<Document<InstanceRecord>[]> {
     let after: [string] | undefined;
     for (;;) {
-      const began = performance.now();
+      const began = process.cpuUsage();
       const page = await this.#store.page(
         instances,
         {
@@ -91,13 +93,25 @@ export class ObservationData {
       if (last === undefined) return;
       yield page;
       if (page.length < pageSize) return;
-      await sleep(Math.min(longestPause, 4 * (performance.now() - began)), undefined, { signal });
+      await pause(began, signal);
       after = [last.id];
     }
   }
 
   async exists(id: string): Promise<boolean> {
     return (await this.#store.get(instances, id)) !== undefined;
+  }
+}
+
+/** Rests after work that began at that count of processor time; what else the process did meanwhile counts, too. */
+async function pause(began: NodeJS.CpuUsage, signal: AbortSignal): Promise<void> {
+  const { user, system } = process.cpuUsage(began);
+  const milliseconds = Math.min(longestPause, (rest * (user + system)) / 1000);
+  try {
+    await sleep(milliseconds, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
   }
 }
 

@@ -80,12 +80,12 @@ export class RegionData {
 
   /** Calls the region, as a part of the caller's trace; its failure becomes an API error. */
   async ask<R>(
-    { traceparent }: Pick<Caller, 'traceparent'>,
+    { traceparent, signal }: Pick<Caller, 'traceparent' | 'signal'>,
     regionId: string,
     call: (provider: RegionProvider) => Promise<R>,
   ): Promise<R> {
     const region = this.find(regionId);
-    if (region === undefined) throw await this.#missing(regionId);
+    if (region === undefined) throw await this.#missing(regionId, signal);
     const { provider } = region;
     const traced = traceparent === undefined ? undefined : provider.traced?.(traceparent);
     try {
@@ -96,8 +96,8 @@ export class RegionData {
   }
 
   /** A region that the site has, and that nobody is known to drive, is only away. */
-  async #missing(regionId: string): Promise<ApiError> {
-    if ((await this.#store.get(regions, regionId)) === undefined) return notFound();
+  async #missing(regionId: string, signal: AbortSignal): Promise<ApiError> {
+    if ((await this.#store.get(regions, regionId, signal)) === undefined) return notFound();
     const message = 'The region cannot answer now: no worker of it is known yet.';
     return new ApiError('unavailable', message, { headers: { 'Retry-After': '5' } });
   }

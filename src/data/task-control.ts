@@ -40,7 +40,8 @@ export class TaskControl {
       if (task.value.queue === 'done') throw hasEnded(task.value);
       const next = patched(task.value, patch);
       const writes = changed(task, next);
-      for (const ahead of await this.#ahead(task)) writes.push(...changed(ahead, pulled(ahead.value, patch)));
+      for (const ahead of await this.#ahead(task, caller.signal))
+        writes.push(...changed(ahead, pulled(ahead.value, patch)));
       if (writes.length > 0) await this.#store.write(writes, caller.signal);
       const revision = task.revision + changed(task, next).length;
       return { text: JSON.stringify(presentTask(id, next)), revision };
@@ -48,12 +49,12 @@ export class TaskControl {
   }
 
   /** The unfinished tasks that run before this one. */
-  async #ahead(task: Document<TaskRecord>): Promise<Document<TaskRecord>[]> {
+  async #ahead(task: Document<TaskRecord>, signal: AbortSignal): Promise<Document<TaskRecord>[]> {
     if (task.value.queue !== 'blocked') return [];
-    const instance = await this.#store.get(instances, task.value.subject.id);
+    const instance = await this.#store.get(instances, task.value.subject.id, signal);
     const open = instance?.value.openTasks ?? [];
     const ids = open.slice(0, Math.max(0, open.indexOf(task.id)));
-    const found = await Promise.all(ids.map((id) => this.#store.get(tasks, id)));
+    const found = await Promise.all(ids.map((id) => this.#store.get(tasks, id, signal)));
     return found.filter((one) => one !== undefined).filter(({ value }) => value.queue !== 'done');
   }
 

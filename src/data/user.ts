@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { ApiKeyRecord, Principal, UserRecord } from '../model/user.js';
 import type { Interruption } from '../model/interruption.js';
-
+import type { ApiKeyRecord, Principal, UserRecord } from '../model/user.js';
 import { keyHash } from './secret.js';
 import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Store } from './store/port.js';
@@ -47,8 +46,8 @@ export class UserData {
   }
 
   /** Whether there is such a user who may do anything. */
-  async isActive(id: string): Promise<boolean> {
-    return (await this.#store.get(users, id))?.value.active === true;
+  async isActive(id: string, interruption?: Interruption): Promise<boolean> {
+    return (await this.#store.get(users, id, interruption))?.value.active === true;
   }
 
   hash(key: string): string {

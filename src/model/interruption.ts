@@ -1,3 +1,4 @@
+/** As those of EventTarget. */
 export interface ListenerOptions {
   once?: boolean;
   /** Ends the listening. */
@@ -12,5 +13,6 @@ export interface Interruption {
   readonly aborted: boolean;
   readonly reason: unknown;
   throwIfAborted(): void;
+  /** After the abort the listener is never called, as with an AbortSignal: ask `aborted` before. */
   addEventListener(type: 'abort', listener: () => void, options?: ListenerOptions): void;
 }

@@ -29,7 +29,8 @@ export function reconciliation(open: readonly OpenRegion[], every: number, parts
 
 async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal): Promise<void> {
   const { observations, drifts, log } = parts;
-  // The servers first: one that is made meanwhile has an instance by then.
+  // The servers first: one that is made meanwhile has an instance by then. What has changed since is looked at again.
+  const at = performance.now();
   const servers = new Map(
     (await region.provider.describeServers(undefined, signal)).map((one) => [one.id, one]),
   );
@@ -37,10 +38,10 @@ async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal):
   for await (const page of observations.instances(region.id, signal)) {
     signal.throwIfAborted();
     for (const instance of page) {
-      const seen = servers.get(instance.id);
+      const listed = { seen: servers.get(instance.id), at };
       servers.delete(instance.id);
       if (!isAtRest(instance)) continue;
-      const finding = await compare(region, instance, seen, parts, signal);
+      const finding = await compare(region, instance, listed, parts, signal);
       if (finding !== undefined) findings.push(finding);
     }
   }
@@ -65,13 +66,14 @@ function isAtRest({ value }: Document<InstanceRecord>): boolean {
 async function compare(
   region: OpenRegion,
   { id, value }: Document<InstanceRecord>,
-  listed: ServerObservation | undefined,
+  listed: { seen: ServerObservation | undefined; at: number },
   { observations }: Parts,
   signal: AbortSignal,
 ): Promise<Finding | undefined> {
   // The list may be older than the instance's last task.
-  const at = performance.now();
-  const seen = listed?.powerState === value.powerState ? listed : await look(region, id, signal);
+  const agreed = listed.seen?.powerState === value.powerState;
+  const at = agreed ? listed.at : performance.now();
+  const seen = agreed ? listed.seen : await look(region, id, signal);
   const { name, projectId } = value;
   const about = { regionId: region.id, instanceId: id, name, projectId };
   const failed = value.provisioning.status === 'error';
@@ -120,6 +122,8 @@ async function settleOrphan(
   signal: AbortSignal,
 ): Promise<Finding | undefined> {
   if (await observations.exists(id)) return undefined;
+  // Most that have no instance by now were deleted with it since they were listed.
+  if ((await look(region, id, signal)) === undefined) return undefined;
   if (await drifts.wasDeleted(id)) {
     await region.provider.deleteServer(id, signal);
     log.warn({ region: region.name, instanceId: id }, 'removed the machine of a deleted instance');

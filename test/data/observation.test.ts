@@ -3,40 +3,69 @@ import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
 import { ObservationData } from '../../src/data/observation.js';
-import { insert } from '../../src/data/store/port.js';
+import { insert, type Store } from '../../src/data/store/port.js';
+import { failureOf } from '../support/eventually.js';
 import { instanceRecord, regionId } from '../support/rows.js';
 import { openTestStore } from '../support/store.js';
 
+/** Keeps the processor busy for so many ms. */
+function work(milliseconds: number): void {
+  const { user, system } = process.cpuUsage();
+  for (;;) {
+    const now = process.cpuUsage();
+    if (now.user + now.system - user - system >= milliseconds * 1000) return;
+  }
+}
+
 describe('the look at all instances of a region', () => {
-  it('finds each once, and lets others have their turn between its pages', async () => {
-    const store = await openTestStore();
-    try {
-      const ids = Array.from({ length: 350 }, () => uuidv7()).sort();
-      const wanted = ids.filter((_, index) => index % 7 !== 0);
-      await store.write(
-        ids.map((id, index) => {
-          const region = index % 7 === 0 ? uuidv7() : regionId;
-          return insert(instances, id, instanceRecord({ name: `n-${index}`, regionId: region }));
-        }),
-      );
-      const data = new ObservationData(store);
-      let turns = 0;
-      let others = setImmediate(function take() {
-        turns += 1;
-        others = setImmediate(take);
-      });
-      const found: string[] = [];
-      const sizes: number[] = [];
-      for await (const page of data.instances(regionId, new AbortController().signal)) {
-        found.push(...page.map(({ id }) => id));
-        sizes.push(page.length);
-      }
-      clearImmediate(others);
-      expect(found).to.deep.equal(wanted);
-      expect(sizes).to.deep.equal([100, 100, 100]);
-      expect(turns).to.be.at.least(sizes.length - 1);
-    } finally {
-      await store.close();
+  let store: Store;
+  let wanted: string[];
+
+  before(async () => {
+    store = await openTestStore();
+    const ids = Array.from({ length: 400 }, () => uuidv7()).sort();
+    wanted = ids.filter((_, index) => index % 7 !== 0);
+    await store.write(
+      ids.map((id, index) => {
+        const region = index % 7 === 0 ? uuidv7() : regionId;
+        return insert(instances, id, instanceRecord({ name: `n-${index}`, regionId: region }));
+      }),
+    );
+  });
+  after(() => store.close());
+
+  it('finds each once, and rests between its pages four times as long as the processor worked', async () => {
+    let turns = 0;
+    let others = setImmediate(function take() {
+      turns += 1;
+      others = setImmediate(take);
+    });
+    const began = performance.now();
+    const found: string[] = [];
+    const sizes: number[] = [];
+    for await (const page of new ObservationData(store).instances(regionId, new AbortController().signal)) {
+      found.push(...page.map(({ id }) => id));
+      sizes.push(page.length);
+      work(10);
     }
+    clearImmediate(others);
+    expect(found).to.deep.equal(wanted);
+    expect(sizes).to.deep.equal([100, 100, 100, wanted.length - 300]);
+    expect(turns).to.be.at.least(3);
+    // Of the timers' precision, a millisecond each.
+    expect(performance.now() - began).to.be.at.least(4 * 10 + 3 * 39);
+  });
+
+  it('ends with the reason of its signal, while it rests or reads', async () => {
+    const stopping = new AbortController();
+    const reason = new Error('stopping');
+    const look = new ObservationData(store).instances(regionId, stopping.signal);
+    expect((await look.next()).done).to.be.false;
+    work(100);
+    const resting = failureOf(look.next());
+    setImmediate(() => stopping.abort(reason));
+    expect(await resting).to.equal(reason);
+    const again = new ObservationData(store).instances(regionId, stopping.signal);
+    expect(await failureOf(again.next())).to.equal(reason);
   });
 });

@@ -6,7 +6,7 @@ import { RegionError } from '../../src/region/provider.js';
 import { RegionGate } from '../../src/region/remote/gate.js';
 import { RemoteRegion, type RemoteOptions } from '../../src/region/remote/index.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
-import { failureOf } from '../support/eventually.js';
+import { eventually, failureOf } from '../support/eventually.js';
 
 const regionId = '0193a5c0-0000-7000-8000-000000000001';
 const serverId = '0193a5c0-0000-7000-8000-000000000002';
@@ -123,6 +123,8 @@ describe('a region that another process drives', () => {
     const images = await asking.listImages(principal, signal);
     await gate.close();
     expect(await asking.listImages(principal, signal)).to.deep.equal(images);
+    const traced = asking.traced(`00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`);
+    expect(await traced.listImages(principal, signal)).to.deep.equal(images);
     const other = remote({ fresh: 60_000 });
     expect(await kindOf(other.listImages(principal, signal))).to.equal('transient');
   });
@@ -132,6 +134,21 @@ describe('a region that another process drives', () => {
     const reason = new Error('left');
     leaving.abort(reason);
     expect(await failureOf(remote().describeServers(undefined, leaving.signal))).to.equal(reason);
+  });
+
+  it('is told when he leaves, and need not go on', async () => {
+    let given: AbortSignal | undefined;
+    region.describeServers = (_ids, asked) => {
+      given = asked;
+      return new Promise(() => undefined);
+    };
+    const leaving = new AbortController();
+    const asked = failureOf(remote().describeServers(undefined, leaving.signal));
+    await eventually(() => given !== undefined);
+    expect(given?.aborted).to.be.false;
+    leaving.abort(new Error('left'));
+    expect((await asked).message).to.equal('left');
+    await eventually(() => given?.aborted === true, { what: 'the worker to learn of it' });
   });
 
   it('lets nobody in without the secret, and takes no other path, method, call or too large a body', async () => {

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { Type } from 'typebox';
 import { ApiError } from '../../src/model/error.js';
 import { NoAuthAuthenticator } from '../../src/route/pipeline/authenticator.js';
+import type { RequestContext } from '../../src/route/pipeline/context.js';
 import { prefetchProjectContext } from '../../src/route/prefetch.js';
 import { defineHandler, type Route } from '../../src/route/route.js';
 import { Api } from '../support/conform.js';
@@ -25,8 +26,9 @@ describe('prefetchProjectContext', () => {
         authenticator: new NoAuthAuthenticator(),
         prefetchFunctions: [
           (context, connector, params) => {
-            const interruption = leaving === undefined ? context.interruption : AbortSignal.abort(leaving);
-            return prefetchProjectContext({ ...context, interruption }, connector, params);
+            const value = leaving === undefined ? context.interruption : AbortSignal.abort(leaving);
+            const ended = Object.create(context, { interruption: { value } }) as RequestContext;
+            return prefetchProjectContext(ended, connector, params);
           },
         ],
         requestHandler: defineHandler(

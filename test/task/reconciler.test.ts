@@ -124,6 +124,31 @@ describe('the reconciler', () => {
     await reports(0);
   });
 
+  it('does not take what a long look has listed in its beginning for what is true now', async () => {
+    const kept = await server.running('kept');
+    const deleted = await server.running('deleted');
+    const { cloud } = server;
+    const [ghost] = await cloud.describeServers([deleted.metadata.id], new AbortController().signal);
+    await server.gone(deleted.metadata.id);
+    const describe = cloud.describeServers.bind(cloud);
+    let lists = 0;
+    cloud.describeServers = async (ids, signal) => {
+      const seen = await describe(ids, signal);
+      if (ids !== undefined) return seen;
+      lists += 1;
+      // As of the time before the one got another address, and the other was deleted.
+      const before = seen.map((one) => ({ ...one, privateIP: '10.9.9.9' }));
+      return ghost === undefined ? before : [...before, ghost];
+    };
+    const removals = countCalls(cloud, 'deleteServer', () => true);
+    cloud.program({ verb: 'describeServers', delay: 1100, times: 1000 });
+    await eventually(() => lists >= 2, { what: 'two looks' });
+    const { body } = await server.admin.get<Instance>(`/api/v2/instances/${kept.metadata.id}`);
+    expect(body.status.privateIP).to.be.a('string').and.to.equal(kept.status.privateIP);
+    expect(removals()).to.equal(0);
+    cloud.clearProgram();
+  }).timeout(20_000);
+
   it('reads no instance by itself as long as nothing has changed', async () => {
     for (const name of ['a', 'b', 'c']) await server.running(name);
     const { store } = server.app;

@@ -6,7 +6,7 @@ import type { Log } from '../../model/log.js';
 import type { Tracer } from '../../model/trace.js';
 import type { RegionPrincipal, RegionProvider } from '../provider.js';
 import { RegionError } from '../provider.js';
-import { type Call, calls, type Failure } from './protocol.js';
+import { type Call, calls, type Failure, refusals } from './protocol.js';
 
 /** Bytes that a call's arguments have at most: some thousand ids. */
 const bodyLimit = 2 ** 18;
@@ -70,7 +70,9 @@ export class RegionGate {
       response.end(JSON.stringify(body));
     };
     try {
-      answer(200, await this.#answer(request));
+      const leaving = new AbortController();
+      response.once('close', () => leaving.abort(new RegionError('transient', 'The API process went away.')));
+      answer(200, await this.#answer(request, AbortSignal.any([leaving.signal, this.#closing.signal])));
     } catch (error) {
       if (error instanceof Refused) answer(error.status, failure(error.message));
       else if (error instanceof RegionError) answer(409, { kind: error.kind, message: error.message });
@@ -81,7 +83,7 @@ export class RegionGate {
     }
   }
 
-  async #answer(request: IncomingMessage): Promise<unknown> {
+  async #answer(request: IncomingMessage, signal: AbortSignal): Promise<unknown> {
     if (request.method === 'GET' && request.url === '/health') return { status: 'pass' };
     if (!this.#knows(request.headers.authorization)) throw new Refused(401, 'A credential is needed.');
     const [, regionId = '', call = ''] =
@@ -90,9 +92,7 @@ export class RegionGate {
     if (request.method !== 'POST' || !(calls as readonly string[]).includes(call) || provider === undefined)
       throw new Refused(404, 'This worker does not drive that region.');
     const args = await argumentsOf(request);
-    return this.#spanned(`region ${call}`, request, () =>
-      ask(provider, call as Call, args, this.#closing.signal),
-    );
+    return this.#spanned(`region ${call}`, request, () => ask(provider, call as Call, args, signal));
   }
 
   /** The work as a part of the trace that the API process is in. */
@@ -100,13 +100,14 @@ export class RegionGate {
     const { traceparent } = headers;
     const parent = typeof traceparent === 'string' ? traceparent : undefined;
     const span = this.#options.tracer.start(name, 'server', parent);
-    let failed = true;
     try {
       const result = await work();
-      failed = false;
+      span.end({ failed: false });
       return result;
-    } finally {
-      span.end({ failed });
+    } catch (error) {
+      // As with requests: a refusal is an answer.
+      span.end({ failed: !(error instanceof RegionError && refusals.includes(error.kind)) });
+      throw error;
     }
   }
 

@@ -7,7 +7,7 @@ import type { RegionErrorKind } from '../provider.js';
 export const calls = ['listFlavors', 'listImages', 'describeServers', 'consoleOutput'] as const;
 export type Call = (typeof calls)[number];
 
-/** `POST /regions/{regionId}/{call}` with the arguments as a JSON array, and `traceparent` where the request has a trace. */
+/** `POST /regions/{regionId}/{call}` with the arguments as a JSON array, and with `traceparent` if there is a trace. */
 export function pathOf(regionId: string, call: string): string {
   return `/regions/${encodeURIComponent(regionId)}/${call}`;
 }
@@ -17,6 +17,9 @@ export interface Failure {
   kind: RegionErrorKind;
   message: string;
 }
+
+/** Kinds of failure that say how things are, not that the region fails. */
+export const refusals: readonly RegionErrorKind[] = ['not_found', 'conflict', 'unsupported'];
 
 export const errorKinds: readonly RegionErrorKind[] = [
   'not_found',

@@ -60,8 +60,8 @@ export class Life implements Interruption {
   }
 
   /**
-   * The work's result, or the reason as soon as there is one: whoever waits gets an answer in any case. One work at a
-   * time: the next one takes the place of the last.
+   * The work's result, or the reason as soon as there is one: whoever waits gets an answer in any case. After the release
+   * nobody waits, and the work goes to its end. One work at a time: the next one takes the place of the last.
    */
   race<R>(work: Promise<R>): Promise<R> {
     return new Promise((resolve, reject) => {

@@ -4,9 +4,9 @@
  * Every batch goes through the journal (journal.ts), in a transaction where the server has them. docs/store-mongodb.md
  * tells what is promised with and without.
  */
-import type { Interruption } from '../../../model/interruption.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Collection, Db, MongoClient } from 'mongodb';
+import type { Interruption } from '../../../model/interruption.js';
 import type {
   ChangePage,
   ChangeQuery,
