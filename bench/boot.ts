@@ -7,6 +7,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { clientOf } from './tasks/site.js';
 import {
   cleanUp,
   createInstance,
@@ -48,7 +49,7 @@ async function throughApi(
   name: string,
   keep?: (pid: number) => void,
 ) {
-  const { client } = server;
+  const client = clientOf(server);
   const started = performance.now();
   const { metadata } = await createInstance(client, name, offer);
   const path = `/api/v2/instances/${metadata.id}/consoleoutput?length=3`;

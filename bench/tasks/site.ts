@@ -57,6 +57,7 @@ export class Processes {
   }
 }
 
+/** Of all that a bench measures: `server.client` also holds each answer against the document, which takes its time. */
 export function clientOf(server: ServerProcess): Client {
   return new Client(server.url, adminKey, { timeout: 60_000 });
 }

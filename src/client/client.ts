@@ -34,6 +34,8 @@ export interface ClientOptions {
   onCall?: (call: Call) => void;
   /** Milliseconds before a call is given up. */
   timeout?: number;
+  /** Makes the calls instead of the global one: to look at each answer, or to take another way. */
+  fetch?: (url: URL, init: RequestInit) => Promise<Response>;
 }
 
 export class Client {
@@ -69,7 +71,8 @@ export class Client {
     if (target.origin !== new URL(this.#url).origin)
       throw new Error(`${target.origin} is not the server ${this.#url}`);
     this.#options.onCall?.({ method, url: target.href, ...(body === undefined ? {} : { body }) });
-    const response = await fetch(target, {
+    const ask = this.#options.fetch ?? fetch;
+    const response = await ask(target, {
       method,
       headers: {
         Authorization: `Bearer ${this.#key}`,

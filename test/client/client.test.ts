@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { CallError, type Call, Client } from '../../src/client/client.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Project } from '../../src/model/project.js';
+import { checkedClient } from '../support/conform.js';
 import { failureOf } from '../support/eventually.js';
 import { addProject } from '../support/people.js';
 import { adminKey, startServer, type TestServer } from '../support/server.js';
@@ -14,7 +15,7 @@ describe('the client', () => {
 
   before(async () => {
     server = await startServer();
-    client = new Client(`${server.url}/`, adminKey);
+    client = checkedClient(`${server.url}/`, adminKey);
     for (let index = 0; index < 7; index += 1) await addProject(server.app, { name: `p-${index}` });
   });
   after(() => server.stop());
@@ -66,9 +67,9 @@ describe('the client', () => {
 
   it('tells of each call before it is made', async () => {
     const calls: Call[] = [];
-    const told = new Client(server.url, adminKey, { onCall: (call) => calls.push(call) });
+    const told = checkedClient(server.url, adminKey, { onCall: (call) => calls.push(call) });
     await told.get('/api/version');
-    await failureOf(told.post('/api/v2/instances', { a: 1 }));
+    expect(await failureOf(told.post('/api/v2/instances', { a: 1 }))).to.be.instanceOf(CallError);
     expect(calls).to.deep.equal([
       { method: 'GET', url: `${server.url}/api/version` },
       { method: 'POST', url: `${server.url}/api/v2/instances`, body: { a: 1 } },
@@ -80,7 +81,7 @@ describe('the client', () => {
     expect(error).to.be.an.instanceOf(CallError);
     expect(error).to.include({ status: 400, code: 'invalid_parameter', retryable: false });
     expect(error.message).to.include('Did you mean "limit"?');
-    const refused = await failureOf(new Client(server.url, 'wrong').get('/api/version'));
+    const refused = await failureOf(checkedClient(server.url, 'wrong').get('/api/version'));
     expect(refused).to.include({ status: 401, code: 'unauthorized' });
   });
 });

@@ -13,7 +13,8 @@ import { breachOf, isInOrder, legalEnds, Model } from '../support/chaos/model.js
 import { faults, Monkey } from '../support/chaos/monkey.js';
 import { clockSkews, lease, Site } from '../support/chaos/site.js';
 import { User } from '../support/chaos/user.js';
-import { Client } from '../../src/client/client.js';
+import type { Client } from '../../src/client/client.js';
+import { checkedClient } from '../support/conform.js';
 import { adminKey, type Offer, offerOf, until } from '../support/process.js';
 
 const minutes = Number(process.env['COPSE_CHAOS_MINUTES'] ?? 3);
@@ -44,7 +45,7 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
   after(() => site.close());
 
   function client(): Client {
-    return new Client(site.urls()[0] ?? '', adminKey, { timeout: 20_000 });
+    return checkedClient(site.urls()[0] ?? '', adminKey, { timeout: 20_000 });
   }
 
   /** The smallest, which the offer has, and the next. */

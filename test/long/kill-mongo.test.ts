@@ -8,6 +8,7 @@ import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
 import { MongoStore } from '../../src/data/store/mongo/mongo.js';
 import { tasks } from '../../src/data/task.js';
+import { unlessBreach } from '../support/conform.js';
 import { Acknowledged, killedWriter } from '../support/kill-rounds.js';
 import { freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import { cleanUp, createInstance, offerOf, startServer, temporaryFolder } from '../support/process.js';
@@ -75,16 +76,19 @@ describe('kill -9 of processes on a MongoDB store', function () {
       const { client } = server;
       const offer = await offerOf(client, 'sim-linux');
       let over = false;
-      const asking = Array.from({ length: 6 }, async (_, lane) => {
+      const lanes = Array.from({ length: 6 }, async (_, lane) => {
         for (let turn = 0; !over; turn += 1) {
           const { metadata, status } = await createInstance(client, `r${round}-${lane}-${turn}`, offer);
           created.set(metadata.id, status.taskId ?? '');
         }
-      }).map((lane) => lane.catch(() => undefined));
+      }).map((lane) => lane.catch(unlessBreach));
+      const asking = Promise.all(lanes);
+      // What fails before the end is told at the end.
+      asking.catch(() => undefined);
       await sleep(Math.random() * 1500);
       await server.kill('SIGKILL');
       over = true;
-      await Promise.all(asking);
+      await asking;
       const store = await MongoStore.open(address, collections);
       try {
         for (const [id, taskId] of created) {

@@ -10,6 +10,7 @@ import { instances } from '../../src/data/instance.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import { tasks } from '../../src/data/task.js';
 import type { Instance } from '../../src/model/instance.js';
+import { unlessBreach } from '../support/conform.js';
 import { Acknowledged, killedWriter } from '../support/kill-rounds.js';
 import { cleanUp, createInstance, offerOf, startServer, temporaryFolder } from '../support/process.js';
 import { faultsIn } from '../support/store-invariants.js';
@@ -58,7 +59,7 @@ describe('kill -9 of processes on a SQLite store', function () {
       const { client } = server;
       const offer = await offerOf(client, 'sim-linux');
       let over = false;
-      const asking = Array.from({ length: 6 }, async (_, lane) => {
+      const lanes = Array.from({ length: 6 }, async (_, lane) => {
         for (let turn = 0; !over; turn += 1) {
           const { metadata, status } = await createInstance(client, `r${round}-${lane}-${turn}`, offer);
           created.set(metadata.id, status.taskId ?? '');
@@ -67,11 +68,14 @@ describe('kill -9 of processes on a SQLite store', function () {
           await client.delete(`/api/v2/instances/${metadata.id}`);
           deleted.add(metadata.id);
         }
-      }).map((lane) => lane.catch(() => undefined));
+      }).map((lane) => lane.catch(unlessBreach));
+      const asking = Promise.all(lanes);
+      // What fails before the end is told at the end.
+      asking.catch(() => undefined);
       await sleep(Math.random() * 500);
       await server.kill('SIGKILL');
       over = true;
-      await Promise.all(asking);
+      await asking;
       const store = new SqliteStore(join(dataDir, 'copse.sqlite'), collections);
       for (const [id, taskId] of created) {
         const instance = await store.get(instances, id);

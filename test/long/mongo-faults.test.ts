@@ -1,6 +1,7 @@
 /** The database server goes away and comes back under a running server: 503, nothing lost, recovery without a restart. */
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
+import { checkedFetch } from '../support/conform.js';
 import { eventually } from '../support/eventually.js';
 import { MongoServer, ownServerMissing } from '../support/mongo.js';
 import { HangingProxy } from '../support/proxy.js';
@@ -27,7 +28,7 @@ class Load {
     const work = async (lane: number) => {
       for (let turn = 0; !this.#over; turn += 1) {
         const wish = server.wish(`${prefix}-${lane}-${turn}`);
-        const reply = await fetch(`${server.url}/api/v2/instances`, {
+        const reply = await checkedFetch(`${server.url}/api/v2/instances`, {
           method: 'POST',
           headers: { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json' },
           body: JSON.stringify(wish),

@@ -8,6 +8,7 @@ import { instances } from '../../src/data/instance.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
+import { checkedFetch } from '../support/conform.js';
 import { corruptPage } from '../support/corruption.js';
 import { create, type Refusal, shown, simulated } from '../support/disk-faults.js';
 import {
@@ -120,7 +121,7 @@ describe('a damaged page', function () {
     corruptPage(file);
     let refused = 0;
     for (const { id, value } of sample) {
-      const answer = await fetch(`${server.url}/api/v2/instances/${id}`, { headers });
+      const answer = await checkedFetch(`${server.url}/api/v2/instances/${id}`, { headers });
       const body = (await answer.json()) as Instance & Refusal;
       if (answer.status === 200) expect(body.metadata.name).to.equal(value.name);
       else {

@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { Client } from '../../src/client/client.js';
 import { packageRoot } from '../../src/config.js';
 import type { Instance } from '../../src/model/instance.js';
+import { checkedClient } from '../support/conform.js';
 import {
   adminKey,
   cleanUp,
@@ -88,7 +88,7 @@ describe('npm run up', function () {
     ]) {
       expect(first.output).to.contain(shown);
     }
-    const client = new Client(`http://127.0.0.1:${port}`, adminKey);
+    const client = checkedClient(`http://127.0.0.1:${port}`, adminKey);
     const [hello] = (await client.get<Instance[]>('/api/v2/instances')).body;
     const id = hello?.metadata.id ?? '';
     await client.post(`/api/v2/instances/${id}/start`);

@@ -1,9 +1,11 @@
 /** SIGTERM to the real process: what is under way ends, nothing new begins, and it all ends in time. */
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
-import { checkedFetch } from '../support/conform.js';
+import { checkedFetch, unlessBreach } from '../support/conform.js';
+import { type Conversation, converse } from '../support/fuzz-socket.js';
 import { KeptConnection } from '../support/keep-alive.js';
 import {
   adminKey,
@@ -24,6 +26,7 @@ describe('SIGTERM', function () {
   let dataDir: string;
   let server: ServerProcess;
   let offer: Offer;
+  const waiting: Promise<unknown>[] = [];
 
   beforeEach(() => {
     dataDir = temporaryFolder();
@@ -31,6 +34,7 @@ describe('SIGTERM', function () {
   afterEach(async () => {
     await server.kill('SIGKILL');
     await cleanUp(dataDir);
+    await Promise.all(waiting.splice(0).map((answer) => answer.catch(unlessBreach)));
   });
 
   async function start(environment: Record<string, string>): Promise<void> {
@@ -40,12 +44,13 @@ describe('SIGTERM', function () {
 
   /** A create whose client waits for the machine, once the request is surely under way. */
   async function waitingCreate(name: string): Promise<{ answer: Promise<Response> }> {
-    const answer = fetch(server.url + path, {
+    const answer = checkedFetch(server.url + path, {
       method: 'POST',
       headers: { ...authorization, 'Content-Type': 'application/json', Prefer: 'wait=50' },
       body: JSON.stringify({ metadata: { name }, spec: offer }),
     });
     answer.catch(() => undefined);
+    waiting.push(answer);
     await until(`${name} to be accepted`, 10, async () => {
       const { body } = await server.client.get<Instance[]>(path);
       return body.some(({ metadata }) => metadata.name === name) ? true : undefined;
@@ -105,19 +110,20 @@ describe('SIGTERM', function () {
     await start({ COPSE_SERVER_DRAIN_DELAY: '1' });
     const busy = new KeptConnection(server.url);
     expect(await busy.send({ method: 'GET', path: '/health' })).to.deep.equal({ status: 200, closes: false });
-    const { hostname, port } = new URL(server.url);
-    const idle = connect(Number(port), hostname);
-    const idleEnded = new Promise((resolve) => idle.on('close', resolve));
-    idle.on('error', () => undefined);
-    const answered = new Promise((resolve) => idle.once('data', resolve));
-    idle.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n');
-    await answered;
+    const idle = await new Promise<{ ended: Promise<Conversation> }>((resolve) => {
+      const answered = async (socket: Socket) => {
+        await once(socket, 'data');
+        resolve({ ended });
+      };
+      const script = ['GET /health HTTP/1.1\r\nHost: x\r\n\r\n', answered];
+      const ended = converse(server.url, script, { within: 30_000 });
+    });
 
     server.child.kill('SIGTERM');
     await until('/ready to be 503', 1, async () => ((await readiness()) === 503 ? true : undefined));
     expect(await busy.send({ method: 'GET', path: '/health' })).to.deep.equal({ status: 200, closes: true });
     busy.close();
-    await idleEnded;
+    expect((await idle.ended).closed).to.be.true;
     expect(await server.exit).to.equal(0);
   });
 
@@ -185,7 +191,7 @@ describe('SIGTERM', function () {
     server.child.kill('SIGTERM');
     await until('/ready to be 503', 2, async () => ((await readiness()) === 503 ? true : undefined));
     const began = performance.now();
-    const answer = await fetch(server.url + path, {
+    const answer = await checkedFetch(server.url + path, {
       method: 'POST',
       headers: { ...authorization, 'Content-Type': 'application/json', Prefer: 'wait=50' },
       body: JSON.stringify({ metadata: { name: 'late' }, spec: offer }),
@@ -203,7 +209,7 @@ describe('SIGTERM', function () {
     const ids = Array.from({ length: 50 }, (_, n) => `logged-${n}`);
     await Promise.all(
       ids.map((id) =>
-        fetch(`${server.url}${path}?limit=1`, { headers: { ...authorization, 'X-Request-Id': id } }),
+        checkedFetch(`${server.url}${path}?limit=1`, { headers: { ...authorization, 'X-Request-Id': id } }),
       ),
     );
     expect(await server.kill('SIGTERM')).to.equal(0);

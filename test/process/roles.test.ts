@@ -5,6 +5,7 @@ import { CallError } from '../../src/client/client.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Region } from '../../src/model/region.js';
 import type { Task } from '../../src/model/task.js';
+import { unlessBreach } from '../support/conform.js';
 import {
   cleanUp,
   createInstance,
@@ -49,7 +50,7 @@ describe('an API process and a worker on one store', function () {
   /** The offer of the worker's region, as soon as the API process has found it. */
   function offered(server: ServerProcess): Promise<Offer> {
     return until('the region to be known', 20, async () => {
-      const offer = await offerOf(server.client, 'sim-linux').catch(() => undefined);
+      const offer = await offerOf(server.client, 'sim-linux').catch(unlessBreach);
       return offer === undefined || offer.imageId === '' ? undefined : offer;
     });
   }
@@ -105,7 +106,7 @@ describe('an API process and a worker on one store', function () {
       server.client
         .get(`/api/v2/instances/${metadata.id}/consoleoutput`)
         .then(() => true as const)
-        .catch(() => undefined),
+        .catch(unlessBreach),
     );
   });
 
@@ -113,6 +114,7 @@ describe('an API process and a worker on one store', function () {
     const gate = await worker();
     const server = await api('one');
     const { regionId } = await offered(server);
+    // eslint-disable-next-line no-restricted-globals -- the gate of regions is not the API, and has no document
     const health = await fetch(`${gate.url}/health`);
     expect([health.status, await health.json()]).to.deep.equal([200, { status: 'pass' }]);
     for (const headers of [
@@ -120,6 +122,7 @@ describe('an API process and a worker on one store', function () {
       { Authorization: 'Bearer x' },
       { Authorization: `Bearer ${'A'.repeat(43)}` },
     ]) {
+      // eslint-disable-next-line no-restricted-globals -- as above
       const response = await fetch(`${gate.url}/regions/${regionId}/describeServers`, {
         method: 'POST',
         headers,

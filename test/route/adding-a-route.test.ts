@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import type * as AppModule from '../../src/app.js';
 import { loadConfig, packageRoot } from '../../src/config.js';
 import { silentLog } from '../../src/model/log.js';
+import { checkedFetch, learnDocument } from '../support/conform.js';
 import { testAddress } from '../support/store.js';
 
 const key = 'adding-a-route-0123456789-0123456789';
@@ -60,8 +61,9 @@ describe('docs/adding-a-route.md', function () {
     };
     const app = await startApp(loadConfig({ environment: {}, flags }), { log: silentLog });
     try {
+      await learnDocument(app.url);
       const ask = async (path: string, authorization = `Bearer ${key}`) => {
-        const answer = await fetch(app.url + path, { headers: { authorization } });
+        const answer = await checkedFetch(app.url + path, { headers: { authorization } });
         return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
       };
       const { body } = await ask('/api/v2/projects');

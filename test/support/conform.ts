@@ -1,11 +1,12 @@
 /**
- * fetch for the route tests: every answer is held against /openapi.json, so that no test can pass while the server
- * says something that its document does not.
+ * fetch for the tests: every answer is held against /openapi.json, so that no test can pass while the server says
+ * something that its document does not. Lint refuses the plain one in tests.
  */
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect } from 'chai';
+import { Client, type ClientOptions } from '../../src/client/client.js';
 import { type ErrorCode, errorCodes } from '../../src/model/error.js';
 
 type Json = Record<string, unknown>;
@@ -65,6 +66,24 @@ function replyOf<T = unknown>(status: number, headers: Headers, text: string): R
   return { status, headers, text, body: (json && text !== '' ? JSON.parse(text) : undefined) as T };
 }
 
+/** An answer that is not as the document says. */
+export class Breach extends Error {
+  override readonly name = 'Breach';
+}
+
+function orBreach<R>(check: () => R): R {
+  try {
+    return check();
+  } catch (cause) {
+    throw new Breach((cause as Error).message, { cause });
+  }
+}
+
+/** For a `catch` where an answer may be lost or be a refusal: one that breaks the document is a failure all the same. */
+export function unlessBreach(error: unknown): undefined {
+  if (error instanceof Breach) throw error;
+}
+
 export class Conformance {
   readonly #document: OpenApi;
   readonly #paths: { pattern: RegExp; operations: OpenApi['paths'][string] }[];
@@ -80,7 +99,16 @@ export class Conformance {
     }));
   }
 
-  check(method: string, path: string, reply: Reply): void {
+  /** Throws a Breach when the document does not know such an answer. */
+  check<T = unknown>(method: string, path: string, status: number, headers: Headers, text: string): Reply<T> {
+    return orBreach(() => {
+      const reply = replyOf<T>(status, headers, text);
+      this.#check(method, path, reply);
+      return reply;
+    });
+  }
+
+  #check(method: string, path: string, reply: Reply): void {
     const where = `${method} ${path} → ${reply.status}`;
     expect(reply.headers.get('x-request-id'), `${where}: X-Request-Id`).to.match(/^[A-Za-z0-9._~-]{1,128}$/);
     if (!routable(path)) {
@@ -110,18 +138,14 @@ export class Conformance {
   /** An answer as it came over the wire; `target` is that of the request line. */
   checkBytes(method: string, target: string, status: number, headers: Headers, bytes: Buffer): Reply {
     const coding = headers.get('content-encoding');
-    const plain =
-      bytes.length === 0 || coding === null
-        ? bytes
-        : coding === 'br'
-          ? brotliDecompressSync(bytes)
-          : gunzipSync(bytes);
-    const reply = replyOf(status, headers, plain.toString());
-    const where = `${method} ${target.slice(0, 200)} → ${status}`;
-    if (status === 304 || status === 204 || method === 'HEAD') expect(bytes.length, where).to.equal(0);
+    const plain = orBreach(() => {
+      const where = `${method} ${target.slice(0, 200)} → ${status}`;
+      if (status === 304 || status === 204 || method === 'HEAD') expect(bytes.length, where).to.equal(0);
+      if (bytes.length === 0 || coding === null) return bytes;
+      return coding === 'br' ? brotliDecompressSync(bytes) : gunzipSync(bytes);
+    });
     const path = URL.canParse(target) ? new URL(target).pathname : (target.split('?')[0] ?? '');
-    this.check(method, path, reply);
-    return reply;
+    return this.check(method, path, status, headers, plain.toString());
   }
 
   /** What the document says of answers where there is no operation. */
@@ -186,35 +210,56 @@ const ready = new Map<string, Conformance>();
 async function conformanceOf(url: string): Promise<Conformance> {
   let found = known.get(url);
   if (found === undefined) {
-    found = fetch(`${url}/openapi.json`).then(async (response) => {
-      const conformance = new Conformance((await response.json()) as OpenApi);
-      ready.set(url, conformance);
-      return conformance;
-    });
+    found = fetch(`${url}/openapi.json`).then(async (response) =>
+      learn(url, (await response.json()) as OpenApi),
+    );
     known.set(url, found);
   }
   return found;
 }
 
-/** Reads the document of a server that has just started, which may have the port of one that is gone. */
-export async function learnDocument(url: string): Promise<void> {
+function learn(url: string, document: OpenApi): Conformance {
+  const conformance = new Conformance(document);
+  known.set(url, Promise.resolve(conformance));
+  ready.set(url, conformance);
+  return conformance;
+}
+
+/**
+ * Reads the document of a server that has just started, which may have the port of one that is gone. `document`: that of
+ * a server that does not show it.
+ */
+export async function learnDocument(url: string, document?: OpenApi): Promise<void> {
   known.delete(url);
-  await conformanceOf(url);
+  if (document === undefined) await conformanceOf(url);
+  else learn(url, document);
 }
 
-/** The document of a server that is known by now; undefined where there is none, such as a gate of regions. */
-export function knownConformance(url: string): Conformance | undefined {
-  return ready.get(url);
+/** The document of a server that is known by now: without one an answer would pass unchecked. */
+export function knownConformance(url: string): Conformance {
+  const conformance = ready.get(url);
+  if (conformance === undefined) throw new Error(`the document of ${url} is not known: learnDocument`);
+  return conformance;
 }
 
-/** fetch, for tests that need more of it than `Api` gives. The answer is held against the document all the same. */
-export async function checkedFetch(url: string, init: RequestInit = {}): Promise<Response> {
+/**
+ * fetch, for tests that need more of it than `Api` gives. The answer is held against the document all the same; of a
+ * stream of events its head. An answer that breaks off is a failure of fetch itself.
+ */
+export async function checkedFetch(url: string | URL, init: RequestInit = {}): Promise<Response> {
   const { origin, pathname } = new URL(url);
   const conformance = await conformanceOf(origin);
   const response = await fetch(url, init);
   const { status, headers } = response;
-  conformance.check(init.method ?? 'GET', pathname, replyOf(status, headers, await response.clone().text()));
+  const endless = headers.get('content-type')?.startsWith('text/event-stream') === true;
+  const text = endless ? '' : await response.clone().text();
+  conformance.check(init.method ?? 'GET', pathname, status, headers, text);
   return response;
+}
+
+/** The product's client, whose answers are held against the document. */
+export function checkedClient(url: string, key: string, options: ClientOptions = {}): Client {
+  return new Client(url, key, { ...options, fetch: checkedFetch });
 }
 
 /** The API as one caller sees it. */
@@ -264,10 +309,9 @@ export class Api {
       ...(raw === undefined ? {} : { body: raw, duplex: 'half' }),
     });
     const text = await response.text();
-    const reply = replyOf<T>(response.status, response.headers, text);
-    if (response.status >= 500) expect(response.status, `${method} ${path}: ${text}`).to.equal(failing);
-    conformance.check(method, new URL(target).pathname, reply);
-    return reply;
+    const { status } = response;
+    if (status >= 500) expect(status, `${method} ${path}: ${text}`).to.equal(failing);
+    return conformance.check<T>(method, new URL(target).pathname, status, response.headers, text);
   }
 
   /** The error answer of a call that must be refused with this code. */

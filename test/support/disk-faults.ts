@@ -1,5 +1,6 @@
 /** Asks a server whose disk is at fault, and takes any answer. */
 import type { Instance } from '../../src/model/instance.js';
+import { checkedFetch } from './conform.js';
 import { adminKey, type Offer, type ServerProcess } from './process.js';
 
 export interface Refusal {
@@ -15,7 +16,7 @@ export const simulated = {
 };
 
 export async function create(server: ServerProcess, name: string, offer: Offer) {
-  const answer = await fetch(`${server.url}/api/v2/instances`, {
+  const answer = await checkedFetch(`${server.url}/api/v2/instances`, {
     method: 'POST',
     headers: { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json' },
     body: JSON.stringify({ metadata: { name }, spec: offer }),
@@ -30,5 +31,5 @@ export async function create(server: ServerProcess, name: string, offer: Offer) 
 /** The status of a read of the instance. */
 export async function shown(server: ServerProcess, id: string): Promise<number> {
   const headers = { Authorization: `Bearer ${adminKey}` };
-  return (await fetch(`${server.url}/api/v2/instances/${id}`, { headers })).status;
+  return (await checkedFetch(`${server.url}/api/v2/instances/${id}`, { headers })).status;
 }

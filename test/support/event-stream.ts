@@ -1,5 +1,6 @@
 /** A client of server-sent events that reads only when it is asked to, so that it can be slow. */
 import type { Event } from '../../src/model/event.js';
+import { checkedFetch } from './conform.js';
 
 export interface StreamOptions {
   url: string;
@@ -25,7 +26,7 @@ export class EventStream {
 
   static async open({ url, key, query = '', lastEventId }: StreamOptions): Promise<EventStream> {
     const gone = new AbortController();
-    const response = await fetch(`${url}/api/v2/events${query}`, {
+    const response = await checkedFetch(`${url}/api/v2/events${query}`, {
       headers: {
         Accept: 'text/event-stream',
         Authorization: `Bearer ${key}`,

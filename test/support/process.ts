@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from '../../src/client/client.js';
+import type { Client } from '../../src/client/client.js';
 import { type Config, packageRoot, variableOf } from '../../src/config.js';
 import type { Flavor } from '../../src/model/flavor.js';
 import type { Image } from '../../src/model/image.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Project } from '../../src/model/project.js';
 import type { Region } from '../../src/model/region.js';
+import { checkedClient, learnDocument } from './conform.js';
 
 export const adminKey = 'test-key-0123456789-0123456789-0123456789';
 
@@ -77,9 +78,11 @@ export class ServerProcess {
   readonly log: LogLine[] = [];
   readonly exit: Promise<number | string>;
   stderr = '';
+  readonly #command: 'serve' | 'worker';
   #url = '';
 
   constructor({ command = 'serve', dataDir, args = [], environment = {} }: ServerOptions) {
+    this.#command = command;
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COPSE_'));
     this.child = spawn(process.execPath, [mainFile, command, '--port', '0', '--data-dir', dataDir, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -106,6 +109,8 @@ export class ServerProcess {
       throw new Error(`the server ended with ${code}: ${this.stderr}`);
     });
     this.#url = await Promise.race([listening, ended]);
+    // Now, because a server that drains could not tell it any more. A worker has a gate, which is not the API.
+    if (this.#command === 'serve') await Promise.race([learnDocument(this.#url), ended]);
     return this;
   }
 
@@ -114,7 +119,7 @@ export class ServerProcess {
   }
 
   get client(): Client {
-    return new Client(this.#url, adminKey);
+    return checkedClient(this.#url, adminKey);
   }
 
   async kill(signal: NodeJS.Signals): Promise<number | string> {

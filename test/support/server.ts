@@ -13,7 +13,7 @@ import type { Project } from '../../src/model/project.js';
 import type { Region } from '../../src/model/region.js';
 import type { Task } from '../../src/model/task.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
-import { Api, learnDocument, type Reply } from './conform.js';
+import { Api, checkedFetch, learnDocument, type Reply } from './conform.js';
 import { eventually } from './eventually.js';
 import { RecordingLog } from './log.js';
 import { testAddress } from './store.js';
@@ -209,7 +209,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
 
 async function catalogOf(app: App): Promise<Catalog> {
   const get = async <T>(path: string): Promise<T[]> => {
-    const response = await fetch(app.url + path, { headers: { Authorization: `Bearer ${adminKey}` } });
+    const response = await checkedFetch(app.url + path, { headers: { Authorization: `Bearer ${adminKey}` } });
     return (await response.json()) as T[];
   };
   const project = only(

@@ -9,6 +9,7 @@ import { loadConfig, packageRoot } from '../../src/config.js';
 import type { Instance } from '../../src/model/instance.js';
 import { silentLog } from '../../src/model/log.js';
 import type { Task } from '../../src/model/task.js';
+import { checkedFetch, learnDocument } from '../support/conform.js';
 import { eventually } from '../support/eventually.js';
 import { testAddress } from '../support/store.js';
 
@@ -97,8 +98,9 @@ describe('docs/adding-a-task.md', function () {
     };
     const app = await startApp(loadConfig({ environment: {}, flags }), { log: silentLog });
     try {
+      await learnDocument(app.url);
       const ask = async (method: string, path: string, body?: unknown) => {
-        const answer = await fetch(new URL(path, app.url), {
+        const answer = await checkedFetch(new URL(path, app.url), {
           method,
           headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),

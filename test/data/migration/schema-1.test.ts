@@ -19,6 +19,7 @@ import { SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
 import { openStore } from '../../../src/stores.js';
 import { currentSchema, migrations } from '../../../src/data/migration/index.js';
 import { schemaVersion } from '../../../src/data/store/sqlite/layout.js';
+import { checkedFetch, learnDocument } from '../../support/conform.js';
 import { failureOf } from '../../support/eventually.js';
 import { RecordingLog } from '../../support/log.js';
 import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../../support/mongo.js';
@@ -87,6 +88,7 @@ describe('a store of schema 1', function () {
     });
     const app = await startApp(config, { log });
     try {
+      await learnDocument(app.url);
       await ask(app.url);
     } finally {
       await app.stop();
@@ -112,7 +114,7 @@ describe('a store of schema 1', function () {
   async function comparing(store?: string): Promise<void> {
     const log = await serving(async (url) => {
       for (const { path, status, etag, link, body, code } of answers) {
-        const answer = await fetch(url + path, { headers });
+        const answer = await checkedFetch(url + path, { headers });
         expect(answer.status, path).to.equal(status);
         expect(answer.headers.get('etag'), path).to.equal(etag);
         expect(answer.headers.get('link'), path).to.equal(link);
@@ -140,13 +142,13 @@ describe('a store of schema 1', function () {
 
   it('is found by what schema 2 adds, follows page keys of before, and repeats kept answers', async () => {
     await serving(async (url) => {
-      const stable = await fetch(`${url}/api/v2/instances?status=provisioned`, { headers });
+      const stable = await checkedFetch(`${url}/api/v2/instances?status=provisioned`, { headers });
       expect(((await stable.json()) as unknown[]).length).to.equal(5);
-      const none = await fetch(`${url}/api/v2/instances?status=error`, { headers });
+      const none = await checkedFetch(`${url}/api/v2/instances?status=error`, { headers });
       expect(await none.json()).to.deep.equal([]);
       const page = answers.find(({ path }) => path === '/api/v2/instances?limit=2');
       const next = /<([^>]+)>; rel="next"/.exec(page?.link ?? '')?.[1] ?? '';
-      const second = await fetch(url + next.slice('https://api.example.com'.length), { headers });
+      const second = await checkedFetch(url + next.slice('https://api.example.com'.length), { headers });
       const whole = answers[0]?.body as { metadata: { id: string } }[];
       const shown = (await second.json()) as typeof whole;
       expect(shown.map(({ metadata }) => metadata.id)).to.deep.equal(

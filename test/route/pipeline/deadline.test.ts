@@ -14,11 +14,14 @@ import { requestHandler } from '../../../src/route/pipeline/handler.js';
 import type { Claim } from '../../../src/route/pipeline/idempotency.js';
 import { errorBoundary, requestScope } from '../../../src/route/pipeline/middleware.js';
 import { RateLimit } from '../../../src/route/pipeline/rate-limit.js';
+import { openApiDocument } from '../../../src/route/pipeline/openapi.js';
 import {
   type PipelineEnvironment,
   type PrefetchFunc,
   register,
+  type RouteManager,
 } from '../../../src/route/pipeline/route-manager.js';
+import { checkedFetch, learnDocument, type OpenApi } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
 import { converse } from '../../support/fuzz-socket.js';
 import { RecordingLog } from '../../support/log.js';
@@ -76,32 +79,19 @@ describe('the time limit of a request', () => {
   before(async () => {
     const router = new Router();
     const plain = { methodType: 'POST', authenticator: anyone } as const;
-    register(
-      router,
-      { route: '/plain', methods: [{ ...plain, requestHandler: counting('a') }] },
-      environment,
-    );
-    register(
-      router,
-      { route: '/long', methods: [{ ...plain, requestHandler: counting('b', 400) }] },
-      environment,
-    );
     const identified = { ...plain, authenticator: new RequireUserAuthenticator() };
-    register(
-      router,
-      { route: '/user', methods: [{ ...identified, requestHandler: counting('c') }] },
-      environment,
-    );
-    const fetch: PrefetchFunc<object> = ({ signal }) => {
+    const prefetch: PrefetchFunc<object> = ({ signal }) => {
       fetching = signal;
       return forever<undefined>();
     };
-    const prefetched = { ...plain, prefetchFunctions: [fetch] };
-    register(
-      router,
+    const prefetched = { ...plain, prefetchFunctions: [prefetch] };
+    const routes: RouteManager<object>[] = [
+      { route: '/plain', methods: [{ ...plain, requestHandler: counting('a') }] },
+      { route: '/long', methods: [{ ...plain, requestHandler: counting('b', 400) }] },
+      { route: '/user', methods: [{ ...identified, requestHandler: counting('c') }] },
       { route: '/fetch', methods: [{ ...prefetched, requestHandler: counting('d') }] },
-      environment,
-    );
+    ];
+    for (const route of routes) register(router, route, environment);
     const options = {
       log,
       observe: () => undefined,
@@ -118,6 +108,8 @@ describe('the time limit of a request', () => {
     server = createServer((request, response) => void handle(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const about = { title: 'Counting', version: '1', description: 'Counts.', serverUrl: url, examples: {} };
+    await learnDocument(url, openApiDocument(routes, about) as unknown as OpenApi);
   });
   beforeEach(() => {
     executed = 0;
@@ -130,7 +122,7 @@ describe('the time limit of a request', () => {
   });
 
   const ask = async (target: string, headers: Record<string, string> = {}) => {
-    const reply = await fetch(url + target, {
+    const reply = await checkedFetch(url + target, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', ...headers },
       body: '{}',

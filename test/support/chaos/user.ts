@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../../../src/model/instance.js';
 import type { Task } from '../../../src/model/task.js';
 import { parsePaginationHeader } from '../../../src/route/pipeline/pagination.js';
+import { checkedFetch, unlessBreach } from '../conform.js';
 import { adminKey, type Offer } from '../process.js';
 import type { Model, Verb, Wish, Work } from './model.js';
 
@@ -240,7 +241,7 @@ export class User {
     const url = urls[Math.floor(this.#random() * urls.length)];
     if (url === undefined) return undefined;
     try {
-      const response = await fetch(url + path, {
+      const response = await checkedFetch(url + path, {
         method,
         headers: {
           Authorization: `Bearer ${adminKey}`,
@@ -258,7 +259,8 @@ export class User {
         link: response.headers.get('link'),
         body: text === '' ? undefined : (JSON.parse(text) as unknown),
       };
-    } catch {
+    } catch (error) {
+      unlessBreach(error);
       return undefined;
     }
   }
