@@ -1,9 +1,10 @@
 /** kill -9 around a create with an Idempotency-Key: the repeat finds it done, or does it; one instance for each key. */
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
+import { unlessBreach } from '../support/conform.js';
+import { wire } from '../support/fuzz-http.js';
 import {
   adminKey,
   cleanUp,
@@ -38,34 +39,19 @@ describe('kill -9 around requests with an Idempotency-Key', function () {
     startServer({ dataDir, args: ['--region', 'simulated'], environment: { COPSE_SIMULATED_DELAY: '40' } });
 
   /** Sends the create. Resolves with the answer, or undefined when the server died before it. */
-  function create(
+  async function create(
     at: ServerProcess,
     { key, name }: Sent,
     offer: Offer,
   ): Promise<{ status: number; body: Instance } | undefined> {
+    const headers = {
+      Authorization: `Bearer ${adminKey}`,
+      'Content-Type': 'application/json',
+      'Idempotency-Key': key,
+    };
     const body = JSON.stringify({ metadata: { name }, spec: offer });
-    return new Promise((resolve) => {
-      const headers = {
-        Authorization: `Bearer ${adminKey}`,
-        'Content-Type': 'application/json',
-        'Content-Length': Buffer.byteLength(body),
-        'Idempotency-Key': key,
-      };
-      const outgoing = request(at.url + path, { method: 'POST', headers, agent: false }, (response) => {
-        let text = '';
-        response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('error', () => resolve(undefined));
-        response.on('close', () => {
-          resolve(
-            response.complete
-              ? { status: response.statusCode ?? 0, body: JSON.parse(text) as Instance }
-              : undefined,
-          );
-        });
-      });
-      outgoing.on('error', () => resolve(undefined));
-      outgoing.end(body);
-    });
+    const reply = await wire(at.url + path, { method: 'POST', headers, body }).catch(unlessBreach);
+    return reply && { status: reply.status, body: JSON.parse(reply.bytes.toString()) as Instance };
   }
 
   it('makes exactly one instance for each key, whenever the process dies', async () => {

@@ -8,7 +8,8 @@ import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 export interface WireRequest {
   method?: string;
   headers?: Record<string, string | string[]>;
-  body?: string | Buffer | undefined;
+  /** Several are written one after the other; without a Content-Length among the headers they travel as chunks. */
+  body?: string | Buffer | readonly (string | Buffer)[] | undefined;
   agent?: Agent;
   /** Milliseconds until a missing answer fails. */
   within?: number;
@@ -33,14 +34,15 @@ export async function wire(url: string, options: WireRequest = {}): Promise<Wire
   const fields = Object.entries(reply.headers).filter(
     (field): field is [string, string] => typeof field[1] === 'string',
   );
-  knownConformance(origin)?.checkBytes(method, target, reply.status, new Headers(fields), reply.bytes);
+  knownConformance(origin).checkBytes(method, target, reply.status, new Headers(fields), reply.bytes);
   return reply;
 }
 
 function exchange(url: string, options: WireRequest): Promise<WireReply> {
   const { method = 'GET', headers = {}, body, agent, within = 9000, signal } = options;
   return new Promise((resolve, reject) => {
-    const length = body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) };
+    const inParts = typeof body === 'object' && !Buffer.isBuffer(body);
+    const length = inParts || body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) };
     const target = /^(http:\/\/[^/]+)(.*)$/s.exec(url);
     const outgoing = request(
       target?.[1] ?? url,
@@ -74,6 +76,7 @@ function exchange(url: string, options: WireRequest): Promise<WireReply> {
       clearTimeout(timer);
       reject(error);
     });
-    outgoing.end(body);
+    if (inParts) for (const part of body) outgoing.write(part);
+    outgoing.end(inParts ? undefined : body);
   });
 }

@@ -45,22 +45,27 @@ type Bytes = string | Buffer;
 /** One part is written at once; of several each when the one before has left us. A function is told what came so far. */
 export type Script = Bytes | readonly (Bytes | ((socket: Socket) => Promise<void>))[];
 
-/** Each answer to a request whose line can be told is held against the document. */
 export async function converse(
   url: string,
   script: Script,
   options: ConversationOptions = {},
 ): Promise<Conversation> {
-  const conversation = await talk(url, script, options);
+  const { received, ...rest } = await talk(url, script, options);
+  return { replies: checkedReplies(url, script, received, options.head), ...rest };
+}
+
+/** The whole answers; each to a request whose line can be told is held against the document. */
+export function checkedReplies(url: string, script: Script, received: Buffer, head = false): SocketReply[] {
+  const replies = repliesOf(received, head);
   const conformance = knownConformance(url);
   const sent = linesOf(script);
-  const final = conversation.replies.filter(({ status }) => status >= 200);
+  const final = replies.filter(({ status }) => status >= 200);
   for (const [index, { status, headers, body }] of final.entries()) {
     const { method, target } = sent[index] ?? { method: '', target: '' };
     if (method === '' && status < 400) continue;
-    conformance?.checkBytes(method, target, status, new Headers([...headers]), Buffer.from(body));
+    conformance.checkBytes(method, target, status, new Headers([...headers]), Buffer.from(body));
   }
-  return conversation;
+  return replies;
 }
 
 /** The request lines of a script, as far as it can be told where each request ends. */
@@ -81,7 +86,11 @@ function linesOf(script: Script): { method: string; target: string }[] {
   }
 }
 
-function talk(url: string, script: Script, options: ConversationOptions): Promise<Conversation> {
+function talk(
+  url: string,
+  script: Script,
+  options: ConversationOptions,
+): Promise<Omit<Conversation, 'replies'> & { received: Buffer }> {
   const { answers = Infinity, within = 8000, end = false, head = false } = options;
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -99,7 +108,7 @@ function talk(url: string, script: Script, options: ConversationOptions): Promis
     const finish = (closed: boolean) => {
       clearTimeout(timer);
       socket.destroy();
-      resolve({ replies: repliesOf(received, head), closed, time: performance.now() - sent });
+      resolve({ received, closed, time: performance.now() - sent });
     };
     socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);

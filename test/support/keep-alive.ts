@@ -1,5 +1,6 @@
 /** Requests one after the other on one connection, which fetch does not promise. */
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
+import { wire, type WireRequest } from './fuzz-http.js';
 
 export interface KeptReply {
   status: number;
@@ -7,12 +8,10 @@ export interface KeptReply {
   closes: boolean;
 }
 
-export interface KeptRequest {
+export interface KeptRequest extends Pick<WireRequest, 'body'> {
   method: 'GET' | 'POST';
   path: string;
   headers?: Record<string, string>;
-  /** Written one after the other; without a Content-Length among the headers they travel as chunks. */
-  body?: readonly (string | Buffer)[];
 }
 
 export class KeptConnection {
@@ -23,19 +22,13 @@ export class KeptConnection {
     this.#url = url;
   }
 
-  send({ method, path, headers = {}, body = [] }: KeptRequest): Promise<KeptReply> {
-    return new Promise((resolve, reject) => {
-      const outgoing = request(this.#url + path, { method, headers, agent: this.#agent }, (response) => {
-        response.resume();
-        response.on('end', () => {
-          resolve({ status: response.statusCode ?? 0, closes: response.headers.connection === 'close' });
-        });
-      });
-      outgoing.on('error', reject);
-      outgoing.setTimeout(4000, () => outgoing.destroy(new Error('no answer within 4 s')));
-      for (const part of body) outgoing.write(part);
-      outgoing.end();
+  async send({ path, ...request }: KeptRequest): Promise<KeptReply> {
+    const { status, headers } = await wire(this.#url + path, {
+      ...request,
+      agent: this.#agent,
+      within: 4000,
     });
+    return { status, closes: headers.connection === 'close' };
   }
 
   close(): void {
