@@ -52,4 +52,30 @@ export default tseslint.config(
       'no-restricted-syntax': 'off',
     },
   },
+  {
+    // So that every answer of the whole suite is held against the OpenAPI document: test/support/conform.ts.
+    files: ['test/**'],
+    ignores: ['test/support/conform.ts', 'test/client/client.test.ts'],
+    rules: {
+      'no-restricted-globals': ['error', { name: 'fetch', message: 'Use checkedFetch or Api.' }],
+      'no-restricted-syntax': [
+        'error',
+        { selector: "NewExpression[callee.name='Client']", message: 'Use checkedClient.' },
+      ],
+    },
+  },
+  {
+    files: ['test/**'],
+    ignores: ['test/support/fuzz-http.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          name: 'node:http',
+          importNames: ['request', 'get'],
+          message: 'Use wire of test/support/fuzz-http.ts.',
+        },
+      ],
+    },
+  },
 );
