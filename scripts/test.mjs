@@ -68,7 +68,10 @@ const mongoSuites = [
 ].map((name) => `build/test/${name}.test.js`);
 
 /** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
-const engineSuites = ['route', 'task', 'data', 'client'].map((folder) => `build/test/${folder}/**/*.test.js`);
+const engineSuites = [
+  ...['route', 'task', 'data', 'client'].map((folder) => `${folder}/**/*`),
+  'process/roles',
+].map((name) => `build/test/${name}.test.js`);
 
 const spec = (files) => files.flatMap((file) => ['--spec', file]);
 const ignore = (files) => files.flatMap((file) => ['--ignore', file]);

@@ -18,6 +18,7 @@ import {
   untilGone,
   untilPower,
 } from '../support/process.js';
+import { testAddress } from '../support/store.js';
 
 describe('an API process and a worker on one store', function () {
   this.timeout(90_000);
@@ -33,8 +34,9 @@ describe('an API process and a worker on one store', function () {
   });
 
   async function start(command: 'serve' | 'worker', name: string, args: string[] = []) {
+    const { address } = await testAddress(`sqlite:${join(folder, 'site.sqlite')}`);
     const environment = {
-      COPSE_STORE: `sqlite:${join(folder, 'site.sqlite')}`,
+      COPSE_STORE: address,
       COPSE_TASKS_LEASE: '2',
       COPSE_TASKS_POLL: '0.5',
       COPSE_SIMULATED_DELAY: '20',
