@@ -3,7 +3,7 @@
  * node:http, koa and fastify used the usual way, over the same SQLite file. Interleaved in one run and measured in CPU
  * time, because the speed of a shared machine drifts.
  *
- * npm run bench -- pipeline [--rounds 5] [--seconds 2] [--rows 100000] [--jobs one,page,post] [--markdown]
+ * npm run bench -- pipeline [--rounds 9] [--seconds 2] [--rows 100000] [--jobs one,page,post] [--markdown]
  *   --also FILE     measures another build of the program too (its dist/main.js); may be repeated
  *   --node-arg ARG  is given to the node of every build of ours, such as --cpu-prof; may be repeated
  */
@@ -50,7 +50,7 @@ function optionsOf(args: string[]): Options {
   const { values } = parseArgs({
     args,
     options: {
-      rounds: { type: 'string', default: '5' },
+      rounds: { type: 'string', default: '9' },
       seconds: { type: 'string', default: '2' },
       rows: { type: 'string', default: '100000' },
       jobs: { type: 'string', default: jobNames.join() },
