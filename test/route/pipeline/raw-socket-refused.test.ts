@@ -109,6 +109,7 @@ describe('a refused connection', function () {
     await other.stop();
     expect(performance.now() - began).to.be.below(8000);
     for (const client of clients) await eventually(() => client.isCut());
+    expect(clients.map((client) => client.statuses())).to.deep.equal([[405], [400]]);
   });
 
   it('has its line in the log under the id of its answer, and is counted', async () => {
