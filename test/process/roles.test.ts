@@ -6,6 +6,7 @@ import type { Instance } from '../../src/model/instance.js';
 import type { Region } from '../../src/model/region.js';
 import type { Task } from '../../src/model/task.js';
 import { unlessBreach } from '../support/conform.js';
+import { askGate } from '../support/gate.js';
 import {
   cleanUp,
   createInstance,
@@ -116,16 +117,14 @@ describe('an API process and a worker on one store', function () {
     const gate = await worker();
     const server = await api('one');
     const { regionId } = await offered(server);
-    // eslint-disable-next-line no-restricted-globals -- the gate of regions is not the API, and has no document
-    const health = await fetch(`${gate.url}/health`);
+    const health = await askGate(`${gate.url}/health`);
     expect([health.status, await health.json()]).to.deep.equal([200, { status: 'pass' }]);
     for (const headers of [
       {},
       { Authorization: 'Bearer x' },
       { Authorization: `Bearer ${'A'.repeat(43)}` },
     ]) {
-      // eslint-disable-next-line no-restricted-globals -- as above
-      const response = await fetch(`${gate.url}/regions/${regionId}/describeServers`, {
+      const response = await askGate(`${gate.url}/regions/${regionId}/describeServers`, {
         method: 'POST',
         headers,
         body: '[null]',

@@ -1,25 +1,36 @@
 /** A region of another process: the gate of the worker, and the provider that asks it. Over real HTTP. */
 import { expect } from 'chai';
 import { silentLog } from '../../src/model/log.js';
-import { passingTracer } from '../../src/model/trace.js';
+import type { Tracer } from '../../src/model/trace.js';
 import { RegionError } from '../../src/region/provider.js';
 import { RegionGate } from '../../src/region/remote/gate.js';
 import { RemoteRegion, type RemoteOptions } from '../../src/region/remote/index.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
 import { eventually, failureOf } from '../support/eventually.js';
+import { askGate } from '../support/gate.js';
 
 const regionId = '0193a5c0-0000-7000-8000-000000000001';
 const serverId = '0193a5c0-0000-7000-8000-000000000002';
 const secret = Buffer.alloc(32, 7);
 const principal = { organizationId: regionId, projectIds: [] };
 const { signal } = new AbortController();
+const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
 
 describe('a region that another process drives', () => {
   let region: SimulatedRegion;
   let gate: RegionGate;
   let address: string;
+  let spans: { name: string; parent: string | undefined; failed?: boolean }[];
+  const tracer: Tracer = {
+    start(name, _kind, parent) {
+      const span: (typeof spans)[number] = { name, parent };
+      spans.push(span);
+      return { traceparent: parent, traceId: undefined, end: ({ failed }) => void (span.failed = failed) };
+    },
+  };
 
   beforeEach(async () => {
+    spans = [];
     region = new SimulatedRegion({
       regionId,
       file: ':memory:',
@@ -35,7 +46,7 @@ describe('a region that another process drives', () => {
       port: 0,
       secret,
       regions,
-      tracer: passingTracer,
+      tracer,
       log: silentLog,
     });
     address = await gate.listen();
@@ -123,7 +134,7 @@ describe('a region that another process drives', () => {
     const images = await asking.listImages(principal, signal);
     await gate.close();
     expect(await asking.listImages(principal, signal)).to.deep.equal(images);
-    const traced = asking.traced(`00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`);
+    const traced = asking.traced(traceparent);
     expect(await traced.listImages(principal, signal)).to.deep.equal(images);
     const other = remote({ fresh: 60_000 });
     expect(await kindOf(other.listImages(principal, signal))).to.equal('transient');
@@ -134,6 +145,28 @@ describe('a region that another process drives', () => {
     const reason = new Error('left');
     leaving.abort(reason);
     expect(await failureOf(remote().describeServers(undefined, leaving.signal))).to.equal(reason);
+  });
+
+  it('ends a call that is under way when the worker stops', async () => {
+    region.program({ verb: 'describeServers', delay: 600_000, times: 1 });
+    const begun = spans.length;
+    const asked = kindOf(remote().describeServers(undefined, signal));
+    await eventually(() => spans.length > begun);
+    await gate.close();
+    expect(await asked).to.equal('transient');
+  });
+
+  it('has a span for each call, below that of the request, which fails when the region fails and not when it refuses', async () => {
+    region.program({ verb: 'describeServers', error: 'busy', times: 1 });
+    const asking = remote().traced(traceparent);
+    await failureOf(asking.describeServers(undefined, signal));
+    await asking.describeServers(undefined, signal);
+    await failureOf(asking.consoleOutput(serverId, {}, signal));
+    expect(spans).to.deep.equal([
+      { name: 'region describeServers', parent: traceparent, failed: true },
+      { name: 'region describeServers', parent: traceparent, failed: false },
+      { name: 'region consoleOutput', parent: traceparent, failed: false },
+    ]);
   });
 
   it('is told when he leaves, and need not go on', async () => {
@@ -154,8 +187,7 @@ describe('a region that another process drives', () => {
   it('lets nobody in without the secret, and takes no other path, method, call or too large a body', async () => {
     const call = async (path: string, init: RequestInit = {}) => {
       const headers = { Authorization: `Bearer ${secret.toString('base64url')}` };
-      // eslint-disable-next-line no-restricted-globals -- the gate of regions is not the API, and has no document
-      const response = await fetch(address + path, { method: 'POST', headers, body: '[null]', ...init });
+      const response = await askGate(address + path, { method: 'POST', headers, body: '[null]', ...init });
       await response.body?.cancel();
       return response.status;
     };

@@ -35,7 +35,9 @@ export interface GateOptions {
 export class RegionGate {
   readonly #options: GateOptions;
   readonly #server: Server;
-  readonly #closing = new AbortController();
+  /** Of each call under way: derived from one signal that lives on, their own would stay behind in it (AbortSignal.any). */
+  readonly #calls = new Set<AbortController>();
+  #closing = false;
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -57,7 +59,8 @@ export class RegionGate {
   }
 
   close(): Promise<void> {
-    this.#closing.abort(new RegionError('transient', 'The worker is stopping.'));
+    this.#closing = true;
+    for (const call of this.#calls) call.abort(stopping());
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeIdleConnections();
@@ -69,10 +72,15 @@ export class RegionGate {
       response.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close' });
       response.end(JSON.stringify(body));
     };
+    const call = new AbortController();
+    this.#calls.add(call);
+    response.once('close', () => {
+      this.#calls.delete(call);
+      if (!response.writableFinished) call.abort(new RegionError('transient', 'The API process went away.'));
+    });
+    if (this.#closing) call.abort(stopping());
     try {
-      const leaving = new AbortController();
-      response.once('close', () => leaving.abort(new RegionError('transient', 'The API process went away.')));
-      answer(200, await this.#answer(request, AbortSignal.any([leaving.signal, this.#closing.signal])));
+      answer(200, await this.#answer(request, call.signal));
     } catch (error) {
       if (error instanceof Refused) answer(error.status, failure(error.message));
       else if (error instanceof RegionError) answer(409, { kind: error.kind, message: error.message });
@@ -116,6 +124,10 @@ export class RegionGate {
     const given = Buffer.from(authorization ?? '');
     return given.length === expected.length && timingSafeEqual(given, expected);
   }
+}
+
+function stopping(): RegionError {
+  return new RegionError('transient', 'The worker is stopping.');
 }
 
 function failure(message: string): Failure {
