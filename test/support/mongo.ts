@@ -111,6 +111,8 @@ export class MongoServer {
     if (child === undefined) return;
     this.#child = undefined;
     if (child.exitCode !== null || child.signalCode !== null) return;
+    // Else a process that has nothing else to do, as a bench at its end, would end before it, with exit code 13.
+    child.ref();
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await ended;
