@@ -1,21 +1,8 @@
 /** A REST client for the API: authenticates, follows Link headers, turns error answers into errors. */
-import type { ErrorCode } from '../model/error.js';
 import { linksOf } from '../model/link-header.js';
+import { CallError } from './call-error.js';
 
-/** An error answer, with the stable code to act on. */
-export class CallError extends Error {
-  override readonly name = 'CallError';
-  readonly status: number;
-  readonly code: ErrorCode | 'unknown';
-  readonly retryable: boolean;
-
-  constructor(status: number, body: { code?: ErrorCode; message?: string; retryable?: boolean }) {
-    super(body.message ?? `The server answered ${status}.`);
-    this.status = status;
-    this.code = body.code ?? 'unknown';
-    this.retryable = body.retryable ?? status >= 500;
-  }
-}
+export { CallError } from './call-error.js';
 
 export interface Answer<T> {
   status: number;
@@ -24,9 +11,21 @@ export interface Answer<T> {
 }
 
 export interface Call {
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   url: string;
   body?: unknown;
+}
+
+/** On what terms a call is made. */
+export interface CallOptions {
+  /** Entity tag that the resource must still have: else 412 `precondition_failed`. */
+  ifMatch?: string;
+  /** Of a POST: repeats under one key are carried out once, and get the first one's answer. */
+  idempotencyKey?: string;
+  /** Seconds that the server may wait for the end of the task before it answers. */
+  wait?: number;
+  /** Media type of the body. Default: `application/json`. */
+  contentType?: string;
 }
 
 export interface ClientOptions {
@@ -50,23 +49,30 @@ export class Client {
     this.#options = options;
   }
 
-  get<T>(path: string): Promise<Answer<T>> {
-    return this.call<T>({ method: 'GET', url: path });
+  get<T>(path: string, options?: Pick<CallOptions, 'wait'>): Promise<Answer<T>> {
+    return this.call<T>({ method: 'GET', url: path }, options);
   }
 
-  post<T>(path: string, body?: unknown): Promise<Answer<T>> {
-    return this.call<T>({ method: 'POST', url: path, ...(body === undefined ? {} : { body }) });
+  post<T>(path: string, body?: unknown, options?: CallOptions): Promise<Answer<T>> {
+    return this.call<T>({ method: 'POST', url: path, ...(body === undefined ? {} : { body }) }, options);
   }
 
-  delete(path: string): Promise<Answer<undefined>> {
-    return this.call<undefined>({ method: 'DELETE', url: path });
+  put<T>(path: string, body: unknown, options?: CallOptions): Promise<Answer<T>> {
+    return this.call<T>({ method: 'PUT', url: path, body }, options);
+  }
+
+  patch<T>(path: string, body: unknown, options?: CallOptions): Promise<Answer<T>> {
+    return this.call<T>({ method: 'PATCH', url: path, body }, options);
+  }
+
+  /** Most deletes have no body to give; one that waits for its task gives the task. */
+  delete<T = undefined>(path: string, options?: CallOptions): Promise<Answer<T>> {
+    return this.call<T>({ method: 'DELETE', url: path }, options);
   }
 
   /** Rejects with CallError for any answer that is not 2xx. `url` is a path, or an absolute URL of this server. */
-  async call<T>({ method, url, body }: Call): Promise<Answer<T>> {
-    // A base URL may have a path of its own, which a path of the API goes on from.
-    const isPath = url.startsWith('/') && !url.startsWith('//');
-    const target = new URL(isPath ? this.#url + url : url, `${this.#url}/`);
+  async call<T>({ method, url, body }: Call, options: CallOptions = {}): Promise<Answer<T>> {
+    const target = this.#target(url);
     // A key must not follow a link to somewhere else.
     if (target.origin !== new URL(this.#url).origin)
       throw new Error(`${target.origin} is not the server ${this.#url}`);
@@ -76,29 +82,31 @@ export class Client {
       method,
       headers: {
         Authorization: `Bearer ${this.#key}`,
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(body === undefined ? {} : { 'Content-Type': options.contentType ?? 'application/json' }),
+        ...conditionsOf(options),
       },
-      signal: AbortSignal.timeout(this.#options.timeout ?? 60_000),
+      signal: AbortSignal.timeout((this.#options.timeout ?? 60_000) + 1000 * (options.wait ?? 0)),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    if (!response.ok) throw new CallError(response.status, errorOf(text));
-    return {
-      status: response.status,
-      headers: response.headers,
-      body: (text === '' ? undefined : JSON.parse(text)) as T,
-    };
+    const { status, headers } = response;
+    if (!response.ok) throw new CallError(status, headers, text);
+    return { status, headers, body: bodyOf(status, text) as T };
   }
 
-  /** The pages of a list, following `next` until there is none. */
+  /** The pages of a list, following `next` until there is none. No page is asked for twice, however it is spelt. */
   async *pages<T>(path: string): AsyncGenerator<Answer<T[]>> {
     const seen = new Set<string>();
     let next: string | undefined = path;
-    while (next !== undefined && !seen.has(next)) {
-      seen.add(next);
+    while (next !== undefined) {
+      const target: string = this.#target(next).href;
+      if (seen.has(target)) return;
+      seen.add(target);
       const answer: Answer<T[]> = await this.get<T[]>(next);
       yield answer;
-      next = linksOf(answer.headers.get('link')).get('next');
+      const link = linksOf(answer.headers.get('link')).get('next');
+      // RFC 8288, 3.2: relative to the page that it stands on.
+      next = link === undefined ? undefined : new URL(link, target).href;
     }
   }
 
@@ -106,14 +114,31 @@ export class Client {
   async *items<T>(path: string): AsyncGenerator<T> {
     for await (const page of this.pages<T>(path)) yield* page.body;
   }
+
+  /** A base URL may have a path of its own, which a path of the API goes on from. */
+  #target(url: string): URL {
+    const isPath = url.startsWith('/') && !url.startsWith('//');
+    const target = new URL(isPath ? this.#url + url : url, `${this.#url}/`);
+    // No server sees it.
+    target.hash = '';
+    return target;
+  }
 }
 
-function errorOf(text: string): { code?: ErrorCode; message?: string; retryable?: boolean } {
+function conditionsOf({ ifMatch, idempotencyKey, wait }: CallOptions): Record<string, string> {
+  return {
+    ...(ifMatch === undefined ? {} : { 'If-Match': ifMatch }),
+    ...(idempotencyKey === undefined ? {} : { 'Idempotency-Key': idempotencyKey }),
+    ...(wait === undefined ? {} : { Prefer: `wait=${wait}` }),
+  };
+}
+
+/** Success whose body cannot be read is none that a program can go on from. */
+function bodyOf(status: number, text: string): unknown {
+  if (text === '') return undefined;
   try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body === 'object' && body !== null) return body;
-  } catch {
-    // A proxy's page, or nothing at all.
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`The server answered ${status} with a body that is not JSON.`, { cause });
   }
-  return text.trim() === '' ? {} : { message: text.trim().slice(0, 200) };
 }

@@ -1,0 +1,102 @@
+/** What an error answer says, also when it is not in our shape: a proxy's page, half a body, or none at all. */
+import { type ErrorCode, errorCodes, type FieldError } from '../model/error.js';
+
+/** Of the codes that share a status, the one that promises least. */
+const general = new Map<number, ErrorCode>([
+  [409, 'conflict'],
+  [410, 'gone'],
+  [422, 'unprocessable'],
+  [503, 'unavailable'],
+]);
+
+/** An error answer, with the stable code to act on. */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+  readonly status: number;
+  /** From the body, else from `X-Error-Code`, else what the status alone means. */
+  readonly code: ErrorCode | 'unknown';
+  readonly retryable: boolean;
+  /** Seconds after which the server wants to be asked again. */
+  readonly retryAfter: number | undefined;
+  /** Leads to the cause in the server's log. */
+  readonly requestId: string | undefined;
+  /** The faults within the body or the query. */
+  readonly errors: readonly FieldError[];
+  /** Address of the task in the way. */
+  readonly blockedBy: string | undefined;
+
+  constructor(status: number, headers: Headers, text: string) {
+    const body = objectOf(text);
+    super(
+      stringOf(body['message'] ?? body['detail'] ?? body['title']) ?? plainText(text) ?? sentence(status),
+    );
+    const told = [body['code'], headers.get('x-error-code')].find(isCode);
+    this.status = status;
+    this.code = told ?? codeOf(status);
+    this.retryable =
+      typeof body['retryable'] === 'boolean'
+        ? body['retryable']
+        : told === undefined || !Object.hasOwn(errorCodes, told)
+          ? mayPass(status)
+          : errorCodes[told].retryable;
+    this.retryAfter = secondsOf(headers.get('retry-after'));
+    this.requestId = stringOf(body['requestId']) ?? headers.get('x-request-id') ?? undefined;
+    this.errors = Array.isArray(body['errors']) ? body['errors'].filter(isFieldError) : [];
+    this.blockedBy = stringOf(body['blockedBy']);
+  }
+}
+
+/** The members of a JSON object; none of anything else. */
+function objectOf(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
+
+function stringOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value.trim() !== '' ? value : undefined;
+}
+
+/** Also one that a newer server has, and that is not known here. */
+function isCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && /^[a-z]+(_[a-z]+)*$/.test(value);
+}
+
+function isFieldError(value: unknown): value is FieldError {
+  return (
+    typeof value === 'object' && value !== null && 'message' in value && typeof value.message === 'string'
+  );
+}
+
+/** A short text for people. Markup and JSON are none. */
+function plainText(text: string): string | undefined {
+  const trimmed = text.trim();
+  return /^$|^[<[{"]|^(null|true|false|-?[0-9.e+]+)$/i.test(trimmed) ? undefined : trimmed.slice(0, 200);
+}
+
+function sentence(status: number): string {
+  return `The server answered ${status}, and did not say why.`;
+}
+
+function codeOf(status: number): ErrorCode | 'unknown' {
+  const codes = (Object.keys(errorCodes) as ErrorCode[]).filter((code) => errorCodes[code].status === status);
+  const [only] = codes;
+  return general.get(status) ?? (only !== undefined && codes.length === 1 ? only : 'unknown');
+}
+
+/** Whether another try makes sense after an answer of which only the status is known. */
+function mayPass(status: number): boolean {
+  return [408, 425, 429].includes(status) || (status >= 500 && ![501, 505].includes(status));
+}
+
+/** Seconds from Retry-After, which is a number of them or a date (RFC 9110, 10.2.3). */
+function secondsOf(header: string | null): number | undefined {
+  if (header === null) return undefined;
+  if (/^\d+$/.test(header)) return Number(header);
+  // Date.parse takes a year for a date, and "-1" for a month.
+  const time = /^[A-Za-z]{3,9},? /.test(header) ? Date.parse(header) : NaN;
+  return Number.isNaN(time) ? undefined : Math.max(0, Math.ceil((time - Date.now()) / 1000));
+}
