@@ -1,8 +1,10 @@
 /** What superusers do to many tasks at once. */
 import type { QueueCleared, RestartResult, RestartWindow } from '../model/admin.js';
-import { ApiError } from '../model/error.js';
+import { ApiError, type FieldError } from '../model/error.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
 import type { Caller } from './caller.js';
+import { projects } from './project.js';
+import { type RegionRecord, regions } from './region.js';
 import type { Document, Store } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { abortWrites, type TaskControl } from './task-control.js';
@@ -45,6 +47,7 @@ export class AdminData {
    * and says whether it left something for another call.
    */
   async clearQueue(caller: Caller, filter: QueueFilter): Promise<QueueCleared> {
+    await this.#checkNames(filter, (name) => ({ parameter: `${name}ID` }), caller.signal);
     const cleared: QueueCleared = { cancelled: 0, aborting: 0 };
     const deadline = performance.now() + this.#limits.time;
     for await (const waiting of this.#waiting(filter, caller.signal)) {
@@ -59,6 +62,34 @@ export class AdminData {
       }
     }
     return cleared;
+  }
+
+  /** Refuses ids that nothing has: a mistyped one must not read as "nothing to do". */
+  async #checkNames(
+    { projectIds = [], regionIds = [] }: QueueFilter,
+    place: (name: 'project' | 'region', index: number) => Pick<FieldError, 'pointer' | 'parameter'>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const errors: FieldError[] = [];
+    for (const [index, id] of projectIds.entries()) {
+      if ((await this.#store.get(projects, id, signal)) !== undefined) continue;
+      const message = `There is no project ${id}; GET /api/v2/projects lists them.`;
+      errors.push({ ...place('project', index), message });
+    }
+    const known = regionIds.length === 0 ? [] : await this.#knownRegions(signal);
+    for (const [index, id] of regionIds.entries()) {
+      if (known.some((region) => region.id === id)) continue;
+      const names = known.slice(0, 20).map((region) => `${region.id} (${region.value.name})`);
+      const message = `There is no region ${id}; the site has ${names.join(', ')}.`;
+      errors.push({ ...place('region', index), message });
+    }
+    if (errors.length === 0) return;
+    throw new ApiError('invalid_reference', errors.map(({ message }) => message).join(' '), { errors });
+  }
+
+  /** Those of the site, whether or not somebody drives them now. */
+  #knownRegions(signal: AbortSignal): Promise<Document<RegionRecord>[]> {
+    return this.#store.page(regions, { order: 'id', limit: 1000 }, signal);
   }
 
   /** Tasks that wait and have not been asked to end, page by page. */
@@ -101,6 +132,9 @@ export class AdminData {
       const message = 'The window must end after it starts.';
       throw new ApiError('invalid_body', message, { errors: [{ pointer: '/end', message }] });
     }
+    const { projectIds } = window;
+    const place = (_name: string, index: number) => ({ pointer: `/projectIds/${index}` });
+    await this.#checkNames(projectIds === undefined ? {} : { projectIds }, place, caller.signal);
     const result: RestartResult = { restarted: [], refused: [] };
     // Read before anything is restarted: a task that fails again at once would else come twice.
     const found = await this.#failed(window, from, before);

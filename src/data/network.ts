@@ -1,4 +1,4 @@
-import { ApiError, notFound } from '../model/error.js';
+import { ApiError, notFoundAt } from '../model/error.js';
 import type { NetworkRecord } from '../model/network.js';
 import { presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
@@ -42,7 +42,7 @@ export class NetworkData {
 
   /**
    * The network of a create: the one named, or the project's `default` in the named region. Absent, or of another
-   * project: `not_found`, as Unikorn passes on a failed read of the network.
+   * project: `not_found`, as Unikorn passes on a failed read of the network, with the place in the body.
    */
   async choose(
     caller: Caller,
@@ -52,7 +52,8 @@ export class NetworkData {
     const { networkId, regionId } = wanted;
     if (networkId !== undefined) {
       const network = await this.#store.get(networks, networkId, caller.signal);
-      if (network?.value.projectId !== projectId) throw notFound();
+      if (network?.value.projectId !== projectId)
+        throw notFoundAt('/spec/networkId', 'network of the project');
       if (regionId !== undefined && network.value.regionId !== regionId) {
         const message = 'The network is in another region; leave out regionId or networkId.';
         throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/regionId', message }] });
@@ -66,7 +67,8 @@ export class NetworkData {
     const network = await this.#defaults.read(`${projectId} ${regionId}`, () =>
       this.#store.find(networks, 'name', [projectId, regionId, 'default'], caller.signal),
     );
-    if (network === undefined) throw notFound();
+    if (network === undefined)
+      throw notFoundAt('/spec/regionId', 'region with a network `default` of the project');
     return network;
   }
 }

@@ -1,4 +1,4 @@
-import { ApiError, notFound } from '../model/error.js';
+import { ApiError, notFound, notFoundAt } from '../model/error.js';
 import type { ProjectRecord } from '../model/project.js';
 import { isMember, presentProject } from '../model/project.js';
 import type { Interruption } from '../model/interruption.js';
@@ -41,10 +41,15 @@ export class ProjectData {
 
   /** The project, if the caller may use it. Else `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<ProjectRecord>> {
-    const project = await this.load(id, caller.signal);
+    const project = await this.#usable(caller, id);
     if (project === undefined) throw notFound();
-    if (!caller.principal.superUser && !isMember(project.value, caller.principal.id)) throw notFound();
     return project;
+  }
+
+  async #usable(caller: Caller, id: string): Promise<Document<ProjectRecord> | undefined> {
+    const project = await this.load(id, caller.signal);
+    if (project === undefined || caller.principal.superUser) return project;
+    return isMember(project.value, caller.principal.id) ? project : undefined;
   }
 
   /** The projects that the caller is a member of. */
@@ -69,10 +74,12 @@ export class ProjectData {
     caller: Caller,
     wanted: { organizationId?: string | undefined; projectId?: string | undefined },
   ): Promise<Document<ProjectRecord>> {
+    const { projectId, organizationId } = wanted;
     const project =
-      wanted.projectId === undefined ? await this.#only(caller) : await this.get(caller, wanted.projectId);
-    if (wanted.organizationId !== undefined && project.value.organizationId !== wanted.organizationId)
-      throw notFound();
+      projectId === undefined ? await this.#only(caller) : await this.#usable(caller, projectId);
+    if (project === undefined) throw notFoundAt('/spec/projectId', 'project');
+    if (organizationId !== undefined && project.value.organizationId !== organizationId)
+      throw notFoundAt('/spec/organizationId', 'organization of the project');
     if (!project.value.enabled) {
       throw new ApiError('forbidden', `Project "${project.value.name}" is disabled and takes no new work.`);
     }

@@ -30,7 +30,8 @@ export const errorCodes = {
   invalid_reference: {
     status: 400,
     retryable: false,
-    meaning: 'A flavor or image does not exist in the region, or does not fit.',
+    meaning:
+      'What the request names does not exist, or does not fit: a flavor or image of the region; a region or project of a filter. `errors` says which.',
   },
   unauthorized: { status: 401, retryable: false, meaning: 'No valid credential came with the request.' },
   forbidden: { status: 403, retryable: false, meaning: 'The caller may see the resource but not do this.' },
@@ -207,6 +208,12 @@ export class ApiError extends Error {
 /** The constant answer for "absent" and "not yours to know": same code, same words. */
 export function notFound(cause?: unknown): ApiError {
   return new ApiError('not_found', 'There is no such resource, or you may not see it.', { cause });
+}
+
+/** The same for a resource that the body names at this place. */
+export function notFoundAt(pointer: string, what: string): ApiError {
+  const message = `There is no such ${what}, or you may not see it.`;
+  return new ApiError('not_found', message, { errors: [{ pointer, message }] });
 }
 
 /** Finds the ApiError in a chain of causes; any other error is a defect and becomes `internal`. */

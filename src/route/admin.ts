@@ -13,7 +13,7 @@ const clearQueue = defineHandler(
     operationId: 'clearTaskQueue',
     summary: 'Cancel all tasks that wait',
     description:
-      'What runs goes on. Every filter narrows it; without any, all waiting tasks of the site are cancelled, deletions too. One call ends 20000 tasks at most, and works for 10 seconds at most; `more` tells that another one is needed.',
+      'What runs goes on. Every filter narrows it; without any, all waiting tasks of the site are cancelled, deletions too. A region or project that does not exist is refused. One call ends 20000 tasks at most, and works for 10 seconds at most; `more` tells that another one is needed.',
     tags: ['admin'],
     query: Type.Object(
       {
@@ -24,6 +24,7 @@ const clearQueue = defineHandler(
       { additionalProperties: false },
     ),
     responses: { 200: { description: 'How many.', schema: QueueCleared } },
+    errors: ['invalid_reference'],
   },
   {
     parse: ({ query, context }) => ({
@@ -51,6 +52,7 @@ const restart = defineHandler(
     body: RestartWindow,
     example: { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z', dryRun: true },
     responses: { 200: { description: 'One result for each task.', schema: RestartResult } },
+    errors: ['invalid_reference'],
   },
   {
     parse: ({ body, context }) => ({ caller: callerOf(context), body }),

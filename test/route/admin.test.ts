@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import type { QueueCleared, RestartResult } from '../../src/model/admin.js';
 import type { Instance } from '../../src/model/instance.js';
 import { eventually } from '../support/eventually.js';
-import { addPerson } from '../support/people.js';
+import { absentId } from '../support/fuzz-seed.js';
+import { addPerson, addProject } from '../support/people.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 describe('DELETE /api/v2/admin/task_queue', () => {
@@ -40,13 +41,39 @@ describe('DELETE /api/v2/admin/task_queue', () => {
 
   it('is narrowed by type, project and region', async () => {
     const one = await server.order('one');
-    const nobody = '0193a5c0-0000-7000-8000-000000000001';
-    for (const query of ['type=instance.stop', `projectID=${nobody}`, `regionID=${nobody}`])
+    const other = await addProject(server.app, { name: 'other' });
+    for (const query of ['type=instance.stop', `projectID=${other.id}`])
       expect((await clear(`?${query}`)).body.cancelled, query).to.equal(0);
     const { projectId, regionId } = server.catalog;
     const all = `?type=instance.create&projectID=${projectId}&regionID=${regionId}`;
     expect((await clear(all)).body.cancelled).to.equal(1);
     expect(await server.task(one.status.taskId)).to.include({ status: 'cancelled' });
+  });
+
+  it('names each region and project that does not exist, with what there is, and cancels nothing then', async () => {
+    const waiting = await server.order('waiting');
+    const { projectId, regionId } = server.catalog;
+    const query = `regionID=${regionId}&regionID=${absentId}&projectID=${absentId}&projectID=${projectId}`;
+    const reply = await server.admin.refused(
+      'invalid_reference',
+      'DELETE',
+      `/api/v2/admin/task_queue?${query}`,
+    );
+    expect(reply.body.errors?.map(({ parameter }) => parameter)).to.deep.equal(['projectID', 'regionID']);
+    const [project, region] = reply.body.errors ?? [];
+    expect(project?.message).to.include(absentId).and.to.include('GET /api/v2/projects');
+    expect(region?.message).to.include(absentId).and.to.include(`${regionId} (simulated)`);
+    for (const alone of [`regionID=${absentId}`, `projectID=${absentId}`, `regionID=${projectId}`])
+      await server.admin.refused('invalid_reference', 'DELETE', `/api/v2/admin/task_queue?${alone}`);
+    const unknown = await server.admin.refused(
+      'invalid_parameter',
+      'DELETE',
+      '/api/v2/admin/task_queue?type=instance.halt',
+    );
+    expect(unknown.body.errors?.[0]?.parameter).to.match(/^type/);
+    expect(unknown.body.message).to.include('instance.stop');
+    expect(await server.task(waiting.status.taskId)).to.include({ status: 'pending' });
+    expect((await clear()).body.cancelled).to.equal(1);
   });
 
   it('does not exist for anybody else', async () => {
@@ -93,6 +120,27 @@ describe('POST /api/v2/admin/restart', () => {
     expect(body.refused.map(({ id, code }) => [id, code])).to.deep.equal([[second, 'task_state_conflict']]);
     for (const id of [first, third]) expect(await server.ended(id)).to.include({ status: 'succeeded' });
     expect((await restart({ start, end })).body.restarted).to.deep.equal([]);
+  });
+
+  it('names each project and type that does not exist, and restarts nothing then', async () => {
+    server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
+    const { status } = await server.order('still-failed');
+    await server.ended(status.taskId);
+    const window = { start: '2026-01-01T00:00:00Z', end: '2100-01-01T00:00:00Z' };
+    const body = { ...window, projectIds: [server.catalog.projectId, absentId] };
+    for (const dryRun of [true, false]) {
+      const reply = await server.admin.refused('invalid_reference', 'POST', '/api/v2/admin/restart', {
+        body: { ...body, dryRun },
+      });
+      expect(reply.body.errors?.map(({ pointer }) => pointer)).to.deep.equal(['/projectIds/1']);
+      expect(reply.body.message).to.include(absentId);
+    }
+    const reply = await server.admin.refused('invalid_body', 'POST', '/api/v2/admin/restart', {
+      body: { ...window, types: ['instance.create', 'instance.crate'] },
+    });
+    expect(reply.body.errors?.[0]?.pointer).to.equal('/types/1');
+    expect(reply.body.errors?.[0]?.message).to.include('instance.create');
+    expect(await server.task(status.taskId)).to.include({ status: 'failed' });
   });
 
   it('refuses a window that ends before it starts, and a body that is none', async () => {

@@ -245,13 +245,15 @@ describe('bad input', () => {
       expect(reply.body.message).to.include('2048 MiB');
     });
 
-    it('answers 404 for an absent project, organization, network or region', async () => {
+    it('answers 404 for an absent project, organization, network or region, and says which it is', async () => {
       for (const member of ['projectId', 'organizationId', 'networkId', 'regionId']) {
         const spec = {
           regionId: member === 'networkId' ? undefined : server.catalog.regionId,
           [member]: absent,
         };
-        await server.admin.refused('not_found', 'POST', path, { body: server.wish('absent', { spec }) });
+        const body = server.wish('absent', { spec });
+        const reply = await server.admin.refused('not_found', 'POST', path, { body });
+        expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal([`/spec/${member}`]);
       }
     });
 

@@ -49,7 +49,12 @@ describe('GET /api/v2/networks', () => {
     const theirs = server.wish('on-theirs', {
       spec: { networkId: server.catalog.networkId, regionId: undefined },
     });
-    await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: theirs });
+    const hidden = await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: theirs });
+    const absent = await member.api.refused('not_found', 'POST', '/api/v2/instances', {
+      body: server.wish('on-theirs', { spec: { networkId: absentId, regionId: undefined } }),
+    });
+    expect(hidden.body.errors?.[0]?.pointer).to.equal('/spec/networkId');
+    expect({ ...hidden.body, requestId: '' }).to.deep.equal({ ...absent.body, requestId: '' });
   });
 
   it('stop being used with the very next create after they are gone, also without being named', async () => {
