@@ -161,7 +161,7 @@ describe('a bad body', () => {
       ['DELETE', `${path}/${metadata.id}`],
     ];
     for (const [method, address] of calls) {
-      const reply = await server.admin.refused('invalid_body', method, address, { body: {} });
+      const reply = await server.admin.refused('invalid_body', method, address, { body: { force: true } });
       expect(reply.body.message).to.include('no body');
     }
     expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');

@@ -1,4 +1,5 @@
 /** Reads a JSON body, on the routes that declare one and only after the caller has passed. */
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { Context } from 'koa';
 import bodyParser from 'koa-bodyparser';
 import { ApiError } from '../../model/error.js';
@@ -55,9 +56,10 @@ export function bodyReader(limit: number): BodyReader {
   };
   const parse = bodyParser(options);
   return async (ctx) => {
-    if (!hasBody(ctx)) throw new ApiError('malformed_json', 'A JSON body is needed.');
+    if (!mayHaveBody(ctx)) throw missing();
     const charset = ctx.request.charset.toLowerCase();
     if (ctx.is('application/json') === false || (charset !== '' && charset !== 'utf-8')) {
+      if (ctx.get('Content-Length') === '' && (await smallBody(ctx))?.length === 0) throw missing();
       throw new ApiError('unsupported_media_type', 'The body must be application/json in UTF-8.', {
         headers: { Accept: 'application/json' },
       });
@@ -68,8 +70,12 @@ export function bodyReader(limit: number): BodyReader {
   };
 }
 
+function missing(): ApiError {
+  return new ApiError('malformed_json', 'A JSON body is needed.');
+}
+
 function objectOf(raw = ''): object {
-  if (raw === '') throw new ApiError('malformed_json', 'A JSON body is needed.');
+  if (raw === '') throw missing();
   let text: string;
   let value: unknown;
   try {
@@ -98,13 +104,70 @@ function isWellFormed(value: unknown): boolean {
   return true;
 }
 
-function hasBody(ctx: Context): boolean {
-  const length = ctx.get('Content-Length');
-  return ctx.get('Transfer-Encoding') !== '' || (length !== '' && length !== '0');
+/** By the head alone. A body of unknown length, which proxies like to announce, may yet be empty. */
+function mayHaveBody(ctx: Context): boolean {
+  const { headers } = ctx.req;
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/** Refuses a body on a route that takes none, where it could only be a misunderstanding. */
-export function refuseBody(ctx: Context): void {
-  if (!hasBody(ctx)) return;
-  throw new ApiError('invalid_body', 'This takes no body; send the request without one.');
+/** Bytes of a body where none is taken that are read to see whether it says anything. */
+const glance = 1024;
+
+const undo: Readonly<Record<string, typeof gunzipSync>> = {
+  gzip: gunzipSync,
+  'x-gzip': gunzipSync,
+  deflate: inflateSync,
+  br: brotliDecompressSync,
+};
+
+/** What says nothing: no bytes, blanks, an empty object, null. */
+const nothing = /^[ \t\r\n]*(?:\{[ \t\r\n]*\}|null)?[ \t\r\n]*$/;
+
+/**
+ * Refuses a body on a route that takes none, where it could only be a misunderstanding. One that says nothing passes:
+ * proxies announce bodies that are empty, and some clients always send an object.
+ */
+export function refuseBody(ctx: Context): Promise<void> | undefined {
+  return mayHaveBody(ctx) ? refuseContent(ctx) : undefined;
+}
+
+async function refuseContent(ctx: Context): Promise<void> {
+  const body = await smallBody(ctx);
+  if (body !== undefined && nothing.test(textOf(body, ctx.get('Content-Encoding')))) return;
+  const message = 'This takes no body; send the request without one, or with an empty JSON object.';
+  throw new ApiError('invalid_body', message);
+}
+
+/** The text behind the content coding; what cannot be read is some content or other. */
+function textOf(body: Buffer, coding: string): string {
+  try {
+    const plain = body.length === 0 ? undefined : undo[coding.trim().toLowerCase()];
+    return utf8.decode(plain === undefined ? body : plain(body, { maxOutputLength: glance }));
+  } catch {
+    return 'unreadable';
+  }
+}
+
+/** The body's bytes as they came; undefined when there are more than a glance takes, of which the rest is dropped. */
+function smallBody(ctx: Context): Promise<Buffer | undefined> {
+  const { req } = ctx;
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const settle = (found: Buffer | undefined) => {
+      req.off('data', take).off('end', end).off('error', fail).off('close', fail);
+      // The rest is read and dropped, or the connection could not go on.
+      req.resume();
+      resolve(found);
+    };
+    const take = (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > glance) settle(undefined);
+    };
+    const end = () => settle(Buffer.concat(chunks));
+    const fail = () => reject(new ApiError('request_timeout', 'The body did not arrive whole.'));
+    if (Number(ctx.get('Content-Length')) > glance) settle(undefined);
+    else req.on('data', take).on('end', end).on('error', fail).on('close', fail);
+  });
 }

@@ -32,7 +32,7 @@ export interface Declaration {
   stored?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
   waits?: boolean;
-  /** JSON body; none: a body is refused. */
+  /** JSON body; none: a body that says anything is refused. */
   body?: TObject;
   /** A body that works, for the document. */
   example?: unknown;

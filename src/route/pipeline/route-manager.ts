@@ -253,15 +253,18 @@ function makeHandler<C>(
     if (prefetches.length > 0) await life.race(prefetch(context, params));
     method.authenticator.authenticate(context);
     if (environment.answers !== undefined && declaration.stored === true) {
-      refuseBody(ctx);
+      const refusing = refuseBody(ctx);
+      if (refusing !== undefined) await refusing;
       const known = environment.answers.get(context.user, ctx.url);
       send(ctx, known ?? (await performKept(ctx, context, environment.answers, params)));
       return;
     }
     const query = check.query(ctx.querystring);
     let body: unknown = {};
-    if (declaration.body === undefined) refuseBody(ctx);
-    else {
+    if (declaration.body === undefined) {
+      const refusing = refuseBody(ctx);
+      if (refusing !== undefined) await refusing;
+    } else {
       body = await environment.readBody(ctx);
       check.body(body);
     }
