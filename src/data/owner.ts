@@ -10,19 +10,35 @@ function place(): string {
   }
 }
 
-/** Start time of a living process in clock ticks since boot (proc(5), field 22), undefined if there is none. */
+/**
+ * Start time of a living process in clock ticks since boot (proc(5), field 22), undefined if there is none. Throws when
+ * that cannot be told: too many files are open, say, or the host hides the processes of other users.
+ */
 function startTime(pid: number): string | undefined {
+  let stat: string;
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? undefined : fields[19];
-  } catch {
-    return undefined;
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch (error) {
+    if (isGone(pid)) return undefined;
+    throw error;
+  }
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' ? undefined : fields[19];
+}
+
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH';
   }
 }
 
 export function ownerName(): string {
-  return JSON.stringify({ place: place(), pid: process.pid, start: startTime(process.pid) ?? '' });
+  const here = place();
+  const start = here === 'unknown' ? undefined : startTime(process.pid);
+  return JSON.stringify({ place: here, pid: process.pid, start: start ?? '' });
 }
 
 /**

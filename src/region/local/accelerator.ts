@@ -13,7 +13,7 @@ import type { Log } from '../../model/log.js';
 import { RegionError } from '../provider.js';
 import { acceleratorArguments, sandbox, type Accelerator } from './command-line.js';
 import type { LocalImage } from './catalog.js';
-import { writeDurably } from './files.js';
+import { errorCode, writeDurably } from './files.js';
 import { hostBootId } from './process-identity.js';
 
 export const probeMarker = 'copse-probe-ok';
@@ -80,12 +80,7 @@ async function verdictOnKvm(
     bootId: hostBootId(),
     image: image.manifest.digest,
   };
-  const kept: unknown = await readFile(path, 'utf8')
-    .then(
-      (text) => JSON.parse(text) as unknown,
-      () => undefined,
-    )
-    .catch(() => undefined);
+  const kept = await readKept(path, question.log);
   if (
     Value.Check(Verdict, kept) &&
     Object.entries(key).every(([name, value]) => Reflect.get(kept, name) === value)
@@ -93,8 +88,23 @@ async function verdictOnKvm(
     return { works: kept.works, reason: `${kept.reason} (tried before)` };
   }
   const verdict = await tryKvm(question, image);
-  await writeDurably(path, `${JSON.stringify({ ...key, ...verdict }, undefined, 2)}\n`);
+  // Not to remember it costs ten seconds at the next start, and no more.
+  await writeDurably(path, `${JSON.stringify({ ...key, ...verdict }, undefined, 2)}\n`).catch(
+    (error: unknown) => {
+      question.log.warn({ err: error }, 'the verdict on KVM cannot be kept');
+    },
+  );
   return verdict;
+}
+
+/** What is not there, damaged or not to be read is found out anew. */
+async function readKept(path: string, log: Log): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') log.warn({ err: error }, 'the kept verdict on KVM cannot be read');
+    return undefined;
+  }
 }
 
 function probeArguments(image: LocalImage): string[] {

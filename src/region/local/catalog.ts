@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { Log } from '../../model/log.js';
+import { RegionError } from '../provider.js';
 import { stableId } from '../stable-id.js';
+import { reasonOf, unreadable } from './file-fault.js';
 import { errorCode } from './files.js';
 import { readManifest, type ImageManifest } from './manifest.js';
 import type { LocalFlavor } from './options.js';
@@ -31,6 +33,8 @@ export class Catalog {
   readonly #imageDir: string;
   readonly #flavors: LocalFlavor[];
   readonly #log: Log;
+  /** What was read of a folder last, for when it cannot be read: an image never changes. */
+  readonly #known = new Map<string, LocalImage>();
   /** Complaints that were logged already. */
   readonly #complaints = new Set<string>();
 
@@ -78,28 +82,47 @@ export class Catalog {
     return [...newest.values()].sort((a, b) => (a.manifest.name < b.manifest.name ? -1 : 1)).map(toImage);
   }
 
-  /** Also older ones: machines made from them live on, and a task may have been given one before the newer came. */
+  /**
+   * Also older ones: machines made from them live on, and a task may have been given one before the newer came. Rejects
+   * with RegionError `transient` when it is not found, but may be one that cannot be read.
+   */
   async image(id: string): Promise<LocalImage | undefined> {
-    return (await this.all()).find((image) => image.id === id);
+    const { images, fault } = await this.#look();
+    const found = images.find((image) => image.id === id);
+    if (found === undefined && fault !== undefined) throw fault;
+    return found;
   }
 
+  /** All that can be read. Rejects with RegionError `transient` when it cannot be read what there is. */
   async all(): Promise<LocalImage[]> {
+    return (await this.#look()).images;
+  }
+
+  async #look(): Promise<{ images: LocalImage[]; fault: RegionError | undefined }> {
     let folders: string[];
     try {
       folders = await readdir(this.#imageDir);
     } catch (error) {
-      if (errorCode(error) === 'ENOENT') return [];
-      throw error;
+      if (errorCode(error) === 'ENOENT') return { images: [], fault: undefined };
+      throw unreadable('The folder of the images', error);
     }
     const images: LocalImage[] = [];
+    let fault: RegionError | undefined;
     // A dot begins what a build has not finished.
     for (const name of folders.filter((folder) => !folder.startsWith('.')).sort()) {
-      const image = await this.#read(name);
-      if (image !== undefined) images.push(image);
+      const image = await this.#read(name).catch((error: unknown) => {
+        if (!(error instanceof RegionError)) throw error;
+        fault ??= error;
+        return this.#known.get(name);
+      });
+      if (image === undefined) continue;
+      this.#known.set(name, image);
+      images.push(image);
     }
-    return images;
+    return { images, fault };
   }
 
+  /** Undefined: it is not valid. Rejects with RegionError when that cannot be told. */
   async #read(name: string): Promise<LocalImage | undefined> {
     const folder = join(this.#imageDir, name);
     try {
@@ -116,11 +139,16 @@ export class Catalog {
         },
       };
     } catch (error) {
+      const passing = isPassing(error);
       const reason = error instanceof Error ? error.message : String(error);
       const complaint = `${name}: ${reason}`;
       if (!this.#complaints.has(complaint))
-        this.#log.warn({ folder, reason }, 'image left out: it is not valid');
+        this.#log.warn(
+          { folder, reason },
+          passing ? 'image cannot be read' : 'image left out: it is not valid',
+        );
       this.#complaints.add(complaint);
+      if (passing) throw unreadable(`The image in the folder ${name}`, error);
       return undefined;
     }
   }
@@ -128,6 +156,13 @@ export class Catalog {
   #flavorId(flavor: LocalFlavor): string {
     return stableId(this.#regionId, 'flavor', flavor.name);
   }
+}
+
+/** Of the system, and not that there is no such file: it says nothing about what is in the file. */
+function isPassing(error: unknown): boolean {
+  if (reasonOf(error) === undefined)
+    return error instanceof Error && error.cause !== undefined && isPassing(error.cause);
+  return !['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
 }
 
 /** Two builds of one second differ in their digest, which then decides, so that every process decides alike. */

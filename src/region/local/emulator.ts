@@ -1,5 +1,5 @@
 /** One QEMU process, from its spawn or adoption to its end. Knows nothing of why it runs. */
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, rm, type FileHandle } from 'node:fs/promises';
@@ -8,9 +8,10 @@ import { promisify } from 'node:util';
 import type { Log } from '../../model/log.js';
 import { RegionError } from '../provider.js';
 import { names } from './command-line.js';
+import { unreadable } from './file-fault.js';
 import { errorCode } from './files.js';
 import { journalName, readEnding, readTail, type Ending } from './journal.js';
-import { identify, isAlive, killProcess, type ProcessIdentity } from './process-identity.js';
+import { identify, isAlive, killEmulator, type ProcessIdentity } from './process-identity.js';
 import { Qmp, QmpError } from './qmp.js';
 import { pause, settlesWithin } from './time.js';
 
@@ -20,6 +21,8 @@ const run = promisify(execFile);
 const linkTimeout = 30_000;
 const quitTimeout = 10_000;
 const greetTimeout = 5000;
+const journalPause = 500;
+const journalTries = 5;
 
 export interface EmulatorPlace {
   id: string;
@@ -39,6 +42,8 @@ export class Emulator {
   #linked: (() => void)[] = [];
   #gone = false;
   #released = false;
+  /** The monitor told the name of another guest. */
+  #misnamed = false;
 
   /** Takes over a process that runs. */
   constructor(place: EmulatorPlace, identity: ProcessIdentity) {
@@ -62,7 +67,7 @@ export class Emulator {
         throw new RegionError('terminal', 'The emulator cannot be started on this host.', { cause });
       });
       child.unref();
-      const identity = child.pid === undefined ? undefined : identify(child.pid);
+      const identity = identityOf(child);
       if (identity === undefined) {
         throw new RegionError('transient', 'The emulator ended at once.', { cause: await readLog(folder) });
       }
@@ -109,7 +114,10 @@ export class Emulator {
     }
     if (!asked || !(await settlesWithin(this.ended, quitTimeout))) {
       this.#place.log.warn({ pid: this.identity.pid }, 'QEMU does not end, killing it');
-      killProcess(this.identity);
+      if (this.#misnamed) {
+        throw new RegionError('transient', "The machine's monitor bears another machine's name.");
+      }
+      killEmulator(this.identity, this.#place);
       if (!(await settlesWithin(this.ended, quitTimeout))) {
         throw new RegionError('transient', 'The machine could not be ended.');
       }
@@ -165,10 +173,20 @@ export class Emulator {
       wait = Math.min(wait * 1.5, 1000);
     }
     this.#gone = true;
-    return readEnding(this.#place.folder).catch((error: unknown): Ending => {
-      this.#place.log.error({ err: error }, 'cannot read how a machine ended');
-      return 'crash';
-    });
+    return this.#ending();
+  }
+
+  /** Its journal tells; where that cannot be read for a while, nobody knows. */
+  async #ending(): Promise<Ending> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await readEnding(this.#place.folder);
+      } catch (error) {
+        this.#place.log.error({ err: error, tries }, 'cannot read how a machine ended');
+        if (tries === journalTries || this.#released) return 'unknown';
+        await pause(journalPause, { background: true });
+      }
+    }
   }
 
   async #connect(): Promise<Qmp> {
@@ -177,9 +195,13 @@ export class Emulator {
       if (name === 'GUEST_PANICKED') onStatus('guest-panicked');
       if (name === 'BLOCK_IO_ERROR') void this.#tellStatus(qmp);
     });
-    if (this.#released || (await qmp.guestName()) !== id) {
+    try {
+      if (this.#released) throw new Error('let go');
+      this.#misnamed = (await qmp.guestName()) !== id;
+      if (this.#misnamed) throw new Error('the monitor belongs to another machine');
+    } catch (error) {
       qmp.close();
-      throw new Error('the monitor belongs to another machine');
+      throw error;
     }
     this.#qmp = qmp;
     for (const resolve of this.#linked.splice(0)) resolve();
@@ -193,6 +215,16 @@ export class Emulator {
     } catch (error) {
       this.#place.log.debug({ err: error }, 'QEMU told no status');
     }
+  }
+}
+
+/** Undefined: it ended. One whose identity cannot be read is ended: nobody could find it again. */
+function identityOf(child: ChildProcess): ProcessIdentity | undefined {
+  try {
+    return child.pid === undefined ? undefined : identify(child.pid);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw unreadable('The process of the machine', error);
   }
 }
 

@@ -22,12 +22,15 @@ import {
 import { chooseAccelerator } from './accelerator.js';
 import { Catalog } from './catalog.js';
 import type { Accelerator } from './command-line.js';
+import { readable, reasonOf } from './file-fault.js';
 import { Machine, type MachineHost } from './machine.js';
 import type { LocalRegionOptions } from './options.js';
 import { takeFolder } from './owner.js';
+import { namedGuests } from './process-identity.js';
 import { sweepDeleted } from './server-folder.js';
 import { absent } from './server-state.js';
 import { StartQueue } from './start-queue.js';
+import { orAbort } from './time.js';
 import { findTools } from './tools.js';
 
 export type { LocalFlavor, LocalRegionOptions } from './options.js';
@@ -120,10 +123,10 @@ export class LocalRegion implements RegionProvider {
     return this.#act(id, signal, (machine) => machine.reboot(options, signal));
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- else it would throw where its caller expects a rejection
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
     signal.throwIfAborted();
     this.#mustBeOpen();
+    await orAbort(this.#recall(ids ?? [...this.#machines.keys()]), signal);
     return (ids ?? [...this.#machines.keys()]).flatMap((id) => this.#machines.get(id)?.observation ?? []);
   }
 
@@ -132,7 +135,7 @@ export class LocalRegion implements RegionProvider {
     this.#mustBeOpen();
     const machine = this.#machines.get(id);
     if (machine === undefined) throw absent();
-    const contents = await machine.readConsole(options.lines);
+    const contents = await readable('The console', machine.readConsole(options.lines));
     signal.throwIfAborted();
     return { contents };
   }
@@ -176,7 +179,7 @@ export class LocalRegion implements RegionProvider {
           for (const listener of this.#listeners) listener({ id, observation });
         },
       };
-      await sweepDeleted(host.servers);
+      await sweepDeleted(host.servers, options.log);
       await this.#adoptAll(host);
       const timer = setInterval(() => void this.#keepHouse(), (options.housekeeping ?? 30) * 1000);
       timer.unref();
@@ -195,14 +198,27 @@ export class LocalRegion implements RegionProvider {
 
   async #adoptAll(host: MachineHost): Promise<void> {
     const queue = new PQueue({ concurrency: adoptionWidth });
-    const ids = (await readdir(host.servers)).filter((name) => uuid.test(name));
+    const entries = await readable('The folder of the servers', readdir(host.servers));
+    const ids = entries.filter((name) => uuid.test(name));
+    const named = namedGuests();
     await queue.addAll(
       ids.map((id) => async () => {
         const machine = new Machine(id, host);
         this.#machines.set(id, machine);
-        if (!(await machine.adopt())) this.#machines.delete(id);
+        if (!(await machine.adopt(named.get(id) ?? []))) this.#machines.delete(id);
       }),
     );
+  }
+
+  /** Reads again what could not be read of these. */
+  async #recall(ids: readonly string[]): Promise<void> {
+    const machines = ids.flatMap((id) => this.#machines.get(id) ?? []);
+    await Promise.all(machines.filter((machine) => machine.isUnknown).map((machine) => machine.recall()));
+    for (const machine of machines) this.#dropAbsent(machine);
+  }
+
+  #dropAbsent(machine: Machine): void {
+    if (machine.observation === undefined && !machine.isBusy) this.#machines.delete(machine.id);
   }
 
   /** A verb on one server. Whatever goes wrong that we did not foresee is worth another try. */
@@ -218,9 +234,11 @@ export class LocalRegion implements RegionProvider {
     } catch (error) {
       if (error instanceof RegionError || (signal.aborted && error === signal.reason)) throw error;
       host.log.error({ err: error, serverId: id }, 'local region: unforeseen failure');
-      throw new RegionError('transient', 'The region failed to do this.', { cause: error });
+      const reason = reasonOf(error);
+      const message = `The region failed to do this${reason === undefined ? '' : `: ${reason}`}.`;
+      throw new RegionError('transient', message, { cause: error });
     } finally {
-      if (machine.observation === undefined && !machine.isBusy) this.#machines.delete(id);
+      this.#dropAbsent(machine);
     }
   }
 

@@ -9,8 +9,10 @@ import { parseQmp } from './qmp-message.js';
 
 /**
  * How a machine ended, from QEMU's SHUTDOWN event. `crash`: without any. `other`: by QEMU's own decision.
+ * `unknown`: the journal could not be read.
  */
-export type Ending = 'guest-shutdown' | 'guest-reset' | 'host-quit' | 'host-signal' | 'other' | 'crash';
+export type Ending =
+  'guest-shutdown' | 'guest-reset' | 'host-quit' | 'host-signal' | 'other' | 'crash' | 'unknown';
 
 export const journalName = 'events.log';
 

@@ -2,23 +2,34 @@
  * One server: its verbs. Each takes the machine's lock, so that one act at a time touches it; a stop overtakes a start
  * that waits for its place, a delete overtakes everything that waits.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
 import { type RebootOptions, RegionError, type ServerObservation, type ServerRequest } from '../provider.js';
 import { readConsole } from './console-log.js';
+import { readable } from './file-fault.js';
 import { keepHouse } from './housekeeping.js';
 import { Mutex } from './mutex.js';
-import { Operations } from './operations.js';
+import { type Operation, Operations } from './operations.js';
 import { Power, type PowerHost } from './power.js';
-import { findEmulator, isAlive } from './process-identity.js';
+import { readEnding, type Ending } from './journal.js';
+import { findEmulator, type ProcessIdentity } from './process-identity.js';
+import { damaged, type ServerRecord } from './record.js';
 import { createServer, removeFolder } from './server-folder.js';
 import { absent, ServerState } from './server-state.js';
+import { orAbort } from './time.js';
 
 export interface MachineHost extends PowerHost {
   /** Folder of all servers, a real path. */
   servers: string;
   consoleLimit: number;
   changed: (id: string, observation: ServerObservation | undefined) => void;
+}
+
+/** What an earlier process left: the record, and the machine or how it ended. */
+interface Leftover {
+  record: ServerRecord;
+  machine: ProcessIdentity | Ending;
 }
 
 export class Machine {
@@ -45,13 +56,20 @@ export class Machine {
     return this.#state.observation;
   }
 
+  /** There is a server, but it could not be read what it is. */
+  get isUnknown(): boolean {
+    return this.#state.fault !== undefined;
+  }
+
   /** Whether an act runs or waits. */
   get isBusy(): boolean {
     return this.#operations.pending > 0;
   }
 
   ensure(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
-    return this.#operations.run(signal, async (operation) => {
+    return this.#act(signal, async (operation) => {
+      // There may be one all the same: it could not be seen when the region opened.
+      if (this.observation === undefined) await this.#takeOver();
       if (this.observation === undefined) {
         this.#state.begin(await createServer(this.#state.folder, request, this.#host));
       }
@@ -63,7 +81,7 @@ export class Machine {
   }
 
   start(signal: AbortSignal): Promise<ServerObservation> {
-    return this.#operations.run(signal, async (operation) => {
+    return this.#act(signal, async (operation) => {
       await this.#power.bringUp(operation);
       return this.#state.mustObserve();
     });
@@ -71,14 +89,14 @@ export class Machine {
 
   stop(signal: AbortSignal): Promise<ServerObservation> {
     this.#operations.overtakeQueued(new RegionError('conflict', 'A stop overtook the start.'));
-    return this.#operations.run(signal, async (operation) => {
+    return this.#act(signal, async (operation) => {
       await this.#power.stop(operation);
       return this.#state.mustObserve();
     });
   }
 
   reboot(options: RebootOptions, signal: AbortSignal): Promise<ServerObservation> {
-    return this.#operations.run(signal, async (operation) => {
+    return this.#act(signal, async (operation) => {
       const { powerState, rebooting, reboot } = this.#state.mustHave();
       const repeated = options.request !== undefined && options.request === reboot;
       if (repeated && powerState === 'Running' && !rebooting) return this.#state.mustObserve();
@@ -106,6 +124,7 @@ export class Machine {
   }
 
   async keepHouse(): Promise<void> {
+    await this.recall();
     if (this.#state.record === undefined) return;
     await this.#console.run(() =>
       keepHouse(this.#state.folder, this.#power.emulator, this.#host.consoleLimit),
@@ -117,18 +136,57 @@ export class Machine {
     await this.#power.close();
   }
 
-  /** Takes over what an earlier process left. False: there is no server in the folder. */
-  async adopt(): Promise<boolean> {
+  /**
+   * Takes over what an earlier process left. `among`: processes that carry this server's name. What cannot be read makes
+   * a server that is in error, and is read again later. False: there is no server in the folder.
+   */
+  async adopt(among: readonly number[]): Promise<boolean> {
+    await this.#takeOver(among);
+    return this.observation !== undefined;
+  }
+
+  /** Reads again what could not be read, unless an act is under way. */
+  async recall(): Promise<void> {
+    if (!this.isUnknown || this.isBusy) return;
+    await this.#operations.run(undefined, () => this.#takeOver());
+  }
+
+  /** An act in its turn. What could not be read is read again first, so that what was left unfinished goes before it. */
+  async #act<R>(signal: AbortSignal, work: (operation: Operation) => Promise<R>): Promise<R> {
+    if (this.isUnknown) await orAbort(this.recall(), signal);
+    return this.#operations.run(signal, work);
+  }
+
+  async #takeOver(among?: readonly number[]): Promise<void> {
+    let left: Leftover | undefined;
     try {
-      const record = await this.#state.load();
-      if (record === undefined) return false;
-      const known = record.process !== undefined && isAlive(record.process) ? record.process : undefined;
-      // Between spawn and record only the host itself knows of the process.
-      const building = record.powerState === 'Building';
-      await this.#power.adopt(record, known ?? findEmulator(this.#state.folder, this.id, building));
+      left = await this.#readLeftover(among);
+    } catch (error) {
+      if (!(error instanceof RegionError)) throw error;
+      if (this.#state.fault?.message !== error.message)
+        this.#log.error({ err: error }, 'it is not known what a server is');
+      this.#state.fail(error);
+      return;
+    }
+    this.#state.know(left?.record);
+    try {
+      if (left !== undefined) await this.#power.adopt(left.record, left.machine);
     } catch (error) {
       this.#log.error({ err: error }, 'a server cannot be adopted');
     }
-    return true;
+  }
+
+  /** Undefined: there is no server. Rejects with RegionError: something cannot be read or told, or is damaged. */
+  async #readLeftover(among?: readonly number[]): Promise<Leftover | undefined> {
+    const { folder } = this.#state;
+    const record = await this.#state.read();
+    if (record === undefined && !existsSync(folder)) return undefined;
+    // Whatever the record says: between spawn and record only the host knows of the process.
+    const emulator = findEmulator({ id: this.id, folder }, among);
+    if (record === undefined) {
+      if (emulator !== undefined) throw damaged('a machine runs without a record');
+      return undefined;
+    }
+    return { record, machine: emulator ?? (await readable('The journal of the server', readEnding(folder))) };
   }
 }

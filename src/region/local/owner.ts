@@ -1,14 +1,21 @@
 /** One process serves a region's folder: a monitor takes one client, and two masters would fight over the machines. */
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { RegionError } from '../provider.js';
+import { unreadable } from './file-fault.js';
 import { errorCode } from './files.js';
 import { identify, isAlive } from './process-identity.js';
 import { pause } from './time.js';
 
-const Owner = Type.Object({ pid: Type.Integer(), startTime: Type.String(), bootId: Type.String() });
+const Owner = Type.Object({
+  pid: Type.Integer(),
+  startTime: Type.String(),
+  bootId: Type.String(),
+  /** Device and inode of the folder: a copy of it is nobody's. Older programs wrote none. */
+  folder: Type.Optional(Type.String()),
+});
 
 /**
  * Takes the folder, waiting up to `patience` ms for another process to leave it (a restart overlaps a little). What a
@@ -17,7 +24,10 @@ const Owner = Type.Object({ pid: Type.Integer(), startTime: Type.String(), bootI
 export async function takeFolder(folder: string, patience: number): Promise<() => Promise<void>> {
   const path = join(folder, 'owner.json');
   const temporary = `${path}.${process.pid}`;
-  await writeFile(temporary, `${JSON.stringify(identify(process.pid))}\n`, { mode: 0o600 });
+  const { dev, ino } = await stat(folder, { bigint: true });
+  const here = `${dev}:${ino}`;
+  const self = { ...identify(process.pid), folder: here };
+  await writeFile(temporary, `${JSON.stringify(self)}\n`, { mode: 0o600 });
   const deadline = Date.now() + patience;
   try {
     for (;;) {
@@ -28,7 +38,7 @@ export async function takeFolder(folder: string, patience: number): Promise<() =
       } catch (error) {
         if (errorCode(error) !== 'EEXIST') throw error;
       }
-      if (!(await ownerLives(path))) await rm(path, { force: true });
+      if (!(await ownerLives(path, here))) await rm(path, { force: true });
       else if (Date.now() > deadline) {
         throw new RegionError(
           'terminal',
@@ -41,11 +51,24 @@ export async function takeFolder(folder: string, patience: number): Promise<() =
   }
 }
 
-async function ownerLives(path: string): Promise<boolean> {
+/** Rejects with RegionError `transient` when it cannot be read whose the folder is: then it may be somebody's. */
+async function ownerLives(path: string, folder: string): Promise<boolean> {
+  let text: string;
   try {
-    const owner: unknown = JSON.parse(await readFile(path, 'utf8'));
-    return Value.Check(Owner, owner) && isAlive(owner);
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw unreadable('Who serves this region (owner.json)', error);
+  }
+  const owner = parsed(text);
+  if (!Value.Check(Owner, owner)) return false;
+  return (owner.folder === undefined || owner.folder === folder) && isAlive(owner);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -6,9 +6,11 @@ import { waitBooted } from './boot-watch.js';
 import { emulatorArguments, names, type Accelerator } from './command-line.js';
 import { sizeOf } from './console-log.js';
 import { Emulator, type EmulatorPlace } from './emulator.js';
-import { readEnding, type Ending } from './journal.js';
+import { readable } from './file-fault.js';
+import type { Ending } from './journal.js';
 import type { Operation, Operations } from './operations.js';
 import { findEmulator, hostBootId, type ProcessIdentity } from './process-identity.js';
+import { isListenedTo } from './qmp.js';
 import type { ServerRecord } from './record.js';
 import type { Workshop } from './server-folder.js';
 import type { ServerState } from './server-state.js';
@@ -102,29 +104,52 @@ export class Power {
     await this.#boot(operation.overtaken, operation);
   }
 
-  /** Ends the process, also one that nobody has written down, and resolves when it is gone. */
+  /**
+   * Ends the process, also one that nobody has written down, and resolves when it is known to be gone. Rejects with
+   * RegionError `transient` when it cannot be ended, or may be there and cannot be seen.
+   */
   async destroy(): Promise<void> {
-    const stray =
-      this.emulator === undefined ? findEmulator(this.#state.folder, this.#state.id, true) : undefined;
-    if (stray !== undefined) this.#watch(new Emulator(this.#place, stray));
-    if (this.#emulator !== undefined) await this.#cut(this.#emulator);
+    for (let emulator = this.#find(); emulator !== undefined; emulator = this.#find()) {
+      await this.#cut(emulator);
+    }
+    // A host may hide the processes of others, but not that somebody listens.
+    if (await readable("The monitor's socket", isListenedTo(this.#state.folder, names.monitor))) {
+      throw new RegionError(
+        'transient',
+        'The machine still runs, as a process that cannot be ended from here.',
+      );
+    }
   }
 
-  /** Takes over a machine that an earlier process left, and finishes in the background what was interrupted. */
-  async adopt(record: ServerRecord, process: ProcessIdentity | undefined): Promise<void> {
-    if (process === undefined) return this.#adoptDead(record);
-    const emulator = this.#watch(new Emulator(this.#place, process));
-    record.process = process;
+  /** The process, also one that nobody has written down. */
+  #find(): Emulator | undefined {
+    if (this.emulator !== undefined) return this.emulator;
+    const { id, folder } = this.#state;
+    const found = findEmulator({ id, folder });
+    return found === undefined ? undefined : this.#watch(new Emulator(this.#place, found));
+  }
+
+  /**
+   * Takes over what an earlier process left, a machine or the way it ended, and finishes in the background what was
+   * interrupted.
+   */
+  async adopt(record: ServerRecord, left: ProcessIdentity | Ending): Promise<void> {
+    if (typeof left === 'string') {
+      this.#adoptDead(record, left);
+      return;
+    }
+    const emulator = this.emulator ?? this.#watch(new Emulator(this.#place, left));
+    record.process = emulator.identity;
     let status: string;
     try {
       status = await emulator.status(patience);
     } catch (error) {
       if (emulator.isGone) return;
-      this.#log.error({ err: error, pid: process.pid }, 'an adopted machine does not answer');
+      this.#log.error({ err: error, pid: left.pid }, 'an adopted machine does not answer');
       await this.#state.settle('Error', "The machine's monitor does not answer.");
       return;
     }
-    this.#log.info({ pid: process.pid, status }, 'machine adopted');
+    this.#log.info({ pid: left.pid, status }, 'machine adopted');
     if (record.wanted === 'stopped') this.#inBackground('stop', (operation) => this.stop(operation));
     else if (status === 'prelaunch') this.#inBackground('start', (operation) => this.bringUp(operation));
     else if (record.rebooting) {
@@ -146,8 +171,7 @@ export class Power {
     this.#emulator = undefined;
   }
 
-  async #adoptDead(record: ServerRecord): Promise<void> {
-    const ending = await readEnding(this.#state.folder);
+  #adoptDead(record: ServerRecord, ending: Ending): void {
     switch (record.powerState) {
       case 'Stopped':
       case 'Error':
@@ -233,12 +257,8 @@ export class Power {
 
   async #spawn(record: ServerRecord, options: string[]): Promise<Emulator> {
     // A process that nobody has written down yet must not get a twin.
-    const stray = findEmulator(this.#state.folder, this.#state.id, true);
-    const emulator = this.#watch(
-      stray === undefined
-        ? await Emulator.spawn(this.#place, this.#host.tools.qemu, options)
-        : new Emulator(this.#place, stray),
-    );
+    const emulator =
+      this.#find() ?? this.#watch(await Emulator.spawn(this.#place, this.#host.tools.qemu, options));
     record.process = emulator.identity;
     await this.#state.save();
     return emulator;

@@ -1,5 +1,22 @@
-/** Which process is which. A pid alone is not enough: it may be reused, and a dead child stays visible as a zombie. */
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+/**
+ * Which process is which. A pid alone is no identity: it may be reused, a dead child stays visible as a zombie, and the
+ * record that names it may have been copied with its folder. So whoever adopts or signals an emulator asks here, and an
+ * emulator is proven by its start time, its name and the folder that it works in. (Its monitor is asked for the name too,
+ * see emulator.ts.)
+ */
+import {
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  type BigIntStats,
+} from 'node:fs';
+import { RegionError } from '../provider.js';
+import { reasonOf } from './file-fault.js';
+import { errorCode } from './files.js';
 import { pause } from './time.js';
 
 export interface ProcessIdentity {
@@ -10,64 +27,84 @@ export interface ProcessIdentity {
   bootId: string;
 }
 
+/** Whose emulator a process must prove to be. */
+export interface Guest {
+  id: string;
+  /** The server's folder. Compared by device and inode: a folder that was moved is the same, a copy is another. */
+  folder: string;
+}
+
 /** Linux shows times to programs in 1/100 s on every architecture that runs Node. */
 const ticksPerSecond = 100;
 
-export function hostBootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-}
+let bootId: string | undefined;
 
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return undefined;
-  }
+export function hostBootId(): string {
+  bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  return bootId;
 }
 
 interface ProcessStatus {
-  state: string;
   startTime: string;
   cpuSeconds: number;
 }
 
+/** Undefined: there is no such process. Throws the system's error when that cannot be told. */
 function readStatus(pid: number): ProcessStatus | undefined {
-  const text = read(`/proc/${pid}/stat`);
+  try {
+    return statusIn(`/proc/${pid}`);
+  } catch (error) {
+    if (isAbsent(error, pid)) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined: it is dead, and only waits for its parent. */
+function statusIn(folder: string): ProcessStatus | undefined {
+  const text = readFileSync(`${folder}/stat`, 'latin1');
   // The second field is the program's name in parentheses, which may hold anything.
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
-  if (fields === undefined) return undefined;
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, startTime] = [fields[0], fields[19]];
-  if (state === undefined || startTime === undefined) return undefined;
+  if (state === undefined || startTime === undefined || state === 'Z' || state === 'X') return undefined;
   const ticks = Number(fields[11]) + Number(fields[12]);
-  return { state, startTime, cpuSeconds: ticks / ticksPerSecond };
+  return { startTime, cpuSeconds: ticks / ticksPerSecond };
 }
 
-function exists(status: ProcessStatus | undefined): status is ProcessStatus {
-  return status !== undefined && status.state !== 'Z' && status.state !== 'X';
+/** Whether the error means that the process is gone. A host may also hide those of other users (hidepid of proc(5)). */
+function isAbsent(error: unknown, pid: number): boolean {
+  const code = errorCode(error);
+  if (code !== 'ENOENT' && code !== 'ESRCH') return false;
+  try {
+    process.kill(pid, 0);
+  } catch (refusal) {
+    return errorCode(refusal) === 'ESRCH';
+  }
+  // It came, or became a zombie, meanwhile.
+  return true;
 }
 
+/** Undefined: it is gone. Throws the system's error when that cannot be told. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const status = readStatus(pid);
-  return exists(status) ? { pid, startTime: status.startTime, bootId: hostBootId() } : undefined;
+  return status === undefined ? undefined : { pid, startTime: status.startTime, bootId: hostBootId() };
 }
 
+/** False only if it is known to be gone. */
 export function isAlive(process: ProcessIdentity): boolean {
-  const status = readStatus(process.pid);
-  return exists(status) && status.startTime === process.startTime && hostBootId() === process.bootId;
-}
-
-/** CPU time used so far; undefined when the process is gone. */
-export function cpuSeconds(process: ProcessIdentity): number | undefined {
-  return isAlive(process) ? readStatus(process.pid)?.cpuSeconds : undefined;
-}
-
-/** SIGKILL, if it is still that process. */
-export function killProcess(identity: ProcessIdentity): void {
-  if (!isAlive(identity)) return;
+  if (hostBootId() !== process.bootId) return false;
   try {
-    process.kill(identity.pid, 'SIGKILL');
+    return readStatus(process.pid)?.startTime === process.startTime;
   } catch {
-    // It ended between the look and the signal.
+    return true;
+  }
+}
+
+/** CPU time used so far; undefined when the process is gone, or does not show it. */
+export function cpuSeconds(process: ProcessIdentity): number | undefined {
+  try {
+    return isAlive(process) ? readStatus(process.pid)?.cpuSeconds : undefined;
+  } catch {
+    return undefined;
   }
 }
 
@@ -81,32 +118,125 @@ export async function waitGone(identity: ProcessIdentity, ms: number): Promise<b
 }
 
 /**
- * The QEMU that works in `folder` (a real path) as `guest=<id>`: the one that its pid file names, else, with `search`,
- * any process of the host. For a server whose process was started but not yet written down.
+ * SIGKILL, if it still is that process and the guest's emulator. Proof and signal are one turn, with nothing in between.
+ * Throws RegionError `transient` when it cannot be proven either way.
  */
-export function findEmulator(folder: string, id: string, search: boolean): ProcessIdentity | undefined {
-  const named = Number(read(`${folder}/qemu.pid`));
-  const pids = Number.isInteger(named) && named > 1 ? [named] : [];
-  if (search)
-    pids.push(
-      ...readdirSync('/proc')
-        .map(Number)
-        .filter((pid) => Number.isInteger(pid) && pid > 1),
-    );
-  for (const pid of pids) {
-    if (!worksIn(pid, folder)) continue;
-    // An operator's shell may be in the folder too; only the emulator has this argument.
-    if (read(`/proc/${pid}/cmdline`)?.split('\0').includes(`guest=${id}`) !== true) continue;
-    const identity = identify(pid);
-    if (identity !== undefined) return identity;
+export function killEmulator(identity: ProcessIdentity, guest: Guest): void {
+  if (identity.bootId !== hostBootId() || prove(identity.pid, guest) !== identity.startTime) return;
+  try {
+    process.kill(identity.pid, 'SIGKILL');
+  } catch (error) {
+    if (errorCode(error) === 'ESRCH') return;
+    throw new RegionError('transient', `The machine cannot be ended: ${reasonOf(error) ?? 'no signal'}.`, {
+      cause: error,
+    });
   }
+}
+
+/** The processes of the host that carry the name of a guest, by its id: one look for many servers. */
+export function namedGuests(): Map<string, number[]> {
+  const guests = new Map<string, number[]>();
+  let names: string[];
+  try {
+    names = readdirSync('/proc');
+  } catch (error) {
+    throw unclear(error);
+  }
+  for (const pid of names.map(Number)) {
+    if (!Number.isInteger(pid) || pid < 2) continue;
+    for (const word of commandLine(pid)) {
+      if (!word.startsWith('guest=')) continue;
+      const id = word.slice('guest='.length);
+      guests.set(id, [...(guests.get(id) ?? []), pid]);
+    }
+  }
+  return guests;
+}
+
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch (error) {
+    const code = errorCode(error);
+    // It ended meanwhile, or the host hides what others run; the monitor's socket tells of those (see power.ts).
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code ?? '')) return [];
+    throw unclear(error);
+  }
+}
+
+/**
+ * The emulator of the guest, of those `among` the processes that carry its name. Undefined: there is none. Throws
+ * RegionError `transient` when a process may be it, and does not let us see.
+ */
+export function findEmulator(
+  guest: Guest,
+  among: readonly number[] = namedGuests().get(guest.id) ?? [],
+): ProcessIdentity | undefined {
+  let doubt: RegionError | undefined;
+  for (const pid of among) {
+    try {
+      const startTime = prove(pid, guest);
+      if (startTime !== undefined) return { pid, startTime, bootId: hostBootId() };
+    } catch (error) {
+      doubt ??= error instanceof RegionError ? error : unclear(error, pid);
+    }
+  }
+  if (doubt !== undefined) throw doubt;
   return undefined;
 }
 
-function worksIn(pid: number, folder: string): boolean {
+/**
+ * The start time of the process if it is the guest's emulator; undefined if it is another, or gone. Throws RegionError
+ * `transient` when that cannot be told.
+ */
+function prove(pid: number, guest: Guest): string | undefined {
   try {
-    return readlinkSync(`/proc/${pid}/cwd`) === folder;
-  } catch {
-    return false;
+    // Held open, so that all that is read is of one process: once it is gone, so is what is in the folder.
+    const held = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      const folder = `/proc/self/fd/${held}`;
+      const status = statusIn(folder);
+      if (status === undefined) return undefined;
+      const named = readFileSync(`${folder}/cmdline`, 'utf8').split('\0').includes(`guest=${guest.id}`);
+      return named && worksIn(folder, guest.folder) ? status.startTime : undefined;
+    } finally {
+      closeSync(held);
+    }
+  } catch (error) {
+    if (error instanceof RegionError) throw error;
+    if (isAbsent(error, pid)) return undefined;
+    throw unclear(error, pid);
   }
+}
+
+function worksIn(process: string, folder: string): boolean {
+  const home = folderAt(folder);
+  const place = statSync(`${process}/cwd`, { bigint: true });
+  if (home !== undefined) {
+    if (home.dev === place.dev && home.ino === place.ino) return true;
+    if (place.nlink > 0n) return false;
+  }
+  // Its folder was removed under it. One that lies there now is another; whose it is only the host's operator knows.
+  if (readlinkSync(`${process}/cwd`) !== `${folder} (deleted)`) return false;
+  if (home === undefined) return true;
+  throw new RegionError(
+    'transient',
+    'A machine runs whose folder was replaced; it has to be ended on its host.',
+  );
+}
+
+function folderAt(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function unclear(cause: unknown, pid?: number): RegionError {
+  const reason = reasonOf(cause) ?? 'the host does not say why';
+  const what =
+    pid === undefined ? 'The processes of the host' : `The process ${pid}, which may be the machine,`;
+  return new RegionError('transient', `${what} cannot be examined: ${reason}.`, { cause });
 }

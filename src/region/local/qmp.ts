@@ -1,6 +1,8 @@
 /** A client of QEMU's machine protocol on a unix socket. */
+import { once } from 'node:events';
 import { closeSync, constants, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { errorCode } from './files.js';
 import { isObject, parseQmp, type QmpMessage } from './qmp-message.js';
 
 /** Longest line taken. QEMU's own answers to what is asked here are below 64 KiB. */
@@ -63,11 +65,10 @@ export class Qmp {
     timeout: number,
     onEvent: QmpEventListener,
   ): Promise<Qmp> {
-    // A socket's path ends after 107 bytes; that of an open folder is always short.
-    const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    const fd = openFolder(folder);
     let qmp: Qmp;
     try {
-      const socket = connect(`/proc/self/fd/${fd}/${name}`);
+      const socket = connectIn(fd, name);
       qmp = new Qmp(socket, onEvent);
       const greeting = new Promise<void>((resolve) => (qmp.#greeted = resolve));
       await qmp.#inTime(greeting, timeout);
@@ -171,5 +172,37 @@ export class Qmp {
       waiting.reject(new QmpError('The monitor closed the connection.'));
     }
     this.#waiting.clear();
+  }
+}
+
+/** A socket's path ends after 107 bytes; that of an open folder is always short. */
+function openFolder(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+function connectIn(fd: number, name: string): Socket {
+  return connect(`/proc/self/fd/${fd}/${name}`);
+}
+
+/** What says that nobody listens, and not only that we cannot tell. */
+const nobody = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ECONNREFUSED'];
+
+/** Whether a process listens on the socket `name` in `folder`. Rejects with the system's error when that cannot be told. */
+export async function isListenedTo(folder: string, name: string): Promise<boolean> {
+  try {
+    const fd = openFolder(folder);
+    try {
+      const socket = connectIn(fd, name);
+      await once(socket, 'connect').finally(() => socket.destroy());
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  } catch (error) {
+    const code = errorCode(error);
+    // Its queue is full.
+    if (code === 'EAGAIN') return true;
+    if (nobody.includes(code ?? '')) return false;
+    throw error;
   }
 }

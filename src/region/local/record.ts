@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { Type, type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { PowerState } from '../../model/power.js';
+import { RegionError } from '../provider.js';
+import { unreadable } from './file-fault.js';
 import { errorCode, writeDurably } from './files.js';
 
 export const ServerRecord = Type.Object(
@@ -37,19 +39,46 @@ export const ServerRecord = Type.Object(
 export type ServerRecord = Static<typeof ServerRecord>;
 
 const fileName = 'state.json';
+const format = ServerRecord.properties.format.const;
+const damage = 'What the host knows about the server is damaged; it can only be deleted.';
 
-/** Undefined: there is none. Rejects when it is damaged or of another server. */
+/**
+ * Undefined: there is none. Rejects with RegionError: `transient` when it cannot be read, or was written by a newer
+ * program; `terminal` when it was read and is damaged or of another server.
+ */
 export async function readRecord(folder: string, id: string): Promise<ServerRecord | undefined> {
   let text: string;
   try {
     text = await readFile(join(folder, fileName), 'utf8');
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
-    throw error;
+    throw unreadable(`The record of the server (${fileName})`, error);
   }
-  const record: unknown = JSON.parse(text);
-  if (!Value.Check(ServerRecord, record) || record.id !== id) throw new Error(`${fileName} is damaged`);
+  const record = parsed(text);
+  if (isOfAnotherFormat(record)) {
+    const message = `The record of the server (${fileName}) has format ${record.format}; this program reads ${format}.`;
+    throw new RegionError('transient', message);
+  }
+  if (!Value.Check(ServerRecord, record) || record.id !== id) throw damaged(`${fileName} is damaged`);
   return record;
+}
+
+/** What was known of the server is lost. `cause`: for the log. */
+export function damaged(cause: unknown): RegionError {
+  return new RegionError('terminal', damage, { cause });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw damaged(error);
+  }
+}
+
+function isOfAnotherFormat(record: unknown): record is { format: number } {
+  const schema = Type.Object({ format: Type.Integer({ minimum: 1 }) });
+  return Value.Check(schema, record) && record.format !== format;
 }
 
 export async function writeRecord(folder: string, record: ServerRecord): Promise<void> {

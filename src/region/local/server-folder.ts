@@ -1,11 +1,14 @@
 /** Making and removing the folder of a server. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type PQueue from 'p-queue';
+import type { Log } from '../../model/log.js';
 import { RegionError, type ServerRequest } from '../provider.js';
 import { stableMac } from '../stable-id.js';
 import type { Catalog } from './catalog.js';
+import { readable, reasonOf } from './file-fault.js';
 import { errorCode, syncFolder } from './files.js';
 import { writeRecord, type ServerRecord } from './record.js';
 import { diskSize, makeDisk, makeSeed } from './storage.js';
@@ -67,24 +70,45 @@ export async function createServer(
 }
 
 /**
- * Removes a server's folder. It is renamed first: a half-removed one must not be taken for a server. Whatever a crash
- * leaves behind is removed by `sweepDeleted`.
+ * Removes a server's folder, and what an earlier try left of it. It is renamed first: a half-removed one must not be
+ * taken for a server. Whatever a crash leaves behind is removed by `sweepDeleted`. Rejects with RegionError `transient`
+ * while anything of it is there.
  */
-export async function removeFolder(servers: string, id: string): Promise<boolean> {
-  const grave = join(servers, `${deletedPrefix}${id}-${randomBytes(4).toString('hex')}`);
+export async function removeFolder(servers: string, id: string): Promise<void> {
   try {
-    await rename(join(servers, id), grave);
+    const folder = join(servers, id);
+    if (await mayBeEmptied(folder)) {
+      await rename(folder, join(servers, `${deletedPrefix}${id}-${randomBytes(4).toString('hex')}`));
+      await syncFolder(servers);
+    }
+    for (const name of await readdir(servers)) {
+      if (name.startsWith(`${deletedPrefix}${id}-`))
+        await rm(join(servers, name), { recursive: true, force: true });
+    }
+  } catch (cause) {
+    const reason = reasonOf(cause) ?? 'the host does not say why';
+    throw new RegionError('transient', `The files of the server cannot be removed: ${reason}.`, { cause });
+  }
+}
+
+/** False: it is not there. Rejects while it is as it was, if what is in it could not be removed. */
+async function mayBeEmptied(folder: string): Promise<boolean> {
+  try {
+    if ((await lstat(folder)).isDirectory())
+      await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    return true;
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false;
     throw error;
   }
-  await syncFolder(servers);
-  await rm(grave, { recursive: true, force: true });
-  return true;
 }
 
-export async function sweepDeleted(servers: string): Promise<void> {
-  for (const name of await readdir(servers)) {
-    if (name.startsWith(deletedPrefix)) await rm(join(servers, name), { recursive: true, force: true });
+/** What cannot be removed is left for the next start, and for the delete that is tried again. */
+export async function sweepDeleted(servers: string, log: Log): Promise<void> {
+  for (const name of await readable('The folder of the servers', readdir(servers))) {
+    if (!name.startsWith(deletedPrefix)) continue;
+    await rm(join(servers, name), { recursive: true, force: true }).catch((error: unknown) => {
+      log.warn({ err: error, folder: name }, 'what an interrupted delete left cannot be removed');
+    });
   }
 }

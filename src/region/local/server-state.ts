@@ -5,14 +5,13 @@ import { readRecord, writeRecord, type ServerRecord } from './record.js';
 
 /** Where the user-mode network's DHCP puts every guest: each has that network for itself. */
 const guestAddress = '10.0.2.15';
-const damage = 'What the host knows about the server is damaged; it can only be deleted.';
 
 export class ServerState {
   readonly id: string;
   readonly folder: string;
   readonly #changed: (observation: ServerObservation | undefined) => void;
   #record: ServerRecord | undefined;
-  #damaged = false;
+  #fault: RegionError | undefined;
 
   /** `changed` is called at each change of the observation. */
   constructor(id: string, folder: string, changed: (observation: ServerObservation | undefined) => void) {
@@ -25,9 +24,14 @@ export class ServerState {
     return this.#record;
   }
 
+  /** Why it is not known what the server is, although there is one. What cannot be read is never taken for absent. */
+  get fault(): RegionError | undefined {
+    return this.#fault;
+  }
+
   /** Undefined: there is no such server (yet, or any more). */
   get observation(): ServerObservation | undefined {
-    if (this.#damaged) return { id: this.id, powerState: 'Error', message: damage };
+    if (this.#fault !== undefined) return { id: this.id, powerState: 'Error', message: this.#fault.message };
     if (this.#record === undefined) return undefined;
     const { powerState, mac, message } = this.#record;
     const observation: ServerObservation = {
@@ -40,15 +44,24 @@ export class ServerState {
     return observation;
   }
 
-  /** Rejects with the reason, and remembers, that the record is damaged. */
-  async load(): Promise<ServerRecord | undefined> {
-    try {
-      this.#record = await readRecord(this.folder, this.id);
-    } catch (error) {
-      this.#damaged = true;
-      throw error;
-    }
-    return this.#record;
+  /** Rejects with RegionError: the record cannot be read, or is damaged. What was known stays, until `know` or `fail`. */
+  read(): Promise<ServerRecord | undefined> {
+    return readRecord(this.folder, this.id);
+  }
+
+  /** What was read; undefined when there is no server (any more). */
+  know(record: ServerRecord | undefined): void {
+    if (record === undefined) this.forget();
+    else this.#record = record;
+    if (this.#fault === undefined) return;
+    this.#fault = undefined;
+    this.#changed(this.observation);
+  }
+
+  fail(fault: RegionError): void {
+    const told = this.#fault?.message === fault.message;
+    this.#fault = fault;
+    if (!told) this.#changed(this.observation);
   }
 
   begin(record: ServerRecord): void {
@@ -59,13 +72,13 @@ export class ServerState {
   forget(): void {
     const known = this.observation !== undefined;
     this.#record = undefined;
-    this.#damaged = false;
+    this.#fault = undefined;
     if (known) this.#changed(undefined);
   }
 
-  /** Throws RegionError: `not_found`, or `terminal` when the record is damaged. */
+  /** Throws RegionError: `not_found`, or the fault. */
   mustHave(): ServerRecord {
-    if (this.#damaged) throw new RegionError('terminal', damage);
+    if (this.#fault !== undefined) throw this.#fault;
     if (this.#record === undefined) throw absent();
     return this.#record;
   }

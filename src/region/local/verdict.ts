@@ -24,6 +24,12 @@ export function judge(
       return { restart: false, powerState: 'Stopped', message: 'The machine was stopped on its host.' };
     case 'other':
       return { restart: false, powerState: 'Error', message: 'The emulator gave the machine up.' };
+    case 'unknown':
+      return {
+        restart: false,
+        powerState: 'Error',
+        message: 'The machine ended; its host could not read why.',
+      };
     case 'crash':
       return sameHostBoot
         ? { restart: false, powerState: 'Error', message: 'The machine ended unexpectedly.' }

@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { silentLog } from '../../../src/model/log.js';
 import { chooseAccelerator, probeMarker } from '../../../src/region/local/accelerator.js';
 import type { LocalImage } from '../../../src/region/local/catalog.js';
-import { identify, isAlive, killProcess, waitGone } from '../../../src/region/local/process-identity.js';
+import { identify, isAlive, killEmulator, waitGone } from '../../../src/region/local/process-identity.js';
 import { findTools } from '../../../src/region/local/tools.js';
 import { failureOf, rejectionOf, scratchFolder } from '../../support/region.js';
 
@@ -114,18 +114,20 @@ describe('local region: host', () => {
 
   describe('processes', () => {
     it('know the living from the dead, and from a namesake', async () => {
-      const child = spawn('/bin/sleep', ['60'], { stdio: 'ignore' });
+      const guest = { id: 'one', folder };
+      const child = spawn('/bin/sleep', ['60'], { argv0: 'guest=one', cwd: folder, stdio: 'ignore' });
+      await once(child, 'spawn');
       const identity = identify(child.pid ?? 0);
       if (identity === undefined) throw new Error('it is not there');
       expect(isAlive(identity)).to.equal(true);
       for (const change of [{ startTime: '1' }, { bootId: 'another' }]) {
         const other = { ...identity, ...change };
         expect(isAlive(other)).to.equal(false);
-        killProcess(other);
+        killEmulator(other, guest);
       }
       expect(isAlive(identity)).to.equal(true);
       const exit = once(child, 'exit');
-      killProcess(identity);
+      killEmulator(identity, guest);
       expect(await waitGone(identity, 5000)).to.equal(true);
       await exit;
       expect(identify(identity.pid)).to.equal(undefined);
