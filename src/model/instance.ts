@@ -28,7 +28,8 @@ export const userDataLimit = 65536;
 export const UserData = Type.String({
   maxLength: Math.ceil(userDataLimit / 3) * 4,
   pattern: '^[A-Za-z0-9+/]*={0,2}$',
-  description: 'cloud-init input, base64, at most 64 KiB decoded. Written, never read back.',
+  description:
+    'cloud-init input, base64, at most 64 KiB decoded. What cloud-init would ignore is refused: MIME multipart whose parts cannot be read, broken gzip, cloud-config that is no YAML mapping. Written, never read back.',
 });
 
 const writeSpec = {

@@ -1,5 +1,11 @@
-/** cloud-init input. Rules: Unikorn section 2.5, step 6. */
+/**
+ * cloud-init input. Rules: Unikorn section 2.5, step 6. What cloud-init would not understand it ignores, and the machine comes up
+ * without; so that is refused here, as far as it shows.
+ */
+import { gunzipSync } from 'node:zlib';
+import { yamlFault } from './cloud-config.js';
 import { userDataLimit } from './instance.js';
+import { MimeFault, type Part, partsOf } from './mime.js';
 
 const firstLines = [
   '## template: jinja',
@@ -11,17 +17,111 @@ const firstLines = [
   '#part-handler',
 ];
 
+/** Bytes that all that is compressed may have in the end. */
+const plainLimit = 2 ** 20;
+/** Bytes of YAML that are read for one request, about 50 ms of the processor's time; what goes beyond is taken as it is. */
+const yamlLimit = 2 ** 14;
+
+/** What is left to be spent on one request. */
+interface Budget {
+  plain: number;
+  yaml: number;
+}
+
+class Fault extends Error {
+  override readonly name = 'Fault';
+}
+
 /** Why cloud-init would not take it, as a public sentence; undefined means that it would. */
 export function userDataFault(base64: string): string | undefined {
   if (base64.length % 4 !== 0) return 'userData is not base64: its length is not a multiple of 4.';
   const data = Buffer.from(base64, 'base64');
   if (data.length > userDataLimit)
     return `userData has ${data.length} bytes decoded; at most ${userDataLimit} are taken.`;
-  if (data.length === 0) return undefined;
-  if (data[0] === 0x1f && data[1] === 0x8b) return undefined;
-  const start = data.subarray(0, 4096).toString('latin1');
-  if (firstLines.some((line) => start.startsWith(line))) return undefined;
-  if (/^(content-type|mime-version|from|received):?\s/i.test(start) && /boundary=/i.test(start))
+  const budget = { plain: plainLimit, yaml: yamlLimit };
+  try {
+    check(isGzip(data) ? unpacked(data, 'userData', budget) : data, budget);
     return undefined;
-  return 'userData is not cloud-init input: it must begin with #cloud-config, #!, #include, #cloud-boothook, #part-handler or "## template: jinja", or be MIME multipart or gzip.';
+  } catch (error) {
+    if (error instanceof MimeFault) return `userData is MIME multipart, but ${error.message}`;
+    if (error instanceof Fault) return error.message;
+    throw error;
+  }
+}
+
+function check(data: Buffer, budget: Budget): void {
+  if (data.length === 0) return;
+  const start = data.subarray(0, 64).toString('latin1');
+  if (firstLines.some((line) => start.startsWith(line))) {
+    checkYaml(data, shapeOf(start), 'userData', 0, budget);
+    return;
+  }
+  const parts = partsOf(data.toString('latin1'));
+  if (parts === undefined) {
+    throw new Fault(
+      'userData is not cloud-init input: it must begin with #cloud-config, #!, #include, #cloud-boothook, #part-handler or "## template: jinja", or be MIME multipart or gzip.',
+    );
+  }
+  for (const part of parts) checkPart(part, budget);
+}
+
+/** Parts of unknown types are let through: an image may have handlers of its own. */
+function checkPart({ place, type, content, before }: Part, budget: Budget): void {
+  const what = `Part ${place} of userData`;
+  const packed = isGzip(content);
+  const data = packed ? unpacked(content, what, budget) : content;
+  // cloud-init looks at the content of what says no more than that it is text, or compressed.
+  const sniffed = packed || ['text/plain', 'text/x-not-multipart'].includes(type);
+  const shape = sniffed
+    ? shapeOf(data.subarray(0, 64).toString('latin1'))
+    : type === 'text/cloud-config'
+      ? 'mapping'
+      : type === 'text/cloud-config-archive'
+        ? 'list'
+        : undefined;
+  checkYaml(data, shape, what, packed ? 0 : (before ?? 0), budget);
+}
+
+/** What the YAML must be that begins so; undefined: it is none. */
+function shapeOf(start: string): 'mapping' | 'list' | undefined {
+  if (start.startsWith('#cloud-config-archive')) return 'list';
+  // A JSON patch.
+  if (start.startsWith('#cloud-config-jsonp')) return undefined;
+  return start.startsWith('#cloud-config') ? 'mapping' : undefined;
+}
+
+function checkYaml(
+  data: Buffer,
+  shape: 'mapping' | 'list' | undefined,
+  what: string,
+  before: number,
+  budget: Budget,
+): void {
+  if (shape === undefined || data.length > budget.yaml) return;
+  budget.yaml -= data.length;
+  const text = data.toString();
+  // Not UTF-8: not for us to judge.
+  if (text.includes('\ufffd')) return;
+  const fault = yamlFault(text, shape);
+  if (fault === undefined) return;
+  const where = fault.line === undefined ? '' : ` (line ${before + fault.line})`;
+  throw new Fault(`${what} is cloud-config that cloud-init cannot read${where}: ${fault.reason}.`);
+}
+
+function isGzip(data: Buffer): boolean {
+  return data[0] === 0x1f && data[1] === 0x8b;
+}
+
+function unpacked(data: Buffer, what: string, budget: Budget): Buffer {
+  try {
+    const plain = gunzipSync(data, { maxOutputLength: Math.max(1, budget.plain) });
+    budget.plain -= plain.length;
+    return plain;
+  } catch (error) {
+    throw new Fault(
+      error instanceof RangeError
+        ? `${what} has more than ${plainLimit} bytes when it is decompressed.`
+        : `${what} is gzip that cannot be decompressed.`,
+    );
+  }
 }

@@ -285,6 +285,36 @@ describe('bad input', () => {
       }
     });
 
+    it('refuses what cloud-init would silently ignore, at a create and at a change, and says where', async () => {
+      const head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n';
+      const ignored: [string | Buffer, RegExp][] = [
+        [`${head}--B\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n`, /closing line/],
+        [`${head}--B\nContent-Type text/x-shellscript\n\n#!/bin/sh\n--B--`, /line 5/],
+        [`${head}#!/bin/sh\n`, /no parts/],
+        ['#cloud-config\nusers: [\n', /line/],
+        [gzipSync(head), /no parts/],
+        [gzipSync(head).subarray(0, 30), /gzip/],
+      ];
+      const instance = await server.running('ignored');
+      const address = `/api/v2/instances/${instance.metadata.id}`;
+      const { flavorId, imageId } = instance.spec;
+      for (const [text, reason] of ignored) {
+        const userData = encode(text);
+        const replies = [
+          await server.admin.refused('unprocessable', 'POST', path, {
+            body: server.wish('ignoring', { spec: { userData } }),
+          }),
+          await server.admin.refused('unprocessable', 'PUT', address, {
+            body: { metadata: { name: 'ignored' }, spec: { flavorId, imageId, userData } },
+          }),
+        ];
+        for (const { body } of replies) {
+          expect(body.errors?.map(({ pointer }) => pointer)).to.deep.equal(['/spec/userData']);
+          expect(body.message).to.match(reason);
+        }
+      }
+    });
+
     it('takes 64 KiB, and not one byte more', async () => {
       const text = '#cloud-config\n'.padEnd(65536, '#');
       await server.order('full', { spec: { userData: encode(text) } });

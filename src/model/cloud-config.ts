@@ -1,0 +1,54 @@
+/** Whether YAML for cloud-init can be read. What it cannot read it ignores, with a line in a log inside the guest. */
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+
+export interface YamlFault {
+  /** Counts from 1. */
+  line: number | undefined;
+  /** A sentence without its full stop. */
+  reason: string;
+}
+
+/** Why not; undefined when it can. Nothing is expanded, so that aliases cost what is written. */
+export function yamlFault(text: string, shape: 'mapping' | 'list'): YamlFault | undefined {
+  const lineCounter = new LineCounter();
+  const lineOf = (offset: number | undefined) =>
+    offset === undefined ? undefined : lineCounter.linePos(offset).line;
+  // cloud-init reads YAML 1.1, in which a repeated key is none too many.
+  const options = { version: '1.1', uniqueKeys: false, strict: false, prettyErrors: false } as const;
+  const document = parseDocument(text, { ...options, lineCounter });
+  const unknownTags = document.warnings.filter(({ code }) => code === 'TAG_RESOLVE_FAILED');
+  const [error] = [...document.errors, ...unknownTags];
+  if (error !== undefined) {
+    const [first = ''] = error.message.split('\n');
+    const reason = error.code === 'RESOURCE_EXHAUSTION' ? 'it is nested too deeply' : first;
+    return { line: lineOf(error.pos[0]), reason: reason.slice(0, 120).replace(/[.:]+$/, '') };
+  }
+  const { contents } = document;
+  const fits = shape === 'mapping' ? isMap(contents) : isSeq(contents);
+  const empty = contents === null || (isScalar(contents) && contents.value === null);
+  if (!fits && !empty) return { line: lineOf(contents.range[0]), reason: `it is not a ${shape}` };
+  return looseAlias(document.contents, lineOf);
+}
+
+/** An alias before its anchor, or without one. */
+function looseAlias(
+  contents: unknown,
+  lineOf: (offset: number | undefined) => number | undefined,
+): YamlFault | undefined {
+  if (!isNode(contents)) return undefined;
+  const anchors = new Set<string>();
+  let fault: YamlFault | undefined;
+  visit(contents, (_key, node) => {
+    if (isAlias(node)) {
+      if (anchors.has(node.source)) return undefined;
+      fault = {
+        line: lineOf(node.range?.[0]),
+        reason: `there is no anchor for the alias *${node.source.slice(0, 60)}`,
+      };
+      return visit.BREAK;
+    }
+    if (isNode(node) && node.anchor !== undefined) anchors.add(node.anchor);
+    return undefined;
+  });
+  return fault;
+}
