@@ -51,7 +51,10 @@ module.exports = {
       'data/store/[^/]+\\.ts$',
       'task/',
     ]),
-    layer('route/pipeline/', ['model/(error|interruption|log|trace|link-header)\\.ts$', 'route/pipeline/']),
+    layer('route/pipeline/', [
+      'model/(error|interruption|log|standing|trace|link-header)\\.ts$',
+      'route/pipeline/',
+    ]),
     layer('route/[^/]+\\.ts$', [
       'model/',
       'region/provider\\.ts$',

@@ -1,4 +1,5 @@
 /** In whose name, and within which limits, the data layer works for one request. */
+import type { Standing } from '../model/standing.js';
 import type { Principal } from '../model/user.js';
 import type { Write } from './store/port.js';
 
@@ -19,8 +20,8 @@ export interface Caller {
   readonly signal: AbortSignal;
   /** W3C trace context of the request, to go on in its task. */
   readonly traceparent?: string | undefined;
-  /** Throws when the resource is not in the state that the client demands (If-Match). */
-  readonly precondition?: ((revision: number) => void) | undefined;
+  /** Throws when the resource is not in the state that the client demands (If-Match); tells whether it knows the present one. */
+  readonly precondition?: ((standing: Standing) => boolean) | undefined;
   /** What a repeat of the request needs to find its answer; stored in the batch of the change itself. */
   readonly remember?: ((accepted: Accepted) => readonly Write[]) | undefined;
 }

@@ -9,6 +9,7 @@ import { beingDeleted, checkExpiry } from './instance-rules.js';
 import type { Document, Store } from './store/port.js';
 import { replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
+import { instanceAfter, standingOf } from './wish.js';
 
 export interface ExpiryOptions {
   /** How far ahead an instance may be told to expire, in ms. */
@@ -37,7 +38,7 @@ export class ExpiryData {
       const instance = await this.#store.get(instances, id, caller.signal);
       if (instance === undefined) throw notFound();
       if (instance.value.deletionTime !== undefined) throw beingDeleted(instance.value);
-      caller.precondition?.(instance.revision);
+      caller.precondition?.(standingOf(instance));
       const { expirationWarning, ...kept } = instance.value;
       const next: InstanceRecord = {
         ...kept,
@@ -47,7 +48,10 @@ export class ExpiryData {
       };
       const text = JSON.stringify(presentInstance(id, next));
       const accepted = { id, text, revision: instance.revision + 1 };
-      const writes = [replace(instances, instance, next), ...(caller.remember?.(accepted) ?? [])];
+      const writes = [
+        replace(instances, instance, instanceAfter(instance, next)),
+        ...(caller.remember?.(accepted) ?? []),
+      ];
       await this.#store.write(writes, caller.signal);
       return accepted;
     });
@@ -88,7 +92,8 @@ export class ExpiryData {
     for await (const instance of this.#expiring(1, now + this.#options.warning, caller.signal)) {
       const { expirationWarning, deletionTime } = instance.value;
       if (expirationWarning !== undefined || deletionTime !== undefined) continue;
-      const next = { ...instance.value, expirationWarning: timestamp(new Date(now)) };
+      const marked = { ...instance.value, expirationWarning: timestamp(new Date(now)) };
+      const next = instanceAfter(instance, marked);
       try {
         await this.#store.write([{ ...replace(instances, instance, next), loggedAs: 'expire' }]);
         warned += 1;

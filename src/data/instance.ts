@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { uuidv7 } from 'uuidv7';
 import { type ProvisioningStatus, timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
-import type { InstanceCreate, InstanceRecord, InstanceUpdate } from '../model/instance.js';
+import type { InstanceCreate, InstanceRecord } from '../model/instance.js';
+import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { presentInstance } from '../model/instance.js';
 import { checkPower, wished } from '../model/instance-task.js';
 import type { PowerVerb } from '../model/power.js';
@@ -12,15 +13,18 @@ import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
 import {
-  beingDeleted,
-  checkNetworking,
-  checkReferences,
-  checkTags,
-  checkUserData,
-  expiry,
-  nameTaken,
-  sharable,
-} from './instance-rules.js';
+  by,
+  type ChangeOptions,
+  changedRecord,
+  checkAsked,
+  checkUnwritable,
+  patchedUpdate,
+  pick,
+  replacedBy,
+  replaceRequired,
+  written,
+} from './instance-change.js';
+import { beingDeleted, checkReferences, expiry, nameTaken, sharable } from './instance-rules.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
@@ -37,6 +41,7 @@ import { emptyPage, insert, replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 import type { TaskData } from './task.js';
 import { narrow, openTask, taskAddress, tasks } from './task.js';
+import { instanceAfter, sameInstanceWish, standingOf, taskAfter } from './wish.js';
 
 export const instances: CollectionSpec<InstanceRecord> = {
   name: 'instances',
@@ -163,9 +168,7 @@ export class InstanceData {
     const { metadata, spec } = body;
     const project = await this.#projects.choose(caller, spec);
     const network = await this.#networks.choose(caller, project.id, spec);
-    checkTags(metadata.tags);
-    checkNetworking(spec.networking);
-    checkUserData(spec.userData);
+    checkAsked(body);
     const { organizationId } = project.value;
     const { regionId } = network.value;
     const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
@@ -188,7 +191,7 @@ export class InstanceData {
     };
     const record = wished(asked, 'instance.create');
     const task = openTask({ id, revision: 0, value: record }, 'instance.create', {}, caller);
-    const stored = { ...record, openTasks: task.openTasks };
+    const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
     const writes = [insert(instances, id, stored), task.write, ...(caller.remember?.(accepted) ?? [])];
     await this.#store.write(writes, caller.signal).catch((error: unknown) => {
@@ -201,52 +204,48 @@ export class InstanceData {
    * Replaces what may be written. A new flavor or image wipes the machine, so it needs `allowReplace`; all else
    * changes the record only and needs no task.
    */
-  async update(
+  update(caller: Caller, id: string, body: InstanceUpdate, options: ChangeOptions): Promise<Accepted> {
+    checkAsked(body);
+    return this.#change(caller, id, { ...options, whole: false }, () => body);
+  }
+
+  /** Changes what the patch names: the same as an update with all that it leaves as it is. */
+  patch(caller: Caller, id: string, patch: InstancePatch, options: ChangeOptions): Promise<Accepted> {
+    checkAsked(patch);
+    return this.#change(caller, id, { ...options, whole: true }, (instance) =>
+      patchedUpdate(presentInstance(id, instance), patch),
+    );
+  }
+
+  /** `whole`: the wish has all that the instance shows, so that what is missing in it was taken away. */
+  #change(
     caller: Caller,
     id: string,
-    body: InstanceUpdate,
-    options: { allowReplace: boolean },
+    { allowReplace, whole }: ChangeOptions & { whole: boolean },
+    wishOf: (instance: InstanceRecord) => InstanceUpdate,
   ): Promise<Accepted> {
-    const { metadata, spec } = body;
-    checkTags(metadata.tags);
-    checkNetworking(spec.networking);
-    checkUserData(spec.userData);
     return retrying(async () => {
       const instance = await this.#living(caller, id);
       const { value } = instance;
-      if (metadata.name !== value.name) {
-        const message = 'The name of an instance cannot be changed.';
-        throw new ApiError('unprocessable', message, { errors: [{ pointer: '/metadata/name', message }] });
-      }
-      const changed = (['flavorId', 'imageId'] as const).filter((field) => spec[field] !== value[field]);
+      const wish = wishOf(value);
+      const current = caller.precondition?.(standingOf(instance)) === true;
+      checkUnwritable(id, value, wish, { current, whole });
+      const replaced = replacedBy(value, wish);
       // Only what changes is looked up: a retired flavor must not block a new description.
-      if (changed.length > 0) await checkReferences(this.#regions, { ...value, ...pick(spec) }, caller);
-      if (changed.length > 0 && !options.allowReplace) {
-        const errors = changed.map((field) => ({
-          pointer: `/spec/${field}`,
-          message: 'Replaces the machine.',
-        }));
-        const message = 'The change would delete the machine and its disk and make a new one.';
-        throw new ApiError('replace_required', message, { errors });
+      if (replaced.length > 0) await checkReferences(this.#regions, { ...value, ...pick(wish.spec) }, caller);
+      if (replaced.length > 0 && !allowReplace) throw replaceRequired(replaced);
+      const next = changedRecord(value, wish, this.#maxLifetime);
+      if (replaced.length > 0) {
+        await this.#refuseWhileBusy(instance);
+        const renewed = wished(by(caller, next), 'instance.replace');
+        return this.#open(caller, instance, renewed, 'instance.replace', pick(wish.spec));
       }
-      const { description, tags, expiresAt, expirationWarning, ...kept } = value;
-      const next: InstanceRecord = {
-        ...kept,
-        ...written(metadata),
-        ...pick(spec),
-        ...expiry(spec.expiresAt, value, this.#maxLifetime),
-        modifiedTime: timestamp(),
-        modifiedBy: caller.principal.name,
-      };
-      if (spec.userData === '') delete next.userData;
-      else if (spec.userData !== undefined) next.userData = spec.userData;
-      if (changed.length === 0) {
-        // The machine of a repeated request is on its way: whoever repeats it can follow the same task.
-        const same = sharable(await this.#openTasks(instance), 'instance.replace');
-        return this.#commit(caller, instance, next, same === undefined ? {} : { taskId: same.id });
-      }
-      await this.#refuseWhileBusy(instance);
-      return this.#open(caller, instance, wished(next, 'instance.replace'), 'instance.replace', pick(spec));
+      // The machine of a repeated request is on its way: whoever repeats it can follow the same task.
+      const same = sharable(await this.#openTasks(instance), 'instance.replace');
+      const told = same === undefined ? {} : { taskId: same.id };
+      if (!sameInstanceWish(value, next)) return this.#commit(caller, instance, by(caller, next), told);
+      const { revision } = instance;
+      return { id, ...told, text: JSON.stringify(presentInstance(id, value)), revision };
     });
   }
 
@@ -262,7 +261,7 @@ export class InstanceData {
     return retrying(async () => {
       const instance = await this.load(id, caller.signal);
       if (instance === undefined || !still(instance.value)) throw notFound();
-      caller.precondition?.(instance.revision);
+      caller.precondition?.(standingOf(instance));
       const open = await this.#openTasks(instance);
       const same = sharable(open, 'instance.delete');
       if (same !== undefined) return { id, taskId: same.id };
@@ -271,7 +270,11 @@ export class InstanceData {
       const message = 'A later request made the task pointless.';
       const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
       const others = open.map((task) =>
-        replace(tasks, task, begun.includes(task) ? abortAsked(task.value) : ended(task.value, end)),
+        replace(
+          tasks,
+          task,
+          taskAfter(task, begun.includes(task) ? abortAsked(task.value) : ended(task.value, end)),
+        ),
       );
       const rest = { ...instance.value, openTasks: begun.map((task) => task.id) };
       const next = wished(rest, 'instance.delete');
@@ -328,7 +331,7 @@ export class InstanceData {
     const instance = await this.load(id, caller.signal);
     if (instance === undefined) throw notFound();
     if (instance.value.deletionTime !== undefined) throw beingDeleted(instance.value);
-    caller.precondition?.(instance.revision);
+    caller.precondition?.(standingOf(instance));
     return instance;
   }
 
@@ -372,23 +375,9 @@ export class InstanceData {
     const { id } = instance;
     const text = JSON.stringify(presentInstance(id, next));
     const accepted = { id, ...told, text, revision: instance.revision + 1 };
-    const writes = [replace(instances, instance, next), ...others, ...(caller.remember?.(accepted) ?? [])];
+    const stored = replace(instances, instance, instanceAfter(instance, next));
+    const writes = [stored, ...others, ...(caller.remember?.(accepted) ?? [])];
     await this.#store.write(writes, caller.signal);
     return accepted;
   }
-}
-
-function pick(spec: { flavorId: string; imageId: string }): { flavorId: string; imageId: string } {
-  return { flavorId: spec.flavorId, imageId: spec.imageId };
-}
-
-function written(
-  metadata: InstanceCreate['metadata'],
-): Pick<InstanceRecord, 'name' | 'description' | 'tags'> {
-  const { name, description, tags } = metadata;
-  return {
-    name,
-    ...(description === undefined ? {} : { description }),
-    ...(tags === undefined ? {} : { tags }),
-  };
 }

@@ -7,6 +7,7 @@ import { instances } from './instance.js';
 import type { Document, Store } from './store/port.js';
 import { replace } from './store/port.js';
 import { retrying } from './store/retry.js';
+import { instanceAfter } from './wish.js';
 
 /** The instance with what was seen of its server. */
 export function observed(instance: InstanceRecord, seen: ServerObservation): InstanceRecord {
@@ -67,7 +68,8 @@ export class ObservationData {
       if (performance.now() - at > staleAfter) [seen, at] = [await sight.again(), performance.now()];
       if (instance === undefined || instance.value.deletionTime !== undefined) return;
       if (agrees(instance.value, seen)) return;
-      await this.#store.write([replace(instances, instance, applied(instance.value, seen))]);
+      const next = instanceAfter(instance, applied(instance.value, seen));
+      await this.#store.write([replace(instances, instance, next)]);
     });
   }
 

@@ -17,6 +17,7 @@ import type { Document, Store, Write } from './store/port.js';
 import { remove, replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { firstRank, tasks } from './task.js';
+import { instanceAfter, taskAfter } from './wish.js';
 
 /** The lease is gone: another process has the task, or it has ended. The work must stop without writing. */
 export class LeaseLost extends Error {
@@ -140,7 +141,8 @@ export class TaskQueue {
           ? undefined
           : worked(instance.value, task.value.type, change);
       const writes: Write[] = [replace(tasks, task, next)];
-      if (instance !== undefined && changed !== undefined) writes.push(replace(instances, instance, changed));
+      if (instance !== undefined && changed !== undefined)
+        writes.push(replace(instances, instance, instanceAfter(instance, changed)));
       return { writes, next };
     });
   }
@@ -342,13 +344,15 @@ export async function endingWrites(
   change: InstanceChange,
   known?: Document<InstanceRecord>,
 ): Promise<Write[]> {
-  const writes: Write[] = [replace(tasks, task, ended(task.value, end))];
+  const writes: Write[] = [replace(tasks, task, taskAfter(task, ended(task.value, end)))];
   const instance = known ?? (await store.get(instances, task.value.subject.id));
   if (instance === undefined) return writes;
   const openTasks = instance.value.openTasks.filter((id) => id !== task.id);
   const next = worked(instance.value, task.value.type, change);
   writes.push(
-    next === undefined ? remove(instances, instance) : replace(instances, instance, { ...next, openTasks }),
+    next === undefined
+      ? remove(instances, instance)
+      : replace(instances, instance, instanceAfter(instance, { ...next, openTasks })),
   );
   const [following] = openTasks;
   const blocked = following === undefined ? undefined : await store.get(tasks, following);

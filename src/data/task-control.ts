@@ -14,6 +14,7 @@ import type { Document, Store, Write } from './store/port.js';
 import { replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { taskAddress, tasks } from './task.js';
+import { instanceAfter, standingOf, taskAfter } from './wish.js';
 
 export class TaskControl {
   readonly #store: Store;
@@ -36,7 +37,7 @@ export class TaskControl {
     }
     return retrying(async () => {
       const task = await this.#load(caller, id);
-      caller.precondition?.(task.revision);
+      caller.precondition?.(standingOf(task));
       if (task.value.queue === 'done') throw hasEnded(task.value);
       const next = patched(task.value, patch);
       const writes = changed(task, next);
@@ -65,7 +66,7 @@ export class TaskControl {
   async abort(caller: Caller, id: string): Promise<Accepted> {
     return retrying(async () => {
       const task = await this.#load(caller, id);
-      caller.precondition?.(task.revision);
+      caller.precondition?.(standingOf(task));
       if (task.value.status === 'cancelled' || task.value.abort === true) return { id, taskId: id };
       if (task.value.queue === 'done') throw hasEnded(task.value);
       const writes = await abortWrites(this.#store, task, caller.principal.name);
@@ -82,7 +83,7 @@ export class TaskControl {
   async restart(caller: Caller, id: string): Promise<Accepted> {
     return retrying(async () => {
       const task = await this.#load(caller, id);
-      caller.precondition?.(task.revision);
+      caller.precondition?.(standingOf(task));
       const { status, type, subject } = task.value;
       if (status !== 'failed' && status !== 'cancelled') {
         const message = `The task is ${status}; only a failed or cancelled one can be restarted.`;
@@ -97,8 +98,12 @@ export class TaskControl {
       const accepted = { id, taskId: id };
       await this.#store.write(
         [
-          replace(tasks, task, next),
-          replace(instances, instance, { ...wishedAgain(instance.value, task.value), openTasks: [id] }),
+          replace(tasks, task, taskAfter(task, next)),
+          replace(
+            instances,
+            instance,
+            instanceAfter(instance, { ...wishedAgain(instance.value, task.value), openTasks: [id] }),
+          ),
           ...(caller.remember?.(accepted) ?? []),
         ],
         caller.signal,
@@ -129,7 +134,8 @@ export class TaskControl {
 
 /** The writes that abort an unfinished task. One that has begun may have done half of its work: its worker looks. */
 export async function abortWrites(store: Store, task: Document<TaskRecord>, by: string): Promise<Write[]> {
-  if (task.value.attempts.length > 0) return [replace(tasks, task, abortAsked(task.value, by))];
+  if (task.value.attempts.length > 0)
+    return [replace(tasks, task, taskAfter(task, abortAsked(task.value, by)))];
   const cause: TaskCause = { code: 'aborted', message: `The task was aborted by ${by}.`, retryable: false };
   return endingWrites(store, task, { status: 'cancelled', cause }, (instance) => ({
     ...instance,
@@ -154,5 +160,5 @@ function pulled(ahead: TaskRecord, { activated, priority = ahead.priority }: Tas
 function changed(task: Document<TaskRecord>, next: TaskRecord): Write[] {
   const { activated, priority } = task.value;
   const same = next.activated === activated && next.priority === priority;
-  return same ? [] : [replace(tasks, task, next)];
+  return same ? [] : [replace(tasks, task, taskAfter(task, next))];
 }

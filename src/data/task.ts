@@ -128,6 +128,7 @@ export function openTask<T extends TaskType>(
     attempts: [],
     steps: [],
     token: 0,
+    wishRevision: 1,
     ifCancelled: calledOff(instance.value, type),
   };
   return { id, write: insert(tasks, id, record), openTasks: [...openTasks, id] };

@@ -32,7 +32,8 @@ export const UserData = Type.String({
     'cloud-init input, base64, at most 64 KiB decoded. What cloud-init would ignore is refused: MIME multipart whose parts cannot be read, broken gzip, cloud-config that is no YAML mapping. Written, never read back.',
 });
 
-const writeSpec = {
+/** What of `spec` a create and an update have in common. */
+export const writeSpec = {
   flavorId: Uuid,
   imageId: Uuid,
   networking: Type.Optional(InstanceNetworking),
@@ -68,23 +69,25 @@ export const InstanceCreate = Type.Object(
 );
 export type InstanceCreate = Static<typeof InstanceCreate>;
 
-export const InstanceUpdate = Type.Object(
+export const InstanceStatus = Type.Object(
   {
-    metadata: WriteMetadata,
-    spec: Type.Object(
-      {
-        ...writeSpec,
-        userData: Type.Optional({
-          ...UserData,
-          description: 'As for a create. Left out: kept, since it cannot be read back. Empty: cleared.',
-        }),
-      },
-      { title: 'InstanceUpdateSpec', additionalProperties: false },
-    ),
+    regionId: Uuid,
+    networkId: Uuid,
+    powerState: Type.Optional(PowerState),
+    privateIP: Type.Optional(Type.String()),
+    publicIP: Type.Optional(Type.String()),
+    macAddress: Type.Optional(Type.String()),
+    taskId: Type.Optional({
+      ...Uuid,
+      description: 'The task that is working on the instance, or is next to.',
+    }),
+    expirationWarning: Type.Optional({
+      ...Timestamp,
+      description: 'Since when the instance has been about to expire.',
+    }),
   },
-  { title: 'InstanceUpdate', additionalProperties: false },
+  { title: 'InstanceStatus', additionalProperties: false },
 );
-export type InstanceUpdate = Static<typeof InstanceUpdate>;
 
 export const Instance = Type.Object(
   {
@@ -97,25 +100,7 @@ export const Instance = Type.Object(
       },
       { title: 'InstanceSpec', additionalProperties: false },
     ),
-    status: Type.Object(
-      {
-        regionId: Uuid,
-        networkId: Uuid,
-        powerState: Type.Optional(PowerState),
-        privateIP: Type.Optional(Type.String()),
-        publicIP: Type.Optional(Type.String()),
-        macAddress: Type.Optional(Type.String()),
-        taskId: Type.Optional({
-          ...Uuid,
-          description: 'The task that is working on the instance, or is next to.',
-        }),
-        expirationWarning: Type.Optional({
-          ...Timestamp,
-          description: 'Since when the instance has been about to expire.',
-        }),
-      },
-      { title: 'InstanceStatus', additionalProperties: false },
-    ),
+    status: InstanceStatus,
   },
   { title: 'Instance', additionalProperties: false },
 );
@@ -155,6 +140,8 @@ export interface InstanceRecord {
   modifiedBy?: string;
   deletionTime?: string;
   provisioning: { status: ProvisioningStatus; reason?: string; message?: string };
+  /** The revision that last changed what users may write. */
+  wishRevision?: number;
   /** What the owner last asked for. */
   desiredPower: 'running' | 'stopped';
   /** What the region last reported, or what a verb just accepted makes of it. */
@@ -168,7 +155,22 @@ export interface InstanceRecord {
   /** RFC 3339, UTC. */
   expiresAt?: string;
   expirationWarning?: string;
+  /** What changes by itself has shown before; unknown of instances from before this was kept. */
+  shown?: ShownBefore;
 }
+
+/** Members of the public representation that change without a user's change of the same member. */
+export type ObservedMember =
+  | 'modifiedBy'
+  | 'provisioningStatus'
+  | 'healthStatus'
+  | 'powerState'
+  | 'privateIP'
+  | 'publicIP'
+  | 'macAddress'
+  | 'expirationWarning';
+
+export type ShownBefore = Partial<Record<ObservedMember, string[]>>;
 
 /** Rules: Unikorn section 2.3, with the stop that was asked for counted as healthy. */
 export function healthOf(instance: InstanceRecord): HealthStatus {
@@ -186,7 +188,7 @@ function statusDetail(instance: InstanceRecord): { reason: string; message: stri
 }
 
 /** Leaves out members that are undefined, so that texts and types agree. */
-function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
 }
 

@@ -190,6 +190,8 @@ export interface TaskRecord {
   owner?: string;
   leaseUntil?: number;
   token: number;
+  /** The revision that last changed what users may write. */
+  wishRevision?: number;
   /** Set when the task is to end; its worker ends it at once. */
   abort?: boolean;
   /** Who aborted it; absent when a later request made it pointless. */

@@ -127,6 +127,7 @@ const exposedHeaders = [
     'RateLimit-Policy',
   ],
   ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset', 'Allow', 'WWW-Authenticate'],
+  'Accept-Patch',
 ];
 
 const allowedHeaders = [

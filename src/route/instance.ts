@@ -2,13 +2,14 @@ import { Type } from 'typebox';
 import type { Connector } from '../data/connector.js';
 import type { InstanceFilter } from '../data/instance.js';
 import { ProvisioningStatus, Uuid } from '../model/common.js';
-import { Instance, InstanceCreate, InstanceUpdate } from '../model/instance.js';
+import { Instance, InstanceCreate } from '../model/instance.js';
+import { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { Task } from '../model/task.js';
 import type { Accepted, Caller } from '../data/caller.js';
 import { acceptedAnswer, answerWhenEnded, callerOf } from './caller.js';
 import { instanceParams, memberOnly } from './instance-access.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { RouteRequest } from './pipeline/handler.js';
+import type { Declaration, RouteRequest } from './pipeline/handler.js';
 import { PaginationExecutor } from './pipeline/pagination.js';
 import type { ResponseData } from './pipeline/response.js';
 import { JsonText } from './pipeline/response.js';
@@ -137,44 +138,66 @@ const get = defineHandler(
   },
 );
 
+const changeQuery = Type.Object(
+  {
+    allowReplace: Type.Optional(Type.Boolean({ description: 'Permit a change that wipes the machine.' })),
+  },
+  { additionalProperties: false },
+);
+
+const changeErrors = [
+  'invalid_reference',
+  'replace_required',
+  'unprocessable',
+  'instance_busy',
+  'being_deleted',
+  'conflict',
+  'precondition_failed',
+  'not_implemented',
+] as const;
+
+const changed: Declaration['responses'] = {
+  202: {
+    description: 'The instance as it is wished now; Location names the task, if one is needed.',
+    schema: Instance,
+    headers: ['Location', 'Retry-After', 'ETag'],
+  },
+};
+
+const effects =
+  'A new flavor or image deletes the machine with its disk and makes a new one; that needs `allowReplace=true`. New user data takes effect when the machine is next made. A repeat while the machine is being replaced shares the task. What only the server writes may come along as a GET gave it, now or earlier; another value of it is refused with 422. A change of nothing writes nothing.';
+
+/** 202 with the instance; of a client that waited, as it is after the task. */
+async function changedAnswer(
+  connector: Connector,
+  caller: Caller,
+  { id, taskId, text = '', revision = 1 }: Accepted,
+  wait: number,
+): Promise<ResponseData> {
+  const waits = taskId !== undefined && wait > 0;
+  if (waits) await connector.tasks.ended(caller, taskId, wait * 1000);
+  const now = waits ? await connector.instances.text(caller, id) : { text, revision };
+  const follow = taskId === undefined ? {} : { location: taskAddress(taskId), retryAfter: 1 };
+  return { result: new JsonText(now.text), metadata: { status: 202, revision: now.revision, ...follow } };
+}
+
 /** PUT /api/v2/instances/{instanceID} */
 const update = defineHandler(
   {
     operationId: 'updateInstance',
     summary: 'Replace what may be written of an instance',
-    description:
-      'What is left out is cleared, except `userData`, which cannot be read back and is kept. A new flavor or image deletes the machine with its disk and makes a new one; that needs `allowReplace=true`. New user data takes effect when the machine is next made. A repeat while the machine is being replaced shares the task.',
+    description: `What is left out is cleared, except \`userData\`, which cannot be read back and is kept. ${effects}`,
     tags: ['instances'],
     params: instanceParams,
-    query: Type.Object(
-      {
-        allowReplace: Type.Optional(Type.Boolean({ description: 'Permit a change that wipes the machine.' })),
-      },
-      { additionalProperties: false },
-    ),
+    query: changeQuery,
     waits: true,
     body: InstanceUpdate,
     example: {
       metadata: { name: 'example', description: 'The machine of the examples' },
       spec: { flavorId: exampleIds.flavorID, imageId: exampleIds.imageID },
     },
-    responses: {
-      202: {
-        description: 'The instance as it is wished now; Location names the task, if one is needed.',
-        schema: Instance,
-        headers: ['Location', 'Retry-After'],
-      },
-    },
-    errors: [
-      'invalid_reference',
-      'replace_required',
-      'unprocessable',
-      'instance_busy',
-      'being_deleted',
-      'conflict',
-      'precondition_failed',
-      'not_implemented',
-    ],
+    responses: changed,
+    errors: changeErrors,
   },
   {
     parse: ({ params, query, body, context }) => ({
@@ -185,11 +208,38 @@ const update = defineHandler(
       wait: context.wait,
     }),
     execute: async (connector, { caller, id, body, allowReplace, wait }) => {
-      const { taskId } = await connector.instances.update(caller, id, body, { allowReplace });
-      if (taskId !== undefined && wait > 0) await connector.tasks.ended(caller, taskId, wait * 1000);
-      const { text } = await connector.instances.text(caller, id);
-      const follow = taskId === undefined ? {} : { location: taskAddress(taskId), retryAfter: 1 };
-      return { result: new JsonText(text), metadata: { status: 202, ...follow } };
+      const accepted = await connector.instances.update(caller, id, body, { allowReplace });
+      return changedAnswer(connector, caller, accepted, wait);
+    },
+  },
+);
+
+/** PATCH /api/v2/instances/{instanceID} */
+const patch = defineHandler(
+  {
+    operationId: 'patchInstance',
+    summary: 'Change a part of what may be written of an instance',
+    description: `A JSON merge patch (RFC 7396): what is left out stays, \`null\` takes away, an array is replaced whole. ${effects}`,
+    tags: ['instances'],
+    params: instanceParams,
+    query: changeQuery,
+    waits: true,
+    body: InstancePatch,
+    example: { metadata: { description: 'The machine of the examples', tags: null } },
+    responses: changed,
+    errors: changeErrors,
+  },
+  {
+    parse: ({ params, query, body, context }) => ({
+      caller: callerOf(context),
+      id: params.instanceID,
+      body,
+      allowReplace: query.allowReplace ?? false,
+      wait: context.wait,
+    }),
+    execute: async (connector, { caller, id, body, allowReplace, wait }) => {
+      const accepted = await connector.instances.patch(caller, id, body, { allowReplace });
+      return changedAnswer(connector, caller, accepted, wait);
     },
   },
 );
@@ -237,6 +287,11 @@ export const instanceRoutes: Route[] = [
   {
     route: '/instances/{instanceID}',
     version: 2,
-    methods: [memberOnly('GET', get), memberOnly('PUT', update), memberOnly('DELETE', remove)],
+    methods: [
+      memberOnly('GET', get),
+      memberOnly('PUT', update),
+      memberOnly('PATCH', patch),
+      memberOnly('DELETE', remove),
+    ],
   },
 ];

@@ -26,7 +26,7 @@ const promised: Record<string, string[]> = {
   '/api/v1/organizations/{organizationID}/regions/{regionID}/flavors': ['get'],
   '/api/v1/organizations/{organizationID}/regions/{regionID}/images': ['get'],
   '/api/v2/instances': ['get', 'post'],
-  '/api/v2/instances/{instanceID}': ['delete', 'get', 'put'],
+  '/api/v2/instances/{instanceID}': ['delete', 'get', 'patch', 'put'],
   '/api/v2/instances/{instanceID}/start': ['post'],
   '/api/v2/instances/{instanceID}/stop': ['post'],
   '/api/v2/instances/{instanceID}/reboot': ['post'],

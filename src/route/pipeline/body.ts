@@ -11,6 +11,11 @@ interface ParserFailure {
   type?: string;
 }
 
+const json = 'application/json';
+
+/** Media types of a merge patch (RFC 7396), as Accept-Patch tells them (RFC 5789 section 3.1). */
+export const patchTypes = ['application/merge-patch+json', json];
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function failure(error: Error & ParserFailure, limit: number): ApiError {
@@ -44,7 +49,7 @@ function malformed(options = {}): ApiError {
 export function bodyReader(limit: number): BodyReader {
   const options: bodyParser.Options & { encoding: string } = {
     enableTypes: ['text'],
-    extendTypes: { text: ['application/json'] },
+    extendTypes: { text: patchTypes },
     encoding: 'latin1',
     textLimit: `${limit}b`,
     onerror: (error, ctx) => {
@@ -58,10 +63,12 @@ export function bodyReader(limit: number): BodyReader {
   return async (ctx) => {
     if (!mayHaveBody(ctx)) throw missing();
     const charset = ctx.request.charset.toLowerCase();
-    if (ctx.is('application/json') === false || (charset !== '' && charset !== 'utf-8')) {
+    const types = ctx.method === 'PATCH' ? patchTypes : [json];
+    if (ctx.is(types) === false || (charset !== '' && charset !== 'utf-8')) {
       if (ctx.get('Content-Length') === '' && (await smallBody(ctx))?.length === 0) throw missing();
-      throw new ApiError('unsupported_media_type', 'The body must be application/json in UTF-8.', {
-        headers: { Accept: 'application/json' },
+      const accept = types.join(', ');
+      throw new ApiError('unsupported_media_type', `The body must be ${types.join(' or ')} in UTF-8.`, {
+        headers: { Accept: accept, ...(ctx.method === 'PATCH' ? { 'Accept-Patch': accept } : {}) },
       });
     }
     if (Number(ctx.get('Content-Length')) > limit) throw tooLarge(limit);

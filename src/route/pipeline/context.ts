@@ -1,6 +1,7 @@
 /** What is known of a request besides its input. Built step by step: identification, prefetch, then read-only. */
 import type { Interruption } from '../../model/interruption.js';
 import type { Life } from './life.js';
+import type { Precondition } from './preconditions.js';
 import type { ResponseData } from './response.js';
 
 export interface User {
@@ -34,8 +35,8 @@ export interface RequestContext extends Fetched {
   readonly wait: number;
   /** W3C trace context that goes on with the request's work. */
   readonly traceparent?: string | undefined;
-  /** Throws 412 when the resource's revision is not what If-Match or If-None-Match demands. */
-  readonly precondition?: ((revision: number) => void) | undefined;
+  /** Throws 412 when the resource is not what If-Match or If-None-Match demands. */
+  readonly precondition?: Precondition | undefined;
   /** With an Idempotency-Key: the writes that keep the answer, to be put into the batch of the request's effect. */
   readonly remember?: ((data: ResponseData) => unknown[]) | undefined;
 }

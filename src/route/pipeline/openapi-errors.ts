@@ -114,14 +114,14 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
 }
 
 /** Header fields of errors beyond those of the route and of its caller. */
-function headersOf(status: number, here: readonly ErrorCode[], posts: boolean): string[] {
+function headersOf(status: number, here: readonly ErrorCode[], { posts, patches }: ErrorHeaders): string[] {
   // A lasting refusal is kept for a repeat under the same Idempotency-Key; a passing one is not.
   const replayed =
-    posts && status !== 401 && status !== 403 && here.some((one) => !errorCodes[one].retryable);
+    posts === true && status !== 401 && status !== 403 && here.some((one) => !errorCodes[one].retryable);
   return [
     ...(status === 401 ? ['WWW-Authenticate'] : []),
     ...(status === 405 ? ['Allow'] : []),
-    ...(status === 415 ? ['Accept', 'Accept-Encoding'] : []),
+    ...(status === 415 ? ['Accept', 'Accept-Encoding', ...(patches === true ? ['Accept-Patch'] : [])] : []),
     ...([409, 429, 503].includes(status) ? ['Retry-After'] : []),
     ...(status === 410 ? ['Link'] : []),
     ...(replayed && status < 500 ? ['Idempotency-Replayed'] : []),
@@ -135,12 +135,12 @@ export interface ErrorHeaders {
   caller?: readonly string[];
   /** Whether the operation is a POST. */
   posts?: boolean;
+  /** Whether it is a PATCH. */
+  patches?: boolean;
 }
 
-export function errorResponses(
-  given: readonly ErrorCode[],
-  { route = [], caller = [], posts = false }: ErrorHeaders = {},
-): Record<string, Json> {
+export function errorResponses(given: readonly ErrorCode[], of: ErrorHeaders = {}): Record<string, Json> {
+  const { route = [], caller = [] } = of;
   const all = [...new Set(given)];
   const responses: Record<string, Json> = {};
   for (const status of [...new Set(all.map((one) => errorCodes[one].status))].sort()) {
@@ -149,7 +149,7 @@ export function errorResponses(
       ...['X-Request-Id', 'X-Content-Type-Options', 'X-Error-Code', 'Cache-Control'],
       ...route,
       ...(status === 401 ? [] : caller),
-      ...headersOf(status, here, posts),
+      ...headersOf(status, here, of),
     ];
     const content = (shape: string, prefix: string) => ({
       schema: { $ref: `#/components/schemas/${shape}` },
@@ -174,7 +174,13 @@ export function otherwise(): { responses: Record<string, Json>; statement: Json 
   const errors = Object.entries(errorResponses([...anywhere, 'not_found', 'method_not_allowed']));
   const options: Json = {
     description: 'What the path allows.',
-    headers: pickHeaders(['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control', 'Allow']),
+    headers: pickHeaders([
+      'X-Request-Id',
+      'X-Content-Type-Options',
+      'Cache-Control',
+      'Allow',
+      'Accept-Patch',
+    ]),
   };
   const refer = (name: string) => ({ $ref: `#/components/responses/${name}` });
   return {
@@ -184,7 +190,7 @@ export function otherwise(): { responses: Record<string, Json>; statement: Json 
     },
     statement: {
       description:
-        'OPTIONS on any path answers 204 with `Allow`. HEAD is answered as GET, without a body. Another method on a path is 405 with `Allow`, another path 404.',
+        'OPTIONS on any path answers 204 with `Allow`, and `Accept-Patch` where there is a PATCH. HEAD is answered as GET, without a body. Another method on a path is 405 with `Allow`, another path 404.',
       options: { responses: { 204: refer('Options') } },
       others: {
         responses: Object.fromEntries(errors.map(([status]) => [status, refer(`Error${status}`)])),

@@ -30,6 +30,10 @@ export const headers: Readonly<Record<string, Json>> = {
   ETag: text('Strong entity tag of the representation.', '"3"'),
   Allow: text('Methods that the path has.', 'GET, HEAD, OPTIONS'),
   Accept: text('Media types that are taken as a body.', 'application/json'),
+  'Accept-Patch': text(
+    'Media types that a PATCH takes (RFC 5789).',
+    'application/merge-patch+json, application/json',
+  ),
   'Accept-Encoding': text('Content codings that are undone of a body.', 'gzip, deflate, br'),
   'WWW-Authenticate': text(
     'How to authenticate (RFC 6750, RFC 9728).',
@@ -73,7 +77,8 @@ export const requestHeaders: Readonly<Record<string, Json>> = {
   IfMatch: {
     name: 'If-Match',
     in: 'header',
-    description: 'Go on only if the resource still has one of these entity tags, or any (`*`); else 412.',
+    description:
+      'Go on only if the resource still has one of these entity tags, or any (`*`); else 412. A change also goes on when only what is observed, such as the power state, is another than it was under the tag.',
     schema: { type: 'string' },
     example: '*',
   },

@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document, from the declarations that validate. A schema with a title becomes a component. */
 import type { TSchema } from 'typebox';
+import { patchTypes } from './body.js';
 import type { Declaration, ResponseDeclaration } from './handler.js';
 import {
   errorExamples,
@@ -160,6 +161,7 @@ function responsesOf<C>(manager: RouteManager<C>, method: MethodHandler<C>, comp
     route,
     caller,
     posts: method.methodType === 'POST',
+    patches: method.methodType === 'PATCH',
   });
   const success = Object.fromEntries(
     Object.entries(declaration.responses).map(([status, response]) => {
@@ -189,12 +191,15 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
       : {
           requestBody: {
             required: true,
-            content: {
-              'application/json': {
-                schema: components.reference(declaration.body),
-                ...(declaration.example === undefined ? {} : { example: declaration.example }),
-              },
-            },
+            content: Object.fromEntries(
+              (method.methodType === 'PATCH' ? patchTypes : ['application/json']).map((mediaType) => [
+                mediaType,
+                {
+                  schema: components.reference(declaration.body),
+                  ...(declaration.example === undefined ? {} : { example: declaration.example }),
+                },
+              ]),
+            ),
           },
         }),
     responses: responsesOf(manager, method, components),

@@ -1,6 +1,7 @@
 /** Entity tags and the conditions that clients set on them (RFC 9110, sections 8.8.3 and 13). */
 import type { IncomingHttpHeaders } from 'node:http';
 import { ApiError } from '../../model/error.js';
+import type { Standing } from '../../model/standing.js';
 
 /** The strong tag of a revision. A content coding adds itself behind ";", since it changes the bytes. */
 export function entityTag(value: string | number): string {
@@ -32,18 +33,30 @@ function matching(tags: string[], current: string, weak: boolean): string | unde
   return candidates.find((tag) => plain(tag) === current);
 }
 
+/** Throws 412 when the resource is not what the client demands; tells whether the client knows the present revision. */
+export type Precondition = (standing: Standing) => boolean;
+
+/** Whether the tag is of a revision since which nothing has changed that users may write. */
+function standsFor(tag: string, { revision, wishRevision }: Standing, weak: boolean): boolean {
+  const [, number] = /^"([1-9]\d{0,15})"$/.exec(plain(weak ? tag.replace(/^W\//, '') : tag)) ?? [];
+  return number !== undefined && Number(number) >= wishRevision && Number(number) <= revision;
+}
+
 /**
  * The condition of a changing request, to be checked where the change is made; undefined without one. Strong comparison
- * for If-Match, weak for If-None-Match, which counts only without If-Match.
+ * for If-Match, weak for If-None-Match, which counts only without If-Match. What was only observed since the client read
+ * the resource is no reason to refuse: docs/pipeline.md.
  */
-export function preconditionOf(headers: IncomingHttpHeaders): ((revision: number) => void) | undefined {
+export function preconditionOf(headers: IncomingHttpHeaders): Precondition | undefined {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
   if (ifMatch === undefined && ifNoneMatch === undefined) return undefined;
   const demanded = tagsOf(ifMatch ?? ifNoneMatch ?? '');
-  return (revision) => {
-    const found = matches(demanded, entityTag(revision), ifMatch === undefined);
-    if (found === (ifMatch !== undefined)) return;
-    throw new ApiError('precondition_failed', `The resource has the entity tag ${entityTag(revision)} now.`);
+  const weak = ifMatch === undefined;
+  return (standing) => {
+    const found = demanded === '*' || demanded.some((tag) => standsFor(tag, standing, weak));
+    const tag = entityTag(standing.revision);
+    if (found !== weak) return !weak && demanded !== '*' && matches(demanded, tag, false);
+    throw new ApiError('precondition_failed', `The resource has the entity tag ${tag} now.`);
   };
 }
 

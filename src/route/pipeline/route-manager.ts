@@ -11,7 +11,7 @@ import type { Interruption } from '../../model/interruption.js';
 import type { Authenticator } from './authenticator.js';
 import { unauthorized } from './authenticator.js';
 import type { BodyReader } from './body.js';
-import { refuseBody } from './body.js';
+import { patchTypes, refuseBody } from './body.js';
 import type { Fetched, RequestContext, User } from './context.js';
 import { LiveContext } from './context.js';
 import type { CursorCodec } from './cursor.js';
@@ -327,6 +327,7 @@ export function answerUnmatched(router: Router, ctx: Context): void {
       headers: { Allow: allow },
     });
   }
-  const answer: Answer = { status: 204, headers: { Allow: allow, 'Cache-Control': 'no-cache' } };
+  const patches = methods.has('PATCH') ? { 'Accept-Patch': patchTypes.join(', ') } : {};
+  const answer: Answer = { status: 204, headers: { Allow: allow, 'Cache-Control': 'no-cache', ...patches } };
   send(ctx, answer);
 }

@@ -55,9 +55,24 @@ function sentence(text = 'is not valid'): string {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
-/** Errors of the branches of a choice say less than the choice's own. */
+/**
+ * Errors of the branches of a choice say less than the choice's own; but of a value that may also be null, only those of
+ * the value tell anything.
+ */
 function telling(errors: readonly ErrorObject[]): ErrorObject[] {
-  return errors.filter((error) => error.keyword !== 'const').slice(0, faultLimit);
+  return errors
+    .filter((error) => error.keyword !== 'const' && !isNull(error.parentSchema) && !isNullable(error))
+    .slice(0, faultLimit);
+}
+
+function isNull(schema: unknown): boolean {
+  return (schema as { type?: unknown } | undefined)?.type === 'null';
+}
+
+function isNullable({ keyword, parentSchema }: ErrorObject): boolean {
+  if (keyword !== 'anyOf') return false;
+  const { anyOf } = parentSchema as { anyOf: unknown[] };
+  return anyOf.length === 2 && isNull(anyOf[1]);
 }
 
 function pointerOf(error: ErrorObject): string {

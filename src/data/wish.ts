@@ -1,0 +1,75 @@
+/**
+ * What users wish of a resource, apart from what is observed of it. The record keeps the revision of the last change of
+ * the one, so that If-Match can tell whether what a client read is still what it would change; and what an instance has
+ * shown of the other, so that what was read some time ago can be sent back. Every write to an instance goes through here.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { InstanceRecord, ObservedMember, ShownBefore } from '../model/instance.js';
+import { observedOf, shownLimit } from '../model/instance-update.js';
+import type { Standing } from '../model/standing.js';
+import type { TaskRecord } from '../model/task.js';
+import type { Document } from './store/port.js';
+
+interface Wished {
+  wishRevision?: number;
+}
+
+/** A record from before this was kept counts as changed just now. */
+export function standingOf({ revision, value }: Document<Wished>): Standing {
+  return { revision, wishRevision: value.wishRevision ?? revision };
+}
+
+/** The next value of an instance, which knows whether it is another wish than the one before, and what was shown before. */
+export function instanceAfter(before: Document<InstanceRecord>, next: InstanceRecord): InstanceRecord {
+  const shown = shownAfter(before.value, next);
+  return {
+    ...next,
+    wishRevision: wishRevision(before, sameInstanceWish(before.value, next)),
+    ...(shown === undefined ? {} : { shown }),
+  };
+}
+
+/** Adds what the instance shows no longer. */
+function shownAfter(before: InstanceRecord, next: InstanceRecord): ShownBefore | undefined {
+  if (before.shown === undefined) return undefined;
+  const shown = { ...before.shown };
+  const now = observedOf(next);
+  for (const [name, value] of Object.entries(observedOf(before)) as [ObservedMember, string][]) {
+    const known = shown[name] ?? [];
+    if (value !== now[name] && !known.includes(value) && known.length < shownLimit)
+      shown[name] = [...known, value];
+  }
+  return shown;
+}
+
+/** The same of a task. */
+export function taskAfter(before: Document<TaskRecord>, next: TaskRecord): TaskRecord {
+  return { ...next, wishRevision: wishRevision(before, sameTaskWish(before.value, next)) };
+}
+
+function wishRevision(before: Document<Wished>, same: boolean): number {
+  return same ? standingOf(before).wishRevision : before.revision + 1;
+}
+
+/** All that PUT, PATCH and the power verbs can change; not the deletion, after which nothing can be changed. */
+export function sameInstanceWish(one: InstanceRecord, other: InstanceRecord): boolean {
+  const { name, description, tags, flavorId, imageId, userData, expiresAt, desiredPower } = one;
+  const wish = { name, description, tags, flavorId, imageId, userData, expiresAt, desiredPower };
+  return (Object.keys(wish) as (keyof typeof wish)[]).every((member) =>
+    isDeepStrictEqual(wish[member], other[member]),
+  );
+}
+
+/** Whether it may run and when, whether it was called off, and whether it was asked for anew. */
+function sameTaskWish(one: TaskRecord, other: TaskRecord): boolean {
+  return (
+    one.activated === other.activated &&
+    one.priority === other.priority &&
+    isCalledOff(one) === isCalledOff(other) &&
+    isDeepStrictEqual(one.restarts, other.restarts)
+  );
+}
+
+function isCalledOff({ abort, status }: TaskRecord): boolean {
+  return abort === true || status === 'cancelled';
+}

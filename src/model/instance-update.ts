@@ -1,0 +1,152 @@
+/** What PUT and PATCH take of an instance: what may be written, and beside it whatever a GET gave. */
+import { type TObject, type TSchema, Type, type Static } from 'typebox';
+import { isDeepStrictEqual } from 'node:util';
+import { idTime, ProjectMetadata, WriteMetadata } from './common.js';
+import type { FieldError } from './error.js';
+import type { Instance, InstanceRecord, ObservedMember } from './instance.js';
+import { defined, healthOf, InstanceStatus, presentInstance, UserData, writeSpec } from './instance.js';
+import { type MergePatch, patchOf } from './merge-patch.js';
+
+/** The members that only the server writes, each as one that may come along. */
+function readOnly(schema: TObject, writable: TObject): Record<string, TSchema> {
+  const members = Object.entries(schema.properties as Record<string, TSchema>);
+  return Object.fromEntries(
+    members
+      .filter(([name]) => !(name in writable.properties))
+      .map(([name, member]) => {
+        // As a part of another schema it is another one than the component of this title.
+        const { title: _, ...plain } = member as TSchema & { title?: string };
+        return [name, Type.Optional({ ...plain, readOnly: true })];
+      }),
+  );
+}
+
+const readOnlyMetadata = readOnly(ProjectMetadata, WriteMetadata);
+const readOnlyStatus = readOnly(InstanceStatus, Type.Object({}));
+
+const InstanceUpdateSpec = Type.Object(
+  {
+    ...writeSpec,
+    userData: Type.Optional({
+      ...UserData,
+      description: 'As for a create. Left out: kept, since it cannot be read back. Empty: cleared.',
+    }),
+  },
+  { title: 'InstanceUpdateSpec', additionalProperties: false },
+);
+
+export const InstanceUpdate = Type.Object(
+  {
+    metadata: Type.Object(
+      { ...WriteMetadata.properties, ...readOnlyMetadata },
+      { title: 'InstanceUpdateMetadata', additionalProperties: false },
+    ),
+    spec: InstanceUpdateSpec,
+    status: Type.Optional(
+      Type.Object(readOnlyStatus, {
+        title: 'InstanceUpdateStatus',
+        additionalProperties: false,
+        description: 'What a GET gave. It cannot be written, and may be left out.',
+        readOnly: true,
+      }),
+    ),
+  },
+  { title: 'InstanceUpdate', additionalProperties: false },
+);
+
+/** What of it is written. */
+export interface InstanceUpdate {
+  metadata: Static<typeof WriteMetadata>;
+  spec: Static<typeof InstanceUpdateSpec>;
+}
+
+export const InstancePatch = patchOf(InstanceUpdate);
+export type InstancePatch = MergePatch<InstanceUpdate>;
+
+/** Values that are remembered of one member; of a member with more, any may have been shown. */
+export const shownLimit = 20;
+
+/** What of an instance changes by itself. */
+export function observedOf(instance: InstanceRecord): Partial<Record<ObservedMember, string>> {
+  const { modifiedBy, provisioning, powerState, privateIP, publicIP, macAddress, expirationWarning } =
+    instance;
+  const provisioningStatus = provisioning.status;
+  const healthStatus = healthOf(instance);
+  const told = { modifiedBy, provisioningStatus, healthStatus, powerState, privateIP, publicIP, macAddress };
+  return defined({ ...told, expirationWarning });
+}
+
+/**
+ * The read-only members that would be changed. A member that changes by itself may also have what it showed before: else
+ * what was read could not be written back once something had been observed. `current`: the client knows the present
+ * revision, so that whatever differs is meant. `whole`: what is missing was taken away, and not only left out.
+ */
+export function readOnlyFaults(
+  id: string,
+  instance: InstanceRecord,
+  wanted: Partial<Record<'metadata' | 'status', object>>,
+  { current, whole }: { current: boolean; whole: boolean },
+): FieldError[] {
+  const shown = presentInstance(id, instance);
+  const faults: FieldError[] = [];
+  for (const [part, members] of [
+    ['metadata', readOnlyMetadata],
+    ['status', readOnlyStatus],
+  ] as const) {
+    const given = (wanted[part] ?? {}) as Record<string, unknown>;
+    const known = shown[part] as Record<string, unknown>;
+    for (const name of Object.keys(members)) {
+      if (!whole && !(name in given)) continue;
+      if (isSame(name, given[name], known[name])) continue;
+      if (!current && wasShown(instance, shown, name, given[name])) continue;
+      const message = 'Cannot be written. Leave it out, or send it as it was read.';
+      faults.push({ pointer: `/${part}/${name}`, message });
+    }
+  }
+  return faults;
+}
+
+const times = ['creationTime', 'modifiedTime', 'deletionTime', 'expirationWarning'];
+
+/** A time is the same in whatever form of RFC 3339 a client's library writes it. */
+function isSame(name: string, one: unknown, other: unknown): boolean {
+  if (isDeepStrictEqual(one, other)) return true;
+  return times.includes(name) && Date.parse(String(one)) === Date.parse(String(other));
+}
+
+/** Whether the instance may have shown this value once. */
+function wasShown(instance: InstanceRecord, { metadata }: Instance, name: string, value: unknown): boolean {
+  if (name === 'provisioningStatusDetail') return value !== undefined;
+  if (typeof value !== 'string') return false;
+  const made = Date.parse(metadata.creationTime);
+  switch (name) {
+    case 'modifiedTime': {
+      const time = Date.parse(value);
+      return time >= made && time <= Date.parse(metadata.modifiedTime ?? '');
+    }
+    case 'taskId': {
+      const time = idTime(value);
+      return time >= made - clockSkew && time <= Date.now() + clockSkew;
+    }
+    default: {
+      if (!observedMembers.includes(name)) return false;
+      const before = instance.shown?.[name as ObservedMember] ?? [];
+      if (instance.shown === undefined || before.length >= shownLimit) return true;
+      return before.some((one) => isSame(name, one, value));
+    }
+  }
+}
+
+const observedMembers: readonly string[] = [
+  'modifiedBy',
+  'provisioningStatus',
+  'healthStatus',
+  'powerState',
+  'privateIP',
+  'publicIP',
+  'macAddress',
+  'expirationWarning',
+] satisfies ObservedMember[];
+
+/** Milliseconds by which the clocks of processes may differ that make ids. */
+const clockSkew = 60_000;

@@ -1,0 +1,5 @@
+/** Where a resource stands: its revision, and the one that last changed what users may write. */
+export interface Standing {
+  readonly revision: number;
+  readonly wishRevision: number;
+}
