@@ -3,7 +3,8 @@
  * the server's memory, and creates against the bare engine. Interleaved in one run; only ratios and memory have goals.
  *
  * npm run bench -- store [--rows 1000000] [--store ADDRESS] [--samples 400] [--rounds 5] [--seconds 2]
- *   --store  an empty store to seed, or one that an earlier run has seeded; default: a SQLite file in .cache/bench
+ *   --store  an empty store to seed, or one that an earlier run has seeded; default: a SQLite file in .cache/bench.
+ *            `documentdb` and `secantusdb` start the servers of the tests, which this installs, with durable writes
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -16,6 +17,7 @@ import { openStore } from '../src/stores.js';
 import { adminKey, offerOf, type ServerProcess, startServer } from '../test/support/process.js';
 import { type Generator, generator } from './pipeline/load.js';
 import { median } from './pipeline/report.js';
+import { benchStore } from './server.js';
 import { compare, type ListResult, type Pages, walk } from './store/lists.js';
 import { commonStatus, commonTag, seed } from './store/seed.js';
 
@@ -37,7 +39,8 @@ if (![rows, samples, rounds, seconds].every((number) => Number.isInteger(number)
 
 const cache = join(packageRoot(), '.cache', 'bench');
 mkdirSync(cache, { recursive: true });
-const address = values.store ?? `sqlite:${join(cache, `store-${rows}-schema-${currentSchema}.sqlite`)}`;
+const engine = await benchStore(values.store);
+const address = engine.address ?? `sqlite:${join(cache, `store-${rows}-schema-${currentSchema}.sqlite`)}`;
 const folder = mkdtempSync(join(cache, 'run-'));
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const print = (text: string) => process.stdout.write(`${text}\n`);
@@ -182,5 +185,6 @@ try {
   print(`| POST, 32 connections | ${Math.round(ours)} | ${(ours / bare).toFixed(2)} |`);
   print(`| bare better-sqlite3, two rows in a transaction | ${Math.round(bare)} | 1 |`);
 } finally {
+  await engine.close();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -4,8 +4,8 @@
  *
  * npm run bench -- tasks [--tasks 2000] [--depth 100000] [--requests 300] [--store ADDRESS]
  *   --store  a MongoDB-compatible server; databases of its own are made on it. Default: SQLite files.
- *            `ferretdb` and `secantusdb` start the servers of the tests, as `npm test` has installed them: the one looks
- *            through whole collections, the other is written in Python; less is asked of them
+ *            `documentdb` and `secantusdb` start the servers of the tests, which this installs, with durable writes; less
+ *            is asked of them
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,9 +18,9 @@ import { tasks } from '../src/data/task.js';
 import type { Instance } from '../src/model/instance.js';
 import type { Task } from '../src/model/task.js';
 import { openStore } from '../src/stores.js';
-import { MongoServer } from '../test/support/mongo.js';
 import { createInstance, type Offer, offerOf, until } from '../test/support/process.js';
 import { median } from './pipeline/report.js';
+import { benchStore } from './server.js';
 import { clientOf, deepen, Processes, storeFor } from './tasks/site.js';
 
 const { values } = parseArgs({
@@ -31,17 +31,14 @@ const { values } = parseArgs({
     store: { type: 'string' },
   },
 });
-const names = { ferretdb: 'FerretDB', secantusdb: 'SecantusDB' };
-const named = values.store === 'ferretdb' || values.store === 'secantusdb' ? values.store : undefined;
-const scans = named === 'ferretdb';
-const count = Number(values.tasks ?? (scans ? 100 : named === undefined ? 2000 : 300));
-const depth = Number(values.depth ?? (scans ? 1000 : 100_000));
-const requests = Number(values.requests ?? (scans ? 20 : named === undefined ? 300 : 100));
+const server = await benchStore(values.store);
+const { address } = server;
+const count = Number(values.tasks ?? (server.own ? 300 : 2000));
+const depth = Number(values.depth ?? 100_000);
+const requests = Number(values.requests ?? (server.own ? 100 : 300));
 if (![count, depth, requests].every((number) => Number.isInteger(number) && number > 0))
   throw new Error('--tasks, --depth and --requests are whole numbers');
 
-const server = named === undefined ? undefined : await new MongoServer(named).start();
-const address = server?.address ?? values.store;
 const cache = join(packageRoot(), '.cache');
 mkdirSync(cache, { recursive: true });
 const folder = mkdtempSync(join(cache, 'bench-tasks-'));
@@ -144,9 +141,7 @@ function mean(numbers: readonly number[]): number {
 }
 
 try {
-  print(
-    `store: ${named === undefined ? (values.store === undefined ? 'SQLite' : 'MongoDB-compatible') : names[named]}, ${count} tasks of instance.create`,
-  );
+  print(`store: ${server.title}, ${count} tasks of instance.create`);
   const rates: number[] = [];
   for (const workers of [1, 4]) {
     say(`throughput with ${workers} worker(s)`);
@@ -164,6 +159,6 @@ try {
   print(`deep / idle: ${ratio.toFixed(2)} (goal 1.30: ${ratio <= 1.3 ? 'met' : 'MISSED'})`);
 } finally {
   await processes.stopAll();
-  await server?.clear();
+  await server.close();
   rmSync(folder, { recursive: true, force: true });
 }

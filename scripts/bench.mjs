@@ -3,11 +3,16 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
+import { ensureDocumentDb } from './setup/documentdb.mjs';
 import { checkNode, ensureNpmPackages, ensureSystemPackages } from './setup/machine.mjs';
+import { ensureSecantusDb } from './setup/secantusdb.mjs';
 import { say, StepFailed } from './setup/steps.mjs';
 
 const root = join(import.meta.dirname, '..');
 const [name, ...rest] = process.argv.slice(2);
+/** Servers of the tests, by the name that --store can have. */
+const servers = { documentdb: ensureDocumentDb, secantusdb: ensureSecantusDb };
+const store = rest.join('=').match(/(?:^|=)--store=([^=]+)/)?.[1];
 const known = readdirSync(join(root, 'bench'))
   .filter((file) => file.endsWith('.ts'))
   .map((file) => file.slice(0, -'.ts'.length));
@@ -21,6 +26,7 @@ try {
   await ensureSystemPackages();
   await ensureNpmPackages();
   await buildImage(join(root, '.cache', 'images'));
+  await servers[store]?.();
   await buildProgram();
   await buildTests();
 } catch (error) {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildProgram, buildTests } from './setup/build.mjs';
+import { ensureMongoServer } from './setup/documentdb.mjs';
 import { checkNode, ensureNpmPackages } from './setup/machine.mjs';
 import { say, StepFailed } from './setup/steps.mjs';
 
@@ -33,6 +34,7 @@ if (help) {
 try {
   checkNode();
   await ensureNpmPackages();
+  if (store !== undefined) await ensureMongoServer();
   await buildProgram();
   await buildTests();
 } catch (error) {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { step } from './steps.mjs';
+import { step, StepFailed } from './steps.mjs';
 
 const root = join(import.meta.dirname, '..', '..');
 const requirements = join(root, 'test/support/secantusdb/requirements.txt');
@@ -40,14 +40,17 @@ function runs(file) {
   }
 }
 
-/** Whether it is there after this. test/support/mongo-program.ts looks for the same names. */
+/** Resolves when it is there. test/support/mongo-program.ts looks for the same names. */
 export async function ensureSecantusDb() {
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 16);
   const home = join(folder, hash);
   const whole = join(home, 'whole');
-  if (existsSync(whole) && runs(join(home, 'bin/python'))) return true;
+  if (existsSync(whole) && runs(join(home, 'bin/python'))) return;
   const found = python();
-  if (found === undefined) return false;
+  if (found === undefined)
+    throw new StepFailed(
+      'There is no Python 3.11 to 3.13 with venv and pip to install SecantusDB for the tests.',
+    );
   mkdirSync(folder, { recursive: true });
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
   await step('make a Python environment (once)', found, ['-m', 'venv', home]);
@@ -55,5 +58,4 @@ export async function ensureSecantusDb() {
   await step('install SecantusDB (once)', join(home, 'bin/python'), ['-m', 'pip', 'install', ...options]);
   // Written at the end, so that what was interrupted is made anew.
   writeFileSync(whole, '');
-  return true;
 }

@@ -86,7 +86,7 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
     });
     const counts = [...model.counts].map(([what, count]) => `${what} ${count}`).join(', ');
     console.log(`      ${model.wishes.size} instances, ${model.accepted.length} tasks: ${counts}`);
-    // That the run was worth its name. FerretDB does a tenth of what SQLite does.
+    // That the run was worth its name. MongoDB does a part of what SQLite does.
     expect(model.counts.get('actions')).to.be.greaterThan(minutes * (onMongo ? 50 : 300));
     expect(model.counts.get('kill -9')).to.be.greaterThan(minutes * 3);
   });

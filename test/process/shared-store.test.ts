@@ -31,7 +31,7 @@ interface Engine {
   missing: () => string | undefined;
   /** Of a store of its own, where a folder is given. */
   address: (name: string) => Promise<string>;
-  /** How much of everything: FerretDB takes far longer for each. */
+  /** How much of everything: MongoDB takes longer for each. */
   part: number;
 }
 

@@ -1,14 +1,18 @@
 /** The programs that can be the database server of the tests. */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { packageRoot } from '../../src/config.js';
 
 export interface MongoProgram {
   file: string;
   args: (folder: string, port: number) => string[];
+  /** What lets each write wait for the disk, where that is not so anyway. */
+  durable?: string[];
   /** It is to be made a replica set of this name, of which it is the only member. */
   replicaSet?: string;
+  /** There is a database behind it that can go away while it stays: PostgreSQL, whose id is in this file of its folder. */
+  behind?: string;
 }
 
 const support = join(packageRoot(), 'test/support');
@@ -34,15 +38,21 @@ function mongod(): MongoProgram | undefined {
   };
 }
 
-/** Under the name that scripts/setup/ferretdb.mjs gives to what it builds of these sources. */
-function ferretdb(): MongoProgram | undefined {
-  const sources = join(support, 'ferretdb');
-  const contents = readdirSync(sources)
-    .sort()
-    .flatMap((name) => [`${name}\0`, readFileSync(join(sources, name))]);
-  const file = join(cache, 'ferretdb', `ferretdb-${digestOf(contents)}`);
-  if (!existsSync(file)) return undefined;
-  return { file, args: (folder, port) => ['-folder', folder, '-listen', `127.0.0.1:${port}`] };
+/** FerretDB 2 in front of PostgreSQL, under the names that scripts/setup/documentdb.mjs gives to what it makes. */
+function documentdb(): MongoProgram | undefined {
+  const made = (name: string, files: string[]) => {
+    const contents = files.map((file) => readFileSync(join(support, 'documentdb', file)));
+    return join(cache, 'documentdb', `${name}-${digestOf(contents)}`);
+  };
+  const file = made('gateway', ['go.mod', 'go.sum', 'main.go']);
+  const prefix = made('postgres', ['postgres.sh']);
+  if (!existsSync(file) || !existsSync(prefix)) return undefined;
+  return {
+    file,
+    args: (folder, port) => ['-prefix', prefix, '-folder', folder, '-listen', `127.0.0.1:${port}`],
+    durable: ['-durable'],
+    behind: 'pg/postmaster.pid',
+  };
 }
 
 /** Where scripts/setup/secantusdb.mjs installs these requirements. */
@@ -61,16 +71,16 @@ function secantusdb(): MongoProgram | undefined {
   };
 }
 
-const programs = { secantusdb, ferretdb };
+const programs = { secantusdb, documentdb };
 
 export type ProgramName = keyof typeof programs;
 
 /** The server that this run was asked to take: `npm test -- --server NAME`. */
 export const asked: string | undefined = process.env['COPSE_TEST_SERVER'];
 
-/** The one that is named, or that this run was asked to take; else a `mongod` of the PATH, or FerretDB. */
+/** The one that is named, or that this run was asked to take; else a `mongod` of the PATH, or DocumentDB. */
 export function mongoProgram(name = asked): MongoProgram | undefined {
-  if (name === undefined) return mongod() ?? ferretdb();
+  if (name === undefined) return mongod() ?? documentdb();
   if (!Object.hasOwn(programs, name)) throw new Error(`There is no database server ${name} for the tests`);
   return programs[name as ProgramName]();
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ export function mongoMissing(): string | undefined {
   if (given !== '' || mongoProgram() !== undefined) return undefined;
   if (asked !== undefined)
     return 'no SecantusDB, which npm test installs where Python 3.11 to 3.13 with venv and pip is';
-  return 'no MONGODB_URL, no mongod on the PATH, and no FerretDB, which npm test builds where Go is installed';
+  return 'no MONGODB_URL, no mongod on the PATH, and no DocumentDB, which npm test installs where apt and Go are';
 }
 
 /** What a suite lacks that stops and starts a server of its own, or undefined. */
@@ -28,7 +28,7 @@ export function ownServerMissing(): string | undefined {
   if (mongoProgram() !== undefined) return undefined;
   return given === ''
     ? mongoMissing()
-    : 'the server of MONGODB_URL is not ours to stop, and there is no mongod on the PATH and no FerretDB';
+    : 'the server of MONGODB_URL is not ours to stop, and there is no mongod on the PATH and no DocumentDB';
 }
 
 async function freePort(): Promise<number> {
@@ -55,18 +55,33 @@ async function isPrimary(client: MongoClient, set: string, host: string): Promis
   return hello['isWritablePrimary'] === true;
 }
 
+/** Those that have ended meanwhile are passed over. */
+function send(signal: NodeJS.Signals, ids: readonly number[]): void {
+  for (const id of ids) {
+    try {
+      process.kill(id, signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
 const servers = new Set<MongoServer>();
 
 /** A server process of its own, which can be stopped, killed and started again on the same data and port. */
 export class MongoServer {
   readonly #folder = mkdtempSync(join(tmpdir(), 'copse-mongo-'));
   readonly #name: ProgramName | undefined;
+  readonly #durable: boolean;
   #port = 0;
   #child: ChildProcess | undefined;
+  /** What was stopped behind it, and has to go on before it can end. */
+  #stopped: number[] = [];
 
-  /** The program of this name; without one, that of the run. */
-  constructor(name?: ProgramName) {
+  /** The program of this name; without one, that of the run. `durable` lets each write wait for the disk. */
+  constructor(name?: ProgramName, { durable = false } = {}) {
     this.#name = name;
+    this.#durable = durable;
   }
 
   get address(): string {
@@ -82,9 +97,10 @@ export class MongoServer {
     if (this.#port === 0) this.#port = await freePort();
     const program = mongoProgram(this.#name);
     if (program === undefined) throw new Error(ownServerMissing());
-    const { file, args, replicaSet } = program;
-    // The pipe at its standard input ends with this process, and FerretDB and SecantusDB with it.
-    const child = spawn(file, args(this.#folder, this.#port), { stdio: ['pipe', 'ignore', 'ignore'] });
+    const { file, args, durable = [], replicaSet } = program;
+    const words = [...args(this.#folder, this.#port), ...(this.#durable ? durable : [])];
+    // The pipe at its standard input ends with this process, and DocumentDB and SecantusDB with it.
+    const child = spawn(file, words, { stdio: ['pipe', 'ignore', 'ignore'] });
     child.stdin.on('error', () => undefined);
     // It must not keep a test process alive that has nothing else to do.
     child.unref();
@@ -106,10 +122,50 @@ export class MongoServer {
     return this;
   }
 
+  /** Whether PostgreSQL is behind it, and can go away while it stays. */
+  get hasDatabaseBehind(): boolean {
+    return mongoProgram(this.#name)?.behind !== undefined;
+  }
+
+  /** Stops, continues or kills PostgreSQL behind it, while it stays itself. */
+  signalBehind(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
+    const file = join(this.#folder, mongoProgram(this.#name)?.behind ?? '');
+    const pid = Number(readFileSync(file, 'utf8').split('\n', 1)[0]);
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    // The first of them first, or it would start others in place of those that are gone.
+    const all = [pid, ...children.filter((id) => id !== '').map(Number)];
+    send(signal, all);
+    if (signal === 'SIGSTOP') this.#stopped.push(...all);
+    else this.#goOn();
+  }
+
+  #goOn(): void {
+    send('SIGCONT', this.#stopped);
+    this.#stopped = [];
+  }
+
+  /** Starts PostgreSQL behind it again, which was killed. */
+  async startBehind(): Promise<void> {
+    this.#child?.kill('SIGUSR1');
+    const client = new MongoClient(this.address, { directConnection: true });
+    try {
+      await until('PostgreSQL to answer', 60, () =>
+        client
+          .db('admin')
+          .command({ listDatabases: 1 }, { timeoutMS: 5000 })
+          .then(() => true)
+          .catch(() => undefined),
+      );
+    } finally {
+      await client.close();
+    }
+  }
+
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     this.#child = undefined;
+    this.#goOn();
     if (child.exitCode !== null || child.signalCode !== null) return;
     // Else a process that has nothing else to do, as a bench at its end, would end before it, with exit code 13.
     child.ref();
@@ -125,8 +181,10 @@ export class MongoServer {
 
   /** At the end of the process, when nothing can be waited for any more. */
   abandon(): void {
+    this.#goOn();
     this.#child?.kill('SIGKILL');
-    rmSync(this.#folder, { recursive: true, force: true });
+    // PostgreSQL may be about to end, and to remove files of its own.
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 });
     servers.delete(this);
   }
 }

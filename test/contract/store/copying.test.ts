@@ -42,7 +42,7 @@ describe('copies with a store on MongoDB', () => {
   });
   after(stopMongo);
 
-  // FerretDB takes some milliseconds for each insert.
+  // Each insert takes some milliseconds.
   copyContract('from SQLite to MongoDB', sqliteGround, mongoGround, 700);
   copyContract('from MongoDB to SQLite', mongoGround, sqliteGround, 700);
 });

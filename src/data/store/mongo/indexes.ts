@@ -43,7 +43,7 @@ async function make(
       if (first.length === missing.length) return;
       tried -= 1;
     } catch (error) {
-      // FerretDB 1 drops the connection when indexes of one command are partly there, as when two processes start.
+      // A server may drop the connection when indexes of one command are partly there, as when two processes start.
       if (!isAway(error) || tried === tries) throw error;
     }
   }
