@@ -79,7 +79,9 @@ module.exports = {
     layer('connections\\.ts$', []),
     layer('metrics\\.ts$', ['route/pipeline/']),
     layer('tracing\\.ts$', ['config\\.ts$', 'model/']),
-    layer('logger\\.ts$', ['model/', 'config\\.ts$']),
+    layer('logger\\.ts$', ['model/', '(config|log-output)\\.ts$']),
+    layer('log-output\\.ts$', []),
+    layer('life\\.ts$', ['model/']),
     fence('koa-in-route-and-app-only', '^node_modules/(koa|@koa|koa-bodyparser)/', '^src/(route/|app\\.ts$)'),
     fence(
       'sqlite-in-its-store-and-the-simulation-only',

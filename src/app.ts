@@ -21,6 +21,7 @@ import type { Store } from './data/store/port.js';
 import { UserData } from './data/user.js';
 import { WorkerData } from './data/worker.js';
 import type { Log } from './model/log.js';
+import type { Counts } from './metrics.js';
 import { createMetrics } from './metrics.js';
 import type { RegionFailure } from './regions.js';
 import { openRegions, RegionDirectory } from './regions.js';
@@ -45,6 +46,8 @@ export interface AppOptions {
   /** Told the first superuser's key when it is made now: it cannot be read again. */
   onNewKey?: (key: string, user: string, file: string) => void;
   extraRoutes?: readonly Route[];
+  /** What whoever starts it counts, for the metrics. */
+  counts?: Omit<Counts, 'lostSpans'>;
 }
 
 /** A running server and what tests and the command line need of it. */
@@ -67,7 +70,11 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   const { log } = options;
   const undo: (() => Promise<void>)[] = [];
   const stop = async () => {
-    for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+    const failures: unknown[] = [];
+    // A part that cannot end keeps no other from it.
+    for (let step = undo.pop(); step !== undefined; step = undo.pop())
+      await step().catch((failure: unknown) => failures.push(failure));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     return await compose(config, options, undo, stop);
@@ -125,6 +132,8 @@ async function compose(
 
 async function lay(config: Config, options: AppOptions, undo: (() => Promise<void>)[]): Promise<Base> {
   const { log, role = 'all' } = options;
+  const tracing = await createTracing(config.tracing.endpoint, log);
+  undo.push(() => tracing.close());
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const store = await openStore(config.store, dataDir, collections, {
@@ -136,8 +145,6 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
   await migrateStore(store, log);
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   await firstRun(config, options, store, userData, dataDir);
-  const tracing = await createTracing(config.tracing.endpoint, log);
-  undo.push(() => tracing.close());
   const { open, failures } =
     role === 'api' ? { open: [], failures: [] } : await openRegions(config, dataDir, store, log);
   undo.push(async () => {
@@ -216,7 +223,12 @@ async function serve(base: Base, connector: Connector): Promise<string> {
   const { config, options, store, tracing, feed, open, failures, undo } = base;
   const koa = new Koa();
   const state = { ready: false, url: '' };
-  const { service, observe } = serviceOf(open, failures, () => state.ready && !server.draining());
+  const { service, observe } = serviceOf(
+    open,
+    failures,
+    () => state.ready && !server.draining(),
+    countsOf(options, tracing),
+  );
   const server: HttpServer = new HttpServer(handlerOf(koa), config.server, { log: options.log, observe });
   attachHandler(koa, {
     connector,
@@ -259,9 +271,18 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
   };
 }
 
+function countsOf({ counts }: AppOptions, tracing: Tracing): Counts {
+  return { lostLines: () => 0, strayFailures: () => 0, ...counts, lostSpans: () => tracing.lost() };
+}
+
 /** What the service says of itself, and who is told of every request. */
-function serviceOf(open: readonly OpenRegion[], failures: readonly RegionFailure[], ready: () => boolean) {
-  const metrics = createMetrics();
+function serviceOf(
+  open: readonly OpenRegion[],
+  failures: readonly RegionFailure[],
+  ready: () => boolean,
+  counts: Counts,
+) {
+  const metrics = createMetrics(counts);
   const service = {
     version: packageVersion(),
     started: new Date(),

@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { StoreFlags } from './command/store-flags.js';
 import { ConfigError, loadConfig, packageVersion, unknownVariables } from './config.js';
+import { ignoreUserSignals, Life, surviveStandardError } from './life.js';
 
 interface ServeFlags {
   config?: string;
@@ -50,7 +51,10 @@ async function work(flags: WorkerFlags): Promise<void> {
   await run('worker', flags.config, { ...commonTree(flags), worker });
 }
 
-/** Runs until SIGINT or SIGTERM. A second signal ends the process at once. */
+/** Milliseconds that the end may take beyond the times that are configured for it. */
+const endSlack = 20_000;
+
+/** Runs until a signal, or a failure that nothing caught, ends it. */
 async function run(role: 'all' | 'api' | 'worker', file: string | undefined, flags: Tree): Promise<void> {
   const config = loadConfig({ ...(file === undefined ? {} : { file }), flags });
   // Left to itself, V8 lets a small heap grow to several times of what lives in it before it collects: under a load of
@@ -59,29 +63,16 @@ async function run(role: 'all' | 'api' | 'worker', file: string | undefined, fla
   // Loaded only now, so that --help and a wrong option answer at once.
   const [{ startApp }, { createLogger }] = await Promise.all([import('./app.js'), import('./logger.js')]);
   const log = createLogger(config.log.level);
+  const life = new Life(log);
   for (const { variable, nearest } of unknownVariables())
     log.warn({ variable, nearest }, 'the variable is no option and changes nothing');
-  const app = await startApp(config, { log, role, onNewKey: showKey });
+  const counts = { lostLines: () => log.lost(), strayFailures: () => life.stray() };
+  const app = await startApp(config, { log, role, onNewKey: showKey, counts });
   const regions = app.regions.map(({ name }) => name);
   log.info({ url: app.url, version: packageVersion(), role, regions, pid: process.pid }, 'listening');
-  const signal = await new Promise<string>((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-  });
-  log.info({ signal }, 'stopping; guests keep running');
-  endAtOnceWhenAskedAgain();
-  await app.stop();
-  log.info({}, 'stopped');
-}
-
-/** A second signal ends the process, unless it is the same Ctrl-C, passed on by a parent such as npm. */
-function endAtOnceWhenAskedAgain(): void {
-  const first = Date.now();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (Date.now() - first > 1000) process.exit(1);
-    });
-  }
+  process.exitCode = await life.ended();
+  const { server, tasks } = config;
+  await life.stop(() => app.stop(), (server.drainDelay + server.drainLimit + tasks.grace) * 1000 + endSlack);
 }
 
 function showKey(key: string, user: string, file: string): void {
@@ -89,6 +80,9 @@ function showKey(key: string, user: string, file: string): void {
     `\nFirst run: the superuser is "${user}", its API key (shown only this once, also in ${file}):\n\n  ${key}\n\n`,
   );
 }
+
+ignoreUserSignals();
+surviveStandardError();
 
 const program = new Command('copse')
   .description('A compute API for machines that people own.')

@@ -1,5 +1,5 @@
 /** The one place that knows prom-client: what Prometheus reads at /metrics. */
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
 import type { RequestSummary } from './route/pipeline/request-line.js';
 
 export interface Metrics {
@@ -8,7 +8,14 @@ export interface Metrics {
   render: () => Promise<string>;
 }
 
-export function createMetrics(): Metrics {
+/** What others count, since the start. */
+export interface Counts {
+  lostLines(): number;
+  lostSpans(): number;
+  strayFailures(): number;
+}
+
+export function createMetrics(counts: Counts): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: 'copse_' });
   const duration = new Histogram({
@@ -18,6 +25,13 @@ export function createMetrics(): Metrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers: [registry],
   });
+  count(registry, 'copse_log_lines_lost_total', 'Lines of the log that could not be written.', () =>
+    counts.lostLines(),
+  );
+  count(registry, 'copse_trace_spans_lost_total', 'Spans that could not be sent.', () => counts.lostSpans());
+  count(registry, 'copse_stray_failures_total', 'Failures that no part of the program handled.', () =>
+    counts.strayFailures(),
+  );
   return {
     observe({ method = 'any', route = 'unmatched', status, seconds }) {
       // A method that no route has is the client's invention; as a label it would be a series of its own.
@@ -26,4 +40,16 @@ export function createMetrics(): Metrics {
     },
     render: () => registry.metrics(),
   };
+}
+
+function count(registry: Registry, name: string, help: string, ask: () => number): void {
+  const counter = new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      counter.reset();
+      counter.inc(ask());
+    },
+  });
 }

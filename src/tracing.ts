@@ -2,6 +2,7 @@
  * The one place that knows OpenTelemetry. Without a configured endpoint nothing of it is loaded and a client's trace
  * context is only handed on. The SDK is an optional peer: whoever wants spans installs it.
  */
+import type { ReadableSpan, SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { Config } from './config.js';
 import type { Log } from './model/log.js';
 import type { Span, Tracer } from './model/trace.js';
@@ -9,16 +10,95 @@ import { parseTraceparent, passingTracer } from './model/trace.js';
 
 export interface Tracing {
   tracer: Tracer;
+  /** Spans that could not be sent, since the start. */
+  lost(): number;
   /** Sends what is still waiting. */
   close(): Promise<void>;
 }
 
+/** Milliseconds that the tries of an export take together: by default they would hold up the end for ten seconds. */
+const patience = 2000;
+
+/** Milliseconds that the last spans hold up the end of the process at most. */
+const lastPatience = 5000;
+
+/** Spans that wait to be sent at most; further ones are lost. */
+const waitingLimit = 2048;
+
+/** ExportResultCode.SUCCESS of @opentelemetry/core, which is not loaded for it. */
+const sent = 0;
+
+/** Counts the spans that cannot be sent, and tells of it at the beginning of an outage and at its end. */
+class Losses {
+  readonly #log: Log;
+  #lost = 0;
+  #before: number | undefined;
+  #waiting = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** The exporter, which is given spans that ended, and says what became of them. */
+  exporting(exporter: SpanExporter): SpanExporter {
+    return {
+      export: (spans, done) => {
+        this.#waiting -= spans.length;
+        exporter.export(spans, (result) => {
+          if ((result.code as number) === sent) this.#sent();
+          else this.#failed(spans.length, result.error);
+          done(result);
+        });
+      },
+      shutdown: () => exporter.shutdown(),
+    };
+  }
+
+  /** The processor, which is given no more than it keeps: what it drops by itself it tells nobody. */
+  processing(processor: SpanProcessor): SpanProcessor {
+    return {
+      onStart: (span, context) => processor.onStart(span, context),
+      onEnd: (span: ReadableSpan) => {
+        if ((span.spanContext().traceFlags & 1) === 0) return;
+        if (this.#waiting >= waitingLimit) {
+          this.#failed(1, undefined);
+          return;
+        }
+        this.#waiting += 1;
+        processor.onEnd(span);
+      },
+      forceFlush: () => processor.forceFlush(),
+      shutdown: () => processor.shutdown(),
+    };
+  }
+
+  #failed(spans: number, error: Error | undefined): void {
+    if (this.#before === undefined) {
+      this.#before = this.#lost;
+      this.#log.warn({ err: error }, 'spans cannot be sent; they are lost until they can');
+    }
+    this.#lost += spans;
+  }
+
+  #sent(): void {
+    if (this.#before === undefined) return;
+    this.#log.warn({ lost: this.#lost - this.#before }, 'spans were lost; they can be sent again');
+    this.#before = undefined;
+  }
+}
+
 export async function createTracing(endpoint: Config['tracing']['endpoint'], log: Log): Promise<Tracing> {
-  if (endpoint === '') return { tracer: passingTracer, close: () => Promise.resolve() };
+  if (endpoint === '') return { tracer: passingTracer, lost: () => 0, close: () => Promise.resolve() };
   const [api, sdk, exporter] = await loadPackages();
-  // Its tries together: by default they would hold up the end of the process for ten seconds.
-  const output = new exporter.OTLPTraceExporter({ url: endpoint, timeoutMillis: 2000 });
-  const processor = new sdk.BatchSpanProcessor(output);
+  const losses = new Losses(log);
+  const output = losses.exporting(new exporter.OTLPTraceExporter({ url: endpoint, timeoutMillis: patience }));
+  const processor = losses.processing(
+    new sdk.BatchSpanProcessor(output, { maxQueueSize: waitingLimit, exportTimeoutMillis: 2 * patience }),
+  );
   const provider = new sdk.NodeTracerProvider({ spanProcessors: [processor] });
   const tracer = provider.getTracer('copse');
   return {
@@ -52,12 +132,25 @@ export async function createTracing(endpoint: Config['tracing']['endpoint'], log
         };
       },
     },
-    // A collector that is away must not keep the server from stopping.
+    lost: () => losses.lost,
+    // A collector that is away, or never answers to its end, must not keep the server from stopping.
     close: () =>
-      provider
-        .shutdown()
-        .catch((error: unknown) => log.warn({ err: error }, 'the last spans could not be sent')),
+      within(lastPatience, provider.shutdown()).catch((error: unknown) => {
+        log.warn({ err: error, lost: losses.lost }, 'the last spans could not be sent');
+      }),
   };
+}
+
+async function within(milliseconds: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done in ${milliseconds} ms`)), milliseconds);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function loadPackages() {

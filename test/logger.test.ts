@@ -9,6 +9,7 @@ const module = pathToFileURL(join(packageRoot(), 'build/src/logger.js')).href;
 
 interface Line {
   msg: string;
+  time: string;
   at: number;
   text: string;
 }
@@ -42,6 +43,21 @@ describe('the log', () => {
       expect(text, `line ${at}`).to.equal('aä中𝒳'.repeat((at * 37) % 300));
     for (const { at, text } of lines.slice(400)) expect(text).to.equal('中'.repeat(at));
     expect(lines.slice(0, 400).map(({ at }) => at)).to.deep.equal(Array.from({ length: 400 }, (_, at) => at));
+  });
+
+  it('has in each line the time of that line', () => {
+    const { lines } = linesOf(`
+      const wait = () => { const from = Date.now(); while (Date.now() < from + 20); };
+      for (let times = 0; times < 5; times += 1) {
+        const before = Date.now();
+        log.info({ at: before }, 'some');
+        log.info({ at: before }, 'another');
+        wait();
+      }
+    `);
+    expect(lines).to.have.length(10);
+    for (const { at, time } of lines) expect(Date.parse(time) - at, time).to.be.within(0, 15);
+    expect(new Set(lines.map(({ time }) => time)).size).to.be.at.least(5);
   });
 
   it('is written out at the end of the process, however it ends', () => {

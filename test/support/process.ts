@@ -16,7 +16,8 @@ import { checkedClient, learnDocument } from './conform.js';
 
 export const adminKey = 'test-key-0123456789-0123456789-0123456789';
 
-export const mainFile = join(packageRoot(), 'dist', 'main.js');
+/** Compiled with the tests themselves: what `npm run build` or `npm run up` left in dist may be older. */
+export const mainFile = join(import.meta.dirname, '..', '..', 'src', 'main.js');
 
 /** Where `npm test` puts the guest image. */
 export const imageDir = process.env['COPSE_TEST_IMAGE_DIR'] ?? join(packageRoot(), '.cache', 'images');
@@ -50,6 +51,8 @@ export interface ServerOptions {
   dataDir: string;
   args?: string[];
   environment?: Record<string, string>;
+  /** Where standard output and standard error go, instead of to us. */
+  output?: number;
 }
 
 /** Some of the options, in the shape of the configuration. */
@@ -81,11 +84,11 @@ export class ServerProcess {
   readonly #command: 'serve' | 'worker';
   #url = '';
 
-  constructor({ command = 'serve', dataDir, args = [], environment = {} }: ServerOptions) {
+  constructor({ command = 'serve', dataDir, args = [], environment = {}, output }: ServerOptions) {
     this.#command = command;
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COPSE_'));
     this.child = spawn(process.execPath, [mainFile, command, '--port', '0', '--data-dir', dataDir, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', output ?? 'pipe', output ?? 'pipe'],
       env: { ...Object.fromEntries(inherited), COPSE_ADMIN_KEY: adminKey, ...environment },
     });
     this.child.stderr?.on('data', (chunk) => (this.stderr += String(chunk)));
@@ -111,6 +114,22 @@ export class ServerProcess {
     this.#url = await Promise.race([listening, ended]);
     // Now, because a server that drains could not tell it any more. A worker has a gate, which is not the API.
     if (this.#command === 'serve') await Promise.race([learnDocument(this.#url), ended]);
+    return this;
+  }
+
+  /** The same for a server whose log cannot be read: it listens at a port that was chosen for it. */
+  async answering(url: string): Promise<this> {
+    this.#url = url;
+    const ready = until('the server to be ready', 60, () =>
+      learnDocument(url).then(
+        () => true,
+        () => undefined,
+      ),
+    );
+    const ended = this.exit.then((code) => {
+      throw new Error(`the server ended with ${code}`);
+    });
+    await Promise.race([ready, ended]);
     return this;
   }
 

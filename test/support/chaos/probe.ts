@@ -5,21 +5,14 @@
  */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { packageRoot } from '../../../src/config.js';
-import type { Fate, Fates } from '../../../src/region/simulated/fate.js';
-import type { SimulatedRegion } from '../../../src/region/simulated/index.js';
+import { type Fate, Fates } from '../../../src/region/simulated/fate.js';
+import { SimulatedRegion } from '../../../src/region/simulated/index.js';
 import { mutations, now, type ProbeLine } from './calls.js';
 
 const file = join(process.env['COPSE_TEST_PROBE'] ?? '.', `probe-${process.pid}.jsonl`);
 
 function note(line: ProbeLine): void {
   appendFileSync(file, `${JSON.stringify(line)}\n`);
-}
-
-/** The program's own module, not the copy that tests are compiled with. */
-async function load(path: string): Promise<Record<string, unknown>> {
-  return (await import(pathToFileURL(join(packageRoot(), 'dist', path)).href)) as Record<string, unknown>;
 }
 
 type Act = (this: SimulatedRegion, what: string | { id: string }, ...rest: unknown[]) => Promise<unknown>;
@@ -64,8 +57,6 @@ function watchStandstill(): void {
 }
 
 note({ kind: 'start', skew: Date.now() - (performance.timeOrigin + performance.now()) });
-const { SimulatedRegion: region } = await load('region/simulated/index.js');
-const { Fates: fates } = await load('region/simulated/fate.js');
-watchMutations(region as { prototype: Record<string, unknown> });
-watchFates(fates as { prototype: Fates });
+watchMutations(SimulatedRegion as unknown as { prototype: Record<string, unknown> });
+watchFates(Fates);
 watchStandstill();

@@ -1,0 +1,83 @@
+/** What ends the process, and how: on a signal and after a defect in order, and never without bound. */
+import type { Log } from './model/log.js';
+
+/** Signals that end the process in order. SIGHUP is that of a terminal that closes. */
+const ending = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const;
+
+/** Of these a second one ends the process at once. */
+const urgent = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
+
+/** Milliseconds in which a second signal may be the same Ctrl-C, passed on by a parent such as npm. */
+const sameSignal = 1000;
+
+export interface LifeLog extends Log {
+  fatal(details: object, message: string): void;
+}
+
+/**
+ * Left alone, SIGUSR1 has Node open its debugger to everybody on this machine, and SIGUSR2 ends the process, though
+ * whoever sends them only wants the log to be opened anew.
+ */
+export function ignoreUserSignals(): void {
+  for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
+}
+
+/** Standard error is a side channel: its reader may be gone, its disk full. */
+export function surviveStandardError(): void {
+  process.stderr.on('error', () => undefined);
+}
+
+export class Life {
+  readonly #log: LifeLog;
+  #stray = 0;
+  #end: ((exitCode: number) => void) | undefined;
+
+  constructor(log: LifeLog) {
+    this.#log = log;
+    process.on('unhandledRejection', (error) => {
+      this.#stray += 1;
+      this.#log.error({ err: error }, 'a failure that nothing handled; the server goes on');
+    });
+    process.on('uncaughtException', (error) => {
+      this.#stray += 1;
+      this.#log.fatal({ err: error }, 'a failure that nothing caught; the server stops');
+      if (this.#end === undefined) process.exit(1);
+      this.#end(1);
+    });
+  }
+
+  /** Failures that reached nothing but the process. */
+  stray(): number {
+    return this.#stray;
+  }
+
+  /** Resolves with the exit code when the process is asked to end, or has to. */
+  ended(): Promise<number> {
+    return new Promise((resolve) => {
+      this.#end = resolve;
+      for (const signal of ending) {
+        process.once(signal, () => {
+          this.#log.info({ signal }, 'stopping; guests keep running');
+          resolve(0);
+        });
+      }
+    });
+  }
+
+  /** Runs the orderly end. A second signal, or the limit in milliseconds, ends the process at once. */
+  async stop(work: () => Promise<void>, limit: number): Promise<void> {
+    const first = Date.now();
+    for (const signal of urgent) {
+      process.on(signal, () => {
+        if (Date.now() - first > sameSignal) process.exit(1);
+      });
+    }
+    const late = setTimeout(() => {
+      this.#log.error({ ms: limit }, 'the end took too long; the process ends at once');
+      process.exit(1);
+    }, limit);
+    await work();
+    clearTimeout(late);
+    this.#log.info({}, 'stopped');
+  }
+}

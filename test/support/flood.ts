@@ -1,0 +1,34 @@
+/** Many small requests at once, on one connection: a log, or a collector of traces, is soon full of them. */
+import { connect } from 'node:net';
+
+const request = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
+
+/** Resolves when each of the requests has been answered with 200; rejects when the connection ends before. */
+export function flood(url: string, count: number): Promise<void> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname);
+    let answered = 0;
+    let text = '';
+    socket.on('data', (bytes) => {
+      const parts = (text + bytes.toString('latin1')).split('HTTP/1.1 200 OK\r\n');
+      answered += parts.length - 1;
+      // The rest may hold the beginning of the next status line.
+      text = (parts.at(-1) ?? '').slice(-20);
+      if (answered === count) socket.destroy();
+    });
+    socket.on('error', reject);
+    socket.on('close', () => {
+      if (answered === count) resolve();
+      else reject(new Error(`${answered} of ${count} requests were answered with 200`));
+    });
+    socket.write(request.repeat(count));
+  });
+}
+
+/** What /metrics says of the counter. */
+export function counterIn(text: string, name: string): number {
+  const [, value] = new RegExp(`^${name} (\\S+)$`, 'm').exec(text) ?? [];
+  if (value === undefined) throw new Error(`no counter ${name}`);
+  return Number(value);
+}
