@@ -72,6 +72,12 @@ export function imageDir(): string {
   return process.env['COPSE_TEST_IMAGE_DIR'] ?? join(packageRoot(), '.cache', 'images');
 }
 
+/** What the image of the tests says of itself. */
+export function imageManifest(): { minMemoryMiB: number } {
+  const [folder = ''] = readdirSync(imageDir()).filter((name) => name.startsWith('tiny-'));
+  return JSON.parse(readFileSync(join(imageDir(), folder, 'image.json'), 'utf8')) as { minMemoryMiB: number };
+}
+
 /** What keeps real machines from being tested here; undefined when nothing does. */
 export function missingForMachines(): string | undefined {
   for (const program of ['qemu-system-x86_64', 'qemu-img', 'genisoimage']) {

@@ -29,7 +29,8 @@ export async function readConsole(folder: string, limit: number, lines?: number)
   let bytes = Buffer.concat(blocks.reverse());
   // The limit may have cut a character in two; what is left of it is not worth a replacement mark.
   if (want.bytes === 0) bytes = bytes.subarray(continuationBytes(bytes));
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  // As of a stream: a character of which QEMU has not written all is not shown yet.
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes, { stream: true });
   return lines === undefined ? text : lastLines(text, lines);
 }
 
@@ -99,10 +100,12 @@ async function keepTail(path: string, bytes: number): Promise<void> {
   const [source, target] = [await open(path, 'r'), await open(temporary, 'w', 0o600)];
   try {
     let at = (await source.stat()).size - bytes;
-    for (;;) {
+    for (let begun = false; ; begun = true) {
       const { bytesRead, buffer } = await source.read(Buffer.alloc(blockSize), 0, blockSize, at);
       if (bytesRead === 0) break;
-      await target.write(buffer, 0, bytesRead);
+      // It may begin in the midst of a character.
+      const skipped = begun ? 0 : continuationBytes(buffer.subarray(0, bytesRead));
+      await target.write(buffer, skipped, bytesRead - skipped);
       at += bytesRead;
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { LocalRegion } from '../../../src/region/local/index.js';
-import { cleanUp, localOptions, scratchFolder, skipLoudly } from '../../support/region.js';
+import { cleanUp, imageManifest, localOptions, scratchFolder, skipLoudly } from '../../support/region.js';
 import { testRegionContract } from './suite.js';
 
 const suite = 'region contract: local';
@@ -12,9 +12,14 @@ const suite = 'region contract: local';
   const dataDir = join(folder, `a long, winding path ${'x'.repeat(120)}`);
   testRegionContract({
     name: 'local',
-    make: () => new LocalRegion(localOptions(dataDir)),
+    make: () => {
+      const options = localOptions(dataDir);
+      const snug = { name: 'snug', cpus: 1, memoryMiB: imageManifest().minMemoryMiB, diskGB: 1 };
+      return new LocalRegion({ ...options, flavors: [...options.flavors, snug] });
+    },
     flavor: 'tiny',
     tooSmall: 'micro',
+    snug: 'snug',
     image: 'tiny',
     cleanUp: () => cleanUp(folder),
   });

@@ -41,6 +41,7 @@ describe('region contract: simulated', () => {
         }),
       flavor: 'medium',
       tooSmall: 'small',
+      snug: 'medium',
       image: 'sim-large',
       cleanUp: () => {
         rmSync(other, { recursive: true, force: true });

@@ -11,6 +11,8 @@ export interface RegionHarness {
   /** Names of a flavor that fits an image, and of one that has too little memory for it. */
   flavor: string;
   tooSmall?: string;
+  /** A flavor of exactly the memory that the image needs. */
+  snug?: string;
   image: string;
   /** Ends and removes everything. */
   cleanUp: () => Promise<void>;
@@ -95,6 +97,25 @@ export function testRegionContract(harness: RegionHarness): void {
       expect(await failureOf(region.ensureServer(small, patient()))).to.equal('terminal');
     });
   });
+
+  const { snug } = harness;
+  if (snug !== undefined) {
+    describe('a server that just fits', () => {
+      it('is made on a flavor of exactly the memory that its image needs', async () => {
+        const flavorId = await idOf('flavor', snug);
+        const [flavor, image] = [
+          (await region.listFlavors(principal, patient())).find(({ metadata }) => metadata.id === flavorId),
+          (await region.listImages(principal, patient())).find(
+            ({ metadata }) => metadata.name === harness.image,
+          ),
+        ];
+        expect(flavor?.spec.memoryMiB).to.be.a('number').and.equal(image?.spec.minMemoryMiB);
+        const server = await request({ flavorId });
+        expect(await region.ensureServer(server, patient())).to.include({ powerState: 'Running' });
+        await region.deleteServer(server.id, patient());
+      });
+    });
+  }
 
   describe('a server that is absent', () => {
     it('is left out of descriptions', async () => {

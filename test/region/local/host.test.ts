@@ -7,8 +7,16 @@ import { expect } from 'chai';
 import { silentLog } from '../../../src/model/log.js';
 import { chooseAccelerator, probeMarker } from '../../../src/region/local/accelerator.js';
 import type { LocalImage } from '../../../src/region/local/catalog.js';
-import { identify, isAlive, killEmulator, waitGone } from '../../../src/region/local/process-identity.js';
+import {
+  findEmulator,
+  identify,
+  isAlive,
+  killEmulator,
+  waitGone,
+} from '../../../src/region/local/process-identity.js';
 import { findTools } from '../../../src/region/local/tools.js';
+import { RegionError } from '../../../src/region/provider.js';
+import { whileUnreadable } from '../../support/read-faults.js';
 import { failureOf, rejectionOf, scratchFolder } from '../../support/region.js';
 
 describe('local region: host', () => {
@@ -78,6 +86,18 @@ describe('local region: host', () => {
       expect(tries()).to.equal(4);
     });
 
+    for (const code of ['EACCES', 'EIO', 'EMFILE', 'EISDIR', 'ELOOP'] as const) {
+      it(`is tried again when what was found cannot be read or kept (${code})`, async () => {
+        await choose('exit 1');
+        const kept = (path: string): boolean => path.startsWith(join(folder, 'accelerator.json'));
+        await whileUnreadable(kept, code, async () => {
+          expect(await choose(`echo ${probeMarker}`)).to.equal('kvm');
+        });
+        expect(tries()).to.equal(2);
+        expect(await choose(`echo ${probeMarker}`)).to.equal('tcg');
+      });
+    }
+
     it('is emulation when a guest hangs', async () => {
       expect(await choose('exec /bin/sleep 60', { timeout: 100 })).to.equal('tcg');
     });
@@ -132,5 +152,33 @@ describe('local region: host', () => {
       await exit;
       expect(identify(identity.pid)).to.equal(undefined);
     });
+
+    for (const code of ['EACCES', 'EIO', 'EMFILE'] as const) {
+      it(`are not taken for gone when they cannot be examined (${code})`, async () => {
+        const child = spawn('/bin/sleep', ['60'], { argv0: 'guest=one', cwd: folder, stdio: 'ignore' });
+        await once(child, 'spawn');
+        const identity = identify(child.pid ?? 0);
+        if (identity === undefined) throw new Error('it is not there');
+        const guest = { id: 'one', folder };
+        try {
+          await whileUnreadable(
+            (path) => path.startsWith('/proc/'),
+            code,
+            async () => {
+              expect(isAlive(identity)).to.equal(true);
+              expect(await waitGone(identity, 0)).to.equal(false);
+              expect(() => identify(identity.pid)).to.throw(code);
+              expect(() => {
+                killEmulator(identity, guest);
+              }).to.throw(RegionError, 'cannot be examined');
+              expect(() => findEmulator(guest, [identity.pid])).to.throw(RegionError, 'cannot be examined');
+            },
+          );
+          expect(findEmulator(guest)).to.deep.equal(identity);
+        } finally {
+          child.kill('SIGKILL');
+        }
+      });
+    }
   });
 });

@@ -56,6 +56,48 @@ describe('local region: console log', () => {
     }
   });
 
+  for (const [character, size] of [
+    ['ä', 2],
+    ['€', 3],
+    ['😀', 4],
+  ] as const) {
+    it(`shows a character of ${size} bytes whole or not at all, wherever the log is cut`, async () => {
+      for (let limit = 0; limit <= 3 * size; limit += 1) {
+        for (const [older, newer] of [
+          [0, 10],
+          [1, 9],
+          [10, 0],
+        ] as const) {
+          write(character.repeat(older), character.repeat(newer));
+          const expected = character.repeat(Math.floor(limit / size));
+          expect(await readConsole(folder, limit), `limit ${limit}`).to.equal(expected);
+          expect(await readConsole(folder, limit, 5), `limit ${limit}`).to.equal(expected);
+        }
+      }
+      // Between its files, at the end of what QEMU has written so far, and at the edge of a block.
+      const bytes = Buffer.from(`before ${character}`);
+      for (let cut = 0; cut < size; cut += 1) {
+        const end = bytes.length - cut;
+        write(bytes.subarray(0, end), bytes.subarray(end));
+        expect(await readConsole(folder, 100), `parted by ${cut}`).to.equal(`before ${character}`);
+        write('', bytes.subarray(0, end));
+        const written = cut === 0 ? `before ${character}` : 'before ';
+        expect(await readConsole(folder, 100), `without the last ${cut}`).to.equal(written);
+        write('', `${character}${'x'.repeat((64 << 10) - cut)}`);
+        expect(await readConsole(folder, 1 << 20)).to.equal(`${character}${'x'.repeat((64 << 10) - cut)}`);
+      }
+    });
+
+    it(`keeps no part of a character of ${size} bytes when the log is shortened`, async () => {
+      for (let shift = 0; shift < size; shift += 1) {
+        write('', character.repeat(1000) + 'x'.repeat(shift));
+        expect(await rotateConsole(folder, 100, () => Promise.resolve())).to.equal(true);
+        const kept = Math.floor((50 - shift) / size);
+        expect(await readConsole(folder, 1000)).to.equal(character.repeat(kept) + 'x'.repeat(shift));
+      }
+    });
+  }
+
   it('replaces what is not UTF-8, and is empty without a file', async () => {
     expect(await readConsole(folder, 100)).to.equal('');
     write('', Buffer.from([0x61, 0xff, 0x62]));

@@ -96,6 +96,17 @@ describe('the verdict on an ending', () => {
     expect(judge(running, 'host-signal', true)).to.include({ powerState: 'Stopped' });
     expect(judge(running, 'other', true)).to.include({ powerState: 'Error' });
   });
+
+  it('claims no crash where the journal could not be read', () => {
+    for (const sameHostBoot of [true, false]) {
+      expect(judge(running, 'unknown', sameHostBoot)).to.deep.equal({
+        restart: false,
+        powerState: 'Error',
+        message: 'The machine ended; its host could not read why.',
+      });
+    }
+    expect(judge({ wanted: 'running', rebooting: true }, 'unknown', true)).to.deep.equal({ restart: true });
+  });
 });
 
 describe('QMP client', () => {
