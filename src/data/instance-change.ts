@@ -7,7 +7,7 @@ import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js'
 import { readOnlyFaults } from '../model/instance-update.js';
 import { merged } from '../model/merge-patch.js';
 import type { Caller } from './caller.js';
-import { checkNetworking, checkTags, checkUserData, expiry } from './instance-rules.js';
+import { checkNetworking, checkTags, expiry } from './instance-rules.js';
 
 export interface ChangeOptions {
   /** Whether the machine may be wiped. */
@@ -18,7 +18,6 @@ export interface ChangeOptions {
 export function checkAsked({ metadata, spec }: InstancePatch): void {
   checkTags(metadata?.tags ?? undefined);
   checkNetworking(spec?.networking as InstanceUpdate['spec']['networking']);
-  checkUserData(spec?.userData ?? undefined);
 }
 
 /** The update that a patch comes to. User data is not shown, so that its removal must be said. */

@@ -3,6 +3,7 @@ import { type Tag, timestamp } from '../model/common.js';
 import type { FieldError } from '../model/error.js';
 import { ApiError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
+import type { Flavor } from '../model/flavor.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
 import { userDataFault } from '../model/user-data.js';
@@ -78,30 +79,42 @@ export function checkExpiry(time: number, maxLifetime: number, pointer: string):
   if (message !== undefined) throw new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
 }
 
-/** Flavor and image exist in the region for this project, and fit each other. Else 400, as Unikorn answers. */
+interface References extends Pick<InstanceRecord, 'organizationId' | 'projectId' | 'regionId'> {
+  flavorId: string;
+  imageId: string;
+  /** What a flavor was that the instance keeps, though the region may not offer it any more. */
+  kept?: Flavor['spec'] | null | undefined;
+}
+
+/**
+ * Flavor and image exist in the region for this project, and fit each other. Else 400, as Unikorn answers. Gives what the flavor
+ * is.
+ */
 export async function checkReferences(
   regions: RegionData,
-  wanted: { organizationId: string; projectId: string; regionId: string; flavorId: string; imageId: string },
+  wanted: References,
   caller: Caller,
-): Promise<void> {
+): Promise<Flavor['spec'] | undefined> {
   const principal = { organizationId: wanted.organizationId, projectIds: [wanted.projectId] };
   const { signal } = caller;
   const [flavors, images] = await regions.ask(caller, wanted.regionId, (provider) =>
     Promise.all([provider.listFlavors(principal, signal), provider.listImages(principal, signal)]),
   );
-  const flavor = flavors.find((candidate) => candidate.metadata.id === wanted.flavorId);
+  const offered = flavors.find((candidate) => candidate.metadata.id === wanted.flavorId);
+  const spec = offered?.spec ?? wanted.kept ?? undefined;
   const image = images.find((candidate) => candidate.metadata.id === wanted.imageId);
   const errors: FieldError[] = [];
-  if (flavor === undefined)
+  if (spec === undefined)
     errors.push({ pointer: '/spec/flavorId', message: 'The region has no such flavor.' });
   if (image === undefined)
     errors.push({ pointer: '/spec/imageId', message: 'The region has no such image.' });
-  if (flavor !== undefined && image !== undefined) {
-    errors.push(...misfits(flavor, image).map((message) => ({ pointer: '/spec/imageId', message })));
+  if (spec !== undefined && image !== undefined) {
+    errors.push(...misfits({ spec }, image).map((message) => ({ pointer: '/spec/imageId', message })));
   }
   if (errors.length > 0) {
     throw new ApiError('invalid_reference', errors.map((error) => error.message).join(' '), { errors });
   }
+  return spec;
 }
 
 /** Names the task that deletes it, if it has not failed. */

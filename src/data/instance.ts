@@ -24,7 +24,14 @@ import {
   replaceRequired,
   written,
 } from './instance-change.js';
-import { beingDeleted, checkReferences, expiry, nameTaken, sharable } from './instance-rules.js';
+import {
+  beingDeleted,
+  checkReferences,
+  checkUserData,
+  expiry,
+  nameTaken,
+  sharable,
+} from './instance-rules.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
@@ -169,10 +176,11 @@ export class InstanceData {
     const project = await this.#projects.choose(caller, spec);
     const network = await this.#networks.choose(caller, project.id, spec);
     checkAsked(body);
+    checkUserData(spec.userData);
     const { organizationId } = project.value;
     const { regionId } = network.value;
     const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
-    await checkReferences(this.#regions, wanted, caller);
+    const flavor = await checkReferences(this.#regions, wanted, caller);
     const id = uuidv7();
     const asked: InstanceRecord = {
       organizationId,
@@ -181,6 +189,7 @@ export class InstanceData {
       regionId,
       ...written(metadata),
       ...pick(spec),
+      ...(flavor === undefined ? {} : { flavor }),
       ...(spec.userData === undefined || spec.userData === '' ? {} : { userData: spec.userData }),
       ...expiry(spec.expiresAt, undefined, this.#maxLifetime),
       creationTime: timestamp(),
@@ -230,14 +239,18 @@ export class InstanceData {
       const wish = wishOf(value);
       const current = caller.precondition?.(standingOf(instance)) === true;
       checkUnwritable(id, value, wish, { current, whole });
+      // What was taken once may stay, whatever is asked of it by now.
+      if (wish.spec.userData !== value.userData) checkUserData(wish.spec.userData);
       const replaced = replacedBy(value, wish);
-      // Only what changes is looked up: a retired flavor must not block a new description.
-      if (replaced.length > 0) await checkReferences(this.#regions, { ...value, ...pick(wish.spec) }, caller);
+      // Only what changes is looked up: a retired flavor must block neither a new description nor a new image.
+      const former = replaced.includes('flavorId') ? undefined : value.flavor;
+      const wanted = { ...value, ...pick(wish.spec), kept: former };
+      const flavor = replaced.length > 0 ? await checkReferences(this.#regions, wanted, caller) : undefined;
       if (replaced.length > 0 && !allowReplace) throw replaceRequired(replaced);
       const next = changedRecord(value, wish, this.#maxLifetime);
       if (replaced.length > 0) {
         await this.#refuseWhileBusy(instance);
-        const renewed = wished(by(caller, next), 'instance.replace');
+        const renewed = wished(by(caller, { ...next, flavor: flavor ?? null }), 'instance.replace');
         return this.#open(caller, instance, renewed, 'instance.replace', pick(wish.spec));
       }
       // The machine of a repeated request is on its way: whoever repeats it can follow the same task.

@@ -3,7 +3,7 @@ import type { Flavor } from './flavor.js';
 import type { Image } from './image.js';
 
 /** The reasons why not, as public sentences; empty means that it fits. */
-export function misfits(flavor: Flavor, image: Image): string[] {
+export function misfits(flavor: Pick<Flavor, 'spec'>, image: Image): string[] {
   const reasons: string[] = [];
   if (image.status.state !== 'ready') reasons.push(`The image is ${image.status.state}, not ready.`);
   if (image.spec.architecture !== flavor.spec.architecture) {

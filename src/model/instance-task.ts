@@ -6,21 +6,19 @@ import type { PowerVerb } from './power.js';
 import { permits } from './power.js';
 import type { TaskInput, TaskRecord, TaskType } from './task.js';
 
-/** The instance once the task is accepted. */
+/** The instance once the task is accepted. To make a machine, also anew, wishes nothing about its power. */
 export function wished(instance: InstanceRecord, type: TaskType): InstanceRecord {
   switch (type) {
     case 'instance.create':
       return {
         ...instance,
         provisioning: { status: 'pending' },
-        desiredPower: 'running',
         powerState: 'Pending',
       };
     case 'instance.replace':
       return {
         ...instance,
         provisioning: { status: 'provisioning' },
-        desiredPower: 'running',
         powerState: 'Rebuilding',
       };
     case 'instance.delete':
@@ -52,7 +50,7 @@ export function worked<R extends InstanceRecord | undefined>(
 
 /** What is put back, or said, when the task is cancelled before its first attempt. `before`: as it was when asked. */
 export function calledOff(before: InstanceRecord, type: TaskType): Partial<InstanceRecord> {
-  const { desiredPower, powerState, provisioning, flavorId, imageId } = before;
+  const { desiredPower, powerState, provisioning, flavorId, imageId, flavor = null } = before;
   const power = { desiredPower, ...(powerState === undefined ? {} : { powerState }) };
   switch (type) {
     case 'instance.create': {
@@ -60,7 +58,7 @@ export function calledOff(before: InstanceRecord, type: TaskType): Partial<Insta
       return { provisioning: { status: 'error', reason: 'Aborted', message }, powerState: 'Error' };
     }
     case 'instance.replace':
-      return { ...power, provisioning, flavorId, imageId };
+      return { ...power, provisioning, flavorId, imageId, flavor };
     case 'instance.delete': {
       // What the deletion superseded is gone, so there is no way back.
       const message = 'The deletion was aborted. Delete it again to go on.';
@@ -84,8 +82,9 @@ export function wishedAgain(instance: InstanceRecord, task: TaskRecord): Instanc
   const { type, status, attempts, input } = task;
   if (type === 'instance.replace' && status === 'cancelled' && attempts.length === 0) {
     const { flavorId, imageId } = { ...instance, ...(input as TaskInput<'instance.replace'>) };
+    const flavor = flavorId === instance.flavorId ? (instance.flavor ?? null) : null;
     if (flavorId !== instance.flavorId || imageId !== instance.imageId)
-      return wished({ ...instance, flavorId, imageId }, type);
+      return wished({ ...instance, flavorId, imageId, flavor }, type);
   }
   checkRestart(instance, type);
   return wished(instance, type);

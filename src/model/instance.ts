@@ -7,6 +7,7 @@
 import { Type, type Static } from 'typebox';
 import type { HealthStatus, ProvisioningStatus, Tag } from './common.js';
 import { ProjectMetadata, Timestamp, Uuid, WriteMetadata } from './common.js';
+import type { Flavor } from './flavor.js';
 import { PowerState } from './power.js';
 
 /** What of it a region cannot do is refused with 422 when the instance is created, never ignored. */
@@ -132,6 +133,8 @@ export interface InstanceRecord {
   tags?: Tag[];
   flavorId: string;
   imageId: string;
+  /** What the flavor was when it was chosen, for when it leaves the catalog. Unknown of instances from before this was kept. */
+  flavor?: Flavor['spec'] | null;
   /** base64 */
   userData?: string;
   creationTime: string;

@@ -46,6 +46,10 @@ export interface ServerRequest {
   hostname: string;
   flavorId: string;
   imageId: string;
+  /** What the flavor was when it was chosen: it may have left the catalog since. */
+  flavor?: Flavor['spec'];
+  /** `stopped`: the machine is only made, and waits for its first start. */
+  power?: 'stopped';
   /** cloud-init input, decoded. At most 64 KiB. */
   userData?: Buffer;
   tags: { name: string; value: string }[];
@@ -92,7 +96,10 @@ export interface RegionProvider {
   listFlavors(principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]>;
   listImages(principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]>;
 
-  /** Makes the server if it is absent and has it running at least once. Repeating it never makes a second one. */
+  /**
+   * Makes the server if it is absent and has it running at least once, or leaves it off if that is asked for. Repeating it never
+   * makes a second one.
+   */
   ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation>;
   /** Ends the machine and removes everything of it. Absent is success. */
   deleteServer(id: string, signal: AbortSignal): Promise<void>;

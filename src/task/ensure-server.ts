@@ -18,6 +18,9 @@ export async function ensureServer(
     flavorId: value.flavorId,
     imageId: value.imageId,
     tags: value.tags ?? [],
+    ...(value.flavor == null ? {} : { flavor: value.flavor }),
+    // A machine that is made anew rests if that is the last wish.
+    ...(value.desiredPower === 'stopped' ? { power: value.desiredPower } : {}),
     ...(value.userData === undefined ? {} : { userData: Buffer.from(value.userData, 'base64') }),
   };
   const seen = await work.step('ensureServer', () => work.provider.ensureServer(request, work.signal), begun);

@@ -75,7 +75,10 @@ export class Machine {
       }
       const record = this.#state.mustHave();
       // Once it has run it is the user's: whether it runs now is for start and stop.
-      if (!record.continued && record.wanted === 'running') await this.#power.bringUp(operation);
+      if (!record.continued && record.wanted === 'running') {
+        if (request.power === 'stopped') await this.#power.stop(operation);
+        else await this.#power.bringUp(operation);
+      }
       return this.#state.mustObserve();
     });
   }

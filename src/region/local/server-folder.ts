@@ -10,6 +10,7 @@ import { stableMac } from '../stable-id.js';
 import type { Catalog } from './catalog.js';
 import { readable, reasonOf } from './file-fault.js';
 import { errorCode, syncFolder } from './files.js';
+import type { LocalFlavor } from './options.js';
 import { writeRecord, type ServerRecord } from './record.js';
 import { diskSize, makeDisk, makeSeed } from './storage.js';
 import type { Tools } from './tools.js';
@@ -32,7 +33,7 @@ export async function createServer(
   request: ServerRequest,
   shop: Workshop,
 ): Promise<ServerRecord> {
-  const flavor = shop.catalog.flavor(request.flavorId);
+  const flavor = shop.catalog.flavor(request.flavorId) ?? formerFlavor(request);
   if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
   const image = await shop.catalog.image(request.imageId);
   if (image === undefined) throw new RegionError('not_found', 'The region has no such image.');
@@ -50,10 +51,10 @@ export async function createServer(
     memoryMiB: flavor.memoryMiB,
     diskBytes: diskSize(flavor.diskGB, virtualSize),
     mac: stableMac(request.id),
-    wanted: 'running',
+    wanted: request.power ?? 'running',
     rebooting: false,
     continued: false,
-    powerState: 'Pending',
+    powerState: request.power === 'stopped' ? 'Stopped' : 'Pending',
   };
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -67,6 +68,10 @@ export async function createServer(
     throw new RegionError('transient', "The server's disks could not be made.", { cause });
   }
   return record;
+}
+
+function formerFlavor({ flavor }: ServerRequest): Omit<LocalFlavor, 'name'> | undefined {
+  return flavor && { cpus: flavor.cpus, memoryMiB: flavor.memoryMiB, diskGB: flavor.disk };
 }
 
 /**

@@ -35,9 +35,9 @@ function statements(db: Database.Database) {
     get: db.prepare<[string], CloudServer>(`SELECT ${columns} FROM server WHERE id = ?`),
     all: db.prepare<[], CloudServer>(`SELECT ${columns} FROM server ORDER BY id`),
     count: db.prepare<[], number>('SELECT count(*) FROM server').pluck(),
-    insert: db.prepare<[string, string, string, string, string, number, string, string, number]>(
+    insert: db.prepare<[string, string, string, string, string, number, string, string, number, number]>(
       `INSERT INTO server (id, hostname, flavorId, imageId, tags, userDataBytes, powerState, nextState, settleAt, boots)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (id) DO NOTHING`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     ),
     remove: db.prepare<[string]>('DELETE FROM server WHERE id = ?'),
     removeThis: db.prepare<[string, number]>('DELETE FROM server WHERE id = ? AND number = ?'),
@@ -109,7 +109,7 @@ export class Cloud {
   /** False: it was there already, and stays as it is. */
   create(request: ServerRequest, settleAt: number): boolean {
     return this.#write(() => {
-      const { id, hostname, flavorId, imageId, tags, userData } = request;
+      const { id, hostname, flavorId, imageId, tags, userData, power } = request;
       const bytes = userData?.length ?? 0;
       const made = this.#sql.insert.run(
         id,
@@ -119,8 +119,9 @@ export class Cloud {
         JSON.stringify(tags),
         bytes,
         'Building',
-        'Running',
+        power === 'stopped' ? 'Stopped' : 'Running',
         settleAt,
+        power === 'stopped' ? 0 : 1,
       );
       this.#note(id, 'ensureServer', made.changes === 1);
       return made.changes === 1;

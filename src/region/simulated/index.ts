@@ -250,12 +250,13 @@ export class SimulatedRegion implements RegionProvider {
   }
 
   #mustFit(request: ServerRequest): void {
-    const flavor = this.#catalog.flavors.find((one) => one.metadata.id === request.flavorId);
+    const offered = this.#catalog.flavors.find((one) => one.metadata.id === request.flavorId);
+    const flavor = offered?.spec ?? request.flavor;
     const image = this.#catalog.images.find((one) => one.metadata.id === request.imageId);
     if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
     if (image === undefined) throw new RegionError('not_found', 'The region has no such image.');
     const least = image.spec.minMemoryMiB ?? 0;
-    if (flavor.spec.memoryMiB < least) {
+    if (flavor.memoryMiB < least) {
       throw new RegionError('terminal', `The image needs ${least} MiB of memory; the flavor has less.`);
     }
   }

@@ -249,6 +249,36 @@ export function testRegionContract(harness: RegionHarness): void {
     });
   });
 
+  describe('a server that is to rest at first', () => {
+    it('is made without being started, stays so however often it is ensured, and starts when it is asked to', async () => {
+      const server = await request({ power: 'stopped' });
+      for (let time = 0; time < 2; time += 1)
+        expect(await region.ensureServer(server, patient())).to.include({ powerState: 'Stopped' });
+      await reopen();
+      expect(await stateOf(server.id)).to.equal('Stopped');
+      expect(await region.ensureServer(server, patient())).to.include({ powerState: 'Stopped' });
+      expect(await consoleOf(server.id)).to.equal('');
+      expect(await region.startServer(server.id, patient())).to.include({ powerState: 'Running' });
+      await waitFor('the guest asks for a login', async () => (await prompts(server.id)) === 1);
+      expect(await region.ensureServer(server, patient())).to.include({ powerState: 'Running' });
+      await region.deleteServer(server.id, patient());
+    });
+  });
+
+  describe('a server whose flavor has left the catalog', () => {
+    it('is made with what the flavor was', async () => {
+      const offered = await region.listFlavors(principal, patient());
+      const flavor = offered.find(({ metadata }) => metadata.name === harness.flavor)?.spec;
+      if (flavor === undefined) throw new Error(`no flavor ${harness.flavor}`);
+      const server = await request({ flavorId: randomUUID(), flavor, power: 'stopped' });
+      expect(await region.ensureServer(server, patient())).to.include({ powerState: 'Stopped' });
+      await region.deleteServer(server.id, patient());
+      const tiny = { ...flavor, memoryMiB: 1 };
+      const small = await request({ flavorId: randomUUID(), flavor: tiny });
+      expect(await failureOf(region.ensureServer(small, patient()))).to.equal('terminal');
+    });
+  });
+
   describe('abort', () => {
     it('comes back as the reason of the signal, from every call, with nothing done', async () => {
       const reason = new Error('lost the lease');

@@ -44,7 +44,12 @@ export class Model {
   accept(wish: Wish, verb: Verb, task: string | undefined): void {
     if (task === undefined || wish.work.at(-1)?.task !== task) wish.work.push({ task, verb });
     if (verb === 'delete') wish.deleted = true;
-    else wish.power = verb === 'stop' ? 'stopped' : 'running';
+    else this.#wishPower(wish, verb);
+  }
+
+  /** A machine that is made anew rests if it was last wished to. */
+  #wishPower(wish: Wish, verb: Verb): void {
+    if (verb !== 'replace') wish.power = verb === 'stop' ? 'stopped' : 'running';
   }
 
   /** The last work was aborted and did not succeed: what it was to do may be done, half done or not done. */
@@ -58,7 +63,7 @@ export class Model {
     if (last === undefined) return;
     const { task, verb } = last;
     wish.work.push({ task, verb });
-    wish.power = verb === 'stop' ? 'stopped' : 'running';
+    this.#wishPower(wish, verb);
   }
 }
 
