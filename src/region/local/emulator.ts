@@ -24,6 +24,9 @@ const greetTimeout = 5000;
 const journalPause = 500;
 const journalTries = 5;
 
+/** Codes of a spawn that fails however often it is tried; for lack of processes, memory or files it does not. */
+const missing = new Set(['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR', 'ELOOP']);
+
 export interface EmulatorPlace {
   id: string;
   /** The server's folder, a real path. */
@@ -55,25 +58,33 @@ export class Emulator {
   /** Starts QEMU, with the guest paused. Rejects with RegionError when the program does not start at all. */
   static async spawn(place: EmulatorPlace, program: string, options: string[]): Promise<Emulator> {
     const { folder } = place;
-    const streams = await openStreams(folder);
+    const streams: FileHandle[] = [];
     try {
+      await openStreams(folder, streams);
       const child = spawn(program, options, {
         cwd: folder,
         detached: true,
         env: {},
-        stdio: [streams.control.fd, streams.journal.fd, streams.log.fd],
+        stdio: streams.map(({ fd }) => fd),
       });
       await once(child, 'spawn').catch((cause: unknown) => {
-        throw new RegionError('terminal', 'The emulator cannot be started on this host.', { cause });
+        const kind = missing.has(errorCode(cause) ?? '') ? 'terminal' : 'transient';
+        throw new RegionError(kind, 'The emulator cannot be started on this host.', { cause });
       });
       child.unref();
-      const identity = identityOf(child);
-      if (identity === undefined) {
-        throw new RegionError('transient', 'The emulator ended at once.', { cause: await readLog(folder) });
+      try {
+        const identity = identityOf(child);
+        if (identity !== undefined) return new Emulator(place, identity);
+        const cause = await readLog(folder);
+        throw new RegionError('transient', 'The emulator ended at once.', { cause });
+      } catch (error) {
+        // Nobody would know of it, should it live.
+        child.kill('SIGKILL');
+        throw error;
       }
-      return new Emulator(place, identity);
     } finally {
-      await Promise.all([streams.control.close(), streams.journal.close(), streams.log.close()]);
+      // The emulator has its own by now, so that what is left to fail here harms nobody.
+      await Promise.allSettled(streams.map((stream) => stream.close()));
     }
   }
 
@@ -233,20 +244,18 @@ function readLog(folder: string): Promise<string> {
 }
 
 /**
- * QEMU's three streams: the journal's monitor speaks on stdin and stdout, so these are a pipe and the journal file.
+ * Adds QEMU's three streams: the journal's monitor speaks on stdin and stdout, so these are a pipe and the journal file.
  * The pipe is opened for both directions and inherited so: QEMU itself holds its writing end and never reads an end.
  */
-async function openStreams(
-  folder: string,
-): Promise<{ control: FileHandle; journal: FileHandle; log: FileHandle }> {
+async function openStreams(folder: string, streams: FileHandle[]): Promise<void> {
   const fifo = join(folder, 'control.fifo');
   await rm(fifo, { force: true });
   await run('mkfifo', ['-m', '600', 'control.fifo'], { cwd: folder });
   const control = await open(fifo, constants.O_RDWR);
+  streams.push(control);
   await control.write('{"execute":"qmp_capabilities"}\n');
   // The journal begins anew with each boot. Nobody else writes to it: the one before is gone.
   await rm(join(folder, journalName), { force: true });
-  const journal = await open(join(folder, journalName), 'a', 0o600);
-  const log = await open(join(folder, 'qemu.log'), 'a', 0o600);
-  return { control, journal, log };
+  streams.push(await open(join(folder, journalName), 'a', 0o600));
+  streams.push(await open(join(folder, 'qemu.log'), 'a', 0o600));
 }

@@ -91,7 +91,7 @@ export class Machine {
   }
 
   stop(signal: AbortSignal): Promise<ServerObservation> {
-    this.#operations.overtakeQueued(new RegionError('conflict', 'A stop overtook the start.'));
+    this.#operations.overtakeQueued(new RegionError('conflict', 'A stop overtook it.'));
     return this.#act(signal, async (operation) => {
       await this.#power.stop(operation);
       return this.#state.mustObserve();
@@ -113,10 +113,14 @@ export class Machine {
 
   remove(signal: AbortSignal): Promise<void> {
     this.#operations.overtake(new RegionError('conflict', 'The server is being deleted.'));
-    return this.#operations.run(signal, async () => {
-      await this.#power.destroy();
-      await removeFolder(this.#host.servers, this.id);
-      this.#state.forget();
+    return this.#operations.run(signal, async (operation) => {
+      try {
+        await this.#power.destroy();
+        await removeFolder(this.#host.servers, this.id, () => this.#state.forget());
+      } catch (error) {
+        await this.#power.stay(operation);
+        throw error;
+      }
     });
   }
 

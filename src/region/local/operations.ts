@@ -7,7 +7,7 @@ export interface Operation {
   readonly signal: AbortSignal;
   /** Somebody overtook; for what must be finished although the caller gave up. */
   readonly overtaken: AbortSignal;
-  /** Set while the act waits for a place in the start queue. */
+  /** Set while a stop may overtake: the act waits for its place in the start queue, or for a guest that is to reboot. */
   queued: boolean;
 }
 
@@ -64,7 +64,7 @@ export class Operations {
     return orAbort(result, signal);
   }
 
-  /** Ends the waiting of the act under way, if it only waits for its place in the start queue. */
+  /** Ends the waiting of the act under way, if a stop may overtake it. */
   overtakeQueued(reason: Error): void {
     if (this.#current?.queued === true) this.#current.overtake(reason);
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
 import { RegionError, type RebootOptions } from '../provider.js';
 import { waitBooted } from './boot-watch.js';
+import { CatchUp } from './catch-up.js';
 import { emulatorArguments, names, type Accelerator } from './command-line.js';
 import { sizeOf } from './console-log.js';
 import { Emulator, type EmulatorPlace } from './emulator.js';
@@ -13,15 +14,16 @@ import { findEmulator, hostBootId, type ProcessIdentity } from './process-identi
 import { isListenedTo } from './qmp.js';
 import type { ServerRecord } from './record.js';
 import type { Workshop } from './server-folder.js';
-import type { ServerState } from './server-state.js';
+import { setState, type ServerState } from './server-state.js';
 import type { StartQueue } from './start-queue.js';
 import { settlesWithin } from './time.js';
-import { judge, troubleOf } from './verdict.js';
+import { judge, remains, troubleOf, type Fact } from './verdict.js';
 
 /** How often a guest that does not react is asked again, in ms: one that still boots does not listen yet. */
 const askAgain = 3000;
 /** Milliseconds that a machine gets to answer when there is another way. */
 const patience = 5000;
+const toRun = (next: ServerRecord): unknown => (next.wanted = 'running');
 
 export interface PowerHost extends Workshop {
   accelerator: Accelerator;
@@ -40,6 +42,7 @@ export class Power {
   readonly #place: EmulatorPlace;
   readonly #log: Log;
   readonly #closing = new AbortController();
+  readonly #catchUp: CatchUp;
   #emulator: Emulator | undefined;
 
   constructor(state: ServerState, operations: Operations, host: PowerHost, log: Log) {
@@ -47,6 +50,7 @@ export class Power {
     this.#operations = operations;
     this.#host = host;
     this.#log = log;
+    this.#catchUp = new CatchUp(state, operations, this.#closing.signal);
     const onStatus = (status: string): void => {
       this.#takeStatus(status);
     };
@@ -59,49 +63,69 @@ export class Power {
   }
 
   /** Has the guest running, from whatever state. */
-  async bringUp(operation: Operation): Promise<void> {
-    this.#state.mustHave().wanted = 'running';
-    const { emulator } = this;
-    if (emulator !== undefined) {
-      const status = await emulator.status();
-      if (status === 'running') return this.#state.settle('Running');
+  bringUp(operation: Operation): Promise<void> {
+    return this.#act(operation, async () => {
+      const { emulator } = this;
+      const status = await emulator?.status();
       if (status === 'paused' || status === 'io-error') {
-        await emulator.continue();
-        return this.#state.settle('Running');
+        await this.#state.commit(toRun);
+        await emulator?.continue();
       }
-      if (status !== 'prelaunch') await this.#cut(emulator);
-    }
-    await this.#boot(operation.signal, operation);
+      if (status === 'running' || status === 'paused' || status === 'io-error') {
+        return this.#state.commit((next) => {
+          toRun(next);
+          next.continued = true;
+          setState(next, 'Running');
+        });
+      }
+      if (emulator !== undefined && status !== 'prelaunch') await this.#cut(emulator);
+      await this.#boot(operation.signal, operation, toRun);
+    });
   }
 
   /** Asks the guest, cuts the power after the deadline. When the caller gives up, the machine is as it was. */
-  async stop(operation: Operation): Promise<void> {
-    const record = this.#state.mustHave();
-    record.wanted = 'stopped';
-    record.rebooting = false;
-    const { emulator } = this;
-    if (emulator !== undefined) {
-      await this.#state.settle('Stopping');
-      await this.#powerDown(emulator, operation.signal);
-    }
-    this.#emulator = undefined;
-    await this.#state.settle('Stopped');
+  stop(operation: Operation): Promise<void> {
+    return this.#act(operation, async () => {
+      const { emulator } = this;
+      const off = (next: ServerRecord): void => {
+        next.wanted = 'stopped';
+        next.rebooting = false;
+        setState(next, 'Stopped');
+      };
+      if (emulator !== undefined) {
+        await this.#state.commit((next) => {
+          off(next);
+          setState(next, 'Stopping');
+        });
+        await this.#powerDown(emulator, operation.signal);
+      }
+      this.#emulator = undefined;
+      await this.#state.commit(off);
+    });
   }
 
-  async reboot({ hard, request }: RebootOptions, operation: Operation): Promise<void> {
-    const record = this.#state.mustHave();
-    record.wanted = 'running';
-    record.rebooting = true;
-    if (request === undefined) delete record.reboot;
-    else record.reboot = request;
-    const { emulator } = this;
-    if (emulator !== undefined) {
-      await this.#state.settle('Stopping');
-      if (hard) await this.#cut(emulator);
-      else await this.#powerDown(emulator, operation.signal);
-    }
-    // Now that it is off, it must come up again, whether or not the caller still waits.
-    await this.#boot(operation.overtaken, operation);
+  reboot({ hard, request }: RebootOptions, operation: Operation): Promise<void> {
+    const begun = (next: ServerRecord): void => {
+      next.wanted = 'running';
+      next.rebooting = true;
+      if (request === undefined) delete next.reboot;
+      else next.reboot = request;
+    };
+    return this.#act(operation, async () => {
+      const { emulator } = this;
+      if (emulator !== undefined) {
+        operation.queued = !hard;
+        await this.#state.commit((next) => {
+          begun(next);
+          setState(next, 'Stopping');
+        });
+        if (hard) await this.#cut(emulator);
+        else await this.#powerDown(emulator, operation.signal);
+        operation.queued = false;
+      }
+      // Now that it is off, it must come up again, whether or not the caller still waits.
+      await this.#boot(operation.overtaken, operation, begun);
+    });
   }
 
   /**
@@ -121,6 +145,12 @@ export class Power {
     }
   }
 
+  /** After a deletion that failed: whatever is left of the server does not run. */
+  stay(operation: Operation): Promise<void> {
+    const message = 'The machine was ended, but its deletion was not finished.';
+    return this.#takeStock(operation, { wanted: 'stopped', powerState: 'Stopped', message });
+  }
+
   /** The process, also one that nobody has written down. */
   #find(): Emulator | undefined {
     if (this.emulator !== undefined) return this.emulator;
@@ -133,32 +163,39 @@ export class Power {
    * Takes over what an earlier process left, a machine or the way it ended, and finishes in the background what was
    * interrupted.
    */
-  async adopt(record: ServerRecord, left: ProcessIdentity | Ending): Promise<void> {
+  async adopt(record: Readonly<ServerRecord>, left: ProcessIdentity | Ending): Promise<void> {
     if (typeof left === 'string') {
       this.#adoptDead(record, left);
       return;
     }
     const emulator = this.emulator ?? this.#watch(new Emulator(this.#place, left));
-    record.process = emulator.identity;
-    let status: string;
+    await this.#state.note((next) => (next.process = emulator.identity));
+    if (record.wanted === 'stopped') {
+      this.#catchUp.begin();
+      this.#inBackground('stop', (operation) => this.stop(operation));
+      return;
+    }
+    let status: string | undefined;
     try {
       status = await emulator.status(patience);
     } catch (error) {
       if (emulator.isGone) return;
       this.#log.error({ err: error, pid: left.pid }, 'an adopted machine does not answer');
-      await this.#state.settle('Error', "The machine's monitor does not answer.");
-      return;
     }
     this.#log.info({ pid: left.pid, status }, 'machine adopted');
-    if (record.wanted === 'stopped') this.#inBackground('stop', (operation) => this.stop(operation));
-    else if (status === 'prelaunch') this.#inBackground('start', (operation) => this.bringUp(operation));
-    else if (record.rebooting) {
+    const finish = status !== undefined && (status === 'prelaunch' || record.rebooting);
+    if (!finish) {
+      const trouble = troubleOf(status ?? 'unheard');
+      await this.#state.note((next) => {
+        if (status !== undefined) next.continued = true;
+        setState(next, trouble === undefined ? 'Running' : 'Error', trouble);
+      });
+    }
+    this.#catchUp.begin();
+    if (status === 'prelaunch') this.#inBackground('start', (operation) => this.bringUp(operation));
+    else if (finish) {
       const owed = { hard: false, ...(record.reboot === undefined ? {} : { request: record.reboot }) };
       this.#inBackground('reboot', (operation) => this.reboot(owed, operation));
-    } else {
-      record.continued = true;
-      const trouble = troubleOf(status);
-      await this.#state.settle(trouble === undefined ? 'Running' : 'Error', trouble);
     }
   }
 
@@ -171,7 +208,7 @@ export class Power {
     this.#emulator = undefined;
   }
 
-  #adoptDead(record: ServerRecord, ending: Ending): void {
+  #adoptDead(record: Readonly<ServerRecord>, ending: Ending): void {
     switch (record.powerState) {
       case 'Stopped':
       case 'Error':
@@ -193,36 +230,58 @@ export class Power {
     this.#inBackground('end', (operation) => this.#takeEnd(ending, operation));
   }
 
-  async #boot(signal: AbortSignal, operation: Operation): Promise<void> {
-    const record = this.#state.mustHave();
-    await this.#state.settle('Queued');
-    operation.queued = true;
-    // The field changes behind the compiler's back, so this is what the error is judged by.
-    let begun = false;
+  /** An act that fails leaves the machine in the state that it is in, not in one that it was to pass through. */
+  async #act(operation: Operation, work: () => Promise<void>): Promise<void> {
     try {
+      await work();
+    } catch (error) {
+      await this.#takeStock(operation);
+      throw error;
+    }
+  }
+
+  /** `off`: what it is without a process, if that is known. */
+  async #takeStock(operation: Operation, off?: Fact): Promise<void> {
+    const { record } = this.#state;
+    // What is interrupted by the end of the process is finished by the next one.
+    if (record === undefined || this.#closing.signal.aborted) return;
+    const status = await this.emulator?.status(patience).catch(() => 'unheard');
+    // It may have ended while it was asked.
+    const run = this.emulator === undefined ? undefined : status;
+    const fact = (run === undefined ? off : undefined) ?? remains(record, run, operation.signal.aborted);
+    await this.#state.note((next) => {
+      if (next.rebooting) delete next.reboot;
+      next.rebooting = false;
+      if (fact === undefined) return;
+      const { powerState, message, ...rest } = fact;
+      Object.assign(next, rest);
+      setState(next, powerState, message);
+    });
+    this.#catchUp.begin();
+  }
+
+  async #boot(
+    signal: AbortSignal,
+    operation: Operation,
+    wish?: (next: ServerRecord) => unknown,
+  ): Promise<void> {
+    operation.queued = true;
+    try {
+      await this.#state.commit((next) => {
+        wish?.(next);
+        setState(next, 'Queued');
+      });
       await this.#host.starts.run({
         signal,
         begin: () => {
           operation.queued = false;
-          begun = true;
           return this.#launch();
         },
         booted: (from) => this.#booted(from),
       });
-    } catch (error) {
-      if (!this.#closing.signal.aborted) await this.#notStarted(record, begun);
-      throw error;
     } finally {
       operation.queued = false;
     }
-  }
-
-  async #notStarted(record: ServerRecord, begun: boolean): Promise<void> {
-    record.rebooting = false;
-    if (begun) return this.#state.settle('Error', 'The machine could not be started.');
-    // Nobody wants this start any more. A server that never ran keeps waiting for its first one.
-    if (record.continued) record.wanted = 'stopped';
-    await this.#state.settle(record.continued ? 'Stopped' : 'Pending');
   }
 
   /** Spawns the emulator, unless there is one, and lets the guest run. Resolves with where its console begins. */
@@ -232,11 +291,11 @@ export class Power {
     if (image === undefined) {
       throw new RegionError('terminal', 'The image that the server was made from is no longer there.');
     }
-    await this.#state.settle('Building');
+    await this.#state.commit((next) => setState(next, 'Building'));
     const from = await sizeOf(join(this.#state.folder, names.console));
     try {
       const options = emulatorArguments(record, image.files, this.#host);
-      const emulator = this.emulator ?? (await this.#spawn(record, options));
+      const emulator = this.emulator ?? (await this.#spawn(options));
       await emulator.continue();
       const status = await emulator.status();
       if (status !== 'running')
@@ -249,18 +308,19 @@ export class Power {
       if (this.#emulator !== undefined) await this.#cut(this.#emulator);
       throw error;
     }
-    record.continued = true;
-    record.rebooting = false;
-    await this.#state.settle('Running');
+    await this.#state.commit((next) => {
+      next.continued = true;
+      next.rebooting = false;
+      setState(next, 'Running');
+    });
     return from;
   }
 
-  async #spawn(record: ServerRecord, options: string[]): Promise<Emulator> {
+  async #spawn(options: string[]): Promise<Emulator> {
     // A process that nobody has written down yet must not get a twin.
     const emulator =
       this.#find() ?? this.#watch(await Emulator.spawn(this.#place, this.#host.tools.qemu, options));
-    record.process = emulator.identity;
-    await this.#state.save();
+    await this.#state.commit((next) => (next.process = emulator.identity));
     return emulator;
   }
 
@@ -282,23 +342,10 @@ export class Power {
         if (await settlesWithin(emulator.ended, wait, signal)) break;
       }
     } catch (error) {
-      if (signal.aborted) {
-        await this.#standBack();
-        throw error;
-      }
+      if (signal.aborted) throw error;
       if (!emulator.isGone) this.#log.warn({ err: error }, 'a machine cannot be asked to shut down');
     }
     await this.#cut(emulator);
-  }
-
-  /** After a stop or reboot that its caller gave up: the machine is as it was, and nothing is owed. */
-  async #standBack(): Promise<void> {
-    const { record } = this.#state;
-    if (record === undefined || this.#closing.signal.aborted) return;
-    record.wanted = 'running';
-    record.rebooting = false;
-    delete record.reboot;
-    await this.#state.settle('Running');
   }
 
   async #cut(emulator: Emulator): Promise<void> {
@@ -307,14 +354,19 @@ export class Power {
   }
 
   /** What an end that nobody here asked for leads to. */
-  async #takeEnd(ending: Ending, operation: Operation): Promise<void> {
-    const record = this.#state.mustHave();
-    const verdict = judge(record, ending, record.process?.bootId === hostBootId());
-    this.#log.info({ ending, verdict }, 'machine ended');
-    if (verdict.restart) return this.#boot(operation.overtaken, operation);
-    if (verdict.powerState === 'Stopped') record.wanted = 'stopped';
-    record.rebooting = false;
-    await this.#state.settle(verdict.powerState, verdict.message);
+  #takeEnd(ending: Ending, operation: Operation): Promise<void> {
+    return this.#act(operation, async () => {
+      const record = this.#state.mustHave();
+      const verdict = judge(record, ending, record.process?.bootId === hostBootId());
+      this.#log.info({ ending, verdict }, 'machine ended');
+      if (verdict.restart) return this.#boot(operation.overtaken, operation);
+      await this.#state.note((next) => {
+        if (verdict.powerState === 'Stopped') next.wanted = 'stopped';
+        next.rebooting = false;
+        setState(next, verdict.powerState, verdict.message);
+      });
+      this.#catchUp.begin();
+    });
   }
 
   #watch(emulator: Emulator): Emulator {

@@ -75,17 +75,18 @@ function formerFlavor({ flavor }: ServerRequest): Omit<LocalFlavor, 'name'> | un
 }
 
 /**
- * Removes a server's folder, and what an earlier try left of it. It is renamed first: a half-removed one must not be
- * taken for a server. Whatever a crash leaves behind is removed by `sweepDeleted`. Rejects with RegionError `transient`
+ * Removes a server's folder, and what an earlier try left of it. It is renamed first, which is when it is `gone`: a
+ * half-removed one must not be taken for a server. Whatever a crash leaves behind is removed by `sweepDeleted`. Rejects with RegionError `transient`
  * while anything of it is there.
  */
-export async function removeFolder(servers: string, id: string): Promise<void> {
+export async function removeFolder(servers: string, id: string, gone: () => void): Promise<void> {
   try {
     const folder = join(servers, id);
     if (await mayBeEmptied(folder)) {
       await rename(folder, join(servers, `${deletedPrefix}${id}-${randomBytes(4).toString('hex')}`));
-      await syncFolder(servers);
     }
+    gone();
+    await syncFolder(servers);
     for (const name of await readdir(servers)) {
       if (name.startsWith(`${deletedPrefix}${id}-`))
         await rm(join(servers, name), { recursive: true, force: true });

@@ -1,6 +1,8 @@
 /** What is known of one server: its record, kept on disk, and the observation made of it. */
+import { isDeepStrictEqual } from 'node:util';
 import type { PowerState } from '../../model/power.js';
 import { RegionError, type ServerObservation } from '../provider.js';
+import { reasonOf } from './file-fault.js';
 import { readRecord, writeRecord, type ServerRecord } from './record.js';
 
 /** Where the user-mode network's DHCP puts every guest: each has that network for itself. */
@@ -10,8 +12,10 @@ export class ServerState {
   readonly id: string;
   readonly folder: string;
   readonly #changed: (observation: ServerObservation | undefined) => void;
+  /** Never changed in place: what is shown is always a whole that was written, or that a restart would find. */
   #record: ServerRecord | undefined;
   #fault: RegionError | undefined;
+  #behind = false;
 
   /** `changed` is called at each change of the observation. */
   constructor(id: string, folder: string, changed: (observation: ServerObservation | undefined) => void) {
@@ -20,7 +24,7 @@ export class ServerState {
     this.#changed = changed;
   }
 
-  get record(): ServerRecord | undefined {
+  get record(): Readonly<ServerRecord> | undefined {
     return this.#record;
   }
 
@@ -73,11 +77,12 @@ export class ServerState {
     const known = this.observation !== undefined;
     this.#record = undefined;
     this.#fault = undefined;
+    this.#behind = false;
     if (known) this.#changed(undefined);
   }
 
   /** Throws RegionError: `not_found`, or the fault. */
-  mustHave(): ServerRecord {
+  mustHave(): Readonly<ServerRecord> {
     if (this.#fault !== undefined) throw this.#fault;
     if (this.#record === undefined) throw absent();
     return this.#record;
@@ -94,21 +99,77 @@ export class ServerState {
   show(powerState: PowerState, message?: string): void {
     const record = this.#record;
     if (record === undefined || (record.powerState === powerState && record.message === message)) return;
-    record.powerState = powerState;
-    if (message === undefined) delete record.message;
-    else record.message = message;
-    this.#changed(this.observation);
+    this.#take(altered(record, (next) => setState(next, powerState, message)));
   }
 
-  /** Changes the state and writes the whole record down. */
-  async settle(powerState: PowerState, message?: string): Promise<void> {
-    this.show(powerState, message);
-    await this.save();
+  /**
+   * For what is to happen: writes the changed record down, and only then shows it. When that fails nothing has changed, and
+   * it rejects with a transient RegionError.
+   */
+  async commit(change: (next: ServerRecord) => void): Promise<void> {
+    const base = this.mustHave();
+    const next = altered(base, change);
+    await this.#write(next);
+    const meanwhile = this.#record;
+    if (meanwhile === undefined) return;
+    // What was shown while the file was written is newer than what was to be.
+    const { powerState, message } = meanwhile;
+    this.#take(meanwhile === base ? next : altered(next, (it) => setState(it, powerState, message)));
   }
 
-  async save(): Promise<void> {
-    if (this.#record !== undefined) await writeRecord(this.folder, this.#record);
+  /**
+   * For what has happened: shows it at once, since a restart would find the same, and writes it down. When that fails, the
+   * state is `behind` until `catchUp` succeeds.
+   */
+  async note(change: (next: ServerRecord) => void): Promise<void> {
+    if (this.#record === undefined) return;
+    const next = altered(this.#record, change);
+    if (isDeepStrictEqual(next, this.#record) && !this.#behind) return;
+    this.#take(next);
+    await this.#write(next).catch(() => undefined);
   }
+
+  /** Whether the file may tell something else than is known here. */
+  get isBehind(): boolean {
+    return this.#behind;
+  }
+
+  /** Tries to write down what could not be written. Never rejects. */
+  async catchUp(): Promise<void> {
+    if (this.#behind && this.#record !== undefined) await this.#write(this.#record).catch(() => undefined);
+  }
+
+  async #write(record: ServerRecord): Promise<void> {
+    try {
+      await writeRecord(this.folder, record);
+      this.#behind = false;
+    } catch (cause) {
+      // A write that failed late has left the new text in the file.
+      this.#behind = true;
+      const why = reasonOf(cause);
+      const message = `The host cannot write down what becomes of the server${why === undefined ? '' : `: ${why}`}.`;
+      throw new RegionError('transient', message, { cause });
+    }
+  }
+
+  #take(record: ServerRecord): void {
+    const before = this.#record;
+    this.#record = record;
+    if (before?.powerState !== record.powerState || before.message !== record.message)
+      this.#changed(this.observation);
+  }
+}
+
+export function setState(record: ServerRecord, powerState: PowerState, message?: string): void {
+  record.powerState = powerState;
+  if (message === undefined) delete record.message;
+  else record.message = message;
+}
+
+function altered(record: ServerRecord, change: (next: ServerRecord) => void): ServerRecord {
+  const next = { ...record };
+  change(next);
+  return next;
 }
 
 export function absent(): RegionError {

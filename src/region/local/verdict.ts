@@ -37,7 +37,7 @@ export function judge(
   }
 }
 
-/** What a run state of QEMU means to users. Undefined: nothing worth telling. */
+/** What a run state of QEMU, or `unheard`, means to users. Undefined: nothing worth telling. */
 export function troubleOf(status: string): string | undefined {
   switch (status) {
     case 'guest-panicked':
@@ -46,7 +46,41 @@ export function troubleOf(status: string): string | undefined {
       return "The host cannot write the server's disk; it may be full.";
     case 'internal-error':
       return 'The emulator met an error that it cannot go on from.';
+    case 'unheard':
+      return "The machine's monitor does not answer.";
     default:
       return undefined;
   }
+}
+
+export type Fact = Partial<Pick<ServerRecord, 'wanted' | 'continued' | 'message'>> & {
+  powerState: ServerRecord['powerState'];
+};
+
+/**
+ * What a machine is after an act on it that failed, so that it is not left in a state that it was only to pass through.
+ * `status`: QEMU's run state, or `unheard`; undefined when there is no process. `givenUp`: nobody wants the act any more. Undefined: as it
+ * is recorded.
+ */
+export function remains(
+  record: Pick<ServerRecord, 'wanted' | 'continued' | 'powerState'>,
+  status: string | undefined,
+  givenUp: boolean,
+): Fact | undefined {
+  const notStarted = 'The machine could not be started.';
+  if (status === 'prelaunch') return { powerState: 'Error', message: notStarted };
+  // What was to end it has failed, and is taken back.
+  if (status === 'running') return { wanted: 'running', continued: true, powerState: 'Running' };
+  if (status !== undefined) {
+    return {
+      wanted: 'running',
+      powerState: 'Error',
+      message: troubleOf(status) ?? 'The machine does not run.',
+    };
+  }
+  if (['Stopped', 'Error', 'Pending'].includes(record.powerState)) return undefined;
+  if (record.wanted === 'stopped') return { powerState: 'Stopped' };
+  if (!givenUp) return { powerState: 'Error', message: notStarted };
+  // A server that never ran keeps waiting for its first start.
+  return record.continued ? { wanted: 'stopped', powerState: 'Stopped' } : { powerState: 'Pending' };
 }

@@ -1,5 +1,5 @@
 /** What the region finds out about its host: programs, accelerator, processes. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -133,9 +133,18 @@ describe('local region: host', () => {
   });
 
   describe('processes', () => {
+    let child: ChildProcess | undefined;
+    afterEach(async () => {
+      // Also when the test has failed in the midst.
+      if (child?.exitCode !== null || child.signalCode !== null) return;
+      const exit = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exit;
+    });
+
     it('know the living from the dead, and from a namesake', async () => {
       const guest = { id: 'one', folder };
-      const child = spawn('/bin/sleep', ['60'], { argv0: 'guest=one', cwd: folder, stdio: 'ignore' });
+      child = spawn('/bin/sleep', ['60'], { argv0: 'guest=one', cwd: folder, stdio: 'ignore' });
       await once(child, 'spawn');
       const identity = identify(child.pid ?? 0);
       if (identity === undefined) throw new Error('it is not there');

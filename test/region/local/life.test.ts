@@ -117,6 +117,30 @@ const suite = 'local region: life';
     abort.abort(reason);
     expect(await stop).to.equal(reason);
     await bench.waitState(id, 'Running');
+    // Nothing is owed: the next process leaves it on, too.
+    await waitFor('the wish is put back', () => {
+      const { wanted, rebooting, powerState } = bench.record(id);
+      return wanted === 'running' && rebooting === false && powerState === 'Running';
+    });
+    const before = bench.machines(id);
+    await bench.open();
+    expect(await bench.stateOf(id)).to.equal('Running');
+    expect(await bench.region.startServer(id, patient())).to.include({ powerState: 'Running' });
+    expect(bench.machines(id)).to.have.length(1).and.deep.equal(before);
+  });
+
+  it('lets a stop overtake a soft reboot, and stays stopped, also for the next process', async () => {
+    await start({ stopDeadline: 5 });
+    const id = await bench.ensure();
+    const reboot = failureOf(bench.region.rebootServer(id, { hard: false, request: 'one' }, patient()));
+    await bench.waitState(id, 'Stopping');
+    expect(await bench.region.stopServer(id, patient())).to.include({ powerState: 'Stopped' });
+    expect(await reboot).to.equal('conflict');
+    expect(bench.record(id)).to.include({ wanted: 'stopped', rebooting: false, powerState: 'Stopped' });
+    expect(bench.machines(id)).to.deep.equal([]);
+    await bench.open();
+    expect(await bench.stateOf(id)).to.equal('Stopped');
+    expect(bench.machines(id)).to.deep.equal([]);
   });
 
   it('leaves no file and no process behind a delete', async () => {
