@@ -94,7 +94,8 @@ export function getHandler(router: Router, options: ApiOptions): Router {
       openApiDocument(routes, {
         title: 'Copse',
         version: options.service.version,
-        description: 'A compute API for machines that people own.',
+        description:
+          'A compute API for machines that people own. Ids are named `projectID` in paths and queries and `projectId` in bodies; `projectID`, `projectId` and `project_id` are taken for one another, of every id.',
         serverUrl: publicUrl(),
         examples: exampleIds,
       }),

@@ -32,10 +32,10 @@ export const prefetchProjectContext: PrefetchFunc<Connector> = async (
 
 async function foundBy(
   connector: Connector,
-  { instanceID, task_id }: Readonly<Record<string, string>>,
+  { instanceID, taskID }: Readonly<Record<string, string>>,
   interruption: Interruption,
 ): Promise<StoredText | undefined> {
   if (instanceID !== undefined) return connector.instances.glance(instanceID, interruption);
-  if (task_id !== undefined) return connector.tasks.glance(task_id, interruption);
+  if (taskID !== undefined) return connector.tasks.glance(taskID, interruption);
   return undefined;
 }

@@ -74,9 +74,9 @@ const list = new PaginationExecutor<Connector, { caller: Caller; filter: TaskFil
     textPage(key, limit, (page) => connector.tasks.list(caller, filter, page), descending),
 });
 
-const taskParams = Type.Object({ task_id: Uuid }, { additionalProperties: false });
+const taskParams = Type.Object({ taskID: Uuid }, { additionalProperties: false });
 
-/** GET /api/v2/tasks/{task_id} */
+/** GET /api/v2/tasks/{taskID} */
 const get = defineHandler(
   {
     operationId: 'getTask',
@@ -88,7 +88,7 @@ const get = defineHandler(
     responses: { 200: { description: 'The task.', schema: Task, headers: ['ETag'] } },
   },
   {
-    parse: ({ params, context }) => ({ caller: callerOf(context), id: params.task_id, wait: context.wait }),
+    parse: ({ params, context }) => ({ caller: callerOf(context), id: params.taskID, wait: context.wait }),
     execute: async (connector, { caller, id, wait }) => {
       if (wait > 0) await connector.tasks.ended(caller, id, wait * 1000);
       const { text, revision } = await connector.tasks.text(caller, id);
@@ -97,7 +97,7 @@ const get = defineHandler(
   },
 );
 
-/** PATCH /api/v2/tasks/{task_id}. Name: Evergreen's TaskExecutionPatchHandler. */
+/** PATCH /api/v2/tasks/{taskID}. Name: Evergreen's TaskExecutionPatchHandler. */
 export const taskExecutionPatchHandler = defineHandler(
   {
     operationId: 'patchTask',
@@ -112,7 +112,7 @@ export const taskExecutionPatchHandler = defineHandler(
     errors: ['forbidden', 'task_state_conflict', 'conflict', 'precondition_failed'],
   },
   {
-    parse: ({ params, body, context }) => ({ caller: callerOf(context), id: params.task_id, body }),
+    parse: ({ params, body, context }) => ({ caller: callerOf(context), id: params.taskID, body }),
     execute: async (connector, { caller, id, body }) => {
       const { text, revision } = await connector.taskControl.patch(caller, id, body);
       return { result: new JsonText(text), metadata: { revision } };
@@ -129,7 +129,7 @@ const accepted: Declaration['responses'] = {
   },
 };
 
-/** POST /api/v2/tasks/{task_id}/abort */
+/** POST /api/v2/tasks/{taskID}/abort */
 const abort = defineHandler(
   {
     operationId: 'abortTask',
@@ -145,7 +145,7 @@ const abort = defineHandler(
   {
     parse: ({ params, context }) => ({
       caller: callerOf(context, acceptedAnswer),
-      id: params.task_id,
+      id: params.taskID,
       wait: context.wait,
     }),
     execute: async (connector, { caller, id, wait }) =>
@@ -153,7 +153,7 @@ const abort = defineHandler(
   },
 );
 
-/** POST /api/v2/tasks/{task_id}/restart */
+/** POST /api/v2/tasks/{taskID}/restart */
 const restart = defineHandler(
   {
     operationId: 'restartTask',
@@ -175,7 +175,7 @@ const restart = defineHandler(
   {
     parse: ({ params, context }) => ({
       caller: callerOf(context, acceptedAnswer),
-      id: params.task_id,
+      id: params.taskID,
       wait: context.wait,
     }),
     execute: async (connector, { caller, id, wait }) =>
@@ -190,10 +190,10 @@ export const taskRoutes: Route[] = [
     methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
   },
   {
-    route: '/tasks/{task_id}',
+    route: '/tasks/{taskID}',
     version: 2,
     methods: [memberOnly('GET', get), memberOnly('PATCH', taskExecutionPatchHandler)],
   },
-  { route: '/tasks/{task_id}/abort', version: 2, methods: [memberOnly('POST', abort)] },
-  { route: '/tasks/{task_id}/restart', version: 2, methods: [memberOnly('POST', restart)] },
+  { route: '/tasks/{taskID}/abort', version: 2, methods: [memberOnly('POST', abort)] },
+  { route: '/tasks/{taskID}/restart', version: 2, methods: [memberOnly('POST', restart)] },
 ];

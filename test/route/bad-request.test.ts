@@ -32,7 +32,7 @@ describe('bad requests', () => {
         for (const [address, parameter] of [
           [`${path}/${id}`, 'instanceID'],
           [`${path}/${id}/consoleoutput`, 'instanceID'],
-          [`/api/v2/tasks/${id}`, 'task_id'],
+          [`/api/v2/tasks/${id}`, 'taskID'],
           [`/api/v1/organizations/${id}/regions`, 'organizationID'],
           [`/api/v1/organizations/${absent}/regions/${id}/images`, 'regionID'],
         ] as const) {
@@ -108,7 +108,7 @@ describe('bad requests', () => {
     it('names an unknown parameter and the nearest known one', async () => {
       const cases: [string, string, string][] = [
         [`${path}?limt=3`, 'limt', 'limit'],
-        [`${path}?projectId=${absent}`, 'projectId', 'projectID'],
+        [`${path}?projectid=${absent}`, 'projectid', 'projectID'],
         [`${path}?tags=a=b`, 'tags', 'tag'],
         ['/api/v2/tasks?statuss=failed', 'statuss', 'status'],
         ['/api/v2/projects?Key=x', 'Key', 'key'],

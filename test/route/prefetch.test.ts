@@ -10,7 +10,7 @@ import { Api } from '../support/conform.js';
 import { absentId } from '../support/fuzz-seed.js';
 import { startServer, type TestServer } from '../support/server.js';
 
-const parameters = ['instanceID', 'task_id', 'projectID'] as const;
+const parameters = ['instanceID', 'taskID', 'projectID'] as const;
 
 describe('prefetchProjectContext', () => {
   let server: TestServer;

@@ -65,7 +65,7 @@ describe('what users do to tasks', () => {
   after(() => server.stop());
   afterEach(() => server.cloud.clearProgram());
 
-  describe('PATCH /api/v2/tasks/{task_id}', () => {
+  describe('PATCH /api/v2/tasks/{taskID}', () => {
     it('activates a task, which then runs; before that nobody claims it', async () => {
       const { taskId } = await seeded('activated');
       await server.running('meanwhile');
@@ -219,7 +219,7 @@ describe('what users do to tasks', () => {
     });
   });
 
-  describe('POST /api/v2/tasks/{task_id}/abort', () => {
+  describe('POST /api/v2/tasks/{taskID}/abort', () => {
     it('cancels at once what has not begun, and the instance is as before', async () => {
       const stopped = await server.running('unstopped');
       const blockers = await Promise.all([1, 2, 3, 4].map((n) => held(`blocker-${n}`)));
@@ -292,7 +292,7 @@ describe('what users do to tasks', () => {
     });
   });
 
-  describe('POST /api/v2/tasks/{task_id}/restart', () => {
+  describe('POST /api/v2/tasks/{taskID}/restart', () => {
     const failed = async (name: string) => {
       server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
       const instance = await server.order(name);

@@ -114,7 +114,7 @@ describe('GET /api/v2/tasks of a time and a requester', () => {
   });
 });
 
-describe('GET /api/v2/tasks/{task_id}', () => {
+describe('GET /api/v2/tasks/{taskID}', () => {
   let server: TestServer;
 
   before(async () => {

@@ -102,7 +102,7 @@ const moment = fc.oneof(
   fc.constantFrom('2035-06-30T23:59:60Z', '2035-01-01t00:00:00.123456z', '2035-01-01T00:00:00-23:59'),
 );
 
-const poolOf: Readonly<Record<string, string>> = { subjectid: 'instanceid', task_id: 'taskid' };
+const poolOf: Readonly<Record<string, string>> = { subjectid: 'instanceid' };
 
 /** Values that keep the schema; ids of known kinds become placeholders for real ones. */
 export function valid(schema: Schema, components: Schema, name = ''): fc.Arbitrary<unknown> {

@@ -51,7 +51,7 @@ export interface RouteRequest<D extends Declaration = Declaration> {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Path as the client sent it, without the query. */
   readonly path: string;
-  /** Query as the client sent it, without the question mark. */
+  /** Query as the client sent it, but with the declared names, without the question mark. */
   readonly querystring: string;
   readonly context: RequestContext;
   readonly cursors: CursorCodec;

@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document, from the declarations that validate. A schema with a title becomes a component. */
 import type { TSchema } from 'typebox';
+import { aliasesOf } from './aliases.js';
 import { patchTypes } from './body.js';
 import type { Declaration, ResponseDeclaration } from './handler.js';
 import {
@@ -134,13 +135,21 @@ function parameters(declaration: Declaration, components: Components): Json[] {
     for (const [name, property] of Object.entries(
       (schema?.properties ?? {}) as Record<string, TSchema & Json>,
     )) {
-      const { description, ...rest } = property;
+      const { description: meaning, ...rest } = property;
+      const aliases = place === 'query' ? aliasesOf(name) : [];
+      const description = [
+        ...(typeof meaning === 'string' ? [meaning] : []),
+        ...(aliases.length === 0
+          ? []
+          : [`Also taken as ${aliases.map((one) => `\`${one}\``).join(' or ')}.`]),
+      ].join(' ');
       list.push({
         name,
         in: place,
         required: place === 'path' || required.has(name),
         ...components.example(property, name),
-        ...(typeof description === 'string' ? { description } : {}),
+        ...(description === '' ? {} : { description }),
+        ...(aliases.length === 0 ? {} : { 'x-aliases': aliases }),
         schema: components.reference(rest),
       });
     }

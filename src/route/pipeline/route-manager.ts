@@ -8,6 +8,7 @@ import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { ApiError } from '../../model/error.js';
 import type { Interruption } from '../../model/interruption.js';
+import { queryNames } from './aliases.js';
 import type { Authenticator } from './authenticator.js';
 import { unauthorized } from './authenticator.js';
 import type { BodyReader } from './body.js';
@@ -92,6 +93,9 @@ export interface PipelineState {
   /** What lay behind a refusal, for the log. */
   cause?: string | undefined;
 }
+
+/** What of a request comes from its schemas. */
+type Input = Pick<RouteRequest, 'params' | 'query' | 'querystring' | 'body'>;
 
 export function pathOf<C>(manager: RouteManager<C>): string {
   return (manager.version === undefined ? '' : `/api/v${manager.version}`) + manager.route;
@@ -178,11 +182,7 @@ function makeHandler<C>(
   }
 
   /** Steps 5 to 7, without the sending. */
-  async function perform(
-    ctx: Context,
-    context: LiveContext,
-    input: Pick<RouteRequest, 'params' | 'query' | 'body'>,
-  ) {
+  async function perform(ctx: Context, context: LiveContext, input: Input) {
     const handler = method.requestHandler.handler();
     const request: RouteRequest = {
       params: input.params,
@@ -190,7 +190,7 @@ function makeHandler<C>(
       body: input.body,
       headers: ctx.req.headers,
       path: ctx.path,
-      querystring: ctx.querystring,
+      querystring: input.querystring,
       context,
       cursors: environment.cursors,
     };
@@ -205,12 +205,7 @@ function makeHandler<C>(
   }
 
   /** The same, once for each Idempotency-Key. */
-  async function performOnce(
-    ctx: Context,
-    context: LiveContext,
-    input: Pick<RouteRequest, 'params' | 'query' | 'body'>,
-    key: string,
-  ) {
+  async function performOnce(ctx: Context, context: LiveContext, input: Input, key: string) {
     const operation = `${ctx.method} ${ctx.path}`;
     const content = JSON.stringify([input.query, input.body]);
     const asked = { userId: context.user?.id ?? '', key, operation, content };
@@ -233,7 +228,8 @@ function makeHandler<C>(
     params: Record<string, unknown>,
   ) {
     const version = answers.version();
-    const input = { params, query: check.query(ctx.querystring), body: {} };
+    const querystring = check.names(ctx.querystring);
+    const input = { params, query: check.query(querystring), querystring, body: {} };
     const answer = await perform(ctx, context, input);
     answers.keep(context.user, ctx.url, answer, version);
     return answer;
@@ -259,7 +255,8 @@ function makeHandler<C>(
       send(ctx, known ?? (await performKept(ctx, context, environment.answers, params)));
       return;
     }
-    const query = check.query(ctx.querystring);
+    const querystring = check.names(ctx.querystring);
+    const query = check.query(querystring);
     let body: unknown = {};
     if (declaration.body === undefined) {
       const refusing = refuseBody(ctx);
@@ -272,7 +269,7 @@ function makeHandler<C>(
       const precondition = preconditionOf(ctx.req.headers);
       if (precondition !== undefined) context.precondition = precondition;
     }
-    const input = { params, query, body } as Pick<RouteRequest, 'params' | 'query' | 'body'>;
+    const input = { params, query, querystring, body } as Input;
     const key = method.methodType === 'POST' ? idempotencyKeyOf(ctx) : undefined;
     send(
       ctx,
@@ -304,6 +301,7 @@ function compile(path: string, declaration: RequestHandler<never>['declaration']
     const query = parameterValidator(declaration.query ?? none);
     return {
       params: (raw: Record<string, string>) => params(Object.entries(raw)),
+      names: queryNames(declaration.query ?? none),
       query: (text: string) => query(text === '' ? [] : new URLSearchParams(text)),
       body: declaration.body === undefined ? () => undefined : bodyValidator(declaration.body),
     };

@@ -5,6 +5,7 @@ import { closest, distance } from 'fastest-levenshtein';
 import type { TObject, TSchema } from 'typebox';
 import type { FieldError } from '../../model/error.js';
 import { ApiError } from '../../model/error.js';
+import { renameMembers } from './aliases.js';
 
 /** Faults that one answer lists at most; the rest would only make it longer. */
 const faultLimit = 20;
@@ -94,11 +95,12 @@ function headline(errors: readonly FieldError[]): string {
   return `${place === '' ? '' : `${place}: `}${first?.message ?? 'The input is not valid.'}${rest}`;
 }
 
-/** Checks a JSON body. */
+/** Checks a JSON body, whose members then have the declared names. */
 export function bodyValidator(schema: TSchema): (body: unknown) => void {
   const check = ajv.compile(schema);
   return (body) => {
-    if (check(body)) return;
+    // Other spellings of names are looked for only when something is wrong with those that there are.
+    if (check(body) || (renameMembers(schema, body) && check(body))) return;
     const errors = telling(check.errors ?? []).map((error) => ({
       pointer: pointerOf(error),
       message: describe(error),

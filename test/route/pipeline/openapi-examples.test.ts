@@ -115,7 +115,7 @@ describe('the OpenAPI document and the server', () => {
         [exampleIds.flavorID]: flavors['tiny'] ?? '',
         [exampleIds.imageID]: images['sim-linux'] ?? '',
         [exampleIds.instanceID]: id,
-        [exampleIds.task_id]: made.status.taskId ?? '',
+        [exampleIds.taskID]: made.status.taskId ?? '',
       };
     }
 

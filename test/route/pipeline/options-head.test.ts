@@ -33,7 +33,7 @@ describe('OPTIONS and HEAD', () => {
       organizationID: organizationId,
       regionID: regionId,
       instanceID: metadata.id,
-      task_id: taskId ?? '',
+      taskID: taskId ?? '',
     };
     await server.settled(metadata.id);
   });

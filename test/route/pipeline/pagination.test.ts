@@ -144,6 +144,32 @@ describe('a list in pages', () => {
     await server.admin.refused('invalid_parameter', 'GET', `${path}?key=${'A'.repeat(2001)}`);
   });
 
+  it('refuses a key of another list with the very same filters', async () => {
+    await addProject(server.app, { name: 'another' });
+    const { projectId } = server.catalog;
+    const lists = ['/api/v2/instances', '/api/v2/tasks', '/api/v2/projects', '/api/v2/networks'];
+    const cases = [
+      ...lists
+        .slice(0, 2)
+        .flatMap((one) => lists.slice(0, 2).map((other) => [one, other, `&projectID=${projectId}`])),
+      ...lists.flatMap((one) => lists.map((other) => [one, other, ''])),
+    ];
+    for (const [one = '', other = '', filter = ''] of cases) {
+      const key = links(await get(`${one}?limit=1${filter}`)).next?.key ?? '';
+      expect(key, one).not.to.equal('');
+      const address = `${other}?limit=1${filter}&key=${key}`;
+      if (one === other) await get(address);
+      else await server.admin.refused('invalid_cursor', 'GET', address);
+    }
+  });
+
+  it('refuses a key of another order, and that of one direction for the other', async () => {
+    const key = links(await get(`${path}?limit=2&sort=name`)).next?.key ?? '';
+    for (const order of ['', '&sort=id', '&sort=name&descending=true'])
+      await server.admin.refused('invalid_cursor', 'GET', `${path}?limit=2&key=${key}${order}`);
+    expect(names(await get(`${path}?limit=2&sort=name&key=${key}`))).to.deep.equal(['n-02', 'n-03']);
+  });
+
   it('goes on from a key whose row was deleted meanwhile', async () => {
     const doomed = await server.running('z-doomed');
     await server.running('z-next');

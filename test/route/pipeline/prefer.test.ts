@@ -18,7 +18,7 @@ const waits: { ended: boolean; error?: unknown }[] = [];
 
 /** A route that waits for a task as the API's own do, and says when it has stopped to wait. */
 const watched: Route = {
-  route: '/watched/{task_id}',
+  route: '/watched/{taskID}',
   methods: [
     {
       methodType: 'GET',
@@ -28,14 +28,14 @@ const watched: Route = {
           operationId: 'watchTask',
           summary: 'Waits for a task',
           tags: ['test'],
-          params: Type.Object({ task_id: Type.String() }, { additionalProperties: false }),
+          params: Type.Object({ taskID: Type.String() }, { additionalProperties: false }),
           waits: true,
           responses: { 204: { description: 'Waited.' } },
         },
         {
           parse: ({ params, context }) => ({
             caller: callerOf(context),
-            id: params.task_id,
+            id: params.taskID,
             wait: context.wait,
           }),
           execute: async (connector, { caller, id, wait }) => {
