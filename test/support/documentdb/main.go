@@ -58,6 +58,8 @@ func main() {
 	check(err)
 	makeData(home, dir)
 	postgres := &postgres{prefix: home, dir: dir, durable: *durable}
+	// PostgreSQL stays until nobody can ask it any more.
+	needed, end := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	ready := make(chan struct{}, 1)
 	go func() {
@@ -65,9 +67,9 @@ func main() {
 		runtime.LockOSThread()
 		defer close(ended)
 		for {
-			postgres.run(ctx, ready)
+			postgres.run(needed, ready)
 			select {
-			case <-ctx.Done():
+			case <-needed.Done():
 				return
 			case <-again:
 			}
@@ -76,6 +78,7 @@ func main() {
 	select {
 	case <-ready:
 	case <-ctx.Done():
+		end()
 		<-ended
 		return
 	}
@@ -98,7 +101,7 @@ func main() {
 	}()
 	fmt.Println(server.MongoDBURI())
 	server.Run(ctx)
-	stop()
+	end()
 	<-ended
 }
 
