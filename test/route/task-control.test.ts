@@ -270,8 +270,10 @@ describe('what users do to tasks', () => {
       await server.admin.post(`${address(id)}/abort`);
       expect(await server.ended(id)).to.include({ status: 'cancelled' });
       const { status, metadata } = await server.settled(instance.metadata.id);
-      expect(status.powerState).to.be.oneOf(['Running', 'Stopped', 'Stopping']);
+      const machine = server.cloud.servers().find(({ id }) => id === instance.metadata.id);
+      expect(status.powerState).to.equal(machine?.powerState).and.to.equal('Stopping');
       expect(metadata.provisioningStatus).to.equal('provisioned');
+      expect(metadata.provisioningStatusDetail?.message).to.equal('The task was aborted by admin.');
     });
 
     it('repeated changes nothing; of a task that succeeded or failed it is 409', async () => {

@@ -180,6 +180,76 @@ describe('an attempt at a task', () => {
     });
   }
 
+  it('pauses before the next attempt twice as long as before, between half of that and the whole, and never beyond the bound', async () => {
+    const rule = { ...options, maxAttempts: 100, backoff: 1000, backoffMax: 20_000 };
+    for (const [failures, most] of [
+      [0, 1000],
+      [2, 4000],
+      [4, 16_000],
+      [5, 20_000],
+      [40, 20_000],
+    ] as const) {
+      region.program({ verb: 'ensureServer', error: 'transient', times: 1 });
+      const attempts = Array.from({ length: failures }, (_, index) => ({
+        number: index + 1,
+        startTime: timestamp(),
+        endTime: timestamp(),
+        outcome: 'failed' as const,
+      }));
+      await seed({ attempts });
+      const queue = queueOn(store);
+      const claim = await claimed(queue);
+      const before = Date.now();
+      const { retryAt = 0 } = await new Attempt(queue, claim, region, rule, log).run();
+      expect(retryAt - before, `after ${failures} failures`).to.be.at.least(most / 2);
+      expect(retryAt - Date.now(), `after ${failures} failures`).to.be.at.most(most);
+    }
+  });
+
+  /** A stop that is at work on a machine which, in truth, runs again; the instance goes on to say that it stops. */
+  const stopOfWhatRuns = async (rule: Parameters<SimulatedRegion['program']>[0]) => {
+    const { instanceId, taskId } = await seed({ type: 'instance.stop' });
+    const found = await store.get(instances, instanceId);
+    if (found === undefined) throw new Error('the instance is not there');
+    const { flavorId, imageId } = found.value;
+    await region.ensureServer({ id: instanceId, hostname: 'x', flavorId, imageId, tags: [] }, patient());
+    const wished = { ...found.value, desiredPower: 'stopped', powerState: 'Stopping' } as const;
+    await store.write([replace(instances, found, wished)]);
+    region.program(rule);
+    const queue = queueOn(store);
+    const attempt = attemptAt(await claimed(queue), queue);
+    const run = attempt.run();
+    const told = async () => {
+      await run;
+      return (await store.get(instances, instanceId))?.value;
+    };
+    return { instanceId, taskId, attempt, told };
+  };
+
+  it('that is aborted tells of the machine what the region says', async () => {
+    const { instanceId, taskId, attempt, told } = await stopOfWhatRuns({
+      verb: 'stopServer',
+      delay: 60_000,
+      times: 1,
+    });
+    await eventually(() => region.servers()[0]?.powerState === 'Stopping');
+    region.interfere(instanceId, { powerState: 'Running' });
+    const task = await store.get(tasks, taskId);
+    if (task === undefined) throw new Error('the task is not there');
+    await store.write([replace(tasks, task, abortAsked(task.value, 'ann'))]);
+    attempt.look();
+    expect(await told()).to.include({ powerState: 'Running', powerMessage: 'The task was aborted by ann.' });
+    expect((await store.get(tasks, taskId))?.value).to.include({ status: 'cancelled' });
+  });
+
+  it('that fails for good tells of the machine what the region says', async () => {
+    const { taskId, told } = await stopOfWhatRuns({ verb: 'stopServer', error: 'terminal', times: 1 });
+    expect(await told())
+      .to.include({ powerState: 'Running' })
+      .and.to.have.property('powerMessage');
+    expect((await store.get(tasks, taskId))?.value).to.include({ status: 'failed' });
+  });
+
   it('fails at once when the task was stored with an input that its type does not take', async () => {
     const { taskId } = await seed({ type: 'instance.reboot', input: { hard: 'very' } });
     const queue = queueOn(store);

@@ -80,6 +80,24 @@ describe('the task runner', () => {
     expect(status.powerState).to.equal('Error');
   });
 
+  it('tries a deletion twenty times, however many attempts are configured', async () => {
+    const instance = await server.running('stubborn');
+    server.cloud.program({ verb: 'deleteServer', error: 'transient' });
+    const reply = await server.admin.delete(`/api/v2/instances/${instance.metadata.id}`);
+    const { id } = await eventually(
+      async () => {
+        const task = await server.task(reply.headers.get('location'));
+        return task.status === 'failed' ? task : undefined;
+      },
+      { within: 30_000 },
+    );
+    expect((await server.task(id)).attempts.map(({ number }) => number)).to.deep.equal(
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    server.cloud.clearProgram();
+    await server.gone(instance.metadata.id);
+  }).timeout(40_000);
+
   const kinds: [RegionErrorKind, string, boolean][] = [
     ['terminal', 'unprocessable', false],
     ['unsupported', 'not_implemented', false],

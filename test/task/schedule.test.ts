@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { TaskQueue } from '../../src/data/queue.js';
-import { ScheduleData } from '../../src/data/schedule.js';
-import { insert } from '../../src/data/store/port.js';
+import { ScheduleData, schedules } from '../../src/data/schedule.js';
+import { insert, replace } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
 import { silentLog } from '../../src/model/log.js';
 import { Schedule } from '../../src/task/schedule.js';
@@ -70,6 +70,49 @@ describe('the site’s regular jobs', () => {
     await store.close();
     expect(stopped).to.be.true;
     expect(log.entries.filter(({ level }) => level === 'warn')).to.have.length(2);
+  });
+});
+
+describe('a regular job whose turn was lost', () => {
+  it('ends, and is left to the process that has the turn now', async () => {
+    const store = await openTestStore();
+    let runs = 0;
+    let ended = 0;
+    let giveUp: () => void = () => undefined;
+    const run = (signal: AbortSignal): Promise<void> => {
+      runs += 1;
+      return new Promise((resolve) => {
+        giveUp = resolve;
+        signal.addEventListener('abort', () => {
+          ended += 1;
+          resolve();
+        });
+      });
+    };
+    const lease = 60;
+    const data = new ScheduleData(store, distantOwner(), lease);
+    const schedule = new Schedule(data, [{ name: 'job', every: 3_600_000, run }], lease, silentLog);
+    schedule.start();
+    try {
+      await eventually(() => runs === 1);
+      const taken = { owner: `${distantOwner()} of another`, token: 99, beat: 0, nextStart: 0 };
+      await eventually(async () => {
+        const turn = await store.get(schedules, 'job');
+        if (turn === undefined) return false;
+        // Its own sign of life may come between the two.
+        return store.write([replace(schedules, turn, taken)]).then(
+          () => true,
+          () => false,
+        );
+      });
+      await eventually(() => ended === 1);
+      expect((await store.get(schedules, 'job'))?.value).to.deep.equal(taken);
+      expect(runs).to.equal(1);
+    } finally {
+      giveUp();
+      await schedule.stop();
+      await store.close();
+    }
   });
 });
 
