@@ -14,4 +14,9 @@ export class FlavorData {
     const principal = await this.#regions.impersonate(caller, organizationId);
     return this.#regions.ask(caller, regionId, (provider) => provider.listFlavors(principal, caller.signal));
   }
+
+  /** One of them, through whichever of the caller's organizations. */
+  get(caller: Caller, regionId: string, id: string): Promise<Flavor> {
+    return this.#regions.first(caller, id, (organizationId) => this.list(caller, organizationId, regionId));
+  }
 }

@@ -1,4 +1,4 @@
-import { ApiError, notFoundAt } from '../model/error.js';
+import { ApiError, notFound, notFoundAt } from '../model/error.js';
 import type { NetworkRecord } from '../model/network.js';
 import { presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
@@ -38,6 +38,14 @@ export class NetworkData {
     if (scope?.length === 0) return emptyPage;
     const visible = scope === undefined ? {} : { filter: { project_id: scope } };
     return this.#store.pageTexts(networks, { ...page, order: 'id', ...visible }, caller.signal);
+  }
+
+  /** A network of a project that the caller may use. Else `not_found`. */
+  async get(caller: Caller, id: string): Promise<Document<NetworkRecord>> {
+    const network = await this.#store.get(networks, id, caller.signal);
+    if (network === undefined) throw notFound();
+    await this.#projects.get(caller, network.value.projectId);
+    return network;
   }
 
   /**

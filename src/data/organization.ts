@@ -12,6 +12,9 @@ export const organizations: CollectionSpec<OrganizationRecord> = {
   orders: { id: [] },
 };
 
+/** Organizations that one superuser is asked about. */
+const organizationLimit = 1000;
+
 export class OrganizationData {
   readonly #store: Store;
   readonly #projects: ProjectData;
@@ -19,6 +22,20 @@ export class OrganizationData {
   constructor(store: Store, projects: ProjectData) {
     this.#store = store;
     this.#projects = projects;
+  }
+
+  /** The organizations that the caller belongs to through projects; all of them for a superuser. */
+  async visible(caller: Caller): Promise<string[]> {
+    if (caller.principal.superUser) {
+      const all = await this.#store.page(
+        organizations,
+        { order: 'id', limit: organizationLimit },
+        caller.signal,
+      );
+      return all.map((organization) => organization.id);
+    }
+    const projects = await this.#projects.visible(caller);
+    return [...new Set(projects.map((project) => project.value.organizationId))];
   }
 
   /** An organization that the caller belongs to through a project. Else `not_found`. */

@@ -108,6 +108,31 @@ export class RegionData {
     return this.all().map(presentRegion);
   }
 
+  /** A region that the caller may use through any organization. One that nobody drives now: 503. */
+  async one(caller: Caller, id: string): Promise<Region> {
+    const organizations = await this.#organizations.visible(caller);
+    if (organizations.length === 0) throw notFound();
+    const region = this.find(id);
+    if (region === undefined) throw await this.#missing(id, caller.signal);
+    return presentRegion(region);
+  }
+
+  /**
+   * The first item of the region's catalog that the caller may use through any of his organizations. Absent, or in a region
+   * that is: `not_found`.
+   */
+  async first<T extends { metadata: { id: string } }>(
+    caller: Caller,
+    id: string,
+    list: (organizationId: string) => Promise<T[]>,
+  ): Promise<T> {
+    for (const organizationId of await this.#organizations.visible(caller)) {
+      const found = (await list(organizationId)).find((item) => item.metadata.id === id);
+      if (found !== undefined) return found;
+    }
+    throw notFound();
+  }
+
   /** In whose name the region is asked: what the caller may use within the organization. */
   async impersonate(caller: Caller, organizationId: string): Promise<RegionPrincipal> {
     await this.#organizations.get(caller, organizationId);

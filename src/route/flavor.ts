@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
 import { Flavor } from '../model/flavor.js';
 import { callerOf } from './caller.js';
+import { catalogAnswer } from './catalog.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
 import type { Route } from './route.js';
 import { defineHandler } from './route.js';
@@ -25,10 +26,32 @@ const list = defineHandler(
   },
 );
 
+/** GET /api/v2/regions/{regionID}/flavors/{flavorID} */
+const get = defineHandler(
+  {
+    operationId: 'getFlavor',
+    summary: 'One size of machine that the region offers',
+    tags: ['catalog'],
+    params: Type.Object({ regionID: Uuid, flavorID: Uuid }, { additionalProperties: false }),
+    errors: ['conflict', 'not_implemented'],
+    responses: { 200: { description: 'The flavor.', schema: Flavor, headers: ['ETag'] } },
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), ...params }),
+    execute: async (connector, { caller, regionID, flavorID }) =>
+      catalogAnswer(await connector.flavors.get(caller, regionID, flavorID)),
+  },
+);
+
 export const flavorRoutes: Route[] = [
   {
     route: '/organizations/{organizationID}/regions/{regionID}/flavors',
     version: 1,
     methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
+  },
+  {
+    route: '/regions/{regionID}/flavors/{flavorID}',
+    version: 2,
+    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: get }],
   },
 ];

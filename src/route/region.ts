@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
 import { Region } from '../model/region.js';
 import { callerOf } from './caller.js';
+import { catalogAnswer } from './catalog.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
 import type { Route } from './route.js';
 import { defineHandler } from './route.js';
@@ -24,10 +25,30 @@ const list = defineHandler(
   },
 );
 
+/** GET /api/v2/regions/{regionID} */
+const get = defineHandler(
+  {
+    operationId: 'getRegion',
+    summary: 'One region',
+    tags: ['catalog'],
+    params: Type.Object({ regionID: Uuid }, { additionalProperties: false }),
+    responses: { 200: { description: 'The region.', schema: Region, headers: ['ETag'] } },
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), id: params.regionID }),
+    execute: async (connector, { caller, id }) => catalogAnswer(await connector.regions.one(caller, id)),
+  },
+);
+
 export const regionRoutes: Route[] = [
   {
     route: '/organizations/{organizationID}/regions',
     version: 1,
     methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
+  },
+  {
+    route: '/regions/{regionID}',
+    version: 2,
+    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: get }],
   },
 ];

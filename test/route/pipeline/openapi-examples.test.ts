@@ -107,11 +107,12 @@ describe('the OpenAPI document and the server', () => {
         await server.admin.post(`/api/v2/instances/${id}/stop`);
         await server.settled(id, ({ status }) => status.powerState === 'Stopped');
       }
-      const { organizationId, projectId, regionId, flavors, images } = server.catalog;
+      const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
       return {
         [exampleIds.organizationID]: organizationId,
         [exampleIds.projectID]: projectId,
         [exampleIds.regionID]: regionId,
+        [exampleIds.networkID]: networkId,
         [exampleIds.flavorID]: flavors['tiny'] ?? '',
         [exampleIds.imageID]: images['sim-linux'] ?? '',
         [exampleIds.instanceID]: id,

@@ -28,10 +28,14 @@ describe('OPTIONS and HEAD', () => {
     const { metadata } = await server.order('head');
     const { taskId } = (await server.order('head-task')).status;
     await server.ended(taskId);
-    const { organizationId, regionId } = server.catalog;
+    const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
     real = {
       organizationID: organizationId,
+      projectID: projectId,
       regionID: regionId,
+      networkID: networkId,
+      flavorID: flavors['tiny'] ?? '',
+      imageID: images['sim-linux'] ?? '',
       instanceID: metadata.id,
       taskID: taskId ?? '',
     };
