@@ -1,0 +1,16 @@
+// What a run of tests ends with: its ten slowest files, and the plain line that CI reads. The counts also go to the file of
+// .ci/run, with a line for each failure: the gate repeats them at its end, where a log that was cut still has them.
+const { appendFileSync } = require('node:fs');
+
+/** Counts, `failed` as lines, and `files`: milliseconds by file. */
+module.exports = function summarize({ passes, failures, pending, failed, files }) {
+  const slowest = Object.entries(files).sort(([, one], [, other]) => other - one);
+  if (slowest.length > 1) {
+    process.stdout.write('The slowest files:\n');
+    for (const [file, milliseconds] of slowest.slice(0, 10))
+      process.stdout.write(`${(milliseconds / 1000).toFixed(1).padStart(8)} s  ${file}\n`);
+  }
+  const summary = process.env.COPSE_TEST_SUMMARY;
+  if (summary) appendFileSync(summary, [`${passes} ${failures} ${pending}`, ...failed, ''].join('\n'));
+  process.stdout.write(`${passes} passed, ${failures} failed, ${pending} skipped\n`);
+};
