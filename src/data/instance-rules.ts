@@ -5,13 +5,15 @@ import { ApiError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
 import type { Flavor } from '../model/flavor.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
-import type { TaskRecord, TaskType } from '../model/task.js';
+import type { TaskInput, TaskRecord, TaskType } from '../model/task.js';
+import { abortAsked, ended } from '../model/task-state.js';
 import { userDataFault } from '../model/user-data.js';
 import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
-import type { Document } from './store/port.js';
-import { StoreConflict } from './store/port.js';
-import { taskAddress } from './task.js';
+import type { Document, Write } from './store/port.js';
+import { replace, StoreConflict } from './store/port.js';
+import { taskAddress, tasks } from './task.js';
+import { taskAfter } from './wish.js';
 
 /** Each tag name once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
@@ -131,6 +133,28 @@ export function sharable(
   type: TaskType,
 ): Document<TaskRecord> | undefined {
   return open.find(({ value }) => value.type === type && value.abort !== true);
+}
+
+/** Whether the open tasks make way for one of the type: a stop wins over a soft reboot, which begins with one. */
+export function yields(open: readonly Document<TaskRecord>[], type: TaskType): boolean {
+  return type === 'instance.stop' && open.every(({ value }) => isSoftReboot(value));
+}
+
+function isSoftReboot({ type, input }: TaskRecord): boolean {
+  return type === 'instance.reboot' && (input as TaskInput<'instance.reboot'>).hard !== true;
+}
+
+/** Ends open tasks that a later request makes pointless. `left`: those that are for their workers to end. */
+export function superseded(open: readonly Document<TaskRecord>[]): { writes: Write[]; left: string[] } {
+  const message = 'A later request made the task pointless.';
+  const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
+  const hasBegun = ({ value }: Document<TaskRecord>): boolean => value.attempts.length > 0;
+  return {
+    writes: open.map((task) =>
+      replace(tasks, task, taskAfter(task, hasBegun(task) ? abortAsked(task.value) : ended(task.value, end))),
+    ),
+    left: open.filter(hasBegun).map(({ id }) => id),
+  };
 }
 
 /** What a lost race for the name means to the client; any other failure as it is. */

@@ -8,7 +8,6 @@ import { presentInstance } from '../model/instance.js';
 import { checkPower, wished } from '../model/instance-task.js';
 import type { PowerVerb } from '../model/power.js';
 import type { TaskInput, TaskType } from '../model/task.js';
-import { abortAsked, ended } from '../model/task-state.js';
 import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
@@ -31,6 +30,8 @@ import {
   expiry,
   nameTaken,
   sharable,
+  superseded,
+  yields,
 } from './instance-rules.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
@@ -47,8 +48,8 @@ import type {
 import { emptyPage, insert, replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 import type { TaskData } from './task.js';
-import { narrow, openTask, taskAddress, tasks } from './task.js';
-import { instanceAfter, sameInstanceWish, standingOf, taskAfter } from './wish.js';
+import { narrow, openTask, taskAddress } from './task.js';
+import { instanceAfter, sameInstanceWish, standingOf } from './wish.js';
 
 export const instances: CollectionSpec<InstanceRecord> = {
   name: 'instances',
@@ -278,20 +279,10 @@ export class InstanceData {
       const open = await this.#openTasks(instance);
       const same = sharable(open, 'instance.delete');
       if (same !== undefined) return { id, taskId: same.id };
-      // What has not begun ends here and now; what has is for its worker to end.
-      const begun = open.filter((task) => task.value.attempts.length > 0);
-      const message = 'A later request made the task pointless.';
-      const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
-      const others = open.map((task) =>
-        replace(
-          tasks,
-          task,
-          taskAfter(task, begun.includes(task) ? abortAsked(task.value) : ended(task.value, end)),
-        ),
-      );
-      const rest = { ...instance.value, openTasks: begun.map((task) => task.id) };
+      const { writes, left } = superseded(open);
+      const rest = { ...instance.value, openTasks: left };
       const next = wished(rest, 'instance.delete');
-      return this.#open(caller, { ...instance, value: rest }, next, 'instance.delete', {}, others);
+      return this.#open(caller, { ...instance, value: rest }, next, 'instance.delete', {}, writes);
     });
   }
 
@@ -301,8 +292,8 @@ export class InstanceData {
   }
 
   /**
-   * Accepts a task for the instance: shares an equal one that is open, and refuses while another is in the way. `check`
-   * throws when the instance cannot take it now.
+   * Accepts a task for the instance: shares an equal one that is open, and refuses while another is in the way that does
+   * not yield to it. `check` throws when the instance cannot take it now.
    */
   async request<T extends TaskType>(
     caller: Caller,
@@ -313,14 +304,21 @@ export class InstanceData {
   ): Promise<Accepted> {
     return retrying(async () => {
       const instance = await this.#living(caller, id);
-      const last = (await this.#openTasks(instance)).at(-1)?.value;
-      const lastId = instance.value.openTasks.at(-1);
-      if (last?.type === type && last.abort !== true && isDeepStrictEqual(last.input, input) && lastId) {
-        return { id, taskId: lastId };
-      }
-      await this.#refuseWhileBusy(instance);
-      check(instance.value);
-      return this.#open(caller, instance, wished(instance.value, type), type, input);
+      const open = await this.#openTasks(instance);
+      const last = open.at(-1);
+      if (
+        last?.value.type === type &&
+        last.value.abort !== true &&
+        isDeepStrictEqual(last.value.input, input)
+      )
+        return { id, taskId: last.id };
+      if (!yields(open, type)) await this.#refuseWhileBusy(instance);
+      const { writes, left } = superseded(open);
+      // Of what is superseded, nothing is left to wish for.
+      const before = open.reduce((value, task) => ({ ...value, ...task.value.ifCancelled }), instance.value);
+      check(before);
+      const rest = { ...before, openTasks: left };
+      return this.#open(caller, { ...instance, value: rest }, wished(rest, type), type, input, writes);
     });
   }
 

@@ -6,7 +6,7 @@ export const DriftKind = Type.Union(
   [Type.Literal('power'), Type.Literal('absent'), Type.Literal('unfinished'), Type.Literal('orphan')],
   {
     description:
-      '`power`: the machine runs or rests against the last wish. `absent`: the region has lost it. `unfinished`: the region has a machine that could not be made or deleted as a whole. `orphan`: the region has a machine that no instance accounts for.',
+      '`power`: the machine runs or rests against the last wish, is in error, or stays in a state that it should only pass through. `absent`: the region has lost it. `unfinished`: the region has a machine that could not be made or deleted as a whole. `orphan`: the region has a machine that no instance accounts for.',
   },
 );
 export type DriftKind = Static<typeof DriftKind>;

@@ -3,7 +3,7 @@ import { timestamp } from './common.js';
 import { ApiError } from './error.js';
 import type { InstanceRecord } from './instance.js';
 import type { PowerVerb } from './power.js';
-import { permits } from './power.js';
+import { leadsOn } from './power.js';
 import type { TaskInput, TaskRecord, TaskType } from './task.js';
 
 /** The instance once the task is accepted. To make a machine, also anew, wishes nothing about its power. */
@@ -101,8 +101,9 @@ function checkRestart(instance: InstanceRecord, type: TaskType): void {
   }
 }
 
+/** For an instance without open tasks. Throws when it is in another power state than the verb needs. */
 export function checkPower({ powerState }: InstanceRecord, verb: PowerVerb): void {
-  if (permits(powerState, verb)) return;
+  if (leadsOn(powerState, verb)) return;
   const state = powerState ?? 'in no power state';
   throw new ApiError('power_state_conflict', `The instance is ${state}; it cannot ${verb} now.`);
 }

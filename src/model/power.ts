@@ -28,3 +28,15 @@ const allowed: Record<PowerVerb, readonly PowerState[]> = {
 export function permits(state: PowerState | undefined, verb: PowerVerb): boolean {
   return state !== undefined && allowed[verb].includes(state);
 }
+
+/** States that a machine only passes through. When nothing is at work on it, nobody can say when it leaves one. */
+const passing: readonly PowerState[] = ['Pending', 'Queued', 'Building', 'Stopping', 'Rebuilding'];
+
+export function isPassing(state: PowerState | undefined): boolean {
+  return state !== undefined && passing.includes(state);
+}
+
+/** Whether a machine that no task is at work on may be asked for the verb: start and stop also lead out of what should pass. */
+export function leadsOn(state: PowerState | undefined, verb: PowerVerb): boolean {
+  return permits(state, verb) || (verb !== 'reboot' && isPassing(state));
+}

@@ -1,15 +1,16 @@
 /** One attempt at a claimed task: heartbeat, steps, and the decision what a failure means. */
-import { observed } from '../data/observation.js';
+import { observed, vanished } from '../data/observation.js';
 import type { TaskQueue } from '../data/queue.js';
 import { LeaseLost } from '../data/queue.js';
 import type { Document } from '../data/store/port.js';
 import { timestamp } from '../model/common.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
+import { isPassing } from '../model/power.js';
 import type { TaskCause, TaskRecord } from '../model/task.js';
 import { attemptsEnded, interruptions } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
-import type { RegionProvider, ServerObservation } from '../region/provider.js';
+import type { RegionProvider } from '../region/provider.js';
 import { causeOf } from './cause.js';
 import type { RetryRule, TaskCode, Work } from './code.js';
 import { codeOf, takes } from './registry.js';
@@ -209,31 +210,41 @@ export class Attempt {
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
     const { by } = (await this.#queue.aborted(this.#claim.id)) ?? {};
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task pointless.');
-    const seen = await this.#observation(AbortSignal.timeout(observationTime));
+    const asItIs = await this.#observation(AbortSignal.timeout(observationTime));
     return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
-      code.failed(seen === undefined ? instance : observed(instance, seen), cause),
+      code.failed(asItIs(instance), cause),
     );
   }
 
   async #fail(code: TaskCode, cause: TaskCause): Promise<AttemptEnd> {
     const { signal } = this.#controller;
-    const seen = await this.#observation(AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
+    const asItIs = await this.#observation(AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
     await this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) =>
-      code.failed(seen === undefined ? instance : observed(instance, seen), cause),
+      code.failed(asItIs(instance), cause),
     );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
   }
 
-  /** What the machine does now, so that the record does not go on to say what was hoped for. */
-  async #observation(signal: AbortSignal): Promise<ServerObservation | undefined> {
+  /**
+   * Makes of the instance what the machine does now, so that the record does not go on to say what was hoped for. Where the
+   * region cannot tell, that is what was known before.
+   */
+  async #observation(signal: AbortSignal): Promise<(instance: InstanceRecord) => InstanceRecord> {
+    const { subject, type, ifCancelled } = this.#claim.value;
+    const passing = (change: (instance: InstanceRecord) => InstanceRecord) => (instance: InstanceRecord) =>
+      isPassing(instance.powerState) ? change(instance) : instance;
     try {
-      const { subject } = this.#claim.value;
       const [seen] = await this.#provider.describeServers([subject.id], signal);
-      return seen;
+      if (seen !== undefined) return (instance) => observed(instance, seen);
+      // A machine that was to be made is not missed.
+      return type === 'instance.create' || type === 'instance.replace'
+        ? (instance) => instance
+        : passing(vanished);
     } catch (error) {
       this.#log.warn({ err: error }, 'cannot observe the machine after a failure; the observer will');
-      return undefined;
+      const before = ifCancelled?.powerState;
+      return passing((instance) => (before === undefined ? instance : { ...instance, powerState: before }));
     }
   }
 

@@ -9,6 +9,7 @@ import type { OpenRegion } from '../data/region.js';
 import type { Document } from '../data/store/port.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
+import { isPassing, type PowerState } from '../model/power.js';
 import type { ServerObservation } from '../region/provider.js';
 import type { Job } from './schedule.js';
 
@@ -20,25 +21,40 @@ interface Parts {
 
 /** One job for each region, `every` so many ms. */
 export function reconciliation(open: readonly OpenRegion[], every: number, parts: Parts): Job[] {
-  return open.map((region) => ({
-    name: `reconcile ${region.id}`,
-    every,
-    run: (signal) => reconcile(region, parts, signal),
-  }));
+  return open.map((region) => {
+    let under: ReadonlyMap<string, PowerState> = new Map();
+    return {
+      name: `reconcile ${region.id}`,
+      every,
+      run: async (signal) => {
+        under = await reconcile(region, parts, under, signal);
+      },
+    };
+  });
 }
 
-async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal): Promise<void> {
+/** `before`, and the result: the power states that machines were passing through at the last look, and are now. */
+async function reconcile(
+  region: OpenRegion,
+  parts: Parts,
+  before: ReadonlyMap<string, PowerState>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, PowerState>> {
   const { observations, drifts, log } = parts;
   // The servers first: one that is made meanwhile has an instance by then. What has changed since is looked at again.
   const at = performance.now();
   const servers = new Map(
     (await region.provider.describeServers(undefined, signal)).map((one) => [one.id, one]),
   );
+  const passing = new Map(
+    [...servers.values()].filter((one) => isPassing(one.powerState)).map((one) => [one.id, one.powerState]),
+  );
   const findings: Finding[] = [];
   for await (const page of observations.instances(region.id, signal)) {
     signal.throwIfAborted();
     for (const instance of page) {
-      const listed = { seen: servers.get(instance.id), at };
+      const seen = servers.get(instance.id);
+      const listed = { seen, at, lingers: seen !== undefined && before.get(instance.id) === seen.powerState };
       servers.delete(instance.id);
       if (!isAtRest(instance)) continue;
       const finding = await compare(region, instance, listed, parts, signal);
@@ -52,6 +68,7 @@ async function reconcile(region: OpenRegion, parts: Parts, signal: AbortSignal):
   }
   for (const { kind, instanceId, message } of await drifts.settle(region.id, findings))
     log.warn({ region: region.name, kind, instanceId }, `drift: ${message}`);
+  return passing;
 }
 
 /** What a task is at work on, or will be, is not compared: the task knows better. */
@@ -66,7 +83,7 @@ function isAtRest({ value }: Document<InstanceRecord>): boolean {
 async function compare(
   region: OpenRegion,
   { id, value }: Document<InstanceRecord>,
-  listed: { seen: ServerObservation | undefined; at: number },
+  listed: { seen: ServerObservation | undefined; at: number; lingers: boolean },
   { observations }: Parts,
   signal: AbortSignal,
 ): Promise<Finding | undefined> {
@@ -87,17 +104,24 @@ async function compare(
       'The region no longer has this machine. Delete the instance, or replace it to make it anew.';
     return { kind: 'absent', ...about, message };
   }
-  const rests = seen.powerState === 'Stopped';
-  if (
-    seen.powerState === 'Running'
-      ? value.desiredPower === 'running'
-      : !rests || value.desiredPower === 'stopped'
-  )
-    return undefined;
-  const message = rests
+  const message = powerDrift(seen.powerState, value.desiredPower === 'running', listed.lingers);
+  return message === undefined ? undefined : { kind: 'power', ...about, message };
+}
+
+/** `lingers`: it was in this state at the last look, too. */
+function powerDrift(state: PowerState, toRun: boolean, lingers: boolean): string | undefined {
+  if (isPassing(state)) {
+    // A guest that reboots by itself passes through such states in a moment.
+    return lingers
+      ? `The machine stays ${state} though no task is at work on it; start or stop it.`
+      : undefined;
+  }
+  if (state === 'Error')
+    return `The machine is in error though it was last asked to ${toRun ? 'run' : 'stop'}; start or stop it.`;
+  if ((state === 'Running') === toRun) return undefined;
+  return toRun
     ? 'The machine is off though it was last asked to run; start it, or stop the instance to agree.'
     : 'The machine runs though it was last asked to stop; stop it, or start the instance to agree.';
-  return { kind: 'power', ...about, message };
 }
 
 function unfinished({ deletionTime }: InstanceRecord): string {

@@ -127,6 +127,72 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     await server.gone(instance.metadata.id);
   });
 
+  it('lets a stop win over a soft reboot that is under way: the machine is off in the end, and stays so', async () => {
+    const instance = await server.running('outdone');
+    server.cloud.program({ verb: 'rebootServer', delay: 1500, times: 1 });
+    const reboot = await power(instance, 'reboot');
+    const rebooting = () =>
+      server.cloud.history(instance.metadata.id).some(({ verb }) => verb === 'rebootServer');
+    await eventually(rebooting, { what: 'the reboot to begin' });
+    const stop = await power(instance, 'stop');
+    expect(stop.status).to.equal(202);
+    expect(stop.headers.get('location')).not.to.equal(reboot.headers.get('location'));
+    expect((await power(instance, 'stop')).headers.get('location')).to.equal(stop.headers.get('location'));
+    const outdone = await server.ended(reboot.headers.get('location'));
+    expect(outdone).to.include({ status: 'cancelled' });
+    expect(outdone.cause).to.include({ code: 'superseded' });
+    expect(await server.ended(stop.headers.get('location'))).to.include({ status: 'succeeded' });
+    expect((await server.settled(instance.metadata.id)).status.powerState).to.equal('Stopped');
+    expect(server.cloud.servers().find(({ id }) => id === instance.metadata.id)?.powerState).to.equal(
+      'Stopped',
+    );
+    expect(await done(await power(instance, 'start'))).to.include({ status: 'succeeded' });
+  });
+
+  it('puts an instance back to running when the stop is aborted that has outdone its reboot', async () => {
+    const instance = await server.running('undecided');
+    server.cloud.program({ verb: 'rebootServer', delay: 1500, times: 1 });
+    const reboot = await power(instance, 'reboot');
+    await eventually(async () => (await server.task(reboot.headers.get('location'))).status === 'running');
+    const stop = await power(instance, 'stop');
+    await server.admin.post(`${stop.headers.get('location') ?? ''}/abort`);
+    await server.ended(reboot.headers.get('location'));
+    expect(await server.ended(stop.headers.get('location'))).to.include({ status: 'cancelled' });
+    await server.settled(instance.metadata.id, ({ status }) => status.powerState === 'Running');
+  });
+
+  for (const state of ['Pending', 'Queued', 'Building', 'Stopping', 'Rebuilding'] as const) {
+    it(`leads a machine that stays ${state} out of it, by stop and by start`, async () => {
+      const { metadata } = await server.running(`stays-${state.toLowerCase()}`);
+      const stays = async (): Promise<Instance> => {
+        server.cloud.interfere(metadata.id, { powerState: state });
+        return server.settled(metadata.id, ({ status }) => status.powerState === state);
+      };
+      expect(await done(await power(await stays(), 'stop'))).to.include({ status: 'succeeded' });
+      expect((await server.settled(metadata.id)).status.powerState).to.equal('Stopped');
+      expect(await done(await power(await stays(), 'start'))).to.include({ status: 'succeeded' });
+      expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
+    });
+  }
+
+  for (const [verb, method] of [
+    ['stop', 'stopServer'],
+    ['reboot', 'rebootServer'],
+  ] as const) {
+    it(`shows what was known before when a ${verb} has failed and the region cannot tell how the machine is`, async () => {
+      const instance = await server.running(`unseen-${verb}`);
+      const serverId = instance.metadata.id;
+      server.cloud.program({ verb: method, serverId, error: 'terminal', times: 1 });
+      server.cloud.program({ verb: 'describeServers', serverId, error: 'transient' });
+      expect(await done(await power(instance, verb))).to.include({ status: 'failed' });
+      const { body } = await server.admin.get<Instance>(address(instance));
+      expect(body.status.powerState).to.equal('Running');
+      expect(body.metadata.provisioningStatusDetail?.message).to.include('told to fail');
+      server.cloud.clearProgram();
+      expect(await done(await power(instance, verb))).to.include({ status: 'succeeded' });
+    });
+  }
+
   it('lets a delete abort a power verb that is under way', async () => {
     const instance = await server.running('cut-short');
     server.cloud.program({ verb: 'stopServer', delay: 60_000, times: 1 });

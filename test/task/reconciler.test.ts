@@ -86,6 +86,20 @@ describe('the reconciler', () => {
     await reports(0);
   });
 
+  for (const powerState of ['Stopping', 'Queued', 'Error'] as const) {
+    it(`tells of a machine that stays ${powerState} with no task at work on it, until a verb leads out`, async () => {
+      const { metadata } = await server.running('a');
+      server.cloud.interfere(metadata.id, { powerState });
+      const [report] = await reports(1);
+      expect(report).to.include({ kind: 'power', instanceId: metadata.id });
+      expect(report?.message).to.match(/start or stop it/);
+      const { body } = await server.admin.get<Instance>(`/api/v2/instances/${metadata.id}`);
+      expect(body.status.powerState).to.equal(powerState);
+      await server.admin.post(`/api/v2/instances/${metadata.id}/start`);
+      await reports(0);
+    });
+  }
+
   it('tells of a machine that is lost, until its instance is deleted', async () => {
     const { metadata } = await server.running('a');
     server.cloud.interfere(metadata.id, 'vanish');
