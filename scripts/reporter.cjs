@@ -3,6 +3,9 @@ const { relative } = require('node:path');
 const { reporters, Runner } = require('mocha');
 const summarize = require('./summary.cjs');
 
+/** Milliseconds until a run that does not end by itself is ended. */
+const patience = 60_000;
+
 module.exports = class Summary extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
@@ -25,6 +28,12 @@ module.exports = class Summary extends reporters.Spec {
     runner.once(Runner.constants.EVENT_RUN_END, () => {
       const { passes, failures, pending } = this.stats;
       summarize({ passes, failures, pending, failed, files });
+      // As a server does that was started in a hook which failed, and that nobody stops.
+      setTimeout(() => {
+        const open = process.getActiveResourcesInfo().join(', ');
+        process.stderr.write(`!!! Something keeps the run from ending; it is cut off: ${open}\n`);
+        process.exit(1);
+      }, patience).unref();
     });
   }
 };
