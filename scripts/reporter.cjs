@@ -32,7 +32,9 @@ module.exports = class Summary extends reporters.Spec {
       setTimeout(() => {
         const open = process.getActiveResourcesInfo().join(', ');
         process.stderr.write(`!!! Something keeps the run from ending; it is cut off: ${open}\n`);
-        process.exit(1);
+        // mocha sets the code of its own at the exit.
+        process.on('exit', () => (process.exitCode = 1));
+        process.exit();
       }, patience).unref();
     });
   }
