@@ -1,10 +1,11 @@
 /** The composition root: config → store → regions → connector → tasks → routes → koa. The only file that knows every part. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join, resolve } from 'node:path';
 import Koa from 'koa';
 import type { Config } from './config.js';
-import { packageVersion } from './config.js';
+import { ConfigError, packageVersion } from './config.js';
+import { checkPlaces, makeDataDir } from './config-places.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { ChangeFeed } from './data/change-feed.js';
 import type { ExpiryOptions } from './data/expiry.js';
@@ -30,7 +31,7 @@ import { RegionGate } from './region/remote/gate.js';
 import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
 import { HttpServer } from './server.js';
-import { openStore } from './stores.js';
+import { assertAddress, openStore, sqliteFile } from './stores.js';
 import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { reconciliation } from './task/reconciler.js';
@@ -77,11 +78,20 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     if (failures.length > 0) throw failures[0];
   };
   try {
+    await check(config, options.role);
     return await compose(config, options, undo, stop);
   } catch (error) {
     await stop().catch((failure: unknown) => log.warn({ err: failure }, 'cannot undo the start'));
     throw error;
   }
+}
+
+/** Refuses what cannot work, before anything is written. */
+async function check(config: Config, role: AppOptions['role'] = 'all'): Promise<void> {
+  await assertAddress(config.store).catch((error: unknown) => {
+    throw new ConfigError(`store: ${(error as Error).message}`);
+  });
+  await checkPlaces(config, role, sqliteFile(config.store, resolve(config.dataDir)));
 }
 
 /** What the parts of a process share. */
@@ -134,11 +144,11 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
   const { log, role = 'all' } = options;
   const tracing = await createTracing(config.tracing.endpoint, log);
   undo.push(() => tracing.close());
-  const dataDir = resolve(config.dataDir);
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const dataDir = makeDataDir(config);
   const store = await openStore(config.store, dataDir, collections, {
     keptPages: config.cache.pages * 2 ** 20,
     checkLimit: config.check.limit * 2 ** 20,
+    lockWait: config.locks.wait * seconds,
     log,
   });
   undo.push(() => store.close());
@@ -254,13 +264,13 @@ function handlerOf(koa: Koa): RequestListener {
 }
 
 function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, listening: () => string) {
-  const { server, auth } = config;
-  const configured = server.publicUrl.replace(/\/+$/, '');
+  const { server, auth, events } = config;
   return {
-    publicUrl: () => (configured === '' ? listening() : configured),
+    publicUrl: () => (server.publicUrl === '' ? listening() : server.publicUrl),
     bodyLimit: server.bodyLimit,
     timeout: server.requestTimeout * seconds,
     rateLimit: config.limits,
+    streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
     keepAnswers: config.cache.pages > 0,
     corsOrigins: server.corsOrigins,
     authorizationServers: auth.authorizationServers,

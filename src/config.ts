@@ -4,141 +4,14 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { closest } from 'fastest-levenshtein';
-import { Type, type Static } from 'typebox';
-import { parse } from 'yaml';
-import { namePattern } from './model/common.js';
+import { LineCounter, parseDocument } from 'yaml';
+import { faultIn, formOf, forms } from './config-forms.js';
+import { contradictionsIn } from './config-rules.js';
+import { type Config, ConfigSchema } from './config-schema.js';
 
-const closed = { additionalProperties: false };
-const Seconds = Type.Number({ exclusiveMinimum: 0, maximum: 86400 });
-/** A type, which is then the name too, NAME=TYPE, or the name alone of a region that the store knows. */
-const RegionName = Type.String({ pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(=(local|simulated))?$' });
-
-const FlavorConfig = Type.Object(
-  {
-    name: Type.String({ pattern: namePattern }),
-    cpus: Type.Integer({ minimum: 1, maximum: 255 }),
-    memoryMiB: Type.Integer({ minimum: 64 }),
-    diskGB: Type.Integer({ minimum: 1 }),
-  },
-  closed,
-);
-
-const ConfigSchema = Type.Object(
-  {
-    server: Type.Object(
-      {
-        host: Type.String({ minLength: 1 }),
-        port: Type.Integer({ minimum: 0, maximum: 65535 }),
-        publicUrl: Type.String({ pattern: '^$|^https?://[^?#]+$' }),
-        bodyLimit: Type.Integer({ minimum: 1024 }),
-        requestTimeout: Seconds,
-        headersTimeout: Seconds,
-        sendTimeout: Seconds,
-        maxConnections: Type.Integer({ minimum: 1 }),
-        corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/?#]+$' })),
-        drainDelay: Type.Number({ minimum: 0, maximum: 600 }),
-        drainLimit: Type.Number({ minimum: 0, maximum: 600 }),
-      },
-      closed,
-    ),
-    limits: Type.Object(
-      {
-        requests: Type.Integer({ minimum: 0 }),
-        window: Type.Integer({ minimum: 1, maximum: 86400 }),
-      },
-      closed,
-    ),
-    tracing: Type.Object({ endpoint: Type.String({ pattern: '^$|^https?://' }) }, closed),
-    dataDir: Type.String({ minLength: 1 }),
-    store: Type.String({ pattern: '^(sqlite:.+|mongodb(\\+srv)?://.+)$' }),
-    cache: Type.Object({ pages: Type.Integer({ minimum: 0, maximum: 65536 }) }, closed),
-    check: Type.Object({ limit: Type.Integer({ minimum: 0 }) }, closed),
-    adminKey: Type.String({ pattern: '^$|^[\\x21-\\x7e]{32,256}$' }),
-    auth: Type.Object(
-      {
-        superUsers: Type.Array(Type.String({ pattern: namePattern })),
-        everyoneIsSuperUser: Type.Boolean(),
-        authorizationServers: Type.Array(Type.String({ pattern: '^https?://' })),
-        scopes: Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$' })),
-      },
-      closed,
-    ),
-    log: Type.Object(
-      {
-        level: Type.Union(
-          (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
-            Type.Literal(level),
-          ),
-        ),
-      },
-      closed,
-    ),
-    tasks: Type.Object(
-      {
-        concurrency: Type.Integer({ minimum: 1, maximum: 10000 }),
-        lease: Seconds,
-        poll: Seconds,
-        notice: Seconds,
-        maxAttempts: Type.Integer({ minimum: 1, maximum: 50 }),
-        backoff: Seconds,
-        backoffMax: Seconds,
-        grace: Type.Number({ minimum: 0, maximum: 3600 }),
-        observe: Seconds,
-        maxInterruptions: Type.Integer({ minimum: 1, maximum: 40 }),
-        sweep: Seconds,
-        keep: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
-      },
-      closed,
-    ),
-    events: Type.Object({ keep: Type.Number({ exclusiveMinimum: 0, maximum: 3650 }) }, closed),
-    instances: Type.Object(
-      {
-        maxLifetime: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
-        expiryWarning: Type.Number({ minimum: 0, maximum: 8784 }),
-      },
-      closed,
-    ),
-    worker: Type.Object(
-      {
-        listen: Type.Boolean(),
-        host: Type.String({ minLength: 1 }),
-        port: Type.Integer({ minimum: 0, maximum: 65535 }),
-        address: Type.String({ pattern: '^(https?://[^?#]+)?$' }),
-      },
-      closed,
-    ),
-    regions: Type.Array(RegionName, { minItems: 1, uniqueItems: true }),
-    local: Type.Object(
-      {
-        accelerator: Type.Union([Type.Literal('auto'), Type.Literal('kvm'), Type.Literal('tcg')]),
-        imageDir: Type.String(),
-        qemu: Type.String({ minLength: 1 }),
-        qemuImg: Type.String({ minLength: 1 }),
-        startWidth: Type.Integer({ minimum: 0, maximum: 1024 }),
-        startSlot: Seconds,
-        stopDeadline: Seconds,
-        tbSize: Type.Integer({ minimum: 16, maximum: 4096 }),
-        consoleLimit: Type.Integer({ minimum: 65536 }),
-        flavors: Type.Array(FlavorConfig, { minItems: 1 }),
-      },
-      closed,
-    ),
-    simulated: Type.Object(
-      {
-        delay: Type.Integer({ minimum: 0, maximum: 3600000 }),
-        delayJitter: Type.Number({ minimum: 0, maximum: 1 }),
-        failureRate: Type.Number({ minimum: 0, maximum: 1 }),
-        seed: Type.Integer(),
-      },
-      closed,
-    ),
-  },
-  closed,
-);
-
-export type Config = Static<typeof ConfigSchema>;
+export type { Config } from './config-schema.js';
 
 /** A wrong configuration; the message names the key and what it accepts. */
 export class ConfigError extends Error {
@@ -169,18 +42,36 @@ function isTree(value: unknown): value is Tree {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** What the text holds. Throws with the place of what is wrong, and without its words, which may be a secret. */
+function parseYaml(text: string): unknown {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', lineCounter: lines });
+  const [fault] = [...document.errors, ...document.warnings];
+  if (fault !== undefined) {
+    const { line, col } = lines.linePos(fault.pos[0]);
+    const what = fault.code.toLowerCase().replaceAll('_', ' ');
+    throw new Error(`${what}, line ${line}, column ${col}`);
+  }
+  try {
+    return document.toJS() as unknown;
+  } catch {
+    throw new Error('an alias without its anchor, or too many');
+  }
+}
+
 function readTree(file: string): Tree {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new ConfigError(`${file}: cannot be read`, { cause });
+    const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+    throw new ConfigError(`${file}: cannot be read (${code})`, { cause });
   }
   let tree: unknown;
   try {
-    tree = parse(text);
-  } catch (cause) {
-    throw new ConfigError(`${file}: is neither YAML nor JSON: ${(cause as Error).message}`, { cause });
+    tree = parseYaml(text);
+  } catch (error) {
+    throw new ConfigError(`${file}: is neither YAML nor JSON: ${(error as Error).message}`);
   }
   if (tree === null) return {};
   if (!isTree(tree))
@@ -190,12 +81,13 @@ function readTree(file: string): Tree {
 
 /** Trees merge member by member; anything else, lists too, replaces. */
 function merge(base: Tree, over: Tree): Tree {
-  const merged: Tree = { ...base };
+  const merged = new Map(Object.entries(base));
   for (const [key, value] of Object.entries(over)) {
-    const below = merged[key];
-    merged[key] = isTree(below) && isTree(value) ? merge(below, value) : value;
+    const below = merged.get(key);
+    merged.set(key, isTree(below) && isTree(value) ? merge(below, value) : value);
   }
-  return merged;
+  // Makes an own member of each, also of __proto__.
+  return Object.fromEntries(merged);
 }
 
 /** The variable that an option is read from. */
@@ -224,7 +116,7 @@ function fromText(text: string, schema: Tree): unknown {
 /** Items that are not plain texts are given as YAML or JSON. */
 function listFrom(text: string): unknown {
   try {
-    return parse(text) as unknown;
+    return parseYaml(text);
   } catch {
     return text;
   }
@@ -260,42 +152,95 @@ export function unknownVariables(
 
 function accepts(error: ErrorObject): string {
   const { keyword, params, parentSchema } = error;
-  if (keyword === 'additionalProperties') return 'is not an option';
+  if (keyword === 'additionalProperties')
+    return `is not an option; the nearest is ${nearestTo(keyOf(error))}`;
   const choices = (parentSchema?.['anyOf'] as { const?: unknown }[] | undefined)?.map(
     (choice) => choice.const,
   );
   if (choices !== undefined) return `must be one of ${choices.join(', ')}`;
   if (keyword === 'pattern') return `must match ${(params as { pattern: string }).pattern}`;
+  const form = keyword === 'format' ? formOf((params as { format: string }).format) : undefined;
+  if (form !== undefined) return `must ${form.accepts}; ${faultIn(form, String(error.data)) ?? ''}`;
   const bounds = ['minimum', 'exclusiveMinimum', 'maximum'].flatMap((bound) =>
     parentSchema?.[bound] === undefined ? [] : [`${bound} ${String(parentSchema[bound])}`],
   );
   return `${error.message ?? 'is wrong'}${bounds.length === 0 ? '' : ` (${bounds.join(', ')})`}`;
 }
 
+/** The option that was meant: one that is called so elsewhere, or else that whose path comes nearest. */
+function nearestTo(key: string): string {
+  const paths = [...options(ConfigSchema as unknown as Tree)].map(([path]) => path);
+  const name = key.split('.').at(-1);
+  const elsewhere = paths.find((path) => path.at(-1) === name);
+  return (
+    elsewhere?.join('.') ??
+    closest(
+      key,
+      paths.map((path) => path.join('.')),
+    )
+  );
+}
+
 function keyOf(error: ErrorObject): string {
   const parts = error.instancePath.split('/').slice(1);
   if (error.keyword === 'additionalProperties') {
-    parts.push((error.params as { additionalProperty: string }).additionalProperty);
+    const { additionalProperty } = error.params as { additionalProperty: string };
+    // A value that slipped into the place of a name may be a secret.
+    parts.push(/^[\w.-]{1,64}$/.test(additionalProperty) ? additionalProperty : '…');
   }
   if (error.keyword === 'required') parts.push((error.params as { missingProperty: string }).missingProperty);
   return parts.join('.');
 }
 
+const secretOptions = ['adminKey', 'store'];
+
+/** What was given, unless it may be a secret, or hold one. */
+function shown(key: string, { keyword, data }: ErrorObject): string {
+  if (keyword === 'additionalProperties' || secretOptions.includes(key)) return '';
+  const text = typeof data === 'number' ? String(data) : JSON.stringify(data);
+  const masked = text.replace(/^("?).*@/s, '$1***@').replace(/\?[^"]*/s, '?***');
+  return ` (is ${masked.length > 200 ? `${masked.slice(0, 200)}…` : masked})`;
+}
+
+const ajv = new Ajv2020({
+  allErrors: true,
+  strict: true,
+  verbose: true,
+  formats: Object.fromEntries(
+    Object.entries(forms).map(([name, form]) => [name, (text: string) => faultIn(form, text) === undefined]),
+  ),
+});
+
+let compiled: ValidateFunction<Config> | undefined;
+
 function validated(tree: Tree): Config {
-  const ajv = new Ajv2020({ allErrors: true, strict: true, verbose: true });
-  const check = ajv.compile<Config>(ConfigSchema);
-  if (check(tree)) return tree;
-  // The branches of a choice add nothing to the choice's own error.
-  const telling = (check.errors ?? []).filter((error) => error.keyword !== 'const');
-  const lines = telling.map((error) => {
-    const key = keyOf(error);
-    const value =
-      error.keyword === 'additionalProperties' || key === 'adminKey' || key === 'store'
-        ? ''
-        : ` (is ${JSON.stringify(error.data)})`;
-    return `${key} ${accepts(error)}${value}`;
-  });
+  const check = (compiled ??= ajv.compile<Config>(ConfigSchema));
+  if (check(tree)) {
+    const config = asRead(tree, ConfigSchema as unknown as Tree) as Config;
+    const contradictions = contradictionsIn(config);
+    if (contradictions.length > 0) throw new ConfigError(contradictions.join('\n'));
+    return config;
+  }
+  const errors = check.errors ?? [];
+  const isPositive = ({ instancePath }: ErrorObject) =>
+    !errors.some((one) => one.instancePath === instancePath && one.keyword === 'exclusiveMinimum');
+  const lines = errors
+    // The branches of a choice add nothing to the choice's own error, nor a second bound to the first.
+    .filter((error) => error.keyword !== 'const' && (error.keyword !== 'minimum' || isPositive(error)))
+    .map((error) => `${keyOf(error)} ${accepts(error)}${shown(keyOf(error), error)}`);
   throw new ConfigError(lines.join('\n'));
+}
+
+/** The value as the program uses it: URLs, say, with their host in Punycode. */
+function asRead(value: unknown, schema: Tree): unknown {
+  const form = formOf(schema['format']);
+  if (typeof value === 'string') return form === undefined || value === '' ? value : form.read(value);
+  if (Array.isArray(value)) return value.map((item) => asRead(item, (schema['items'] ?? {}) as Tree));
+  if (!isTree(value)) return value;
+  const properties = (schema['properties'] ?? {}) as Record<string, Tree>;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, below]) => [key, asRead(below, properties[key] ?? {})]),
+  );
 }
 
 export interface ConfigSources {

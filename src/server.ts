@@ -19,9 +19,6 @@ const seconds = 1000;
 /** Milliseconds between two looks for connections that are too slow. */
 const checkInterval = 1000;
 
-/** Headers that one request may have; beyond it Node drops them silently, so the size limit must strike first. */
-const maxHeaderSize = 16384;
-
 export class HttpServer {
   readonly #server: Server;
   readonly #config: Config['server'];
@@ -46,8 +43,8 @@ export class HttpServer {
         connectionsCheckingInterval: checkInterval,
         headersTimeout: config.headersTimeout * seconds,
         requestTimeout: Math.max(config.requestTimeout, config.headersTimeout) * seconds,
-        keepAliveTimeout: 5 * seconds,
-        maxHeaderSize,
+        keepAliveTimeout: config.keepAliveTimeout * seconds,
+        maxHeaderSize: config.headerLimit,
         // The parser checks Content-Length and Transfer-Encoding strictly, whatever the process was started with.
         insecureHTTPParser: false,
         // Node would refuse a request without Host by itself, without a body; the pipeline does it in its own shape.
@@ -55,6 +52,7 @@ export class HttpServer {
       },
       serve,
     );
+    // Beyond a number of headers Node would drop them silently; their size is what limits them.
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = config.maxConnections;
     this.#server.on('connection', (socket) => {
@@ -120,7 +118,8 @@ export class HttpServer {
   listen(): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(this.#config.port, this.#config.host, () => {
+      const { host, port, backlog } = this.#config;
+      this.#server.listen({ host, port, backlog }, () => {
         this.#server.off('error', reject);
         const { address, family, port } = this.#server.address() as AddressInfo;
         resolve(`http://${family === 'IPv6' ? `[${address}]` : address}:${port}`);

@@ -33,6 +33,11 @@ export async function isStore(
   return file === undefined || (existsSync(file) && fileHoldsAny(file, used));
 }
 
+/** Rejects when the address cannot be that of a store. Opens nothing. */
+export async function assertAddress(address: string): Promise<void> {
+  if (isMongo(address)) (await import('./data/store/mongo/connection.js')).assertAddress(address);
+}
+
 /**
  * `address` is `sqlite:FILE`, with the file relative to the data folder, `sqlite::memory:`, or a connection string of
  * MongoDB. The options are those of SQLite.

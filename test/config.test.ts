@@ -262,6 +262,87 @@ describe('the configuration', () => {
         .and.not.to.include('short secret');
     });
 
+    it('never shows an address of a store, with its password, whatever is wrong with it', () => {
+      const wrong = [
+        ...[
+          'mongo://root:hunter2@db/x',
+          'MONGODB://root:hunter2@db/x',
+          ' mongodb://root:hunter2@db/x',
+          'hunter2',
+        ],
+        ...[
+          'mongodb:/root:hunter2@db',
+          'postgres://db/?password=hunter2',
+          'mongodb;//root:hunter2',
+          'sqlite/hunter2',
+        ],
+      ];
+      for (const store of wrong) {
+        const message = refusal({ store });
+        expect(message, store).to.match(/^store must match /);
+        for (const part of ['hunter2', 'root', 'db/', '(is']) expect(message, store).not.to.include(part);
+        expect(refusal({}, { COPSE_STORE: store })).to.equal(message);
+      }
+      for (const store of [{ url: 'hunter2' }, ['hunter2'], 2 ** 40, null]) {
+        expect(refusal({ store })).to.match(/^store must be string$/);
+      }
+    });
+
+    it('never shows a password or a token that stands in another option, nor a name that may be one', () => {
+      const cases: [Tree, string][] = [
+        [{ server: { publicUrl: 'https://root:hunter2@e.com/' } }, '***@e.com'],
+        [{ server: { publicUrl: 'https:/ro/ot:hunter2@e.com/' } }, '***@e.com'],
+        [{ server: { publicUrl: 'https://e.com/?key=hunter2' } }, '?***'],
+        [{ tracing: { endpoint: 'https://root:hunter2@e.com/v1/traces' } }, '***@e.com'],
+        [{ worker: { address: 'http://root:hunter2@rack1' } }, '***@rack1'],
+        [{ log: { level: 'mongodb://root:hunter2@db' } }, '***@db'],
+        [{ server: 'mongodb://root:hunter2@db' }, '***@db'],
+        [{ dataDir: { url: 'mongodb://root:hunter2@db' } }, 'dataDir must be string'],
+        [{ server: { adminKey: 'hunter2' } }, 'server.adminKey is not an option; the nearest is adminKey'],
+        [{ adminkey: 'hunter2' }, 'adminkey is not an option; the nearest is adminKey'],
+        [{ 'mongodb://root:hunter2@db': 1 }, '… is not an option'],
+      ];
+      for (const [tree, shown] of cases) {
+        expect(refusal(tree), JSON.stringify(tree))
+          .to.include(shown)
+          .and.not.to.match(/hunter2|root/);
+      }
+    });
+
+    it('in a file that cannot be read is told by its place, not by its words', () => {
+      const contents = [
+        'store: mongodb://root:hunter2@db\n  adminKey: hunter2\n',
+        'adminKey: hunter2\nadminKey: hunter2\n',
+        '{ "adminKey": "hunter2", ',
+        'adminKey: "hunter2',
+        'adminKey: !vault hunter2\n',
+        'adminKey: *hunter2\n',
+        'store: "\\hunter2"\n',
+        '\tadminKey: hunter2\n',
+      ];
+      for (const content of contents) {
+        const message = refusal({}, {}, write('secret.yaml', content));
+        expect(message, content)
+          .to.include('secret.yaml: is neither YAML nor JSON: ')
+          .and.not.to.include('hunter2');
+        expect(message, content).to.match(/line \d+, column \d+$|alias/);
+      }
+    });
+
+    it('as an unknown option names the one that comes nearest', () => {
+      const cases: [Tree, string][] = [
+        [{ server: { prot: 1 } }, 'server.prot is not an option; the nearest is server.port'],
+        [{ port: 1 }, 'port is not an option; the nearest is server.port'],
+        [
+          { tasks: { maxattempts: 1 } },
+          'tasks.maxattempts is not an option; the nearest is tasks.maxAttempts',
+        ],
+        [{ datadir: 'x' }, 'datadir is not an option; the nearest is dataDir'],
+      ];
+      for (const [tree, message] of cases) expect(refusal(tree)).to.equal(message);
+      expect(refusal(JSON.parse('{"__proto__":{"port":1}}') as Tree)).to.match(/^__proto__ is not an option/);
+    });
+
     it('as a file is refused by the name of the file', () => {
       const files: [string, RegExp][] = [
         [join(folder, 'absent.yaml'), /cannot be read/],

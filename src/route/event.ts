@@ -23,11 +23,13 @@ import { defineHandler } from './route.js';
 /** Events that a stream reads at a time. */
 const batch = 100;
 
-/** Milliseconds between two signs of life, so that proxies and clients know a quiet stream from a broken one. */
-const heartbeat = 15_000;
-
-/** Milliseconds after which a stream ends, and its client comes back with its credential. */
-const lifetime = 60 * 60 * 1000;
+/** Milliseconds. */
+export interface StreamTimes {
+  /** Between two signs of life, so that proxies and clients know a quiet stream from a broken one. */
+  heartbeat: number;
+  /** After which a stream ends, and its client comes back with its credential. */
+  lifetime: number;
+}
 
 const eventId = new RegExp(eventIdPattern);
 
@@ -78,62 +80,63 @@ function positionOf(
   return Number(text);
 }
 
-const list = defineHandler(
-  {
-    operationId: 'listEvents',
-    summary: 'What happened to instances and tasks, oldest first',
-    description:
-      'With `Accept: text/event-stream` a stream of server-sent events without end: `id` is the position in the log, `event` the type, `data` the event. It resumes behind the `Last-Event-ID` header, and loses nothing however slowly it is read. Without it, a page of events as JSON; `Link` leads to the next one while there is more, and `after` with the last id goes on later. An id that is no longer kept answers 410: list the resources anew.',
-    tags: ['events'],
-    query: Query,
-    headers: Type.Object({
-      'Last-Event-ID': Type.Optional({
-        ...EventId,
-        description: 'Begin behind this event, the last that was seen; goes before `after`.',
+const list = (times: StreamTimes) =>
+  defineHandler(
+    {
+      operationId: 'listEvents',
+      summary: 'What happened to instances and tasks, oldest first',
+      description:
+        'With `Accept: text/event-stream` a stream of server-sent events without end: `id` is the position in the log, `event` the type, `data` the event. It resumes behind the `Last-Event-ID` header, and loses nothing however slowly it is read. Without it, a page of events as JSON; `Link` leads to the next one while there is more, and `after` with the last id goes on later. An id that is no longer kept answers 410: list the resources anew.',
+      tags: ['events'],
+      query: Query,
+      headers: Type.Object({
+        'Last-Event-ID': Type.Optional({
+          ...EventId,
+          description: 'Begin behind this event, the last that was seen; goes before `after`.',
+        }),
       }),
-    }),
-    responses: {
-      200: {
-        description: 'A page of events, or the stream.',
-        schema: Type.Array(Event),
-        stream: 'text/event-stream',
-        headers: ['Link'],
+      responses: {
+        200: {
+          description: 'A page of events, or the stream.',
+          schema: Type.Array(Event),
+          stream: 'text/event-stream',
+          headers: ['Link'],
+        },
+      },
+      errors: ['events_expired'],
+    },
+    {
+      parse: ({ query, headers, querystring, path, context }) => ({
+        caller: callerOf(context),
+        filter: filterOf(query),
+        after: positionOf(headers['last-event-id'], query.after),
+        limit: query.limit ?? 100,
+        stream: wantsStream(headers['accept']),
+        address: { path, querystring },
+      }),
+      execute: async (connector, { caller, filter, after, limit, stream, address }) => {
+        if (stream) {
+          if (after !== undefined) await connector.events.check(after);
+          if (connector.events.closing.aborted)
+            throw new ApiError('unavailable', 'The server is stopping.', { headers: { 'Retry-After': '1' } });
+          const begin = after ?? (await connector.events.end());
+          return streamOf(connector, caller, filter, begin, times);
+        }
+        const { events, next, more } = await connector.events.page(
+          caller,
+          filter,
+          after ?? 0,
+          limit,
+          caller.signal,
+        );
+        // Behind the read, so that nothing is dropped between the two.
+        if (after !== undefined) await connector.events.check(after);
+        const result = new JsonText(`[${events.map(({ text }) => text).join(',')}]`);
+        const makeHeader = (apiUrl: string) => linkTo(apiUrl, address, more ? next : undefined);
+        return { result, metadata: { pages: { makeHeader }, cacheControl: 'no-store' } };
       },
     },
-    errors: ['events_expired'],
-  },
-  {
-    parse: ({ query, headers, querystring, path, context }) => ({
-      caller: callerOf(context),
-      filter: filterOf(query),
-      after: positionOf(headers['last-event-id'], query.after),
-      limit: query.limit ?? 100,
-      stream: wantsStream(headers['accept']),
-      address: { path, querystring },
-    }),
-    execute: async (connector, { caller, filter, after, limit, stream, address }) => {
-      if (stream) {
-        if (after !== undefined) await connector.events.check(after);
-        if (connector.events.closing.aborted)
-          throw new ApiError('unavailable', 'The server is stopping.', { headers: { 'Retry-After': '1' } });
-        const begin = after ?? (await connector.events.end());
-        return streamOf(connector, caller, filter, begin);
-      }
-      const { events, next, more } = await connector.events.page(
-        caller,
-        filter,
-        after ?? 0,
-        limit,
-        caller.signal,
-      );
-      // Behind the read, so that nothing is dropped between the two.
-      if (after !== undefined) await connector.events.check(after);
-      const result = new JsonText(`[${events.map(({ text }) => text).join(',')}]`);
-      const makeHeader = (apiUrl: string) => linkTo(apiUrl, address, more ? next : undefined);
-      return { result, metadata: { pages: { makeHeader }, cacheControl: 'no-store' } };
-    },
-  },
-);
+  );
 
 function linkTo(
   apiUrl: string,
@@ -148,12 +151,20 @@ function linkTo(
   return [...(next === undefined ? [] : [link('next', next)]), link('first', 0)].join(', ');
 }
 
-function streamOf(connector: Connector, caller: Caller, filter: EventFilter, after: number): ResponseData {
+function streamOf(
+  connector: Connector,
+  caller: Caller,
+  filter: EventFilter,
+  after: number,
+  { heartbeat, lifetime }: StreamTimes,
+): ResponseData {
   const open = () => {
     const gone = new AbortController();
     const signal = AbortSignal.any([gone.signal, connector.events.closing, AbortSignal.timeout(lifetime)]);
     // One chunk ahead: what the client does not take is not read.
-    const stream = Readable.from(chunks(connector, caller, filter, after, signal), { highWaterMark: 1 });
+    const stream = Readable.from(chunks(connector, caller, filter, after, heartbeat, signal), {
+      highWaterMark: 1,
+    });
     stream.once('close', () => gone.abort());
     return stream;
   };
@@ -165,6 +176,7 @@ async function* chunks(
   caller: Caller,
   filter: EventFilter,
   begin: number,
+  heartbeat: number,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const follower = connector.events.follow();
@@ -196,10 +208,13 @@ async function* chunks(
   }
 }
 
-export const eventRoutes: Route[] = [
-  {
-    route: '/events',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
-  },
-];
+export function eventRoutes(times: StreamTimes): Route[] {
+  const authenticator = new RequireUserAuthenticator();
+  return [
+    {
+      route: '/events',
+      version: 2,
+      methods: [{ methodType: 'GET', authenticator, requestHandler: list(times) }],
+    },
+  ];
+}

@@ -6,7 +6,7 @@ import type { Connector } from '../data/connector.js';
 import { adminRoutes } from './admin.js';
 import { exampleIds } from './example.js';
 import { driftRoutes } from './drift.js';
-import { eventRoutes } from './event.js';
+import { eventRoutes, type StreamTimes } from './event.js';
 import { flavorRoutes } from './flavor.js';
 import { identify } from './identity.js';
 import { imageRoutes } from './image.js';
@@ -46,6 +46,7 @@ export interface ApiOptions extends RequestOptions {
   /** Bytes. */
   bodyLimit: number;
   rateLimit: RateLimitOptions;
+  streams: StreamTimes;
   /** Whether lists are kept in memory until something is written. */
   keepAnswers: boolean;
   /** Origins of other sites whose pages may call the API. */
@@ -69,7 +70,7 @@ export function allRoutes(options: ApiOptions, document: () => string): Route[] 
     ...adminRoutes,
     ...projectRoutes,
     ...networkRoutes,
-    ...eventRoutes,
+    ...eventRoutes(options.streams),
     ...driftRoutes,
     ...regionRoutes,
     ...flavorRoutes,

@@ -367,6 +367,7 @@ describe('the OpenAPI document and the server', () => {
       cursorSecret: Buffer.alloc(32),
       bodyLimit: 1024,
       rateLimit: { requests: 0, window: 1 },
+      streams: { heartbeat: 15_000, lifetime: 3_600_000 },
       keepAnswers: true,
       corsOrigins: [],
       authorizationServers: [],

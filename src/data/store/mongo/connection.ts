@@ -110,6 +110,15 @@ export async function connect(address: string): Promise<Connection> {
   }
 }
 
+/** Throws, with nothing of the address that may be secret, when it is no connection string. Connects nowhere. */
+export function assertAddress(address: string): void {
+  try {
+    clientFor(address).db(databaseOf(address));
+  } catch (error) {
+    throw new Error(`${shownAddress(address)} is no connection string: ${withoutSecrets(error, address)}`);
+  }
+}
+
 /** A driver's message, unless it repeats a part of the address that may be secret. */
 function withoutSecrets(error: unknown, address: string): string {
   const text = error instanceof Error ? error.message : 'unknown error';

@@ -9,8 +9,6 @@ import type { Interruption } from '../../../model/interruption.js';
 import { isBusy, storeFailure } from './failure.js';
 import type { Statements } from './statements.js';
 
-/** Milliseconds that a write waits for another process. */
-const patience = 5000;
 /** Milliseconds between two tries, and as many more by lot, so that of several processes none is always late. */
 const pause = 10;
 
@@ -29,10 +27,13 @@ type Outcome = { result: unknown } | { error: unknown };
 export class GroupCommit {
   readonly #statements: Statements;
   readonly #log: Log;
+  /** Milliseconds that a write waits for another process. */
+  readonly #patience: number;
   #waiting: Waiting[] = [];
   #again: NodeJS.Timeout | undefined;
 
-  constructor(statements: Statements, log: Log) {
+  constructor(statements: Statements, log: Log, patience = 5000) {
+    this.#patience = patience;
     this.#statements = statements;
     this.#log = log;
   }
@@ -55,7 +56,7 @@ export class GroupCommit {
     try {
       this.#tellAll(waiting, this.#commit(waiting));
     } catch (error) {
-      const late = (one: Waiting) => last || !isBusy(error) || performance.now() - one.since > patience;
+      const late = (one: Waiting) => last || !isBusy(error) || performance.now() - one.since > this.#patience;
       for (const one of waiting.filter(late)) one.reject(storeFailure(error));
       this.#waiting = waiting.filter((one) => !late(one));
       if (this.#waiting.length > 0) this.#again = setTimeout(() => this.flush(), pause * (1 + Math.random()));

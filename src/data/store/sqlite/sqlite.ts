@@ -48,6 +48,8 @@ export interface SqliteOptions {
   keptPages?: number;
   /** Bytes up to which a file that was not closed is checked with its indexes, and not only looked through; else all. */
   checkLimit?: number;
+  /** Milliseconds that a write waits for another process. Default: 5,000. */
+  lockWait?: number;
   /** Told of checks that take time, and of listeners that fail. */
   log?: Log;
 }
@@ -68,7 +70,7 @@ export class SqliteStore implements Store {
     const log = options.log ?? silentLog;
     const { db, left } = open(file, log, options.checkLimit ?? Infinity);
     this.#statements = new Statements(db);
-    this.#commits = new GroupCommit(this.#statements, log);
+    this.#commits = new GroupCommit(this.#statements, log, options.lockWait);
     this.#kept = new KeptPages(options.keptPages ?? 0);
     this.watch((collection) => this.#kept.forget(collection));
     this.#log = new ChangeLog(this.#statements);

@@ -1,0 +1,120 @@
+/** Values of options that are more than a text: how each is read, what it accepts, and what is wrong with one. */
+import { isIP } from 'node:net';
+
+export interface Form {
+  /** After "must". */
+  accepts: string;
+  /** The value as the program uses it. Throws with the reason when it is none. Not asked about the empty text. */
+  read: (text: string) => string;
+}
+
+class Wrong extends Error {
+  override readonly name = 'Wrong';
+}
+
+const label = /^[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?$/i;
+
+function isHostName(host: string): boolean {
+  const labels = host.replace(/\.$/, '').split('.');
+  return host.length <= 253 && labels.every((one) => label.test(one));
+}
+
+/** The part of a URL that stops it from being one. */
+function reasonOf(text: string): string {
+  const [, port] = /^https?:\/\/(?:\[[^\]]*\]|[^:/?#]*):([^/?#]*)/i.exec(text) ?? [];
+  if (port !== undefined && !(/^\d*$/.test(port) && Number(port) <= 65_535))
+    return 'its port is not 0 to 65535';
+  return 'its host is none';
+}
+
+function urlOf(text: string): URL {
+  // Node would take some of these silently away.
+  if (/[\s\p{Cc}\\<>"{}|^`]/u.test(text)) throw new Wrong('it holds a space or a character that no URL has');
+  if (!/^https?:\/\/[^/?#]/i.test(text))
+    throw new Wrong('it begins neither with http://HOST nor with https://HOST');
+  if (/^[^/]*\/\/[^/?#]*@/.test(text)) throw new Wrong('it holds a name or a password');
+  if (!URL.canParse(text)) throw new Wrong(reasonOf(text));
+  const url = new URL(text);
+  // Other names are now in Punycode, which is what a header may hold.
+  if (!url.hostname.startsWith('[') && !isHostName(url.hostname)) throw new Wrong('its host is none');
+  if (text.includes('#')) throw new Wrong('it has a fragment');
+  return url;
+}
+
+function withoutQuery(text: string): URL {
+  const url = urlOf(text);
+  if (text.includes('?')) throw new Wrong('it has a query');
+  return url;
+}
+
+/** Its path becomes part of a route (src/route/well-known.ts). */
+function baseUrl(text: string): string {
+  const { href, pathname } = withoutQuery(text);
+  if (!/^(\/[A-Za-z0-9._~-]+)*\/*$/.test(pathname))
+    throw new Wrong('its path holds more than letters, digits, ".", "_", "~" and "-"');
+  return href.replace(/\/+$/, '');
+}
+
+function listenHost(text: string): string {
+  if (isIP(text) !== 0) return text;
+  if (/^\[.*\]$/.test(text)) throw new Wrong('an IPv6 address is given without brackets');
+  if (/[:/]/.test(text)) throw new Wrong('scheme, port and path are no part of it');
+  if (!isHostName(text) || /(^|\.)\d+\.?$/.test(text)) throw new Wrong('it is neither an address nor a name');
+  return text;
+}
+
+function path(text: string): string {
+  if (text.includes('\0')) throw new Wrong('it holds a NUL character');
+  if (Buffer.byteLength(text) > 4095) throw new Wrong('it is longer than 4095 bytes');
+  return text;
+}
+
+/** By the format of the schema. */
+export const forms = {
+  'base-url': {
+    accepts: 'be empty or a URL https?://HOST[:PORT][/PATH], without name, password, query and fragment',
+    read: baseUrl,
+  },
+  'endpoint-url': {
+    accepts: 'be empty or a URL https?://HOST[:PORT]/PATH, without name, password and fragment',
+    read: (text) => urlOf(text).href,
+  },
+  // Issuers are compared character by character.
+  'issuer-url': {
+    accepts: 'be a URL https?://HOST[:PORT][/PATH], without name, password, query and fragment',
+    read: (text) => {
+      const { href } = withoutQuery(text);
+      return /^[\x21-\x7e]+$/.test(text) ? text : href;
+    },
+  },
+  origin: {
+    accepts: 'be an origin https?://HOST[:PORT], without a path and *',
+    read: (text) => {
+      const url = withoutQuery(text);
+      if (/^https?:\/\/[^/]+\//i.test(text)) throw new Wrong('it has a path');
+      return url.origin;
+    },
+  },
+  'listen-host': {
+    accepts: 'be an IP address of this machine, or a name that it has',
+    read: listenHost,
+  },
+  path: { accepts: 'be a path', read: path },
+} satisfies Record<string, Form>;
+
+export type FormName = keyof typeof forms;
+
+export function formOf(name: unknown): Form | undefined {
+  return Object.hasOwn(forms, String(name)) ? forms[name as FormName] : undefined;
+}
+
+/** What is wrong with the text, or undefined. */
+export function faultIn(form: Form, text: string): string | undefined {
+  if (text === '') return undefined;
+  try {
+    form.read(text);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,103 @@
+/** Folders, files and addresses that a start needs. Looked at before anything is written, so that a refused start leaves nothing. */
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { type Config, ConfigError } from './config.js';
+
+type Role = 'all' | 'api' | 'worker';
+
+const { R_OK, W_OK, X_OK } = constants;
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown';
+}
+
+/** What keeps the folder from being used, or from being made; undefined where nothing does. */
+function folderFault(folder: string, mode: number): string | undefined {
+  try {
+    if (!statSync(folder).isDirectory()) return `${folder} is not a folder`;
+    accessSync(folder, mode);
+    return undefined;
+  } catch (error) {
+    return `${folder} cannot be used by this user (${codeOf(error)})`;
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    statSync(path);
+    return true;
+  } catch (error) {
+    // What cannot be looked at is there, as far as anybody knows.
+    return codeOf(error) !== 'ENOENT';
+  }
+}
+
+/** Of a folder that is made where it is missing: of that above it that is there. */
+function creatableFault(folder: string): string | undefined {
+  let at = folder;
+  while (!exists(at) && dirname(at) !== at) at = dirname(at);
+  return folderFault(at, at === folder ? R_OK | W_OK | X_OK : W_OK | X_OK);
+}
+
+/** Makes the data folder, and those above it that are missing. Node's own way never ends where the system makes none. */
+export function makeDataDir(config: Config): string {
+  const dataDir = resolve(config.dataDir);
+  const missing: string[] = [];
+  for (let at = dataDir; !exists(at); at = dirname(at)) missing.unshift(at);
+  for (const folder of missing) {
+    try {
+      mkdirSync(folder, { mode: 0o700 });
+    } catch (error) {
+      // Another process may be starting, too.
+      if (codeOf(error) !== 'EEXIST')
+        throw new ConfigError(`dataDir: ${folder} cannot be made (${codeOf(error)})`, { cause: error });
+    }
+  }
+  return dataDir;
+}
+
+/** Of a file that is made where it is missing, but not the folder that it is in. */
+function fileFault(file: string, made: string): string | undefined {
+  const folder = dirname(file);
+  if (!exists(file)) return folder === made ? undefined : folderFault(folder, W_OK | X_OK);
+  try {
+    if (!statSync(file).isFile()) return `${file} is not a file`;
+    accessSync(file, R_OK | W_OK);
+    return undefined;
+  } catch (error) {
+    return `${file} cannot be used by this user (${codeOf(error)})`;
+  }
+}
+
+/** Whether the address can be listened on. */
+function listenFault(host: string, port: number): Promise<string | undefined> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.once('error', (error) => done(error.message));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => done(undefined)));
+  });
+}
+
+function drivesLocally({ regions }: Config): boolean {
+  return regions.some((region) => region === 'local' || region.endsWith('=local'));
+}
+
+/** Rejects with a ConfigError that names every option that is at fault. `storeFile` is that of a SQLite store. */
+export async function checkPlaces(config: Config, role: Role, storeFile: string | undefined): Promise<void> {
+  const { server, worker, local } = config;
+  const dataDir = resolve(config.dataDir);
+  const faults: [string, string | undefined][] = [['dataDir', creatableFault(dataDir)]];
+  if (faults[0]?.[1] === undefined) {
+    faults.push(['dataDir', fileFault(join(dataDir, 'admin.key'), dataDir)]);
+    if (storeFile !== undefined) faults.push(['store', fileFault(storeFile, dataDir)]);
+  }
+  if (role !== 'api' && local.imageDir !== '' && drivesLocally(config))
+    faults.push(['local.imageDir', folderFault(resolve(local.imageDir), R_OK | X_OK)]);
+  if (role !== 'worker')
+    faults.push(['server.host, server.port', await listenFault(server.host, server.port)]);
+  if (role === 'worker' || worker.listen)
+    faults.push(['worker.host, worker.port', await listenFault(worker.host, worker.port)]);
+  const lines = faults.flatMap(([key, fault]) => (fault === undefined ? [] : [`${key}: ${fault}`]));
+  if (lines.length > 0) throw new ConfigError(lines.join('\n'));
+}

@@ -1,0 +1,148 @@
+/** Every option, its type and its bounds. What is not to be seen in a type is in config-forms.ts and config-rules.ts. */
+import { Type, type Static } from 'typebox';
+import { namePattern } from './model/common.js';
+
+const closed = { additionalProperties: false };
+/** No less than a timer can measure, no more than a timer can wait for. */
+const Seconds = Type.Number({ exclusiveMinimum: 0, minimum: 0.001, maximum: 86400 });
+const Path = Type.String({ minLength: 1, format: 'path' });
+const Host = Type.String({ minLength: 1, format: 'listen-host' });
+const BaseUrl = Type.String({ maxLength: 1024, format: 'base-url' });
+/** A type, which is then the name too, NAME=TYPE, or the name alone of a region that the store knows. */
+const RegionName = Type.String({ pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(=(local|simulated))?$' });
+
+const FlavorConfig = Type.Object(
+  {
+    name: Type.String({ pattern: namePattern }),
+    cpus: Type.Integer({ minimum: 1, maximum: 255 }),
+    memoryMiB: Type.Integer({ minimum: 64, maximum: 2 ** 24 }),
+    diskGB: Type.Integer({ minimum: 1, maximum: 2 ** 20 }),
+  },
+  closed,
+);
+
+export const ConfigSchema = Type.Object(
+  {
+    server: Type.Object(
+      {
+        host: Host,
+        port: Type.Integer({ minimum: 0, maximum: 65535 }),
+        publicUrl: BaseUrl,
+        bodyLimit: Type.Integer({ minimum: 1024, maximum: 2 ** 28 }),
+        headerLimit: Type.Integer({ minimum: 8192, maximum: 2 ** 20 }),
+        requestTimeout: Seconds,
+        headersTimeout: Seconds,
+        sendTimeout: Seconds,
+        keepAliveTimeout: Seconds,
+        maxConnections: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
+        backlog: Type.Integer({ minimum: 1, maximum: 65535 }),
+        corsOrigins: Type.Array(Type.String({ minLength: 1, format: 'origin' })),
+        drainDelay: Type.Number({ minimum: 0, maximum: 600 }),
+        drainLimit: Type.Number({ minimum: 0, maximum: 600 }),
+      },
+      closed,
+    ),
+    limits: Type.Object(
+      {
+        requests: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
+        window: Type.Integer({ minimum: 1, maximum: 86400 }),
+      },
+      closed,
+    ),
+    tracing: Type.Object({ endpoint: Type.String({ format: 'endpoint-url' }) }, closed),
+    dataDir: Path,
+    store: Type.String({ pattern: '^(sqlite:.+|mongodb(\\+srv)?://.+)$', format: 'path' }),
+    cache: Type.Object({ pages: Type.Integer({ minimum: 0, maximum: 65536 }) }, closed),
+    check: Type.Object({ limit: Type.Integer({ minimum: 0, maximum: 2 ** 30 }) }, closed),
+    locks: Type.Object({ wait: Seconds }, closed),
+    adminKey: Type.String({ pattern: '^$|^[\\x21-\\x7e]{32,256}$' }),
+    auth: Type.Object(
+      {
+        superUsers: Type.Array(Type.String({ pattern: namePattern })),
+        everyoneIsSuperUser: Type.Boolean(),
+        authorizationServers: Type.Array(Type.String({ minLength: 1, format: 'issuer-url' })),
+        scopes: Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$' })),
+      },
+      closed,
+    ),
+    log: Type.Object(
+      {
+        level: Type.Union(
+          (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) =>
+            Type.Literal(level),
+          ),
+        ),
+      },
+      closed,
+    ),
+    tasks: Type.Object(
+      {
+        concurrency: Type.Integer({ minimum: 1, maximum: 10000 }),
+        lease: Seconds,
+        poll: Seconds,
+        notice: Seconds,
+        maxAttempts: Type.Integer({ minimum: 1, maximum: 50 }),
+        backoff: Seconds,
+        backoffMax: Seconds,
+        grace: Type.Number({ minimum: 0, maximum: 3600 }),
+        observe: Seconds,
+        maxInterruptions: Type.Integer({ minimum: 1, maximum: 40 }),
+        sweep: Seconds,
+        keep: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
+      },
+      closed,
+    ),
+    events: Type.Object(
+      {
+        keep: Type.Number({ exclusiveMinimum: 0, maximum: 3650 }),
+        heartbeat: Seconds,
+        streamLimit: Seconds,
+      },
+      closed,
+    ),
+    instances: Type.Object(
+      {
+        maxLifetime: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
+        expiryWarning: Type.Number({ minimum: 0, maximum: 8784 }),
+      },
+      closed,
+    ),
+    worker: Type.Object(
+      {
+        listen: Type.Boolean(),
+        host: Host,
+        port: Type.Integer({ minimum: 0, maximum: 65535 }),
+        address: BaseUrl,
+      },
+      closed,
+    ),
+    regions: Type.Array(RegionName, { minItems: 1, uniqueItems: true }),
+    local: Type.Object(
+      {
+        accelerator: Type.Union([Type.Literal('auto'), Type.Literal('kvm'), Type.Literal('tcg')]),
+        imageDir: Type.String({ format: 'path' }),
+        qemu: Path,
+        qemuImg: Path,
+        startWidth: Type.Integer({ minimum: 0, maximum: 1024 }),
+        startSlot: Seconds,
+        stopDeadline: Seconds,
+        tbSize: Type.Integer({ minimum: 16, maximum: 4096 }),
+        consoleLimit: Type.Integer({ minimum: 65536, maximum: 2 ** 40 }),
+        flavors: Type.Array(FlavorConfig, { minItems: 1 }),
+      },
+      closed,
+    ),
+    simulated: Type.Object(
+      {
+        delay: Type.Integer({ minimum: 0, maximum: 3600000 }),
+        delayJitter: Type.Number({ minimum: 0, maximum: 1 }),
+        failureRate: Type.Number({ minimum: 0, maximum: 1 }),
+        seed: Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
+      },
+      closed,
+    ),
+  },
+  closed,
+);
+
+export type Config = Static<typeof ConfigSchema>;
