@@ -57,14 +57,12 @@ export function makeDataDir(config: Config): string {
   return dataDir;
 }
 
-/** Of a file that is made where it is missing, but not the folder that it is in. */
+/** Of a file that is made where it is missing, but not the folder that it is in. `made` is the data folder. */
 function fileFault(file: string, made: string): string | undefined {
   const folder = dirname(file);
   if (!exists(file)) return folder === made ? undefined : folderFault(folder, W_OK | X_OK);
   try {
-    if (!statSync(file).isFile()) return `${file} is not a file`;
-    accessSync(file, R_OK | W_OK);
-    return undefined;
+    return statSync(file).isFile() ? undefined : `${file} is not a file`;
   } catch (error) {
     return `${file} cannot be used by this user (${codeOf(error)})`;
   }
@@ -87,7 +85,11 @@ function drivesLocally({ regions }: Config): boolean {
 export async function checkPlaces(config: Config, role: Role, storeFile: string | undefined): Promise<void> {
   const { server, worker, local } = config;
   const dataDir = resolve(config.dataDir);
-  const faults: [string, string | undefined][] = [['dataDir', creatableFault(dataDir)]];
+  // A database that is there tells by itself what keeps it from being written, and is not changed by it.
+  const made = storeFile === undefined || !exists(storeFile);
+  const faults: [string, string | undefined][] = [
+    ['dataDir', made ? creatableFault(dataDir) : folderFault(dataDir, R_OK | X_OK)],
+  ];
   if (faults[0]?.[1] === undefined) {
     faults.push(['dataDir', fileFault(join(dataDir, 'admin.key'), dataDir)]);
     if (storeFile !== undefined) faults.push(['store', fileFault(storeFile, dataDir)]);

@@ -21,7 +21,7 @@ const loopback = /^https?:\/\/(localhost|127\.[0-9.]+|\[::1\])([:/]|$)/;
 
 /** The address to register: the configured one, or where the gate listens; "any address" of a machine is its name. */
 export function registeredAddress(configured: string, listening: string): string {
-  const address = configured === '' ? listening : configured;
+  const address = configured === '' ? listening : configured.replace(/\/+$/, '');
   return address.replace(anyAddress, (_all, scheme: string) => scheme + hostname());
 }
 
