@@ -222,8 +222,11 @@ const suite = 'local region: whose a machine is';
     const listener = createServer();
     const socket = join(bench.serverFolder(id), 'qmp.sock');
     await once(listener.listen(socket), 'listening');
-    expect(await failureOf(bench.region.deleteServer(id, patient()))).to.equal('transient');
-    await new Promise((resolve) => listener.close(resolve));
+    try {
+      expect(await failureOf(bench.region.deleteServer(id, patient()))).to.equal('transient');
+    } finally {
+      await new Promise((resolve) => listener.close(resolve));
+    }
     await bench.region.deleteServer(id, patient());
     expect(await bench.stateOf(id)).to.equal(undefined);
   });
