@@ -348,7 +348,12 @@ async function firstRun(
   const { newKey } = await setUp(store, userData, { adminName, adminKey: config.adminKey });
   const key = newKey ?? (config.adminKey === '' ? undefined : config.adminKey);
   const file = join(dataDir, 'admin.key');
-  if (key !== undefined) writeFileSync(file, `${key}\n`, { mode: 0o600 });
+  try {
+    if (key !== undefined) writeFileSync(file, `${key}\n`, { mode: 0o600 });
+  } catch (error) {
+    // It is in the store by now, and can be told only here.
+    log.error({ err: error }, 'the key of the superuser cannot be written into its file');
+  }
   if (newKey !== undefined) onNewKey?.(newKey, adminName, file);
   if (everyoneIsSuperUser) log.warn({}, 'auth.everyoneIsSuperUser is on: every user may do everything');
   if (superUsers.length === 0) log.warn({}, 'auth.superUsers is empty: nobody is a superuser');

@@ -81,6 +81,8 @@ function showKey(key: string, user: string, file: string): void {
   );
 }
 
+// Addresses of stores hold passwords, and command lines can be read by everybody on the machine.
+if (process.argv.some((word) => /^mongodb(\+srv)?:/.test(word))) process.title = 'copse';
 ignoreUserSignals();
 surviveStandardError();
 

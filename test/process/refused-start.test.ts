@@ -1,10 +1,39 @@
 /** A start that is refused for its configuration leaves nothing behind: no folder, no database, no key. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { eventually } from '../support/eventually.js';
 import { mainFile, temporaryFolder } from '../support/process.js';
+
+describe('a command about a store with a password', function () {
+  this.timeout(60_000);
+
+  it('does not show it in the list of processes, nor where it fails', async () => {
+    // Nobody listens there; the driver tries for some seconds.
+    const address = 'mongodb://root:hunter2@127.0.0.1:9/copse';
+    const child = spawn(process.execPath, [mainFile, 'store', 'copy', address, 'sqlite::memory:']);
+    let said = '';
+    child.stderr.on('data', (chunk) => (said += String(chunk)));
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    const commandLine = () => readFileSync(`/proc/${child.pid ?? 0}/cmdline`, 'utf8');
+    await eventually(() => !commandLine().includes('hunter2'), { within: 20_000 });
+    expect(commandLine()).to.match(/^copse\0*$/);
+    expect(await ended).to.equal(1);
+    expect(said)
+      .to.include('mongodb://127.0.0.1:9/copse')
+      .and.not.to.match(/hunter2|root/);
+  });
+});
 
 describe('a start', function () {
   this.timeout(120_000);

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Instance } from '../../src/model/instance.js';
+import { packageRoot } from '../../src/config.js';
 import { checkedFetch } from '../support/conform.js';
 import {
   adminKey,
@@ -120,6 +121,11 @@ describe('the serve command', function () {
     expect(second.stderr).to.contain('EADDRINUSE');
     await first.kill('SIGTERM');
     await cleanUp(other);
+  });
+
+  it('is that of the sources that these tests were compiled with, not of a dist that may be older', () => {
+    expect(mainFile).to.equal(join(packageRoot(), 'build', 'src', 'main.js'));
+    expect(import.meta.dirname).to.equal(join(packageRoot(), 'build', 'test', 'process'));
   });
 
   it('explains itself', () => {

@@ -1,6 +1,6 @@
 /** Log, metrics and traces may lose lines, never the service: each channel, and each way in which it fails. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -167,6 +167,23 @@ describe('a log that cannot be written', function () {
       closeSync(output);
       spawnSync('umount', ['-l', disk]);
     }
+  });
+});
+
+describe('the first key', function () {
+  this.timeout(60_000);
+
+  it('is told also when it cannot be written into its file', async () => {
+    const dataDir = temporaryFolder();
+    symlinkSync('/absent/folder/key', join(dataDir, 'admin.key'));
+    const server = await startServer({ dataDir, args: simulated, environment: { COPSE_ADMIN_KEY: '' } });
+    const [key = ''] = /copse_\S+/.exec(server.stderr) ?? [];
+    const headers = { Authorization: `Bearer ${key}` };
+    expect((await checkedFetch(`${server.url}/api/version`, { headers })).status).to.equal(200);
+    expect(server.log.find(({ level }) => level === 'error')?.msg).to.include('cannot be written');
+    expect(JSON.stringify(server.log)).not.to.include(key);
+    expect(await server.kill('SIGTERM')).to.equal(0);
+    await cleanUp(dataDir);
   });
 });
 
