@@ -123,7 +123,12 @@ async function compose(
   const directory = new RegionDirectory(open, store, base.workers, secret, options.log);
   await directory.start();
   undo.push(() => directory.close());
-  const idempotency = new IdempotencyData(store, base.owner);
+  const lease = config.tasks.lease * seconds;
+  const idempotency = new IdempotencyData(store, base.owner, { lease, log: options.log });
+  undo.push(() => {
+    idempotency.close();
+    return Promise.resolve();
+  });
   const connector = createConnector(
     store,
     base.userData,

@@ -3,106 +3,73 @@
  * begins, and is completed in the very batch that stores the work's effect: a crash leaves either neither, and the
  * repeat does the work, or both, and the repeat gets the answer.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { ApiError } from '../model/error.js';
+import { type Log, silentLog } from '../model/log.js';
+import {
+  type Claimed,
+  ClaimKeeper,
+  idempotency,
+  IdempotencyClaim,
+  type IdempotencyRecord,
+  running,
+} from './idempotency-claim.js';
+import { LeaseWatch } from './lease.js';
 import { isDeadOwner } from './owner.js';
-import type { CollectionSpec, Document, Store, Write } from './store/port.js';
+import type { Store, Write } from './store/port.js';
 import { insert, remove, replace, StoreConflict } from './store/port.js';
 
-/** An answer as it is kept: all that a repeat must get again. */
-export interface StoredAnswer {
-  status: number;
-  headers: Record<string, string>;
-  body?: string;
-}
-
-interface IdempotencyRecord {
-  userId: string;
-  /** SHA-256 of what was asked. */
-  fingerprint: string;
-  /** The process that does the work, until there is an answer. */
-  owner: string;
-  /** Milliseconds since 1970. */
-  created: number;
-  answer?: StoredAnswer;
-}
-
-export const idempotency: CollectionSpec<IdempotencyRecord> = {
-  name: 'idempotency',
-  columns: { created: 'integer' },
-  columnsOf: (_id, record) => ({ created: record.created }),
-  orders: { id: [], created: ['created'] },
-};
+export { idempotency, IdempotencyClaim } from './idempotency-claim.js';
 
 /** How long an answer is kept, in milliseconds. */
 export const retention = 24 * 60 * 60 * 1000;
 
-/** Milliseconds after which work without an answer counts as abandoned: longer than any request may take. */
+/**
+ * Milliseconds after which work that never showed a sign of life counts as abandoned at the first sight of it: that of a
+ * process which has long been gone.
+ */
 const abandoned = 5 * 60 * 1000;
+
+/** Milliseconds without a sign of life after which a claim is over, unless the site says otherwise. */
+const defaultLease = 30_000;
+
+/** Milliseconds after which a claim that nobody asks for any more is forgotten by the watch. */
+const forgetful = 10 * 60 * 1000;
 
 export interface IdempotentRequest {
   userId: string;
   key: string;
   /** Method and path. */
   operation: string;
-  /** Query and body. */
+  /** The meaning of query and body, as one text. */
   content: string;
+  /** The same as an older program wrote it: a repeat across an upgrade is known by that. */
+  formerContent?: () => string;
 }
 
-/** The right to do the work of a key, or the answer if it has been done. */
-export class IdempotencyClaim {
-  readonly answer: StoredAnswer | undefined;
-  readonly #store: Store;
-  readonly #record: Document<IdempotencyRecord>;
-  /** What a batch was given to keep. */
-  #kept: string | undefined;
-
-  constructor(store: Store, record: Document<IdempotencyRecord>) {
-    this.#store = store;
-    this.#record = record;
-    this.answer = record.value.answer;
-  }
-
-  /** The write that keeps the answer, for the batch of the effect. */
-  writes(answer: StoredAnswer): Write[] {
-    this.#kept = JSON.stringify(answer);
-    return [this.#keep(answer, this.#record.revision)];
-  }
-
-  /** Keeps the final answer, unless the batch of the effect has kept the same. A batch that failed kept nothing. */
-  async finish(answer: StoredAnswer, afterFailure = false): Promise<void> {
-    if (this.#kept === undefined || afterFailure)
-      return this.#quietly([this.#keep(answer, this.#record.revision)]);
-    if (this.#kept !== JSON.stringify(answer))
-      await this.#quietly([this.#keep(answer, this.#record.revision + 1)]);
-  }
-
-  /** Forgets the key, so that a repeat does the work: nothing was done. */
-  async release(): Promise<void> {
-    await this.#quietly([remove(idempotency, this.#record)]);
-  }
-
-  #keep(answer: StoredAnswer, revision: number): Write {
-    return replace(idempotency, { ...this.#record, revision }, { ...this.#record.value, answer });
-  }
-
-  /** A conflict means that the effect was stored after all, with its own answer, or that another request took over. */
-  async #quietly(writes: Write[]): Promise<void> {
-    try {
-      await this.#store.write(writes);
-    } catch (error) {
-      if (!(error instanceof StoreConflict)) throw error;
-    }
-  }
+export interface IdempotencyOptions {
+  /** Milliseconds without a sign of life, as this process measures them, after which a claim is over. */
+  lease?: number;
+  log?: Log;
 }
 
 export class IdempotencyData {
   readonly #store: Store;
   readonly #owner: string;
+  readonly #lease: number;
+  readonly #keeper: ClaimKeeper;
+  readonly #watch = new LeaseWatch();
+  #round = performance.now();
 
-  constructor(store: Store, owner: string) {
+  constructor(
+    store: Store,
+    owner: string,
+    { lease = defaultLease, log = silentLog }: IdempotencyOptions = {},
+  ) {
     this.#store = store;
     this.#owner = owner;
+    this.#lease = lease;
+    this.#keeper = new ClaimKeeper(store, lease / 4, log);
   }
 
   /** Claims the key. Throws 422 when it was used for another request, 409 while the first one runs. */
@@ -115,30 +82,55 @@ export class IdempotencyData {
       created: Date.now(),
     };
     const found = await this.#store.get(idempotency, id, signal);
-    try {
-      if (found === undefined)
-        return await this.#claim(insert(idempotency, id, value), { id, revision: 1, value });
-      const expired = found.value.created + retention < value.created;
-      if (!expired && found.value.fingerprint !== value.fingerprint) {
-        throw new ApiError(
-          'idempotency_mismatch',
-          'The Idempotency-Key was used for another request; take a new one.',
-        );
-      }
-      if (found.value.answer !== undefined && !expired) return new IdempotencyClaim(this.#store, found);
-      const over = found.value.created + abandoned < value.created || isDeadOwner(found.value.owner);
-      if (!over && !expired) throw running();
-      const claimed = { id, revision: found.revision + 1, value };
-      return await this.#claim(replace(idempotency, found, value), claimed);
-    } catch (error) {
-      if (error instanceof StoreConflict) throw running(error);
-      throw error;
+    if (found === undefined) {
+      // No two claims have one revision, so that what ends one cannot end another.
+      const revision = randomInt(1, 2 ** 47);
+      return this.#claim({ ...insert(idempotency, id, value), revision }, { id, revision, value });
     }
+    const expired = found.value.created + retention < value.created;
+    if (!expired && !isSame(found.value, value, request)) {
+      throw new ApiError(
+        'idempotency_mismatch',
+        'The Idempotency-Key was used for another request; take a new one.',
+      );
+    }
+    if (found.value.answer !== undefined && !expired) return new IdempotencyClaim(this.#keeper, found);
+    if (!expired && !this.#isOver(found)) throw running();
+    const claimed = { id, revision: found.revision + 1, value };
+    return this.#claim(replace(idempotency, found, value), claimed);
   }
 
-  async #claim(write: Write, record: Document<IdempotencyRecord>): Promise<IdempotencyClaim> {
-    await this.#store.write([write]);
-    return new IdempotencyClaim(this.#store, record);
+  /** Ends the signs of life; claims that are still held are over soon. */
+  close(): void {
+    this.#keeper.close();
+  }
+
+  /** Whether nobody is at the work any more. */
+  #isOver(found: Claimed): boolean {
+    if (this.#keeper.holds(found)) return false;
+    const { owner, created, beat } = found.value;
+    if (this.#keeper.isEnding(found) || isDeadOwner(owner)) return true;
+    if (beat === undefined && created + abandoned < Date.now()) return true;
+    const now = performance.now();
+    if (now - this.#round > forgetful) {
+      this.#watch.end();
+      this.#watch.begin();
+      this.#round = now;
+    }
+    return this.#watch.silent(found.id, `${found.revision} ${beat ?? 0}`, this.#lease, now);
+  }
+
+  async #claim(write: Write, record: Claimed): Promise<IdempotencyClaim> {
+    try {
+      await this.#store.write([write]);
+    } catch (error) {
+      if (error instanceof StoreConflict) throw running(error);
+      // Whether it was written nobody knows; nobody will do its work.
+      void this.#keeper.release(record);
+      throw error;
+    }
+    this.#keeper.hold(record);
+    return new IdempotencyClaim(this.#keeper, record);
   }
 
   /** Removes answers that are too old; tells how many. */
@@ -161,15 +153,14 @@ export class IdempotencyData {
   }
 }
 
-function running(cause?: unknown): ApiError {
-  return new ApiError(
-    'idempotency_in_progress',
-    'The first request with this Idempotency-Key is still running.',
-    {
-      cause,
-      headers: { 'Retry-After': '1' },
-    },
-  );
+/** Whether the key was used for this request. */
+function isSame(
+  found: IdempotencyRecord,
+  { fingerprint }: IdempotencyRecord,
+  { formerContent }: IdempotentRequest,
+): boolean {
+  if (found.fingerprint === fingerprint) return true;
+  return formerContent !== undefined && found.fingerprint === digest(formerContent());
 }
 
 function digest(text: string): string {

@@ -3,8 +3,8 @@ import { errorCodes } from './error.js';
 
 export function errorsPage(): string {
   const rows = Object.entries(errorCodes).map(
-    ([code, { status, retryable, meaning }]) =>
-      `| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} | ${meaning} |`,
+    ([code, { status, retryable, lasting, meaning }]) =>
+      `| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} | ${lasting ? 'yes' : 'no'} | ${meaning} |`,
   );
   return `# Error codes
 
@@ -25,10 +25,13 @@ the body (JSON pointer, RFC 6901) or the parameters. \`blockedBy\` is the addres
 \`X-Error-Code\` repeats the code, for answers without a body. With \`Accept: application/problem+json\` the same error comes
 as an RFC 9457 document. The cause of an error is only in the server's log, under the \`requestId\`.
 
+What is *kept* is wrong with the request itself: its repeat under the same \`Idempotency-Key\` gets the same refusal. Every other
+refusal is forgotten, because time or somebody else may cure it: the repeat does the work.
+
 This page is generated from \`src/model/error.ts\` by \`npm run docs\`.
 
-| code | status | retryable | meaning |
-| --- | --- | --- | --- |
+| code | status | retryable | kept | meaning |
+| --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 `;
 }

@@ -5,149 +5,212 @@
  * precise enough for a program to act on and each bound to exactly one HTTP status.
  */
 
-/** Every code a client can meet. A code is never renamed or reused; add a row instead. */
+/**
+ * Every code a client can meet. A code is never renamed or reused; add a row instead. `retryable`: the same request may succeed
+ * later by itself. `lasting`: the request itself is wrong, whatever time or others do, so that its repeat under the same
+ * Idempotency-Key gets the same refusal; any other refusal is forgotten, and the repeat does the work.
+ */
 export const errorCodes = {
   malformed_json: {
     status: 400,
     retryable: false,
+    lasting: true,
     meaning: 'The body is not JSON, or is empty where JSON is needed.',
   },
   invalid_body: {
     status: 400,
     retryable: false,
+    lasting: true,
     meaning: 'The body breaks its schema; `errors` says where.',
   },
   invalid_parameter: {
     status: 400,
     retryable: false,
+    lasting: true,
     meaning: 'A path or query parameter is malformed, out of range or unknown.',
   },
   invalid_cursor: {
     status: 400,
     retryable: false,
+    lasting: true,
     meaning: 'The page key is damaged or belongs to another list. Start again from the first page.',
   },
   invalid_reference: {
     status: 400,
     retryable: false,
+    lasting: true,
     meaning:
       'What the request names does not exist, or does not fit: a flavor or image of the region; a region or project of a filter. `errors` says which.',
   },
-  unauthorized: { status: 401, retryable: false, meaning: 'No valid credential came with the request.' },
-  forbidden: { status: 403, retryable: false, meaning: 'The caller may see the resource but not do this.' },
+  unauthorized: {
+    status: 401,
+    retryable: false,
+    lasting: false,
+    meaning: 'No valid credential came with the request.',
+  },
+  forbidden: {
+    status: 403,
+    retryable: false,
+    lasting: false,
+    meaning: 'The caller may see the resource but not do this.',
+  },
   not_found: {
     status: 404,
     retryable: false,
+    lasting: false,
     meaning: 'It does not exist, or the caller may not know that it does.',
   },
   method_not_allowed: {
     status: 405,
     retryable: false,
+    lasting: true,
     meaning: 'The path exists under the methods in `Allow`.',
   },
-  request_timeout: { status: 408, retryable: true, meaning: 'The request did not arrive or finish in time.' },
+  request_timeout: {
+    status: 408,
+    retryable: true,
+    lasting: false,
+    meaning: 'The request did not arrive or finish in time.',
+  },
   events_expired: {
     status: 410,
     retryable: false,
+    lasting: true,
     meaning:
       'Events behind this position are no longer kept. List the resources anew, then follow from now on.',
   },
   conflict: {
     status: 409,
     retryable: true,
+    lasting: false,
     meaning: 'Somebody else changed the resource meanwhile. Read it again.',
   },
   name_taken: {
     status: 409,
     retryable: false,
+    lasting: false,
     meaning: 'Another living resource of the project has this name.',
   },
   power_state_conflict: {
     status: 409,
     retryable: false,
+    lasting: false,
     meaning: 'The instance is not in a power state that allows this.',
   },
   task_state_conflict: {
     status: 409,
     retryable: false,
+    lasting: false,
     meaning: 'The task is not in a state that allows this: it has ended, or has not ended yet.',
   },
   idempotency_in_progress: {
     status: 409,
     retryable: true,
+    lasting: false,
     meaning: 'The first request with this Idempotency-Key has no answer yet. Repeat after `Retry-After`.',
   },
   instance_busy: {
     status: 409,
     retryable: true,
+    lasting: false,
     meaning: 'A task for the instance is in the way; `blockedBy` is its address.',
   },
   being_deleted: {
     status: 409,
     retryable: false,
+    lasting: false,
     meaning: 'The resource is being deleted and takes no more changes.',
   },
-  gone: { status: 410, retryable: false, meaning: 'The route was withdrawn; its `Link` names what to read.' },
+  gone: {
+    status: 410,
+    retryable: false,
+    lasting: true,
+    meaning: 'The route was withdrawn; its `Link` names what to read.',
+  },
   precondition_failed: {
     status: 412,
     retryable: false,
+    lasting: false,
     meaning: 'The resource is not in the state that If-Match or If-None-Match demands. Read it again.',
   },
-  too_large: { status: 413, retryable: false, meaning: 'The body is larger than the limit.' },
-  uri_too_long: { status: 414, retryable: false, meaning: 'The request target is longer than the limit.' },
+  too_large: { status: 413, retryable: false, lasting: true, meaning: 'The body is larger than the limit.' },
+  uri_too_long: {
+    status: 414,
+    retryable: false,
+    lasting: true,
+    meaning: 'The request target is longer than the limit.',
+  },
   unsupported_media_type: {
     status: 415,
     retryable: false,
+    lasting: true,
     meaning: 'The body has a media type that is not taken.',
   },
   expectation_failed: {
     status: 417,
     retryable: false,
+    lasting: true,
     meaning: 'The `Expect` header asks for what is not offered.',
   },
   unprocessable: {
     status: 422,
     retryable: false,
+    lasting: true,
     meaning: 'The body is well formed, but what it asks for cannot be done.',
   },
   idempotency_mismatch: {
     status: 422,
     retryable: false,
+    lasting: true,
     meaning: 'The Idempotency-Key was used for another request.',
   },
   replace_required: {
     status: 422,
     retryable: false,
+    lasting: false,
     meaning: 'The change would wipe the machine; repeat it with `allowReplace=true` if that is meant.',
   },
-  rate_limited: { status: 429, retryable: true, meaning: 'Too many requests; wait for `Retry-After`.' },
+  rate_limited: {
+    status: 429,
+    retryable: true,
+    lasting: false,
+    meaning: 'Too many requests; wait for `Retry-After`.',
+  },
   headers_too_large: {
     status: 431,
     retryable: false,
+    lasting: true,
     meaning: 'The request headers are larger than the limit.',
   },
   internal: {
     status: 500,
     retryable: true,
+    lasting: false,
     meaning: 'A defect on our side; the log has the cause under the request id.',
   },
-  not_implemented: { status: 501, retryable: false, meaning: 'The region cannot do this.' },
+  not_implemented: { status: 501, retryable: false, lasting: false, meaning: 'The region cannot do this.' },
   deadline_exceeded: {
     status: 503,
     retryable: true,
+    lasting: false,
     meaning: 'The work of the request took longer than is allowed. Try again after `Retry-After`.',
   },
   store_unavailable: {
     status: 503,
     retryable: true,
+    lasting: false,
     meaning: 'The database cannot be reached or written now. Try again after `Retry-After`.',
   },
   unavailable: {
     status: 503,
     retryable: true,
+    lasting: false,
     meaning: 'A part of the service is away; try again after `Retry-After`.',
   },
-} as const satisfies Record<string, { status: number; retryable: boolean; meaning: string }>;
+} as const satisfies Record<
+  string,
+  { status: number; retryable: boolean; lasting: boolean; meaning: string }
+>;
 
 export type ErrorCode = keyof typeof errorCodes;
 
@@ -161,6 +224,8 @@ export interface FieldError {
 export interface ApiErrorOptions {
   /** Internal; logged, never sent unless it is itself an ApiError. */
   cause?: unknown;
+  /** A word or two for the log, where clients must not learn which of several reasons it was; never sent. */
+  reason?: string;
   errors?: FieldError[];
   /** Address of the task in the way (409). */
   blockedBy?: string;
@@ -173,6 +238,7 @@ export class ApiError extends Error {
   readonly code: ErrorCode;
   readonly errors: FieldError[] | undefined;
   readonly blockedBy: string | undefined;
+  readonly reason: string | undefined;
   readonly headers: Record<string, string>;
 
   constructor(code: ErrorCode, message: string, options: ApiErrorOptions = {}) {
@@ -180,6 +246,7 @@ export class ApiError extends Error {
     this.code = code;
     this.errors = options.errors;
     this.blockedBy = options.blockedBy;
+    this.reason = options.reason;
     this.headers = options.headers ?? {};
   }
 
@@ -189,6 +256,10 @@ export class ApiError extends Error {
 
   get retryable(): boolean {
     return errorCodes[this.code].retryable;
+  }
+
+  get lasting(): boolean {
+    return errorCodes[this.code].lasting;
   }
 
   /** The public text: this message and those of the ApiErrors below it, joined by ": ". Foreign causes stay out. */
@@ -205,9 +276,12 @@ export class ApiError extends Error {
   }
 }
 
-/** The constant answer for "absent" and "not yours to know": same code, same words. */
-export function notFound(cause?: unknown): ApiError {
-  return new ApiError('not_found', 'There is no such resource, or you may not see it.', { cause });
+/** The constant answer for "absent" and "not yours to know": same code, same words. Only the log gets the reason. */
+export function notFound(cause?: unknown, reason?: string): ApiError {
+  return new ApiError('not_found', 'There is no such resource, or you may not see it.', {
+    cause,
+    ...(reason === undefined ? {} : { reason }),
+  });
 }
 
 /** The same for a resource that the body names at this place. */
@@ -216,20 +290,27 @@ export function notFoundAt(pointer: string, what: string): ApiError {
   return new ApiError('not_found', message, { errors: [{ pointer, message }] });
 }
 
-/** Finds the ApiError in a chain of causes; any other error is a defect and becomes `internal`. */
+/**
+ * Finds the ApiError in a chain of causes; any other error is a defect and becomes `internal`, and so does one with a code
+ * that is not in the table.
+ */
 export function toApiError(error: unknown): ApiError {
   const seen = new Set<unknown>();
   let at: unknown = error;
   while (at instanceof Error && !seen.has(at)) {
-    if (at instanceof ApiError) return at;
+    if (at instanceof ApiError) return Object.hasOwn(errorCodes, at.code) ? at : internal(nameless(at));
     seen.add(at);
     at = at.cause;
   }
-  return new ApiError(
-    'internal',
-    'The server failed to answer. The request id leads to the cause in its log.',
-    {
-      cause: error,
-    },
-  );
+  return internal(error);
+}
+
+function internal(cause: unknown): ApiError {
+  const message = 'The server failed to answer. The request id leads to the cause in its log.';
+  return new ApiError('internal', message, { cause });
+}
+
+/** The same as a foreign error, of which clients see nothing. */
+function nameless({ code, message }: ApiError): Error {
+  return new Error(`There is no error code "${code}": ${message}`);
 }

@@ -3,6 +3,7 @@ import type { Connector } from '../data/connector.js';
 import type { Accepted, Caller } from '../data/caller.js';
 import type { Write } from '../data/store/port.js';
 import { taskAddress } from '../data/task.js';
+import { toApiError } from '../model/error.js';
 import type { RequestContext } from './pipeline/context.js';
 import { mustHaveUser } from './pipeline/context.js';
 import type { ResponseData } from './pipeline/response.js';
@@ -33,6 +34,19 @@ export function acceptedAnswer({ taskId = '' }: Accepted): ResponseData {
 }
 
 /**
+ * What is learnt after a change is stored, for a better answer than "accepted". A failure, such as a store that is away by now,
+ * must not make the change look as if it had failed: then there is nothing to add.
+ */
+export async function afterChange<R>(caller: Caller, learn: () => Promise<R>): Promise<R | undefined> {
+  try {
+    return await learn();
+  } catch (error) {
+    if (caller.signal.aborted || toApiError(error).code === 'internal') throw error;
+    return undefined;
+  }
+}
+
+/**
  * The answer to a change that a task carries out: 202 with its address, or, when the client would wait and the task ends
  * in that time, 200 with the task.
  */
@@ -43,9 +57,12 @@ export async function answerWhenEnded(
   wait: number,
 ): Promise<ResponseData> {
   const { taskId } = accepted;
-  if (taskId === undefined || wait === 0 || !(await connector.tasks.ended(caller, taskId, wait * 1000))) {
-    return acceptedAnswer(accepted);
-  }
-  const { text, revision } = await connector.tasks.text(caller, taskId);
+  if (taskId === undefined || wait === 0) return acceptedAnswer(accepted);
+  const task = await afterChange(caller, async () => {
+    const ended = await connector.tasks.ended(caller, taskId, wait * 1000);
+    return ended ? connector.tasks.text(caller, taskId) : undefined;
+  });
+  if (task === undefined) return acceptedAnswer(accepted);
+  const { text, revision } = task;
   return { result: new JsonText(text), metadata: { revision, cacheControl: 'no-store' } };
 }

@@ -6,7 +6,7 @@ import { Instance, InstanceCreate } from '../model/instance.js';
 import { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { Task } from '../model/task.js';
 import type { Accepted, Caller } from '../data/caller.js';
-import { acceptedAnswer, answerWhenEnded, callerOf } from './caller.js';
+import { acceptedAnswer, afterChange, answerWhenEnded, callerOf } from './caller.js';
 import { instanceParams, memberOnly } from './instance-access.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
 import type { Declaration, RouteRequest } from './pipeline/handler.js';
@@ -110,8 +110,12 @@ const create = defineHandler(
     execute: async (connector, { caller, body, wait }) => {
       const accepted = await connector.instances.create(caller, body);
       if (wait === 0 || accepted.taskId === undefined) return created(accepted);
-      await connector.tasks.ended(caller, accepted.taskId, wait * 1000);
-      return created({ ...accepted, ...(await connector.instances.text(caller, accepted.id)) });
+      const { id, taskId } = accepted;
+      const now = await afterChange(caller, async () => {
+        await connector.tasks.ended(caller, taskId, wait * 1000);
+        return connector.instances.text(caller, id);
+      });
+      return created({ ...accepted, ...now });
     },
   },
 );
@@ -174,9 +178,14 @@ async function changedAnswer(
   { id, taskId, text = '', revision = 1 }: Accepted,
   wait: number,
 ): Promise<ResponseData> {
-  const waits = taskId !== undefined && wait > 0;
-  if (waits) await connector.tasks.ended(caller, taskId, wait * 1000);
-  const now = waits ? await connector.instances.text(caller, id) : { text, revision };
+  const waited =
+    taskId === undefined || wait === 0
+      ? undefined
+      : await afterChange(caller, async () => {
+          await connector.tasks.ended(caller, taskId, wait * 1000);
+          return connector.instances.text(caller, id);
+        });
+  const now = waited ?? { text, revision };
   const follow = taskId === undefined ? {} : { location: taskAddress(taskId), retryAfter: 1 };
   return { result: new JsonText(now.text), metadata: { status: 202, revision: now.revision, ...follow } };
 }

@@ -1,6 +1,6 @@
 /** Does the site's regular jobs when it is this process's turn. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ScheduleData } from '../data/schedule.js';
+import type { ScheduleData, Turn } from '../data/schedule.js';
 import type { Log } from '../model/log.js';
 
 export interface Job {
@@ -11,6 +11,9 @@ export interface Job {
   /** Does it; aborted when the process stops or loses its turn. Must bear a repeat. */
   run(signal: AbortSignal): Promise<void>;
 }
+
+/** Milliseconds before the end of a turn is tried again; more each time. */
+const firstPause = 100;
 
 export class Schedule {
   readonly #data: ScheduleData;
@@ -70,10 +73,25 @@ export class Schedule {
       } finally {
         clearInterval(beat);
       }
-      await turn.end(job.every);
+      await this.#end(turn, job);
     } catch (error) {
       this.#log.warn({ err: error, job: job.name }, 'cannot look after a regular job');
     }
     return job.every;
+  }
+
+  /** Tries again while the store is away: nobody has the turn any more, and the next would wait for the end of its lease. */
+  async #end(turn: Turn, { name, every }: Job): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let pause = firstPause; ; pause = Math.min(2 * pause, this.#lease / 4)) {
+      try {
+        await turn.end(every);
+        return;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        this.#log.warn({ err: error, job: name }, 'cannot end the turn at a job; it is tried again');
+      }
+      await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
+    }
   }
 }

@@ -53,6 +53,17 @@ describe('an API error', () => {
     }
   });
 
+  it('is internal for a code that is not in the table, and shows nothing of it', () => {
+    for (const code of ['no_such_code', 'toString', '__proto__', '']) {
+      const wrong = new ApiError(code as ErrorCode, 'secret');
+      for (const thrown of [wrong, new Error('outer', { cause: wrong })]) {
+        const error = toApiError(thrown);
+        expect([error.code, error.status], code).to.deep.equal(['internal', 500]);
+        expect(error.publicMessage).not.to.include('secret');
+      }
+    }
+  });
+
   it('for absence has constant words, whatever the cause', () => {
     expect(notFound(new Error('row 17')).publicMessage).to.equal(notFound().publicMessage);
     expect(notFound()).to.include({ code: 'not_found', status: 404, retryable: false });

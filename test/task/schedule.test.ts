@@ -8,6 +8,7 @@ import { silentLog } from '../../src/model/log.js';
 import { Schedule } from '../../src/task/schedule.js';
 import { eventually } from '../support/eventually.js';
 import { RecordingLog } from '../support/log.js';
+import { faulty } from '../support/outage.js';
 import { distantOwner, taskRecord } from '../support/rows.js';
 import { startServer } from '../support/server.js';
 import { openTestStore } from '../support/store.js';
@@ -41,6 +42,28 @@ describe('the site’s regular jobs', () => {
       // The pause is counted by whole milliseconds of the wall clock.
       if (index > 0) expect(began - (runs[index - 1]?.ended ?? 0)).to.be.at.least(28);
     }
+  });
+
+  it('go on when the end of a turn failed while the store was away: no lease has to run out', async () => {
+    const store = await openTestStore();
+    const way = faulty(store);
+    const log = new RecordingLog();
+    let runs = 0;
+    const run = () => {
+      runs += 1;
+      if (runs === 1) way.fault = 'away';
+      return Promise.resolve();
+    };
+    // Neither the pause nor the lease would let it come again in the time of this test.
+    const data = new ScheduleData(way.store, distantOwner(), 3_600_000);
+    const schedule = new Schedule(data, [{ name: 'job', every: 3_600_000, run }], 3_600_000, log);
+    schedule.start();
+    await eventually(() => log.entries.filter(({ level }) => level === 'warn').length >= 2);
+    expect((await store.get(schedules, 'job'))?.value).to.have.property('owner');
+    way.fault = 'none';
+    await eventually(async () => (await store.get(schedules, 'job'))?.value.owner === undefined);
+    await schedule.stop();
+    await store.close();
   });
 
   it('that fail are tried again, and stop in the middle when the process does', async () => {

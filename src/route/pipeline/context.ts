@@ -37,7 +37,10 @@ export interface RequestContext extends Fetched {
   readonly traceparent?: string | undefined;
   /** Throws 412 when the resource is not what If-Match or If-None-Match demands. */
   readonly precondition?: Precondition | undefined;
-  /** With an Idempotency-Key: the writes that keep the answer, to be put into the batch of the request's effect. */
+  /**
+   * To be asked before the effect of a change is stored: throws for an answer that could not be sent, and gives, with an
+   * Idempotency-Key, the writes that keep it, to be put into the batch of the effect.
+   */
   readonly remember?: ((data: ResponseData) => unknown[]) | undefined;
 }
 

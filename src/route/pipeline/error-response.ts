@@ -1,4 +1,5 @@
 /** The one writer of errors, for those of handlers, of the router and of Node's parser alike. */
+import { validateHeaderValue } from 'node:http';
 import type { Context } from 'koa';
 import type { ApiError } from '../../model/error.js';
 import type { Answer } from './response.js';
@@ -49,6 +50,7 @@ export function keptRefusal(ctx: Context, answer: Answer, publicUrl: string): An
   };
 }
 
+/** Throws for an error that cannot be sent, such as one with a line break in a header field. */
 export function errorAnswer(
   error: ApiError,
   requestId: string,
@@ -67,16 +69,19 @@ export function errorAnswer(
     headers['WWW-Authenticate'] =
       `${challenge}, resource_metadata="${wellKnownUrl(publicUrl, 'oauth-protected-resource')}"`;
   }
+  for (const [name, value] of Object.entries(headers)) validateHeaderValue(name, value);
   const body = errorBody(error, requestId, publicUrl);
   const shown = asProblem ? problemOf(body, error.status, publicUrl) : body;
   return { status: error.status, headers, body: JSON.stringify(shown) };
 }
 
+/** What is said of an answer that did not come about. */
+const unfit = ['Content-Encoding', 'ETag', 'Last-Modified', 'Location', 'Preference-Applied', 'Retry-After'];
+
 /** Replaces whatever a failed handler had begun. */
 export function writeError(ctx: Context, error: ApiError, requestId: string, publicUrl: string): void {
-  for (const name of ['Content-Encoding', 'ETag', 'Last-Modified', 'Location', 'Preference-Applied'])
-    ctx.remove(name);
   const { status, headers, body } = errorAnswer(error, requestId, publicUrl, prefersProblem(ctx));
+  for (const name of unfit) ctx.remove(name);
   ctx.status = status;
   ctx.body = body;
   for (const [name, value] of Object.entries(headers)) ctx.set(name, value);

@@ -13,13 +13,22 @@ export interface Claim {
   readonly answer: KeptAnswer | undefined;
   /** Writes that keep the answer, for the batch of the work's effect. */
   writes(answer: KeptAnswer): unknown[];
+  /** Both resolve also when the store is away: then it is done later, beside the request. */
   finish(answer: KeptAnswer, afterFailure?: boolean): Promise<void>;
   release(): Promise<void>;
+  /** What a failure of the work means when the claim was lost meanwhile. */
+  explain?(error: unknown): unknown;
 }
 
 export interface IdempotencyKeeper {
   begin(
-    request: { userId: string; key: string; operation: string; content: string },
+    request: {
+      userId: string;
+      key: string;
+      operation: string;
+      content: string;
+      formerContent?: () => string;
+    },
     signal?: AbortSignal,
   ): Promise<Claim>;
 }
@@ -63,11 +72,6 @@ export async function claimed(life: Life, beginning: Promise<Claim>): Promise<Cl
 /** Milliseconds that a refusal waits for its key to be free again, so that a repeat finds it so. */
 const patience = 1000;
 
-/** Failures that a repeat must not be bound to: they say that now is the wrong moment, not that the request is wrong. */
-function passing(error: ApiError): boolean {
-  return error.retryable || error.status >= 500 || error.status === 401 || error.status === 403;
-}
-
 /**
  * Does the work once: keeps its answer, a lasting refusal too, and forgets the key when nothing was done. `answerError`
  * renders a refusal as it would be sent. A store that hangs keeps nobody from his answer.
@@ -82,16 +86,49 @@ export async function once(
     return { ...claim.answer, headers: { ...claim.answer.headers, 'Idempotency-Replayed': 'true' } };
   }
   let answer: Answer;
+  let keeping: KeptAnswer;
   try {
     answer = await work();
+    keeping = kept(answer);
   } catch (thrown) {
-    const error = toApiError(thrown);
-    if (passing(error)) await Promise.race([claim.release(), sleep(patience, undefined, { ref: false })]);
-    else await life.race(claim.finish(answerError(error), true));
-    throw thrown;
+    const failure = claim.explain?.(thrown) ?? thrown;
+    const error = toApiError(failure);
+    const refusal = error.lasting ? rendered(() => answerError(error)) : undefined;
+    if (refusal !== undefined) await life.race(claim.finish(refusal, true));
+    else await Promise.race([claim.release(), sleep(patience, undefined, { ref: false })]);
+    throw failure;
   }
-  await life.race(claim.finish(kept(answer)));
+  await life.race(claim.finish(keeping));
   return answer;
+}
+
+/** Undefined for a refusal that cannot be sent: then it is a defect, and nothing to keep. */
+function rendered(render: () => KeptAnswer): KeptAnswer | undefined {
+  try {
+    return render();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * One text for whatever means the same: order of members, spelling of numbers and texts, blanks and what is left to its
+ * default make no difference; the order of a list does.
+ */
+export function meaningOf(
+  value: object,
+  defaults: Readonly<Record<string, { default?: unknown }>> = {},
+): string {
+  const told = Object.entries(value).filter(
+    ([name, member]) => member !== (Object.hasOwn(defaults, name) ? defaults[name]?.default : undefined),
+  );
+  return JSON.stringify(Object.fromEntries(told), (_name, member: unknown) =>
+    typeof member === 'object' && member !== null && !Array.isArray(member) ? inOrder(member) : member,
+  );
+}
+
+function inOrder(value: object): object {
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
 export function kept({ status, headers, body }: Answer): KeptAnswer {

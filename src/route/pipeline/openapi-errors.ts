@@ -116,15 +116,14 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
 /** Header fields of errors beyond those of the route and of its caller. */
 function headersOf(status: number, here: readonly ErrorCode[], { posts, patches }: ErrorHeaders): string[] {
   // A lasting refusal is kept for a repeat under the same Idempotency-Key; a passing one is not.
-  const replayed =
-    posts === true && status !== 401 && status !== 403 && here.some((one) => !errorCodes[one].retryable);
+  const replayed = posts === true && here.some((one) => errorCodes[one].lasting);
   return [
     ...(status === 401 ? ['WWW-Authenticate'] : []),
     ...(status === 405 ? ['Allow'] : []),
     ...(status === 415 ? ['Accept', 'Accept-Encoding', ...(patches === true ? ['Accept-Patch'] : [])] : []),
     ...([409, 429, 503].includes(status) ? ['Retry-After'] : []),
     ...(status === 410 ? ['Link'] : []),
-    ...(replayed && status < 500 ? ['Idempotency-Replayed'] : []),
+    ...(replayed ? ['Idempotency-Replayed'] : []),
   ];
 }
 

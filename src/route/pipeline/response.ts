@@ -100,7 +100,9 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   headers['Content-Type'] = json;
   if (result instanceof JsonText)
     return { status, headers, body: result.text, ...(result.kept ? { kept: true } : {}) };
-  return { status, headers, body: JSON.stringify(result) };
+  const text = JSON.stringify(result) as string | undefined;
+  if (text === undefined) throw new Error(`A ${typeof result} has no JSON`);
+  return { status, headers, body: text };
 }
 
 /** Sends the answer, or 304 when the client has it already. */

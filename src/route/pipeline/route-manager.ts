@@ -4,6 +4,7 @@
  * Order, mended against the model: the caller is identified and, where a user is needed, demanded before anything is
  * read for him; path parameters are checked before they reach a prefetch; the body is read last.
  */
+import { validateHeaderValue } from 'node:http';
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { ApiError } from '../../model/error.js';
@@ -19,13 +20,13 @@ import type { CursorCodec } from './cursor.js';
 import { type Deprecation, faultOf, writeDeprecation } from './deprecation.js';
 import { errorAnswer, keptRefusal } from './error-response.js';
 import type { RequestHandler, RouteRequest } from './handler.js';
-import type { Claim, IdempotencyKeeper } from './idempotency.js';
-import { claimed, idempotencyKeyOf, kept, once } from './idempotency.js';
+import type { IdempotencyKeeper } from './idempotency.js';
+import { claimed, idempotencyKeyOf, kept, meaningOf, once } from './idempotency.js';
 import type { KeptAnswers } from './kept-answers.js';
 import type { Life } from './life.js';
 import { preconditionOf } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
-import { type Answer, answerOf, send } from './response.js';
+import { type Answer, answerOf, type ResponseData, send } from './response.js';
 import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
 
 const methodTypes = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -87,11 +88,12 @@ export interface PipelineState {
   /** Seconds of `Prefer: wait`. */
   wait: number;
   traceparent?: string | undefined;
-  /** The route's pattern, for logs and metrics; never the raw path. */
+  /** The route's pattern, for logs and metrics. */
   routePattern?: string;
   user?: string;
-  /** What lay behind a refusal, for the log. */
+  /** What lay behind a refusal, and which of several reasons it had, for the log. */
   cause?: string | undefined;
+  reason?: string | undefined;
 }
 
 /** What of a request comes from its schemas. */
@@ -201,16 +203,31 @@ function makeHandler<C>(
     if (life.reason !== undefined) throw life.reason;
     const data = await life.race(handler.execute(environment.connector));
     if (context.wait > 0) ctx.set('Preference-Applied', `wait=${context.wait}`);
-    return answerOf(data, environment.publicUrl());
+    return declared(answerOf(data, environment.publicUrl()));
+  }
+
+  /** Stops what the document knows nothing of. */
+  function declared(answer: Answer): Answer {
+    if (Object.hasOwn(declaration.responses, answer.status)) return answer;
+    throw new Error(`${where}: answers with the status ${answer.status}, which is not declared`);
+  }
+
+  /** The answer to a change, made before its effect is stored: a mistake in it must leave nothing behind. */
+  function checked(data: ResponseData): Answer {
+    const answer = declared(answerOf(data, environment.publicUrl()));
+    for (const [name, value] of Object.entries(answer.headers)) validateHeaderValue(name, value);
+    return answer;
   }
 
   /** The same, once for each Idempotency-Key. */
   async function performOnce(ctx: Context, context: LiveContext, input: Input, key: string) {
-    const operation = `${ctx.method} ${ctx.path}`;
-    const content = JSON.stringify([input.query, input.body]);
-    const asked = { userId: context.user?.id ?? '', key, operation, content };
+    const named = path.replaceAll(/\{([A-Za-z_]+)\}/g, (_all, name: string) => String(input.params[name]));
+    const operation = `${ctx.method} ${named}`;
+    const content = `[${meaningOf(input.query, declaration.query?.properties)},${meaningOf(input.body, declaration.body?.properties)}]`;
+    const formerContent = () => JSON.stringify([input.query, input.body]);
+    const asked = { userId: context.user?.id ?? '', key, operation, content, formerContent };
     const claim = await claimed(context.life, environment.idempotency.begin(asked, context.signal));
-    context.remember = rememberIn(claim, environment.publicUrl);
+    context.remember = (data) => claim.writes(kept(checked(data)));
     const answer = await once(
       context.life,
       claim,
@@ -268,6 +285,10 @@ function makeHandler<C>(
     if (ctx.method !== 'GET' && ctx.method !== 'HEAD') {
       const precondition = preconditionOf(ctx.req.headers);
       if (precondition !== undefined) context.precondition = precondition;
+      context.remember = (data) => {
+        checked(data);
+        return [];
+      };
     }
     const input = { params, query, querystring, body } as Input;
     const key = method.methodType === 'POST' ? idempotencyKeyOf(ctx) : undefined;
@@ -276,10 +297,6 @@ function makeHandler<C>(
       await (key === undefined ? perform(ctx, context, input) : performOnce(ctx, context, input, key)),
     );
   };
-}
-
-function rememberIn(claim: Claim, publicUrl: () => string): NonNullable<RequestContext['remember']> {
-  return (data) => claim.writes(kept(answerOf(data, publicUrl())));
 }
 
 function compile(path: string, declaration: RequestHandler<never>['declaration'], where: string) {

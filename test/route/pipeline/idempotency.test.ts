@@ -1,11 +1,11 @@
 /** Idempotency-Key on POST, over HTTP. What a crash between leaves is in test/long/kill-idempotency.test.ts. */
 import { spawnSync } from 'node:child_process';
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { Type } from 'typebox';
-import { idempotency, retention } from '../../../src/data/idempotency.js';
+import { idempotency, IdempotencyData, retention } from '../../../src/data/idempotency.js';
 import { ownerName } from '../../../src/data/owner.js';
-import { insert } from '../../../src/data/store/port.js';
+import { replace } from '../../../src/data/store/port.js';
 import { ApiError } from '../../../src/model/error.js';
 import type { Instance } from '../../../src/model/instance.js';
 import type { Task } from '../../../src/model/task.js';
@@ -241,20 +241,7 @@ describe('Idempotency-Key', () => {
     expect((await create('crowd', 'crowd')).body.metadata.id).to.equal(made?.metadata.id);
   });
 
-  it('keeps a lasting refusal, also when its reason has gone', async () => {
-    const blocker = await server.running('blocker');
-    const body = server.wish('blocker');
-    const taken = await server.admin.refused('name_taken', 'POST', path, { body, ...withKey('taken') });
-    await server.gone(blocker.metadata.id);
-    const { code, message } = taken.body;
-    expect(await refusedAgain('taken', path, body)).to.deep.equal({
-      status: 409,
-      code,
-      message,
-      replayed: 'true',
-    });
-    expect(await named('blocker')).to.have.length(0);
-
+  it('keeps a lasting refusal', async () => {
     const wrong = server.wish('wrong', { spec: { imageId: randomUUID() } });
     await server.admin.refused('invalid_reference', 'POST', path, { body: wrong, ...withKey('wrong') });
     expect(await refusedAgain('wrong', path, wrong)).to.include({
@@ -340,44 +327,59 @@ describe('Idempotency-Key', () => {
   });
 
   describe('whose first request has no answer', () => {
-    /** A key that another process has claimed for creating an instance with this name. */
+    /** Has another process claim the key for creating an instance with this name; tells what is left of the claim. */
     async function claimedBy(owner: string, name: string, created = Date.now()) {
-      const digest = (text: string) => createHash('sha256').update(text).digest('hex');
-      const admin = await server.app.connector.users.identify(adminKey);
-      const userId = admin?.id ?? '';
-      const fingerprint = digest(JSON.stringify([{}, server.wish(name)]));
-      const id = digest(`${userId}\nPOST ${path}\n${name}`);
-      await server.app.store.write([insert(idempotency, id, { userId, fingerprint, owner, created })]);
+      const { store, connector } = server.app;
+      const userId = (await connector.users.identify(adminKey))?.id ?? '';
+      const content = JSON.stringify([{}, server.wish(name)]);
+      const other = new IdempotencyData(store, owner);
+      await other.begin({ userId, key: name, operation: `POST ${path}`, content });
+      other.close();
+      const left = async () => {
+        const page = await store.page(idempotency, { order: 'created', limit: 1000 });
+        return page.filter(({ value }) => value.owner === owner && value.answer === undefined);
+      };
+      const [claim, ...others] = await left();
+      if (claim === undefined || others.length > 0) throw new Error('not the one claim');
+      await store.write([replace(idempotency, claim, { ...claim.value, created })]);
+      return left;
     }
 
     const here = JSON.parse(ownerName()) as { place: string; pid: number; start: string };
 
     it('is taken over from a process that is dead, at once', async () => {
       const { pid } = spawnSync(process.execPath, ['--version']);
-      await claimedBy(JSON.stringify({ ...here, pid }), 'from-the-dead');
+      const left = await claimedBy(JSON.stringify({ ...here, pid }), 'from-the-dead');
       const reply = await create('from-the-dead', 'from-the-dead');
+      expect(await left()).to.have.length(0);
       expect([reply.status, replayed(reply)]).to.deep.equal([201, false]);
       expect(replayed(await create('from-the-dead', 'from-the-dead'))).to.be.true;
     });
 
     it('is taken over from a process whose number another one has now', async () => {
-      await claimedBy(JSON.stringify({ ...here, start: '1' }), 'from-a-namesake');
+      const left = await claimedBy(JSON.stringify({ ...here, start: '1' }), 'from-a-namesake');
       expect((await create('from-a-namesake', 'from-a-namesake')).status).to.equal(201);
+      expect(await left()).to.have.length(0);
     });
 
     it('is left to a process that lives, here or elsewhere, until no request could still run', async () => {
       const elsewhere = JSON.stringify({ ...here, place: 'another machine' });
-      for (const [owner, name] of [
-        [ownerName(), 'alive'],
-        [elsewhere, 'elsewhere'],
+      const minutes = 60 * 1000;
+      for (const [owner, name, age] of [
+        [ownerName(), 'alive', 0],
+        [elsewhere, 'elsewhere', 0],
+        [ownerName(), 'alive-and-slow', 4 * minutes],
+        [elsewhere, 'elsewhere-and-slow', 4 * minutes],
       ] as const) {
-        await claimedBy(owner, name);
+        const left = await claimedBy(`${owner.slice(0, -1)},"of":"${name}"}`, name, Date.now() - age);
         const options = { body: server.wish(name), ...withKey(name) };
         await server.admin.refused('idempotency_in_progress', 'POST', path, options);
         expect(await named(name)).to.have.length(0);
+        expect(await left()).to.have.length(1);
       }
-      await claimedBy(elsewhere, 'abandoned', Date.now() - 60 * 60 * 1000);
+      const left = await claimedBy(elsewhere, 'abandoned', Date.now() - 60 * minutes);
       expect((await create('abandoned', 'abandoned')).status).to.equal(201);
+      expect(await left()).to.have.length(0);
     });
   });
 

@@ -1,0 +1,249 @@
+/**
+ * Claims of Idempotency-Keys while their work is done: kept alive by their holder, and given back for certain. What
+ * fails while the store is away is tried again for as long as the process lives.
+ */
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError } from '../model/error.js';
+import type { Log } from '../model/log.js';
+import type { CollectionSpec, Document, Store, Write } from './store/port.js';
+import { remove, replace, StoreConflict } from './store/port.js';
+
+/** An answer as it is kept: all that a repeat must get again. */
+export interface StoredAnswer {
+  status: number;
+  headers: Record<string, string>;
+  body?: string;
+}
+
+export interface IdempotencyRecord {
+  userId: string;
+  /** SHA-256 of what was asked. */
+  fingerprint: string;
+  /** The process that does the work, until there is an answer. */
+  owner: string;
+  /** Milliseconds since 1970. */
+  created: number;
+  /** Counts the holder's signs of life; absent before the first, which only work that takes long needs. */
+  beat?: number;
+  answer?: StoredAnswer;
+}
+
+export const idempotency: CollectionSpec<IdempotencyRecord> = {
+  name: 'idempotency',
+  columns: { created: 'integer' },
+  columnsOf: (_id, record) => ({ created: record.created }),
+  orders: { id: [], created: ['created'] },
+};
+
+export type Claimed = Document<IdempotencyRecord>;
+
+/** Milliseconds of the first pause after a failure and of the longest. */
+const firstPause = 100;
+const longestPause = 2000;
+
+interface Held {
+  record: Claimed;
+  since: number;
+}
+
+/** The claims of this process. */
+export class ClaimKeeper {
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #every: number;
+  readonly #held = new Map<string, Held>();
+  /** Claims whose work is over, by id, with the revision that is to go. */
+  readonly #ending = new Map<string, number>();
+  readonly #closing = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `every`: milliseconds between two signs of life. */
+  constructor(store: Store, every: number, log: Log) {
+    this.#store = store;
+    this.#every = every;
+    // As many as fail in an outage.
+    setMaxListeners(0, this.#closing.signal);
+    this.#log = log;
+  }
+
+  /** Keeps the claim alive from now on. Work that is done sooner costs no write. */
+  hold(record: Claimed): void {
+    this.#held.set(record.id, { record, since: performance.now() });
+    this.#timer ??= setInterval(() => this.#beat(), this.#every).unref();
+  }
+
+  /** Whether this process is at the work. */
+  holds({ id, revision }: Claimed): boolean {
+    return this.#held.get(id)?.record.revision === revision;
+  }
+
+  /** Whether this process knows that the work is over, though it could not write it yet. */
+  isEnding({ id, revision }: Claimed): boolean {
+    return this.#ending.get(id) === revision;
+  }
+
+  /** Forgets the key, so that a repeat does the work: nothing was done. Resolves when it is so or is tried again later. */
+  async release(record: Claimed): Promise<void> {
+    this.done(record);
+    this.#ending.set(record.id, record.revision);
+    await this.#insist(record, () => this.#removeOwn(record));
+  }
+
+  /** Keeps the answer; until that is done the claim is kept alive, for the work is done. Resolves as `release` does. */
+  async keep(record: Claimed, write: Write): Promise<void> {
+    await this.#insist(record, () => this.#store.write([write]));
+  }
+
+  /** Ends the signs of life: the answer is kept, or the work is over without one. */
+  done(record: Claimed): void {
+    if (this.holds(record)) this.#held.delete(record.id);
+  }
+
+  /** Ends all that is tried again. What this process still claims ends when its watchers see no sign of life. */
+  close(): void {
+    this.#closing.abort();
+    clearInterval(this.#timer);
+    this.#held.clear();
+  }
+
+  /** Does it now, and again beside whoever waits until it is done, is pointless, or the process ends. */
+  async #insist(record: Claimed, work: () => Promise<void>): Promise<void> {
+    const finished = () => {
+      this.done(record);
+      if (this.isEnding(record)) this.#ending.delete(record.id);
+    };
+    try {
+      await unlessLost(work());
+      finished();
+    } catch (error) {
+      this.#log.warn(
+        { err: error },
+        'the end of the work under an Idempotency-Key could not be stored; it is tried again',
+      );
+      void this.#again(work).then(finished);
+    }
+  }
+
+  async #again(work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#closing;
+    let pause = firstPause;
+    let done = false;
+    while (!done) {
+      try {
+        await sleep(pause * (1 + Math.random() / 10), undefined, { signal, ref: false });
+      } catch {
+        return;
+      }
+      pause = Math.min(2 * pause, longestPause);
+      done = await unlessLost(work()).then(
+        () => true,
+        () => false,
+      );
+    }
+  }
+
+  /**
+   * Only the very claim goes: after a failure nobody knows whether it was removed already, or was never there, and has been
+   * claimed anew by another process.
+   */
+  async #removeOwn(record: Claimed): Promise<void> {
+    const found = await this.#store.get(idempotency, record.id);
+    const { owner, created } = record.value;
+    if (found?.revision !== record.revision || found.value.answer !== undefined) return;
+    if (found.value.owner !== owner || found.value.created !== created) return;
+    await this.#store.write([remove(idempotency, found)]);
+  }
+
+  #beat(): void {
+    if (this.#held.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    const old = performance.now() - this.#every;
+    for (const held of this.#held.values()) if (held.since <= old) void this.#show(held);
+  }
+
+  /** The sign of life. The revision stays, so that it does not get in the way of the effect's batch. */
+  async #show(held: Held): Promise<void> {
+    const { record } = held;
+    const value = { ...record.value, beat: (record.value.beat ?? 0) + 1 };
+    try {
+      await this.#store.write([{ ...replace(idempotency, record, value), keepRevision: true }]);
+      held.record = { ...record, value };
+    } catch (error) {
+      // The answer is kept, or another process has the claim.
+      if (error instanceof StoreConflict) this.done(record);
+    }
+  }
+}
+
+/** A conflict means that the effect was stored after all, with its own answer, or that another request took over. */
+async function unlessLost(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof StoreConflict)) throw error;
+  }
+}
+
+/** The right to do the work of a key, or the answer if it has been done. */
+export class IdempotencyClaim {
+  readonly answer: StoredAnswer | undefined;
+  readonly #keeper: ClaimKeeper;
+  readonly #record: Claimed;
+  /** What a batch was given to keep. */
+  #kept: string | undefined;
+
+  constructor(keeper: ClaimKeeper, record: Claimed) {
+    this.#keeper = keeper;
+    this.#record = record;
+    this.answer = record.value.answer;
+  }
+
+  /** The write that keeps the answer, for the batch of the effect. */
+  writes(answer: StoredAnswer): Write[] {
+    this.#kept = JSON.stringify(answer);
+    return [this.#keep(answer, this.#record.revision)];
+  }
+
+  /** Keeps the final answer, unless the batch of the effect has kept the same. A batch that failed kept nothing. */
+  async finish(answer: StoredAnswer, afterFailure = false): Promise<void> {
+    const { revision } = this.#record;
+    if (this.#kept === undefined || afterFailure)
+      await this.#keeper.keep(this.#record, this.#keep(answer, revision));
+    else if (this.#kept !== JSON.stringify(answer))
+      await this.#keeper.keep(this.#record, this.#keep(answer, revision + 1));
+    else this.#keeper.done(this.#record);
+  }
+
+  /** Forgets the key, so that a repeat does the work: nothing was done. */
+  release(): Promise<void> {
+    return this.#keeper.release(this.#record);
+  }
+
+  /** What a failure means to the caller: who has lost the claim must not do the work, another one does. */
+  explain(error: unknown): unknown {
+    const lost =
+      error instanceof StoreConflict &&
+      error.collection === idempotency.name &&
+      error.key === this.#record.id;
+    return lost ? running(error) : error;
+  }
+
+  #keep(answer: StoredAnswer, revision: number): Write {
+    return replace(idempotency, { ...this.#record, revision }, { ...this.#record.value, answer });
+  }
+}
+
+export function running(cause?: unknown): ApiError {
+  return new ApiError(
+    'idempotency_in_progress',
+    'The first request with this Idempotency-Key is still running.',
+    {
+      cause,
+      headers: { 'Retry-After': '1' },
+    },
+  );
+}
