@@ -32,6 +32,9 @@ export function newApiKey(): string {
   return `copse_${randomBytes(32).toString('base64url')}`;
 }
 
+/** Why a credential is refused: no such key (nor user), not the key of the user who was named, a user who may not. */
+export type CredentialFault = 'unknown' | 'wrong' | 'inactive';
+
 export class UserData {
   readonly #store: Store;
   readonly #secret: Buffer;
@@ -56,34 +59,54 @@ export class UserData {
 
   /**
    * The user of an API key, or undefined. A name that is given must be that user's; an unknown name, a wrong key and
-   * an inactive user look alike. The lookup is by HMAC, so its timing says nothing about stored keys. A promise only
+   * an inactive user look alike, except to `refused`, which is told for the log. The lookup is by HMAC, so its timing says nothing about stored keys. A promise only
    * where the store must be asked.
    */
   identify(
     key: string,
     name?: string,
     interruption?: Interruption,
+    refused?: (fault: CredentialFault) => void,
   ): Promise<Principal | undefined> | Principal | undefined {
     const known = this.#identified.get(key);
-    if (known !== undefined) return this.#principal(known, name);
+    if (known !== undefined) return this.#principal(known, name, refused);
     return this.#identified
-      .read(key, () => this.#lookUp(key, interruption))
-      .then((user) => this.#principal(user, name));
+      .read(key, () => this.#lookUp(key, name, interruption, refused))
+      .then((user) => this.#principal(user, name, refused));
   }
 
   #principal(
     user: { id: string; name: string } | undefined,
     name: string | undefined,
+    refused?: (fault: CredentialFault) => void,
   ): Principal | undefined {
-    if (user === undefined || (name !== undefined && name !== user.name)) return undefined;
+    if (user === undefined) return undefined;
+    if (name !== undefined && name !== user.name) {
+      refused?.('wrong');
+      return undefined;
+    }
     return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name) };
   }
 
-  async #lookUp(key: string, interruption?: Interruption): Promise<{ id: string; name: string } | undefined> {
+  async #lookUp(
+    key: string,
+    name: string | undefined,
+    interruption?: Interruption,
+    refused?: (fault: CredentialFault) => void,
+  ): Promise<{ id: string; name: string } | undefined> {
     const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)], interruption);
-    const user =
-      found === undefined ? undefined : await this.#store.get(users, found.value.userId, interruption);
-    return user?.value.active === true ? { id: user.id, name: user.value.name } : undefined;
+    if (found === undefined) {
+      const named =
+        name === undefined || refused === undefined
+          ? undefined
+          : await this.#store.find(users, 'name', [name], interruption);
+      refused?.(named === undefined ? 'unknown' : 'wrong');
+      return undefined;
+    }
+    const user = await this.#store.get(users, found.value.userId, interruption);
+    if (user?.value.active === true) return { id: user.id, name: user.value.name };
+    refused?.('inactive');
+    return undefined;
   }
 
   #isSuperUser(name: string): boolean {

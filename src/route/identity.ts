@@ -24,17 +24,27 @@ export function identify(
   }
   if (authorization !== undefined) {
     const token = /^Bearer +([\x21-\x7e]+) *$/i.exec(authorization)?.[1];
-    return demand(token === undefined ? undefined : users.identify(token, undefined, interruption));
+    return demand(users, token, undefined, interruption);
   }
   if (key === undefined) return undefined;
   const name = single(headers['api-user']);
-  return demand(name === undefined ? undefined : users.identify(key, name, interruption));
+  return demand(users, name === undefined ? undefined : key, name, interruption);
 }
 
-function demand(user: Promise<Caller> | Caller): Promise<User> | User {
-  if (user instanceof Promise) return user.then(demand);
-  if (user === undefined) throw unauthorized(true);
-  return user;
+function demand(
+  users: UserData,
+  key: string | undefined,
+  name: string | undefined,
+  interruption: Interruption,
+): Promise<User> | User {
+  let reason = 'malformed';
+  const known = (user: Caller): User => {
+    if (user === undefined) throw unauthorized(true, reason);
+    return user;
+  };
+  if (key === undefined) return known(undefined);
+  const user = users.identify(key, name, interruption, (fault) => (reason = fault));
+  return user instanceof Promise ? user.then(known) : known(user);
 }
 
 function single(value: string | string[] | undefined): string | undefined {

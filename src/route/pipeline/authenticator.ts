@@ -13,14 +13,14 @@ export interface Authenticator {
   authenticate(context: RequestContext): void;
 }
 
-/** 401, with the scheme that the client should use (RFC 9110 section 11.6.1). */
-export function unauthorized(credentialGiven: boolean): ApiError {
+/** 401, with the scheme that the client should use (RFC 9110 section 11.6.1). The reason of the refusal is for the log alone. */
+export function unauthorized(credentialGiven: boolean, reason = 'missing'): ApiError {
   // RFC 6750 section 3.1: no error code when no credential was sent.
   const challenge = credentialGiven ? 'Bearer realm="copse", error="invalid_token"' : 'Bearer realm="copse"';
   const message = credentialGiven
     ? 'The credential is not valid.'
     : 'A credential is needed: "Authorization: Bearer <API key>", or "Api-User" with "Api-Key".';
-  return new ApiError('unauthorized', message, { headers: { 'WWW-Authenticate': challenge } });
+  return new ApiError('unauthorized', message, { reason, headers: { 'WWW-Authenticate': challenge } });
 }
 
 function demandUser(context: RequestContext) {
@@ -53,7 +53,7 @@ export class ProjectMemberAuthenticator implements Authenticator {
   authenticate(context: RequestContext): void {
     const user = demandUser(context);
     if (context.project === undefined) throw notFound();
-    if (!user.superUser && !context.project.isMember(user.id)) throw notFound();
+    if (!user.superUser && !context.project.isMember(user.id)) throw notFound(undefined, 'no member');
   }
 }
 
@@ -65,7 +65,7 @@ export class ProjectAdminAuthenticator implements Authenticator {
     const user = demandUser(context);
     if (context.project === undefined) throw notFound();
     if (user.superUser || context.project.isAdmin(user.id)) return;
-    if (!context.project.isMember(user.id)) throw notFound();
+    if (!context.project.isMember(user.id)) throw notFound(undefined, 'no member');
     throw new ApiError('forbidden', 'Only admins of the project may do this.');
   }
 }
@@ -75,6 +75,6 @@ export class SuperUserAuthenticator implements Authenticator {
   readonly name = 'SuperUser';
   readonly needsUser = true;
   authenticate(context: RequestContext): void {
-    if (!demandUser(context).superUser) throw notFound();
+    if (!demandUser(context).superUser) throw notFound(undefined, 'no superuser');
   }
 }

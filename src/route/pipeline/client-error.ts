@@ -16,6 +16,7 @@ const linger = 1000;
 
 interface Refusal {
   status: number;
+  code: ErrorCode;
   cause: string | undefined;
 }
 
@@ -47,10 +48,10 @@ export function answerClientError(
   ];
   const failure = new ApiError(code, message, { cause: error });
   if (begun === undefined) {
-    refuse(socket, failure, uuidv7(), undefined, listeners);
+    refuse(socket, failure, { requestId: uuidv7() }, listeners);
     return;
   }
-  refusals.set(begun, { status: failure.status, cause: causeOf(failure) });
+  refusals.set(begun, { status: failure.status, code, cause: causeOf(failure) });
   endWith(socket, failure, String(begun.getHeader('X-Request-Id') ?? uuidv7()));
 }
 
@@ -64,20 +65,24 @@ export function answerConnect(request: IncomingMessage, socket: Duplex, listener
     headers: { Allow: 'GET, HEAD, OPTIONS' },
   });
   const requestId = givenRequestId(request.headers['x-request-id']) ?? uuidv7();
-  refuse(socket, failure, requestId, request.method, listeners);
+  refuse(socket, failure, { requestId, method: request.method, target: request.url }, listeners);
 }
 
 /** The refusal of what has no response of its own, with its line in the log. How long it took is not known: no time. */
 function refuse(
   socket: Duplex,
   failure: ApiError,
-  requestId: string,
-  method: string | undefined,
+  {
+    requestId,
+    method,
+    target,
+  }: { requestId: string; method?: string | undefined; target?: string | undefined },
   listeners: RequestListeners,
 ): void {
   const bytes = endWith(socket, failure, requestId);
   const summary = { method, route: undefined, status: failure.status, seconds: 0 };
-  tell(listeners, summary, { requestId, user: undefined, bytes, cause: causeOf(failure) });
+  const { code } = failure;
+  tell(listeners, summary, { requestId, target, user: undefined, bytes, code, cause: causeOf(failure) });
 }
 
 /** Sends the refusal, and cuts the connection soon after, whether or not the client ends its side. */

@@ -62,11 +62,20 @@ export function requestScope(options: RequestOptions): Middleware {
       const route = state.routePattern;
       const { traceId } = span;
       const bytes = status === clientClosed ? 0 : ctx.response.length;
-      const cause = state.cause ?? (whole ? undefined : refusalOf(ctx.res)?.cause);
+      const refusal = whole ? undefined : refusalOf(ctx.res);
       tell(
         options,
         { method, route, status, seconds },
-        { requestId, user: state.user, bytes, traceId, cause },
+        {
+          requestId,
+          target: ctx.req.url,
+          user: state.user,
+          bytes,
+          traceId,
+          code: refusal?.code ?? codeOf(ctx, status),
+          reason: state.reason,
+          cause: state.cause ?? refusal?.cause,
+        },
       );
       span.end({
         // OpenTelemetry's name for it: few names, each of a route.
@@ -86,6 +95,12 @@ export function requestScope(options: RequestOptions): Middleware {
     // Asked at the end: the shutdown may have begun while the request ran.
     if (options.draining()) ctx.set('Connection', 'close');
   };
+}
+
+/** The error code of the answer, whoever made it. */
+function codeOf({ res }: Context, status: number): string | undefined {
+  const code = status < 400 || status === clientClosed ? undefined : res.getHeader('X-Error-Code');
+  return typeof code === 'string' ? code : undefined;
 }
 
 /** koa presets 404, which nobody was ever told when the client left before the answer. */
@@ -124,17 +139,26 @@ function checkTarget(ctx: Context): void {
 
 /** Turns whatever is thrown into an answer, and logs what the answer does not say. */
 export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
+  const answer = (ctx: Context, thrown: unknown) => {
+    const error = toApiError(thrown);
+    const state = ctx.state as PipelineState;
+    const { requestId } = state;
+    if (error.status >= 500) log.error({ err: thrown, requestId }, 'request failed');
+    else state.cause = causeOf(error);
+    state.reason = error.reason;
+    writeError(ctx, error, requestId, publicUrl());
+  };
   return async (ctx, next) => {
     try {
       checkTarget(ctx);
       await next();
     } catch (thrown) {
-      const error = toApiError(thrown);
-      const state = ctx.state as PipelineState;
-      const { requestId } = state;
-      if (error.status >= 500) log.error({ err: thrown, requestId }, 'request failed');
-      else state.cause = causeOf(error);
-      writeError(ctx, error, requestId, publicUrl());
+      try {
+        answer(ctx, thrown);
+      } catch (failure) {
+        // The error itself was made wrongly.
+        answer(ctx, new AggregateError([thrown, failure], 'An error could not be answered'));
+      }
     }
   };
 }

@@ -19,9 +19,15 @@ export interface RequestListeners {
 
 interface Details {
   requestId: string;
+  /** The request target as it came. */
+  target: string | undefined;
   user: string | undefined;
   bytes: number | undefined;
   traceId?: string | undefined;
+  /** The error code of a refusal. */
+  code?: string | undefined;
+  /** Why, where the client is not told. */
+  reason?: string | undefined;
   cause?: string | undefined;
 }
 
@@ -37,19 +43,55 @@ export const clientClosed = 499;
 
 export function tell({ log, observe }: RequestListeners, summary: RequestSummary, details: Details): void {
   const { method, route, status, seconds } = summary;
+  const { target } = details;
   observe(summary);
   const line: Record<string, unknown> = {
     requestId: details.requestId,
     method: method ?? null,
     route: route ?? null,
+    path: target === undefined ? null : pathForLog(target),
     status,
     ms: Math.round(seconds * 10_000) / 10,
     user: details.user ?? null,
     bytes: details.bytes,
   };
   if (details.traceId !== undefined) line['traceId'] = details.traceId;
+  if (details.code !== undefined) line['code'] = details.code;
+  if (details.reason !== undefined) line['reason'] = details.reason;
   if (details.cause !== undefined) line['cause'] = details.cause;
   log.info(line, 'request');
+}
+
+/** Letters of a path that a line has at most. */
+const longestPath = 256;
+
+/** Paths as ours are, which the log takes as they came: short words, and ids. */
+const harmless = /^(?:\/(?!copse_)(?:[a-z0-9._~-]{0,31}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))+$/i;
+
+/**
+ * The path for the log: without the query, without what may be a secret (what looks like a key, or stands behind "="), in
+ * printable ASCII, and not long.
+ */
+export function pathForLog(target: string): string {
+  const end = target.indexOf('?');
+  const path = end === -1 ? target : target.slice(0, end);
+  if (path.length <= longestPath && harmless.test(path)) return path;
+  // An absolute target (RFC 9112 section 3.2.2) may bear a password before its host.
+  const local = path.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '');
+  const shown = local
+    .slice(0, 2 * longestPath)
+    .split('/')
+    .map((segment) => (segment === '' || harmless.test(`/${segment}`) ? segment : veiled(segment)))
+    .join('/')
+    .replaceAll(/[^\x21-\x7e]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return shown.length > longestPath ? `${shown.slice(0, longestPath)}...` : shown;
+}
+
+/** A segment of which only what can be no secret is shown. */
+function veiled(segment: string): string {
+  const [name = ''] = segment.split(/=|%3d|:|%3a|@|%40/i, 1);
+  if (name.length > 31 || /copse_/i.test(name)) return '***';
+  return name === segment ? segment : `${name}***`;
 }
 
 /** What lay behind a refusal, for the log: the chain of causes, in words. */
