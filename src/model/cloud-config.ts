@@ -8,8 +8,14 @@ export interface YamlFault {
   reason: string;
 }
 
-/** Why not; undefined when it can. Nothing is expanded, so that aliases cost what is written. */
+/** Up to so many brackets in all, and so many columns or indicators of a line, a text is read: half of what the stack holds. */
+const bracketLimit = 300;
+const lineLimit = 100;
+
+/** Why not; undefined when it can, or cannot be judged. Nothing is expanded, so that aliases cost what is written. */
 export function yamlFault(text: string, shape: 'mapping' | 'list'): YamlFault | undefined {
+  if (/(?:[[{]\s*){500}/.test(text)) return { line: undefined, reason: 'it is nested too deeply' };
+  if (mayNestDeeply(text)) return undefined;
   const lineCounter = new LineCounter();
   const lineOf = (offset: number | undefined) =>
     offset === undefined ? undefined : lineCounter.linePos(offset).line;
@@ -20,14 +26,28 @@ export function yamlFault(text: string, shape: 'mapping' | 'list'): YamlFault | 
   const [error] = [...document.errors, ...unknownTags];
   if (error !== undefined) {
     const [first = ''] = error.message.split('\n');
-    const reason = error.code === 'RESOURCE_EXHAUSTION' ? 'it is nested too deeply' : first;
-    return { line: lineOf(error.pos[0]), reason: reason.slice(0, 120).replace(/[.:]+$/, '') };
+    return { line: lineOf(error.pos[0]), reason: first.slice(0, 120).replace(/[.:]+$/, '') };
   }
   const { contents } = document;
   const fits = shape === 'mapping' ? isMap(contents) : isSeq(contents);
   const empty = contents === null || (isScalar(contents) && contents.value === null);
   if (!fits && !empty) return { line: lineOf(contents.range[0]), reason: `it is not a ${shape}` };
   return looseAlias(document.contents, lineOf);
+}
+
+/**
+ * Whether it could nest deeply, judged by characters alone and rather too often. The library descends by recursion, and V8
+ * ends the whole process, past any `catch`, when it has to compile a regular expression at the end of its stack.
+ */
+function mayNestDeeply(text: string): boolean {
+  const count = (part: string, pattern: RegExp) => part.match(pattern)?.length ?? 0;
+  return (
+    count(text, /[[{]/g) > bracketLimit ||
+    text.split('\n').some((line) => {
+      const [before = ''] = /^[ \t]*(?:[-?:][ \t]+)*/.exec(line) ?? [];
+      return before.length > lineLimit || count(line, /[-?:](?=\s|$)|(?<=^|\s)[&!]/g) > lineLimit;
+    })
+  );
 }
 
 /** An alias before its anchor, or without one. */

@@ -28,6 +28,8 @@ interface Block {
 
 /** Multiparts within multiparts that are followed. */
 const depthLimit = 10;
+/** Parts in all, of which compressed data can hold very many. */
+const partLimit = 1000;
 const header = /^([!-9;-~]+):[ \t]*(.*)$/;
 
 /** The parts; undefined when the text (a character for each byte) does not begin as MIME multipart does. Else a MimeFault. */
@@ -40,10 +42,19 @@ export function partsOf(text: string): Part[] | undefined {
   // What cloud-init looks for, and how far.
   if (!/mime-version:/i.test(text.slice(0, 4096)))
     throw new MimeFault('it has no MIME-Version header, without which cloud-init would not read it.');
-  return multipart(lines, block, lines.length, []);
+  const parts: Part[] = [];
+  multipart(lines, block, lines.length, [], parts);
+  return parts;
 }
 
-function multipart(lines: readonly string[], block: Block, end: number, place: readonly number[]): Part[] {
+/** Adds the parts within to those that were found before. */
+function multipart(
+  lines: readonly string[],
+  block: Block,
+  end: number,
+  place: readonly number[],
+  found: Part[],
+): void {
   const within = place.length === 0 ? '' : `part ${place.join('.')}: `;
   if (block.bad !== undefined)
     throw new MimeFault(
@@ -61,7 +72,9 @@ function multipart(lines: readonly string[], block: Block, end: number, place: r
     else if (line === `${opening}--`) {
       if (starts.length === 0) break;
       const ends = [...starts.slice(1).map((start) => start - 1), index];
-      return starts.flatMap((start, n) => partOf(lines, start, ends[n] ?? index, [...place, n + 1]));
+      for (const [n, start] of starts.entries())
+        partOf(lines, start, ends[n] ?? index, [...place, n + 1], found);
+      return;
     }
   }
   const shown = `"${opening.slice(0, 72).replaceAll(/[^ -~]/g, '?')}"`;
@@ -72,10 +85,20 @@ function multipart(lines: readonly string[], block: Block, end: number, place: r
   );
 }
 
-function partOf(lines: readonly string[], start: number, end: number, place: readonly number[]): Part[] {
+function partOf(
+  lines: readonly string[],
+  start: number,
+  end: number,
+  place: readonly number[],
+  found: Part[],
+): void {
   const block = blockOf(lines, start, end);
   const type = typeOf(block);
-  if (type.startsWith('multipart/')) return multipart(lines, block, end, place);
+  if (type.startsWith('multipart/')) {
+    multipart(lines, block, end, place, found);
+    return;
+  }
+  if (found.length === partLimit) throw new MimeFault(`it has more than ${partLimit} parts.`);
   const name = place.join('.');
   if (block.bad !== undefined)
     throw new MimeFault(
@@ -88,7 +111,7 @@ function partOf(lines: readonly string[], start: number, end: number, place: rea
       `part ${name}: its content is not ${encoding.slice(0, 40).replaceAll(/[^ -~]/g, '?')}.`,
     );
   const plain = ['7bit', '8bit', 'binary'].includes(encoding);
-  return [{ place: name, type, content, before: plain ? block.body : undefined }];
+  found.push({ place: name, type, content, before: plain ? block.body : undefined });
 }
 
 /** The headers from a line on, up to the blank line that ends them. */

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -252,6 +254,11 @@ describe('user data', () => {
       '#cloud-config-archive\na: 1\n',
       /\(line 2\): it is not a list/,
     ],
+    [
+      'gzip of MIME multipart with very many parts',
+      gzipSync(message(...Array<string>(100_000).fill('\n'))),
+      /more than 1000 parts/,
+    ],
     ['a ZIP file', Buffer.from([0x50, 0x4b, 3, 4]), /not cloud-init input/],
     ['more than 64 KiB', '#cloud-config\n'.padEnd(65537, '#'), /65537 bytes.*65536/],
   ];
@@ -270,6 +277,29 @@ describe('user data', () => {
           .join(', ')}]`,
       );
     expect(fault(bomb.join('\n'))).to.be.undefined;
+  });
+
+  it('ends no process, however deeply it is nested and in whatever order it comes', async () => {
+    const at = new URL('../../src/model/user-data.js', import.meta.url).href;
+    // Twice each: V8 compiles a regular expression anew when it is used again, and must not do so at the end of the stack.
+    const program = `
+      import { userDataFault } from ${JSON.stringify(at)};
+      const nested = (level) => '#cloud-config\\n' + level.repeat(16364 / level.length);
+      for (const level of ['[', '{', '[', '{', '- ', '? ', 'a: ', '&a ', '!b ', '- {', '[?', '{a: ', '[\\n', '- \\n', '['])
+        userDataFault(Buffer.from(nested(level)).toString('base64'));
+      console.log('alive');`;
+    const run = promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program]);
+    expect((await run).stdout).to.equal('alive\n');
+  }).timeout(60_000);
+
+  it('is not judged where it may be nested deeply, and is read up to many brackets and columns', () => {
+    const script = `  ${'echo "\\e[31m"; '.repeat(310)}`;
+    expect(fault(`#cloud-config\na: |\n${script}\nb: [\n`), 'a script').to.be.undefined;
+    expect(fault(`#cloud-config\na: |\n  x\nb: [\n`)).to.match(/line 5/);
+    const levels = Array.from({ length: 80 }, (_, level) => `${' '.repeat(level)}a:`).join('\n');
+    expect(fault(`#cloud-config\n${levels} [\n`), 'deep').to.match(/Flow sequence/);
+    const commands = '- [ls, -l]\n'.repeat(250);
+    expect(fault(`#cloud-config\nruncmd:\n${commands}- [\n`), 'long').to.match(/Flow sequence/);
   });
 
   it('is refused when it is not whole base64', () => {
