@@ -66,8 +66,10 @@ module.exports = {
     layer('stores\\.ts$', ['model/', 'data/store/', 'data/migration/index\\.ts$']),
     layer('regions\\.ts$', ['config\\.ts$', 'model/', 'data/', 'region/']),
     layer('registration\\.ts$', ['model/', 'data/', 'region/']),
+    layer('catalog-keeper\\.ts$', ['model/', 'data/']),
+    layer('first-run\\.ts$', ['config\\.ts$', 'model/', 'data/']),
     layer('app\\.ts$', [
-      '(regions|registration|stores|config|config-places|server|metrics|tracing)\\.ts$',
+      '(regions|registration|catalog-keeper|first-run|stores|config|config-places|server|metrics|tracing)\\.ts$',
       'model/',
       'data/',
       'region/',

@@ -1,11 +1,12 @@
 /** The composition root: config → store → regions → connector → tasks → routes → koa. The only file that knows every part. */
-import { writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import Koa from 'koa';
+import { CatalogKeeper } from './catalog-keeper.js';
 import type { Config } from './config.js';
 import { ConfigError, packageVersion } from './config.js';
 import { checkPlaces, makeDataDir } from './config-places.js';
+import { CatalogData } from './data/catalog.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { ChangeFeed } from './data/change-feed.js';
 import type { ExpiryOptions } from './data/expiry.js';
@@ -17,12 +18,13 @@ import { TaskQueue } from './data/queue.js';
 import type { OpenRegion } from './data/region.js';
 import { ScheduleData } from './data/schedule.js';
 import { secretFor } from './data/secret.js';
-import { setUp } from './data/setup.js';
+import { Availability, withoutOutages } from './data/store/availability.js';
 import type { Store } from './data/store/port.js';
 import { UserData } from './data/user.js';
 import { WorkerData } from './data/worker.js';
 import type { Log } from './model/log.js';
 import type { Counts } from './metrics.js';
+import { firstRun } from './first-run.js';
 import { createMetrics } from './metrics.js';
 import type { RegionFailure } from './regions.js';
 import { openRegions, RegionDirectory } from './regions.js';
@@ -30,6 +32,7 @@ import { isOnlyHere, registeredAddress, Registration } from './registration.js';
 import { RegionGate } from './region/remote/gate.js';
 import { attachHandler } from './route/index.js';
 import type { Route } from './route/route.js';
+import type { ServiceState } from './route/service.js';
 import { HttpServer } from './server.js';
 import { assertAddress, openStore, sqliteFile } from './stores.js';
 import { housekeeping } from './task/housekeeper.js';
@@ -68,7 +71,8 @@ const days = 24 * hours;
 
 /** Starts everything, in the order in which the parts need each other; what was begun is undone when a part fails. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
-  const { log } = options;
+  const log = withoutOutages(options.log);
+  const availability = new Availability(options.log);
   const undo: (() => Promise<void>)[] = [];
   const stop = async () => {
     const failures: unknown[] = [];
@@ -79,7 +83,7 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
   };
   try {
     await check(config, options.role);
-    return await compose(config, options, undo, stop);
+    return await compose(config, { ...options, log, availability }, undo, stop);
   } catch (error) {
     await stop().catch((failure: unknown) => log.warn({ err: failure }, 'cannot undo the start'));
     throw error;
@@ -94,10 +98,14 @@ async function check(config: Config, role: AppOptions['role'] = 'all'): Promise<
   await checkPlaces(config, role, sqliteFile(config.store, resolve(config.dataDir)));
 }
 
+interface ComposeOptions extends AppOptions {
+  availability: Availability;
+}
+
 /** What the parts of a process share. */
 interface Base {
   config: Config;
-  options: AppOptions;
+  options: ComposeOptions;
   store: Store;
   userData: UserData;
   tracing: Tracing;
@@ -112,7 +120,7 @@ interface Base {
 
 async function compose(
   config: Config,
-  options: AppOptions,
+  options: ComposeOptions,
   undo: (() => Promise<void>)[],
   stop: () => Promise<void>,
 ): Promise<App> {
@@ -120,7 +128,9 @@ async function compose(
   const base = await lay(config, options, undo);
   const { store, open } = base;
   const secret = await secretFor(store, 'worker');
-  const directory = new RegionDirectory(open, store, base.workers, secret, options.log);
+  const directory = new RegionDirectory(open, store, base.workers, secret, options.log, {
+    orphans: role === 'api',
+  });
   await directory.start();
   undo.push(() => directory.close());
   const lease = config.tasks.lease * seconds;
@@ -137,6 +147,7 @@ async function compose(
     base.feed,
     expiryOf(config),
   );
+  await keepCatalogs(base);
   const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
   const gate = role === 'worker' || config.worker.listen ? await openGate(base, secret) : '';
   const url = role === 'worker' ? gate : await serve(base, connector);
@@ -145,8 +156,8 @@ async function compose(
   return { url, store, connector, regions: open, stop };
 }
 
-async function lay(config: Config, options: AppOptions, undo: (() => Promise<void>)[]): Promise<Base> {
-  const { log, role = 'all' } = options;
+async function lay(config: Config, options: ComposeOptions, undo: (() => Promise<void>)[]): Promise<Base> {
+  const { log, availability, role = 'all' } = options;
   const tracing = await createTracing(config.tracing.endpoint, log);
   undo.push(() => tracing.close());
   const dataDir = makeDataDir(config);
@@ -155,11 +166,15 @@ async function lay(config: Config, options: AppOptions, undo: (() => Promise<voi
     checkLimit: config.check.limit * 2 ** 20,
     lockWait: config.locks.wait * seconds,
     log,
+    failed: availability.failed,
   });
   undo.push(() => store.close());
+  availability.watch(store);
+  undo.push(() => availability.close());
   await migrateStore(store, log);
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
-  await firstRun(config, options, store, userData, dataDir);
+  // The first key is told by an API process, which whoever sets up the site looks at. A worker may come first.
+  if (role !== 'worker') await firstRun(config, options, store, userData, dataDir);
   const { open, failures } =
     role === 'api' ? { open: [], failures: [] } : await openRegions(config, dataDir, store, log);
   undo.push(async () => {
@@ -211,13 +226,29 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   return runner;
 }
 
+/** Before anybody can know of this process, so that whoever knows of it finds what it offers. */
+async function keepCatalogs({ store, open, options, undo }: Base): Promise<void> {
+  if (open.length === 0) return;
+  const keeper = new CatalogKeeper(new CatalogData(store), open, options.log);
+  undo.push(() => keeper.close());
+  await keeper.start();
+}
+
 /** Answers the API processes of the site about the regions of this one. */
 async function openGate(base: Base, secret: Buffer): Promise<string> {
   const { config, options, workers, tracing, open, undo } = base;
   const { host, port } = config.worker;
   const { log } = options;
   const regions = new Map(open.map(({ id, provider }) => [id, provider]));
-  const gate = new RegionGate({ host, port, secret, regions, tracer: tracing.tracer, log });
+  const gate = new RegionGate({
+    host,
+    port,
+    secret,
+    regions,
+    tracer: tracing.tracer,
+    log,
+    storeTrouble: () => options.availability.trouble,
+  });
   const listening = await gate.listen();
   undo.push(() => gate.close());
   const address = registeredAddress(config.worker.address, listening);
@@ -236,12 +267,13 @@ async function openGate(base: Base, secret: Buffer): Promise<string> {
 /** Serves the API. */
 async function serve(base: Base, connector: Connector): Promise<string> {
   const { config, options, store, tracing, feed, open, failures, undo } = base;
+  const { availability } = options;
   const koa = new Koa();
   const state = { ready: false, url: '' };
   const { service, observe } = serviceOf(
-    open,
-    failures,
+    () => [...checksOfStore(availability), ...checksOf(open, failures)],
     () => state.ready && !server.draining(),
+    availability,
     countsOf(options, tracing),
   );
   const server: HttpServer = new HttpServer(handlerOf(koa), config.server, { log: options.log, observe });
@@ -292,9 +324,9 @@ function countsOf({ counts }: AppOptions, tracing: Tracing): Counts {
 
 /** What the service says of itself, and who is told of every request. */
 function serviceOf(
-  open: readonly OpenRegion[],
-  failures: readonly RegionFailure[],
+  checks: ServiceState['checks'],
   ready: () => boolean,
+  availability: Availability,
   counts: Counts,
 ) {
   const metrics = createMetrics(counts);
@@ -302,7 +334,8 @@ function serviceOf(
     version: packageVersion(),
     started: new Date(),
     ready,
-    checks: () => checksOf(open, failures),
+    storeTrouble: () => availability.trouble,
+    checks,
     metrics: () => metrics.render(),
   };
   return { service, observe: metrics.observe };
@@ -341,27 +374,9 @@ function expiryOf({ instances }: Config): ExpiryOptions {
   return { maxLifetime: instances.maxLifetime * days, warning: instances.expiryWarning * hours };
 }
 
-async function firstRun(
-  config: Config,
-  { log, onNewKey }: AppOptions,
-  store: Store,
-  userData: UserData,
-  dataDir: string,
-): Promise<void> {
-  const { superUsers, everyoneIsSuperUser } = config.auth;
-  const adminName = superUsers[0] ?? 'admin';
-  const { newKey } = await setUp(store, userData, { adminName, adminKey: config.adminKey });
-  const key = newKey ?? (config.adminKey === '' ? undefined : config.adminKey);
-  const file = join(dataDir, 'admin.key');
-  try {
-    if (key !== undefined) writeFileSync(file, `${key}\n`, { mode: 0o600 });
-  } catch (error) {
-    // It is in the store by now, and can be told only here.
-    log.error({ err: error }, 'the key of the superuser cannot be written into its file');
-  }
-  if (newKey !== undefined) onNewKey?.(newKey, adminName, file);
-  if (everyoneIsSuperUser) log.warn({}, 'auth.everyoneIsSuperUser is on: every user may do everything');
-  if (superUsers.length === 0) log.warn({}, 'auth.superUsers is empty: nobody is a superuser');
+/** Named only while it cannot be used: it is no part of this process, as its regions are. */
+function checksOfStore({ trouble }: Availability) {
+  return trouble === undefined ? [] : [{ name: 'store', status: 'fail' as const, message: trouble }];
 }
 
 function checksOf(open: readonly OpenRegion[], failures: readonly RegionFailure[]) {

@@ -153,6 +153,14 @@ ofStore(program.command('restore'))
     restore(file, flags);
   });
 
+ofStore(program.command('region').description('care for regions').command('rebind'))
+  .description('let a region be driven on another data folder than before; nothing may drive it meanwhile')
+  .argument('<name>', 'the region')
+  .action(async (name: string, flags: StoreFlags) => {
+    const { rebindRegion } = await import('./command/region-rebind.js');
+    await rebindRegion(name, flags);
+  });
+
 const store = program.command('store').description('care for stores');
 
 ofStore(store.command('compact'))

@@ -2,12 +2,14 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, ConfigError } from './config.js';
+import { CatalogData } from './data/catalog.js';
 import type { OpenRegion, RegionSource } from './data/region.js';
-import { regions } from './data/region.js';
+import { bindRegion, regions } from './data/region.js';
 import { setUpRegion } from './data/setup.js';
 import type { Store } from './data/store/port.js';
-import type { WorkerData } from './data/worker.js';
+import type { WorkerData, WorkerRecord } from './data/worker.js';
 import type { Log } from './model/log.js';
+import type { RegionType } from './model/region.js';
 import { LocalRegion } from './region/local/index.js';
 import type { RegionProvider } from './region/provider.js';
 import { RemoteRegion } from './region/remote/index.js';
@@ -16,6 +18,16 @@ import { SimulatedRegion } from './region/simulated/index.js';
 export interface RegionFailure {
   name: string;
   error: unknown;
+}
+
+class OtherType extends Error {
+  override readonly name = 'OtherType';
+
+  constructor(region: string, known: string) {
+    super(
+      `Region ${region} is of type ${known} in this store; start it as ${region}=${known}, or choose another name.`,
+    );
+  }
 }
 
 interface Named {
@@ -51,10 +63,12 @@ export async function openRegions(
   const wanted: Named[] = [];
   for (const region of config.regions) wanted.push(await partsOf(region, store));
   for (const { name, type } of wanted) {
-    const { id, creationTime } = await setUpRegion(store, name, type);
+    const { id, creationTime, type: known } = await setUpRegion(store, name, type);
     const provider = makeProvider(name, type, id, config, dataDir, log.child({ region: name }));
     try {
+      if (known !== type) throw new OtherType(name, known);
       await provider.open();
+      await bindRegion(store, id, provider);
       open.push({ id, name, creationTime, provider });
     } catch (error) {
       await provider
@@ -94,6 +108,11 @@ function makeProvider(
 
 /** Milliseconds between looks for workers that came, moved or left. */
 const refreshInterval = 2000;
+/** Milliseconds between two looks whether workers answer. */
+const lookInterval = 10_000;
+
+/** A region that is to be asked, and where; nowhere without an address. */
+type Wanted = Pick<WorkerRecord, 'regionId' | 'address' | 'features'>;
 
 /** The regions that this process drives, and those of the workers that have registered. */
 export class RegionDirectory implements RegionSource {
@@ -102,12 +121,25 @@ export class RegionDirectory implements RegionSource {
   readonly #workers: WorkerData;
   readonly #secret: Buffer;
   readonly #log: Log;
+  readonly #catalogs: CatalogData;
+  readonly #orphans: boolean;
   #remote = new Map<string, OpenRegion & { provider: RemoteRegion }>();
+  #nextLook = 0;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #closed = false;
 
-  constructor(driven: readonly OpenRegion[], store: Store, workerData: WorkerData, secret: Buffer, log: Log) {
+  /** `orphans`: shows regions too that were driven once, and of which no worker has registered. */
+  constructor(
+    driven: readonly OpenRegion[],
+    store: Store,
+    workerData: WorkerData,
+    secret: Buffer,
+    log: Log,
+    { orphans = false } = {},
+  ) {
+    this.#catalogs = new CatalogData(store);
+    this.#orphans = orphans;
     this.#driven = new Map(driven.map((region) => [region.id, region]));
     this.#store = store;
     this.#workers = workerData;
@@ -146,20 +178,46 @@ export class RegionDirectory implements RegionSource {
 
   async #refresh(): Promise<void> {
     const found = new Map<string, OpenRegion & { provider: RemoteRegion }>();
-    for (const worker of await this.#workers.all()) {
-      const { regionId, address, features } = worker;
+    const registered = await this.#workers.all();
+    const wanted: Wanted[] = [...registered, ...(this.#orphans ? await this.#without(registered) : [])];
+    for (const { regionId, address, features } of wanted) {
       if (this.#driven.has(regionId)) continue;
       const known = this.#remote.get(regionId);
       if (known?.provider.address === address && isDeepStrictEqual(known.provider.features, features)) {
         found.set(regionId, known);
         continue;
       }
-      const region = await this.#store.get(regions, regionId);
+      const region = await this.#described(regionId);
       if (region === undefined) continue;
-      const { name, type, creationTime } = region.value;
-      const provider = new RemoteRegion({ regionId, type, features, address, secret: this.#secret });
-      found.set(regionId, { id: regionId, name, creationTime, provider });
+      const kept = () => this.#catalogs.of(regionId);
+      const options = { regionId, type: region.type, features, address, secret: this.#secret, kept };
+      // A worker that comes back under another address offers what it did.
+      const provider = known?.provider.moved(options) ?? new RemoteRegion(options);
+      found.set(regionId, { id: regionId, name: region.name, creationTime: region.creationTime, provider });
     }
     this.#remote = found;
+    this.#lookForThem(found);
+  }
+
+  async #described(
+    id: string,
+  ): Promise<{ name: string; type: RegionType; creationTime: string } | undefined> {
+    return (await this.#store.get(regions, id))?.value;
+  }
+
+  /** Regions of the site that nobody has registered for. */
+  async #without(registered: readonly { regionId: string }[]): Promise<Wanted[]> {
+    const known = new Set(registered.map(({ regionId }) => regionId));
+    const all = await this.#store.page(regions, { order: 'id', limit: 1000 });
+    return all.flatMap(({ id, value: { features } }) =>
+      known.has(id) || features === undefined ? [] : [{ regionId: id, address: '', features }],
+    );
+  }
+
+  /** Asks each of them now and then whether it is there, beside everything else: a list of regions tells of it. */
+  #lookForThem(found: ReadonlyMap<string, { provider: RemoteRegion }>): void {
+    if (performance.now() < this.#nextLook) return;
+    this.#nextLook = performance.now() + lookInterval;
+    for (const { provider } of found.values()) void provider.isThere();
   }
 }

@@ -51,7 +51,10 @@ export class Registration {
   }
 
   async start(): Promise<void> {
-    for (const region of this.#open) await this.#register(region);
+    for (const region of this.#open) {
+      if (region.provider.type === 'local') await this.#mustBeAlone(region);
+      await this.#register(region);
+    }
     this.#plan();
   }
 
@@ -89,6 +92,17 @@ export class Registration {
     }
   }
 
+  /** The folder of real machines may have been copied to another host. Rejects when a worker there drives them already. */
+  async #mustBeAlone(region: OpenRegion): Promise<void> {
+    const registered = await this.#workers.of(region.id);
+    if (registered === undefined || registered.address === this.#options.address) return;
+    if (!(await this.#isServed(region))) return;
+    throw new Error(
+      `Region ${region.name} is driven by another worker already, which answers at ${registered.address}. ` +
+        'End that one, or give this region a name of its own.',
+    );
+  }
+
   /** Whether whoever is registered for the region answers for it; of this process that is taken for granted. */
   async #isServed({ id, provider }: OpenRegion): Promise<boolean> {
     const { address, secret } = this.#options;
@@ -97,11 +111,6 @@ export class Registration {
     if (registered.address === address) return true;
     const { type, features } = provider;
     const other = new RemoteRegion({ regionId: id, type, features, address: registered.address, secret });
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]);
-    // For no server at all: only whether it answers.
-    return other.describeServers([], signal).then(
-      () => true,
-      () => false,
-    );
+    return other.isThere(AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]));
   }
 }

@@ -40,7 +40,7 @@ export async function assertAddress(address: string): Promise<void> {
 
 /**
  * `address` is `sqlite:FILE`, with the file relative to the data folder, `sqlite::memory:`, or a connection string of
- * MongoDB. The options are those of SQLite.
+ * MongoDB. Of the options MongoDB takes `failed`; the others are SQLite's.
  */
 export async function openStore(
   address: string,
@@ -51,7 +51,11 @@ export async function openStore(
   if (isMongo(address)) {
     // Only where it is used: the driver takes 14 MiB of memory.
     const { MongoStore } = await import('./data/store/mongo/mongo.js');
-    return MongoStore.open(address, collections, { admit: admitStore });
+    const { failed } = options;
+    return MongoStore.open(address, collections, {
+      admit: admitStore,
+      ...(failed === undefined ? {} : { failed }),
+    });
   }
   if (!address.startsWith(sqlite))
     throw new Error(

@@ -2,12 +2,15 @@
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { expect } from 'chai';
+import { CatalogKeeper } from '../src/catalog-keeper.js';
+import { CatalogData, catalogs } from '../src/data/catalog.js';
 import { setUpRegion } from '../src/data/setup.js';
 import type { Store } from '../src/data/store/port.js';
 import { WorkerData } from '../src/data/worker.js';
-import { type OpenRegion, regions } from '../src/data/region.js';
+import { type OpenRegion, regions, unbindRegion } from '../src/data/region.js';
 import { ConfigError } from '../src/config.js';
 import { passingTracer } from '../src/model/trace.js';
+import { RemoteRegion } from '../src/region/remote/index.js';
 import { RegionGate } from '../src/region/remote/gate.js';
 import { SimulatedRegion } from '../src/region/simulated/index.js';
 import { isOnlyHere, registeredAddress, Registration } from '../src/registration.js';
@@ -51,6 +54,65 @@ describe('a region that is named without its type', () => {
     expect(failure).to.be.instanceOf(ConfigError);
     expect(failure.message).to.include('rack2=local or rack2=simulated');
     expect(await store.count(regions, {})).to.equal(0);
+  });
+});
+
+describe('the machines of a region', () => {
+  let store: Store;
+  const folders: string[] = [];
+  const log = new RecordingLog();
+
+  const folder = (name: string) => {
+    const made = scratchFolder(name);
+    folders.push(made);
+    return made;
+  };
+  const open = async (at: string, ...names: string[]) => {
+    const flags = { regions: names, store: 'sqlite:site.sqlite' };
+    const { open: found, failures } = await openRegions(testConfig(at, flags), at, store, log);
+    for (const { provider } of found) await provider.close();
+    return { names: found.map(({ name }) => name), failures };
+  };
+
+  beforeEach(async () => {
+    store = await openTestStore();
+  });
+  afterEach(async () => {
+    await store.close();
+    for (const made of folders.splice(0)) rmSync(made, { recursive: true });
+  });
+
+  it('are where they were first: another folder is refused, the same is taken again, and the other regions go on', async () => {
+    const [first, second] = [folder('first'), folder('second')];
+    await open(first, 'rack1=simulated');
+    expect((await failureOf(open(second, 'rack1=simulated'))).message).to.include('another data folder');
+    const { names, failures } = await open(second, 'rack1=simulated', 'rack2=simulated');
+    expect(names).to.deep.equal(['rack2']);
+    expect(failures.map(({ name }) => name)).to.deep.equal(['rack1']);
+    expect((await open(first, 'rack1')).names).to.deep.equal(['rack1']);
+  });
+
+  it('are where they are said to be from now on, once the region is unbound', async () => {
+    const [lost, fresh] = [folder('lost'), folder('fresh')];
+    await open(lost, 'rack1=simulated');
+    expect(await unbindRegion(store, 'rack1')).to.equal(true);
+    expect((await open(fresh, 'rack1')).names).to.deep.equal(['rack1']);
+    await failureOf(open(lost, 'rack1'));
+    expect(await unbindRegion(store, 'rack9')).to.equal(false);
+  });
+
+  it('belong to one folder when two come first at the same moment', async () => {
+    const ends = await Promise.allSettled(
+      ['one', 'two', 'three', 'four'].map((name) => open(folder(name), 'rack1=simulated')),
+    );
+    expect(ends.filter(({ status }) => status === 'fulfilled')).to.have.lengthOf(1);
+  });
+
+  it('are not those of another type', async () => {
+    const place = folder('typed');
+    await open(place, 'rack1=simulated');
+    const failure = await failureOf(open(place, 'rack1=local'));
+    expect(failure.message).to.include('simulated');
   });
 });
 
@@ -134,6 +196,93 @@ describe('the registration of workers', () => {
     await eventually(() => directory.find(opened.id)?.provider.features.accelerator === 'kvm', {
       what: 'the new features',
     });
+  });
+
+  it('leaves the catalog known when a worker comes back under another address', async () => {
+    const data = new WorkerData(store, 'me');
+    const { address, die } = await worker('first');
+    const directory = new RegionDirectory([], store, data, secret, log);
+    await directory.start();
+    undo.push(() => directory.close());
+    const principal = { organizationId: 'o', projectIds: [] };
+    const flavors = () =>
+      directory.find(opened.id)?.provider.listFlavors(principal, new AbortController().signal);
+    const known = await flavors();
+    expect(known).to.not.be.empty;
+    await die();
+    // There, but not answering yet.
+    await data.register({
+      regionId: opened.id,
+      address: 'http://127.0.0.1:9',
+      features: opened.provider.features,
+    });
+    await eventually(
+      () => {
+        const { provider } = directory.find(opened.id) ?? {};
+        return provider instanceof RemoteRegion && provider.address !== address;
+      },
+      { what: 'the new address' },
+    );
+    expect(await flavors()).to.deep.equal(known);
+  });
+
+  it('gives what the region offered last to who has never met its worker, with any principal', async () => {
+    const keeper = new CatalogKeeper(new CatalogData(store), [opened], log, 20);
+    await keeper.start();
+    undo.push(() => keeper.close());
+    const { features } = opened.provider;
+    await new WorkerData(store, 'me').register({
+      regionId: opened.id,
+      address: 'http://127.0.0.1:9',
+      features,
+    });
+    const directory = new RegionDirectory([], store, new WorkerData(store, 'me'), secret, log);
+    await directory.start();
+    undo.push(() => directory.close());
+    const { provider } = directory.find(opened.id) ?? {};
+    const { signal } = new AbortController();
+    for (const organizationId of ['one', 'another']) {
+      const principal = { organizationId, projectIds: [] };
+      const offered = await opened.provider.listImages(principal, signal);
+      expect(await provider?.listImages(principal, signal)).to.deep.equal(offered);
+    }
+    expect(provider?.answers).to.equal(false);
+  });
+
+  it('keeps what the region offers up to date, and writes nothing while it stays', async () => {
+    const data = new CatalogData(store);
+    let flavors = (
+      await opened.provider.listFlavors({ organizationId: '', projectIds: [] }, new AbortController().signal)
+    ).slice(0, 1);
+    const provider = Object.assign(Object.create(opened.provider) as typeof opened.provider, {
+      listFlavors: () => Promise.resolve(flavors),
+      listImages: () => Promise.resolve([]),
+    });
+    const keeper = new CatalogKeeper(data, [{ ...opened, provider }], log, 10);
+    await keeper.start();
+    undo.push(() => keeper.close());
+    expect(await data.of(opened.id)).to.deep.include({ flavors, images: [] });
+    flavors = [];
+    await eventually(async () => (await data.of(opened.id))?.flavors.length === 0, { what: 'the change' });
+    expect((await store.get(catalogs, opened.id))?.revision).to.equal(2);
+  });
+
+  it('of real machines is refused to a second worker while the first answers', async () => {
+    const first = await worker('first');
+    const local = Object.assign(Object.create(opened.provider) as typeof opened.provider, { type: 'local' });
+    const second = new Registration(
+      new WorkerData(store, 'second'),
+      [{ ...opened, provider: local }],
+      { address: 'http://127.0.0.1:9', secret },
+      log,
+    );
+    undo.push(() => second.close());
+    const failure = await failureOf(second.start());
+    expect(failure.message).to.include('rack1').and.to.include(first.address);
+    expect(await asked()).to.equal(first.address);
+    await first.die();
+    await second.start();
+    expect(await asked()).to.equal('http://127.0.0.1:9');
   });
 
   it('names the machine where a worker listens on any of its addresses', () => {

@@ -1,5 +1,6 @@
 /** All that `execute` may touch: one part for each resource. */
 import { AdminData } from './admin.js';
+import { catalogs } from './catalog.js';
 import type { ChangeFeed } from './change-feed.js';
 import { DriftData, drifts } from './drift.js';
 import { EventData } from './event.js';
@@ -17,6 +18,7 @@ import { RegionData, regions } from './region.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
 import { StatusData } from './status.js';
+import { trials } from './store/availability.js';
 import type { CollectionSpec, Store } from './store/port.js';
 import { storeVersion } from './store/version.js';
 import { TaskControl } from './task-control.js';
@@ -62,6 +64,8 @@ export const collections: readonly CollectionSpec<never>[] = [
   workers,
   schedules,
   drifts,
+  catalogs,
+  trials,
 ];
 
 export function createConnector(

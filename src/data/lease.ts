@@ -19,6 +19,11 @@ export class LeaseWatch {
     return now - since >= patience;
   }
 
+  /** The leases could not be looked at, and so not be renewed either: all are counted from their next look on. */
+  blind(): void {
+    this.#seen.clear();
+  }
+
   /** Ends the round: leases that it did not meet are forgotten. */
   end(): void {
     for (const [id, { round }] of this.#seen) if (round !== this.#round) this.#seen.delete(id);

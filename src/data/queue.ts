@@ -194,6 +194,15 @@ export class TaskQueue {
    * lease. `now` is this process's own monotonic time in ms: no two clocks are compared.
    */
   async takeOver(now: number, isDead: (owner: string) => boolean): Promise<number> {
+    try {
+      return await this.#takeOver(now, isDead);
+    } catch (error) {
+      this.#leases.blind();
+      throw error;
+    }
+  }
+
+  async #takeOver(now: number, isDead: (owner: string) => boolean): Promise<number> {
     let taken = 0;
     let after: [number, string] | undefined;
     this.#leases.begin();

@@ -1,16 +1,23 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { HealthStatus } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
-import type { Region, RegionType } from '../model/region.js';
+import type { Region, RegionFeatures, RegionType } from '../model/region.js';
 import type { RegionPrincipal, RegionProvider } from '../region/provider.js';
 import { RegionError } from '../region/provider.js';
 import type { Caller } from './caller.js';
 import type { OrganizationData } from './organization.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec, Store } from './store/port.js';
+import { type CollectionSpec, replace, type Store } from './store/port.js';
+import { retrying } from './store/retry.js';
 
 export interface RegionRecord {
   name: string;
   type: RegionType;
   creationTime: string;
+  /** Of its provider, as of the last start. */
+  features?: RegionFeatures;
+  /** Names the folder or file with its machines, since one was first opened for it. */
+  identity?: string;
 }
 
 export const regions: CollectionSpec<RegionRecord> = {
@@ -27,6 +34,48 @@ export interface OpenRegion {
   name: string;
   creationTime: string;
   provider: RegionProvider;
+}
+
+/** A region was to be opened on the folder of another one, where its machines are not. */
+export class ForeignRegion extends Error {
+  override readonly name = 'ForeignRegion';
+
+  constructor(region: string) {
+    super(
+      `The machines of region ${region} are in another data folder than this one, as the store remembers it. ` +
+        'Start it with the folder that it has had (--data-dir), or give this region a name of its own. ' +
+        `If that folder is lost or given up on purpose, end what drives the region, run "copse region rebind ${region}", ` +
+        'and start again.',
+    );
+  }
+}
+
+/** Remembers what was opened for the region. Rejects with ForeignRegion when that is not what was opened before. */
+export async function bindRegion(
+  store: Store,
+  id: string,
+  { identity, features }: Pick<RegionProvider, 'identity' | 'features'>,
+): Promise<void> {
+  await retrying(async () => {
+    const region = await store.get(regions, id);
+    if (region === undefined) throw notFound();
+    const known = region.value.identity;
+    if (known !== undefined && identity !== undefined && known !== identity)
+      throw new ForeignRegion(region.value.name);
+    const bound = { ...region.value, features, ...(identity === undefined ? {} : { identity }) };
+    if (!isDeepStrictEqual(bound, region.value)) await store.write([replace(regions, region, bound)]);
+  });
+}
+
+/** Lets the region be opened on another folder from now on; false when there is no such region. */
+export async function unbindRegion(store: Store, name: string): Promise<boolean> {
+  return retrying(async () => {
+    const region = await store.find(regions, 'name', [name]);
+    if (region === undefined) return false;
+    const { identity: _forgotten, ...rest } = region.value;
+    await store.write([replace(regions, region, rest)]);
+    return true;
+  });
 }
 
 /** The regions that there are now; more may come while the process runs. */
@@ -144,6 +193,11 @@ export class RegionData {
   }
 }
 
+/** Of one that another process drives: whether that has answered last. */
+function healthOf({ answers }: RegionProvider): HealthStatus {
+  return answers === false ? 'degraded' : 'healthy';
+}
+
 function presentRegion(region: OpenRegion): Region {
   return {
     metadata: {
@@ -151,7 +205,7 @@ function presentRegion(region: OpenRegion): Region {
       name: region.name,
       creationTime: region.creationTime,
       provisioningStatus: 'provisioned',
-      healthStatus: 'healthy',
+      healthStatus: healthOf(region.provider),
     },
     spec: { type: region.provider.type, features: region.provider.features },
   };

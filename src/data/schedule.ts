@@ -49,7 +49,10 @@ export class ScheduleData {
 
   /** The turn at a job that comes every so many ms, or how long to wait before asking again. */
   async take(name: string, every: number): Promise<Turn | { wait: number }> {
-    const found = await this.#store.get(schedules, name);
+    const found = await this.#store.get(schedules, name).catch((error: unknown) => {
+      this.#leases.blind();
+      throw error;
+    });
     const now = Date.now();
     if (found !== undefined) {
       const { owner, token, beat, nextStart } = found.value;

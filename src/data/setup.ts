@@ -16,6 +16,8 @@ export interface SetupOptions {
   adminName: string;
   /** The key that the operator set, or empty. */
   adminKey: string;
+  /** Writes a new key down before it counts: it must not go with a process that ends in between. */
+  writeDown?: (key: string) => void;
 }
 
 export interface SetupResult {
@@ -55,7 +57,7 @@ export async function setUp(store: Store, userData: UserData, options: SetupOpti
     creationTime,
     createdBy,
   }));
-  await ensure(store, projects, 'name', [organization.id, 'default'], () => ({
+  const project = await ensure(store, projects, 'name', [organization.id, 'default'], () => ({
     organizationId: organization.id,
     name: 'default',
     admins: [admin.id],
@@ -64,14 +66,35 @@ export async function setUp(store: Store, userData: UserData, options: SetupOpti
     creationTime,
     createdBy,
   }));
+  // A worker may have come first, when there was no project yet.
+  const known = await store.page(regions, { order: 'id', limit: 1000 });
+  for (const region of known) await ensureNetwork(store, project, region.id);
   if (options.adminKey !== '') {
     await setKey(store, userData, admin.id, 'configured', options.adminKey);
     return {};
   }
   if ((await store.count(apiKeys, { filter: { user_id: admin.id } })) > 0) return {};
   const newKey = newApiKey();
-  await setKey(store, userData, admin.id, 'first-run', newKey);
-  return { newKey };
+  options.writeDown?.(newKey);
+  return (await addKey(store, userData, admin.id, 'first-run', newKey)) ? { newKey } : {};
+}
+
+/** False when another process of the site has just given the user a key of this name. */
+async function addKey(
+  store: Store,
+  userData: UserData,
+  userId: string,
+  name: string,
+  key: string,
+): Promise<boolean> {
+  const record = { userId, name, hash: userData.hash(key), creationTime: timestamp() };
+  try {
+    await store.write([insert(apiKeys, uuidv7(), record)]);
+    return true;
+  } catch (error) {
+    if (error instanceof StoreConflict) return false;
+    throw error;
+  }
 }
 
 async function setKey(
@@ -99,7 +122,7 @@ export async function setUpRegion(
   store: Store,
   name: string,
   type: RegionType,
-): Promise<{ id: string; creationTime: string }> {
+): Promise<{ id: string; creationTime: string; type: RegionType }> {
   const region = await ensure(store, regions, 'name', [name], () => ({
     name,
     type,
@@ -114,7 +137,8 @@ export async function setUpRegion(
     });
     for (const project of page) await ensureNetwork(store, project, region.id);
     const last = page.at(-1);
-    if (last === undefined) return { id: region.id, creationTime: region.value.creationTime };
+    const { creationTime, type: known } = region.value;
+    if (last === undefined) return { id: region.id, creationTime, type: known };
     after = [last.id];
   }
 }

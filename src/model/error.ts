@@ -314,3 +314,8 @@ function internal(cause: unknown): ApiError {
 function nameless({ code, message }: ApiError): Error {
   return new Error(`There is no error code "${code}": ${message}`);
 }
+
+/** Whether the store could not be used: what was asked of it may be tried again. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof Error && toApiError(error).code === 'store_unavailable';
+}

@@ -86,6 +86,13 @@ export interface RegionProvider {
   readonly type: RegionType;
   /** Known after `open`. */
   readonly features: RegionFeatures;
+  /**
+   * Names the region's own state, and goes where that goes: two providers with the same see the same machines. Known after
+   * `open`, where the state is in this process's reach.
+   */
+  readonly identity?: string | undefined;
+  /** Whether the region answered when it was asked last. Only where a call goes to another process. */
+  readonly answers?: boolean | undefined;
 
   /** Connects and adopts the servers that live on from before. Rejects with the reason and what to do about it. */
   open(): Promise<void>;

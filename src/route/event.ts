@@ -11,7 +11,7 @@ import type { Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
 import type { EventFilter } from '../data/event.js';
 import { Uuid } from '../model/common.js';
-import { ApiError } from '../model/error.js';
+import { ApiError, isOutage } from '../model/error.js';
 import { Event, EventId, eventIdPattern, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
@@ -30,6 +30,9 @@ export interface StreamTimes {
   /** After which a stream ends, and its client comes back with its credential. */
   lifetime: number;
 }
+
+/** Milliseconds between two tries while the store is away. */
+const outagePause = 1000;
 
 const eventId = new RegExp(eventIdPattern);
 
@@ -183,20 +186,24 @@ async function* chunks(
   let position = begin;
   try {
     yield `retry: 2000\nid: ${position}\n\n`;
-    while (!signal.aborted && (await connector.events.isActive(caller))) {
+    while (!signal.aborted) {
       follower.mark();
-      const { events, next, more } = await connector.events.page(caller, filter, position, batch, signal);
-      // So far behind that events were dropped before they were read: the client comes back, and is told by 410.
-      if (!(await connector.events.isKept(position))) return;
-      position = next;
-      if (events.length > 0) {
-        yield events
-          .map((event) => `id: ${event.position}\nevent: ${event.type}\ndata: ${event.text}\n\n`)
-          .join('');
+      let news: boolean;
+      try {
+        if (!(await connector.events.isActive(caller))) return;
+        const { events, next, more } = await connector.events.page(caller, filter, position, batch, signal);
+        // So far behind that events were dropped before they were read: the client comes back, and is told by 410.
+        if (!(await connector.events.isKept(position))) return;
+        position = next;
+        if (events.length > 0) yield textOf(events);
+        if (more) continue;
+        // An id without data moves the client's position without an event, past what was not for him.
+        news = await follower.wait(heartbeat, signal);
+      } catch (error) {
+        // Browsers give up a stream for ever when they come back to a 503.
+        if (!isOutage(error)) throw error;
+        news = await follower.wait(outagePause, signal);
       }
-      if (more) continue;
-      // An id without data moves the client's position without an event, past what was not for him.
-      const news = await follower.wait(heartbeat, signal);
       signal.throwIfAborted();
       if (!news) yield `: still here\nid: ${position}\n\n`;
     }
@@ -206,6 +213,12 @@ async function* chunks(
   } finally {
     follower.leave();
   }
+}
+
+function textOf(events: readonly { position: number; type: string; text: string }[]): string {
+  return events
+    .map((event) => `id: ${event.position}\nevent: ${event.type}\ndata: ${event.text}\n\n`)
+    .join('');
 }
 
 export function eventRoutes(times: StreamTimes): Route[] {

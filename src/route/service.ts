@@ -12,6 +12,8 @@ export interface ServiceState {
   readonly started: Date;
   /** False before the start is complete and from the beginning of the shutdown. */
   ready(): boolean;
+  /** Why the store cannot be used now; undefined while it can. */
+  storeTrouble?(): string | undefined;
   /** Parts that can be ill by themselves. */
   checks(): { name: string; status: 'pass' | 'fail'; message: string }[];
   /** The text exposition format of Prometheus. */
@@ -116,6 +118,9 @@ export function serviceRoutes(state: ServiceState): Route[] {
             headers: { 'Retry-After': '1' },
           });
         }
+        const trouble = state.storeTrouble?.();
+        if (trouble !== undefined)
+          throw new ApiError('store_unavailable', trouble, { headers: { 'Retry-After': '2' } });
         const seconds = Math.floor((Date.now() - state.started.getTime()) / 1000);
         return {
           result: { status: 'ready', started: state.started.toISOString(), up: `${seconds}s` },

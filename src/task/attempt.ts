@@ -1,9 +1,11 @@
 /** One attempt at a claimed task: heartbeat, steps, and the decision what a failure means. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { observed, vanished } from '../data/observation.js';
 import type { TaskQueue } from '../data/queue.js';
 import { LeaseLost } from '../data/queue.js';
 import type { Document } from '../data/store/port.js';
 import { timestamp } from '../model/common.js';
+import { isOutage } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
 import { isPassing } from '../model/power.js';
@@ -33,6 +35,9 @@ export interface AttemptEnd {
 /** Milliseconds that a region gets to say what a machine does after a failure. */
 const observationTime = 5000;
 
+/** Milliseconds between two tries to record something while the store is away: the first pause, and the longest. */
+const recording = { pause: 50, longest: 1000 };
+
 class AbortAsked extends Error {
   override readonly name = 'AbortAsked';
 }
@@ -48,6 +53,8 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #log: Log;
   readonly #controller = new AbortController();
+  /** The process ends: what cannot be recorded now is left to the next. */
+  readonly #leaving = new AbortController();
   /** When the lease was last known to be ours, by this process's monotonic clock. */
   #sure = performance.now();
   #beating = false;
@@ -68,11 +75,13 @@ export class Attempt {
 
   /** Ends the attempt because the process shuts down; another one carries on. */
   handBack(): void {
+    this.#leaving.abort();
     this.#controller.abort(new HandedBack('The process is shutting down'));
   }
 
   /** Ends the attempt, which writes nothing any more: the task has been claimed anew. */
   lose(): void {
+    this.#leaving.abort();
     this.#controller.abort(new LeaseLost('The task has been claimed anew'));
   }
 
@@ -112,7 +121,7 @@ export class Attempt {
       const message = `The task was cut short ${interruptions} times by the end of its process and is not tried again.`;
       return this.#fail(code, { code: 'attempts_exhausted', message, retryable: false });
     }
-    const instance = await this.#queue.subject(this.#claim);
+    const instance = await this.#insist(() => this.#queue.subject(this.#claim), this.#controller.signal);
     if (instance === undefined) return this.#cancel('superseded', 'The instance is gone.');
     if (!takes(task.type, task.input)) {
       const message =
@@ -127,7 +136,7 @@ export class Attempt {
     } catch (error) {
       return await this.#afterFailure(code, error);
     }
-    await this.#queue.finish(this.#claim, { status: 'succeeded' }, change);
+    await this.#insist(() => this.#queue.finish(this.#claim, { status: 'succeeded' }, change));
     this.#log.info({}, 'task succeeded');
     return {};
   }
@@ -138,7 +147,7 @@ export class Attempt {
     const message = `This process does not know tasks of type ${type}; a newer one has to run it.`;
     this.#log.warn({}, message);
     const retryAt = Date.now() + this.#options.backoffMax;
-    await this.#queue.giveBack(this.#claim, retryAt);
+    await this.#insist(() => this.#queue.giveBack(this.#claim, retryAt));
     return { retryAt, failed: true };
   }
 
@@ -161,7 +170,7 @@ export class Attempt {
   ): Promise<R> {
     this.#controller.signal.throwIfAborted();
     const step = { name, attempt: this.#claim.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
-    await this.#queue.recordStep(this.#claim, step, change);
+    await this.#insist(() => this.#queue.recordStep(this.#claim, step, change), this.#controller.signal);
     // The process may have stood still since the write, and another may have the task by now.
     this.#doubt();
     this.#controller.signal.throwIfAborted();
@@ -202,13 +211,13 @@ export class Attempt {
     const rule = { ...this.#options, ...code.retry };
     if (!cause.retryable || failures >= rule.maxAttempts) return this.#fail(code, cause);
     const retryAt = Math.ceil(Date.now() + pause(rule, failures));
-    await this.#queue.retryLater(this.#claim, cause, retryAt);
+    await this.#insist(() => this.#queue.retryLater(this.#claim, cause, retryAt));
     return { retryAt, failed: true };
   }
 
   /** A later request has taken over the instance; after an abort by somebody nobody has, so it must tell how it is. */
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
-    const { by } = (await this.#queue.aborted(this.#claim.id)) ?? {};
+    const { by } = (await this.#insist(() => this.#queue.aborted(this.#claim.id))) ?? {};
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task pointless.');
     const asItIs = await this.#observation(AbortSignal.timeout(observationTime));
     return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
@@ -219,8 +228,10 @@ export class Attempt {
   async #fail(code: TaskCode, cause: TaskCause): Promise<AttemptEnd> {
     const { signal } = this.#controller;
     const asItIs = await this.#observation(AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
-    await this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) =>
-      code.failed(asItIs(instance), cause),
+    await this.#insist(() =>
+      this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) =>
+        code.failed(asItIs(instance), cause),
+      ),
     );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
@@ -254,11 +265,27 @@ export class Attempt {
     change: TaskCode['failed'] = (instance) => instance,
   ): Promise<AttemptEnd> {
     const cause: TaskCause = { code, message, retryable: false };
-    await this.#queue.finish(this.#claim, { status: 'cancelled', cause }, (instance) =>
-      change(instance, cause),
+    await this.#insist(() =>
+      this.#queue.finish(this.#claim, { status: 'cancelled', cause }, (instance) => change(instance, cause)),
     );
     this.#log.info({}, 'task cancelled');
     return {};
+  }
+
+  /**
+   * Does it again for as long as the store is away: an outage is no failure of the task, and what was done to the machine
+   * does not go unrecorded. The token of the claim sees to it that nobody else's task is written. `until` ends what only
+   * counts while the claim is sure.
+   */
+  async #insist<R>(work: () => Promise<R>, until = this.#leaving.signal): Promise<R> {
+    for (let pause = recording.pause; ; pause = Math.min(pause * 2, recording.longest)) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isOutage(error) || until.aborted) throw error;
+        await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal: until }).catch(() => undefined);
+      }
+    }
   }
 
   #askAbort(): void {

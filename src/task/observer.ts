@@ -1,8 +1,13 @@
 /** Keeps the recorded power states equal to what the regions report: by a full look at the start, then by their events. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ObservationData, Sight } from '../data/observation.js';
 import type { OpenRegion } from '../data/region.js';
+import { isOutage } from '../model/error.js';
 import type { Log } from '../model/log.js';
 import type { ServerObservation } from '../region/provider.js';
+
+/** Milliseconds after which what could not be stored in an outage is tried again. */
+const again = 500;
 
 export class Observer {
   readonly #data: ObservationData;
@@ -52,6 +57,8 @@ export class Observer {
         await this.#data.record(sight);
       } catch (error) {
         this.#log.warn({ err: error, instanceId: id }, 'cannot record what the region reports');
+        // The region tells it once. A later event of the same server says more.
+        if (await this.#outlasts(error)) this.#waiting.set(id, this.#waiting.get(id) ?? sight);
       }
     }
     this.#storing.delete(id);
@@ -59,13 +66,26 @@ export class Observer {
 
   async #look(): Promise<void> {
     for (const region of this.#regions) {
-      try {
-        await this.#compare(region);
-      } catch (error) {
-        if (!this.#controller.signal.aborted)
-          this.#log.warn({ err: error, region: region.name }, 'cannot observe the region');
+      let done = false;
+      while (!done) {
+        try {
+          await this.#compare(region);
+          done = true;
+        } catch (error) {
+          if (!this.#controller.signal.aborted)
+            this.#log.warn({ err: error, region: region.name }, 'cannot observe the region');
+          done = !(await this.#outlasts(error));
+        }
       }
     }
+  }
+
+  /** After an outage of the store has gone on for a while: whether it is worth another try. */
+  async #outlasts(error: unknown): Promise<boolean> {
+    const { signal } = this.#controller;
+    if (!isOutage(error)) return false;
+    await sleep(again, undefined, { signal }).catch(() => undefined);
+    return !signal.aborted;
   }
 
   async #compare(region: OpenRegion): Promise<void> {

@@ -54,6 +54,28 @@ describe('the first run', () => {
     expect(await count(networks)).to.equal(1);
   });
 
+  it('by several processes at once makes one key, which works, and was written down before it counted', async () => {
+    const written: string[] = [];
+    const writeDown = (key: string) => written.push(key);
+    const results = await Promise.all(
+      Array.from({ length: 10 }, () =>
+        setUp(store, userData, { adminName: 'admin', adminKey: '', writeDown }),
+      ),
+    );
+    const keys = results.flatMap(({ newKey }) => newKey ?? []);
+    expect(keys).to.have.lengthOf(1);
+    expect(written).to.include(keys[0]);
+    expect(await userData.identify(keys[0] ?? '')).to.include({ name: 'admin' });
+    expect(await count(apiKeys)).to.equal(1);
+  });
+
+  it('gives the project its networks in regions that came before it', async () => {
+    await setUpRegion(store, 'early', 'simulated');
+    expect(await count(networks)).to.equal(0);
+    await setUp(store, userData, { adminName: 'admin', adminKey: '' });
+    expect(await count(networks)).to.equal(1);
+  });
+
   it('by several processes at once makes everything once', async () => {
     const results = await Promise.all(
       Array.from({ length: 10 }, () => setUp(store, userData, { adminName: 'admin', adminKey: adminKey })),

@@ -1,15 +1,20 @@
 /** Processes of one site on one store: API processes without regions, and a worker that drives one. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { CallError } from '../../src/client/client.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Region } from '../../src/model/region.js';
 import type { Task } from '../../src/model/task.js';
-import { unlessBreach } from '../support/conform.js';
+import { checkedClient, unlessBreach } from '../support/conform.js';
+import { EventStream } from '../support/event-stream.js';
 import { askGate } from '../support/gate.js';
 import {
+  adminKey,
   cleanUp,
   createInstance,
+  mainFile,
   type Offer,
   offerOf,
   type ServerProcess,
@@ -34,13 +39,19 @@ describe('an API process and a worker on one store', function () {
     await cleanUp(folder);
   });
 
-  async function start(command: 'serve' | 'worker', name: string, args: string[] = []) {
+  async function start(
+    command: 'serve' | 'worker',
+    name: string,
+    args: string[] = [],
+    more: Record<string, string> = {},
+  ) {
     const { address } = await testAddress(`sqlite:${join(folder, 'site.sqlite')}`);
     const environment = {
       COPSE_STORE: address,
       COPSE_TASKS_LEASE: '2',
       COPSE_TASKS_POLL: '0.5',
       COPSE_SIMULATED_DELAY: '20',
+      ...more,
     };
     const server = await startServer({ command, dataDir: join(folder, name), args, environment });
     running.push(server);
@@ -111,6 +122,98 @@ describe('an API process and a worker on one store', function () {
         .then(() => true as const)
         .catch(unlessBreach),
     );
+  });
+
+  it('take orders and list what there is after a restart of the API process while the worker is away', async () => {
+    const first = await worker();
+    const before = await api('one');
+    const offer = await offered(before);
+    await first.kill('SIGKILL');
+    await before.kill('SIGTERM');
+    const server = await api('one');
+    expect(await offerOf(server.client, 'sim-linux')).to.deep.equal(offer);
+    const ordered = await createInstance(server.client, 'meanwhile', offer);
+    const wrong = await createInstance(server.client, 'wrong', { ...offer, imageId: offer.regionId }).catch(
+      (error: unknown) => error,
+    );
+    expect(wrong).to.include({ status: 400, code: 'invalid_reference' });
+    const [region] = (await server.client.get<Region[]>(await catalogOf(server))).body;
+    expect(region?.metadata.healthStatus).to.equal('degraded');
+    await worker();
+    await untilPower(server.client, ordered.metadata.id, 'Running');
+    await until('the region to be told as healthy', 20, async () => {
+      const [found] = (await server.client.get<Region[]>(await catalogOf(server))).body;
+      return found?.metadata.healthStatus === 'healthy' ? true : undefined;
+    });
+  });
+
+  it('refuse a worker whose folder is not the region’s, with the reason, until it is meant', async () => {
+    const first = await worker('worker');
+    const server = await api('one');
+    const { metadata } = await createInstance(server.client, 'here', await offered(server));
+    await untilPower(server.client, metadata.id, 'Running');
+    const refusal = await worker('elsewhere').catch((error: unknown) => error);
+    expect(String(refusal)).to.include('rack1').and.to.include('another data folder');
+    expect(String(refusal)).to.include('copse region rebind rack1');
+    // Another process of the same folder is welcome.
+    const second = await worker('worker');
+    for (const one of [first, second]) await one.kill('SIGTERM');
+    const { address } = await testAddress(`sqlite:${join(folder, 'site.sqlite')}`);
+    execFileSync(process.execPath, [mainFile, 'region', 'rebind', 'rack1', '--data-dir', folder], {
+      env: { ...process.env, COPSE_STORE: address },
+      stdio: 'pipe',
+    });
+    await worker('elsewhere');
+    const late = await worker('worker').catch((error: unknown) => error);
+    expect(String(late)).to.include('another data folder');
+  });
+
+  it('refuse a region under the name of one of another type', async () => {
+    await worker();
+    const args = ['--region', 'rack1=local'];
+    const refusal = await start('worker', 'other', args).catch((error: unknown) => error);
+    expect(String(refusal)).to.include('rack1').and.to.include('simulated');
+  });
+
+  it('give the first key to who starts an API process, though a worker came first, and only once', async () => {
+    const unset = { COPSE_ADMIN_KEY: '' };
+    const first = await start('worker', 'worker', ['--region', 'rack1=simulated'], unset);
+    expect(existsSync(join(folder, 'worker', 'admin.key'))).to.equal(false);
+    expect(first.stderr).to.not.include('copse_');
+    const servers = await Promise.all(
+      ['one', 'two', 'three'].map((name) => start('serve', name, ['--no-worker'], unset)),
+    );
+    const printed = servers.flatMap(({ stderr }) => /copse_[A-Za-z0-9_-]{43}/.exec(stderr)?.[0] ?? []);
+    expect(printed).to.have.lengthOf(1);
+    const written = ['one', 'two', 'three'].flatMap((name) =>
+      readdirSync(join(folder, name)).filter((file) => file.startsWith('admin.key')),
+    );
+    expect(written).to.deep.equal(['admin.key']);
+    const client = checkedClient(servers[0]?.url ?? '', printed[0] ?? '');
+    const offer = await until('the region to be known', 20, async () => {
+      const found = await offerOf(client, 'sim-linux').catch(unlessBreach);
+      return found === undefined || found.imageId === '' ? undefined : found;
+    });
+    // The project was made after the region, and has its network there all the same.
+    const { metadata } = await createInstance(client, 'first', offer);
+    await untilPower(client, metadata.id, 'Running');
+  });
+
+  it('tell each other’s events within a second', async () => {
+    await worker();
+    const [one, two] = [await api('one'), await api('two')];
+    const offer = await offered(one);
+    const stream = await EventStream.open({ url: two.url, key: adminKey, query: '?subject=instance' });
+    const late: number[] = [];
+    // The quickest of some, since the machine may be busy.
+    for (let round = 0; round < 5; round += 1) {
+      const began = performance.now();
+      const { metadata } = await createInstance(one.client, `told-${round}`, offer);
+      for (let event = await stream.next(); event?.resourceId !== metadata.id; event = await stream.next());
+      late.push(performance.now() - began);
+    }
+    stream.close();
+    expect(Math.min(...late)).to.be.below(1000);
   });
 
   it('keep the worker’s door shut: only who knows the store’s secret is answered', async () => {

@@ -28,6 +28,7 @@ import type { LocalRegionOptions } from './options.js';
 import { takeFolder } from './owner.js';
 import { namedGuests } from './process-identity.js';
 import { sweepDeleted } from './server-folder.js';
+import { identityOf } from './region-identity.js';
 import { absent } from './server-state.js';
 import { StartQueue } from './start-queue.js';
 import { orAbort } from './time.js';
@@ -40,6 +41,7 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const adoptionWidth = 16;
 
 interface Opened {
+  identity: string;
   accelerator: Accelerator;
   host: MachineHost;
   giveBack: () => Promise<void>;
@@ -64,6 +66,10 @@ export class LocalRegion implements RegionProvider {
     const features: RegionFeatures = { physicalNetworks: false, consoleOutput: true, softReboot: true };
     if (this.#opened !== undefined) features.accelerator = this.#opened.accelerator;
     return features;
+  }
+
+  get identity(): string | undefined {
+    return this.#opened?.identity;
   }
 
   /**
@@ -151,6 +157,7 @@ export class LocalRegion implements RegionProvider {
     await mkdir(servers, { recursive: true, mode: 0o700 });
     const giveBack = await takeFolder(options.dataDir, (options.handover ?? 15) * 1000);
     try {
+      const identity = await identityOf(options.dataDir);
       const tools = await findTools(options);
       const images = await this.#catalog.all();
       const { qemu, qemuVersion } = tools;
@@ -183,7 +190,7 @@ export class LocalRegion implements RegionProvider {
       await this.#adoptAll(host);
       const timer = setInterval(() => void this.#keepHouse(), (options.housekeeping ?? 30) * 1000);
       timer.unref();
-      this.#opened = { accelerator, host, giveBack, timer };
+      this.#opened = { identity, accelerator, host, giveBack, timer };
       options.log.info(
         { qemuVersion, servers: this.#machines.size, images: images.length },
         'local region open',

@@ -30,6 +30,8 @@ export interface GateOptions {
   regions: ReadonlyMap<string, RegionProvider>;
   tracer: Tracer;
   log: Log;
+  /** Why the store cannot be used now; undefined while it can. */
+  storeTrouble?: () => string | undefined;
 }
 
 export class RegionGate {
@@ -68,8 +70,8 @@ export class RegionGate {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const answer = (status: number, body: unknown) => {
-      response.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close' });
+    const answer = (status: number, body: unknown, headers: Record<string, string> = {}) => {
+      response.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close', ...headers });
       response.end(JSON.stringify(body));
     };
     const call = new AbortController();
@@ -79,6 +81,12 @@ export class RegionGate {
       if (!response.writableFinished) call.abort(new RegionError('transient', 'The API process went away.'));
     });
     if (this.#closing) call.abort(stopping());
+    if (request.method === 'GET' && request.url === '/health') {
+      const message = this.#options.storeTrouble?.();
+      if (message === undefined) answer(200, { status: 'pass' });
+      else answer(503, { status: 'fail', message }, { 'Retry-After': '2' });
+      return;
+    }
     try {
       answer(200, await this.#answer(request, call.signal));
     } catch (error) {
@@ -92,7 +100,6 @@ export class RegionGate {
   }
 
   async #answer(request: IncomingMessage, signal: AbortSignal): Promise<unknown> {
-    if (request.method === 'GET' && request.url === '/health') return { status: 'pass' };
     if (!this.#knows(request.headers.authorization)) throw new Refused(401, 'A credential is needed.');
     const [, regionId = '', call = ''] =
       /^\/regions\/([-0-9a-f]+)\/([A-Za-z]+)$/.exec(request.url ?? '') ?? [];

@@ -9,8 +9,8 @@ import { type Call, errorKinds, type Failure, pathOf } from './protocol.js';
 /** Milliseconds that a worker has for an answer. */
 const patience = 10_000;
 
-/** Milliseconds for which a catalog stands in for a worker that is away. */
-const stale = 24 * 60 * 60 * 1000;
+/** The same where there is an answer that can stand in. */
+const shortPatience = 2000;
 
 export interface RemoteOptions {
   regionId: string;
@@ -22,11 +22,22 @@ export interface RemoteOptions {
   secret: Buffer;
   /** Milliseconds for which a catalog is taken from memory. Default: 5,000. */
   fresh?: number;
+  /** What the region offered when it was looked at last, as the site remembers it; for when the worker is away. */
+  kept?: () => Promise<{ flavors: Flavor[]; images: Image[] } | undefined>;
   /** W3C trace context that its calls are a part of. */
   traceparent?: string;
 }
 
-type Catalogs = Map<string, { time: number; value: unknown }>;
+/** What is known of the worker, by all who ask it. */
+interface Known {
+  catalogs: Map<string, { time: number; value: unknown }>;
+  /** Whether the last call was answered. */
+  answers: boolean | undefined;
+  /** When a catalog was asked for in vain (ms since 1970). */
+  missed: number;
+}
+
+type CatalogCall = 'listFlavors' | 'listImages';
 
 export class RemoteRegion implements RegionProvider {
   readonly type: RegionType;
@@ -34,20 +45,37 @@ export class RemoteRegion implements RegionProvider {
   readonly address: string;
   readonly #options: RemoteOptions;
   readonly #fresh: number;
-  readonly #catalogs: Catalogs;
+  readonly #known: Known;
 
-  constructor(options: RemoteOptions, catalogs: Catalogs = new Map()) {
+  constructor(options: RemoteOptions, known?: Known) {
     this.type = options.type;
     this.features = options.features;
     this.address = options.address;
     this.#options = options;
     this.#fresh = options.fresh ?? 5000;
-    this.#catalogs = catalogs;
+    this.#known = known ?? { catalogs: new Map(), answers: undefined, missed: 0 };
+  }
+
+  get answers(): boolean | undefined {
+    return this.#known.answers;
+  }
+
+  /** The same region, asked elsewhere from now on. */
+  moved(options: RemoteOptions): RemoteRegion {
+    return new RemoteRegion(options, { ...this.#known, answers: undefined, missed: 0 });
+  }
+
+  /** Asks for no server at all: only whether the worker answers. */
+  async isThere(signal = AbortSignal.timeout(patience)): Promise<boolean> {
+    return this.describeServers([], signal).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** What has been told of catalogs is told to all. */
   traced(traceparent: string): RemoteRegion {
-    return new RemoteRegion({ ...this.#options, traceparent }, this.#catalogs);
+    return new RemoteRegion({ ...this.#options, traceparent }, this.#known);
   }
 
   open(): Promise<void> {
@@ -99,24 +127,55 @@ export class RemoteRegion implements RegionProvider {
   }
 
   /** Catalogs change seldom, and every create looks into them: while the worker is away, what it said last counts. */
-  async #catalog<R>(call: Call, principal: RegionPrincipal, signal: AbortSignal): Promise<R> {
+  async #catalog<R>(call: CatalogCall, principal: RegionPrincipal, signal: AbortSignal): Promise<R> {
+    const { catalogs } = this.#known;
     const key = `${call} ${JSON.stringify(principal)}`;
-    const known = this.#catalogs.get(key);
+    const known = catalogs.get(key);
     if (known !== undefined && Date.now() - known.time < this.#fresh) return known.value as R;
+    const missed = Date.now() - this.#known.missed < this.#fresh;
+    const standIn = known?.value ?? (missed ? await this.#keptOf(call) : undefined);
+    // Nobody waits again for a worker that has just not answered.
+    if (missed && standIn !== undefined) return standIn as R;
     try {
-      const value = await this.#ask<R>(call, [principal], signal);
-      if (this.#catalogs.size >= 1000) this.#catalogs.clear();
-      this.#catalogs.set(key, { time: Date.now(), value });
+      const value = await this.#ask<R>(
+        call,
+        [principal],
+        signal,
+        known === undefined ? patience : shortPatience,
+      );
+      if (catalogs.size >= 1000) catalogs.clear();
+      catalogs.set(key, { time: Date.now(), value });
+      this.#known.missed = 0;
       return value;
     } catch (error) {
-      const passing = error instanceof RegionError && error.kind === 'transient';
-      if (passing && known !== undefined && Date.now() - known.time < stale) return known.value as R;
+      if (!(error instanceof RegionError && error.kind === 'transient')) throw error;
+      this.#known.missed = Date.now();
+      const kept = known?.value ?? (await this.#keptOf(call));
+      if (kept === undefined) throw error;
+      return kept as R;
+    }
+  }
+
+  async #keptOf(call: CatalogCall): Promise<unknown> {
+    const kept = await this.#options.kept?.();
+    return call === 'listFlavors' ? kept?.flavors : kept?.images;
+  }
+
+  async #ask<R>(call: Call, args: readonly unknown[], signal: AbortSignal, within = patience): Promise<R> {
+    try {
+      const answer = await this.#fetch<R>(call, args, signal, within);
+      this.#known.answers = true;
+      return answer;
+    } catch (error) {
+      // A refusal is an answer; whoever stopped asking has learned nothing.
+      if (!signal.aborted) this.#known.answers = error instanceof RegionError && error.kind !== 'transient';
       throw error;
     }
   }
 
-  async #ask<R>(call: Call, args: readonly unknown[], signal: AbortSignal): Promise<R> {
+  async #fetch<R>(call: Call, args: readonly unknown[], signal: AbortSignal, within: number): Promise<R> {
     const { regionId, secret, traceparent } = this.#options;
+    if (this.address === '') throw new RegionError('transient', 'no worker of it is known yet.');
     let response: Response;
     let text: string;
     try {
@@ -128,7 +187,7 @@ export class RemoteRegion implements RegionProvider {
           ...(traceparent === undefined ? {} : { traceparent }),
         },
         body: JSON.stringify(args),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(patience)]),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(within)]),
         redirect: 'error',
       });
       text = await response.text();

@@ -1,4 +1,5 @@
 /** The imagined cloud: machines as rows of a SQLite file that outlives the process and may be shared by several. */
+import { randomUUID } from 'node:crypto';
 import Database from 'better-sqlite3';
 import type { PowerState } from '../../model/power.js';
 import { RegionError, type ServerRequest } from '../provider.js';
@@ -65,6 +66,8 @@ function statements(db: Database.Database) {
     changesAfter: db.prepare<[number], { seq: number; id: string }>(
       'SELECT max(seq) AS seq, id FROM change WHERE seq > ? GROUP BY id ORDER BY 1',
     ),
+    nameIt: db.prepare<[string]>('INSERT OR IGNORE INTO identity (one, id) VALUES (1, ?)'),
+    identity: db.prepare<[], string>('SELECT id FROM identity').pluck(),
     now: db.prepare<[], number>("SELECT unixepoch('subsec') * 1000").pluck(),
     lastChange: db.prepare<[], number>('SELECT coalesce(max(seq), 0) FROM change').pluck(),
   };
@@ -81,11 +84,17 @@ export class Cloud {
     this.#db.pragma('synchronous = NORMAL');
     this.#db.exec(schema);
     this.#sql = statements(this.#db);
+    if (this.#sql.identity.get() === undefined) this.#sql.nameIt.run(randomUUID());
   }
 
   /** For the rules, which live in the same file. */
   get database(): Database.Database {
     return this.#db;
+  }
+
+  /** The same for every process that shares the file. */
+  get identity(): string {
+    return this.#sql.identity.get() ?? '';
   }
 
   close(): void {

@@ -61,6 +61,10 @@ export class SimulatedRegion implements RegionProvider {
     this.#catalog = makeCatalog(options.regionId);
   }
 
+  get identity(): string | undefined {
+    return this.#inner?.cloud.identity;
+  }
+
   /** Opens the file, and makes it if it is not there. Repeating it does nothing. */
   open(): Promise<void> {
     if (this.#inner !== undefined) return Promise.resolve();

@@ -6,6 +6,7 @@
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
  * - `history`: every mutation that was carried out; `changed` is 0 where there was nothing to do.
  * - `reboot`: the request of each server's last reboot, to know a repeat by.
+ * - `identity`: one row, which names the cloud.
  * - `rule`: what `program` asked for. `attempt`: calls so far, which random failures and delays are derived from.
  */
 export const schema = `
@@ -49,6 +50,8 @@ CREATE TABLE IF NOT EXISTS history (
 CREATE INDEX IF NOT EXISTS history_server ON history (id, seq);
 
 CREATE TABLE IF NOT EXISTS reboot (id TEXT PRIMARY KEY, request TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL) STRICT;
 
 CREATE TABLE IF NOT EXISTS rule (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,

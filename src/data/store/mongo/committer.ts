@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
 import { uuidv7 } from 'uuidv7';
-import { isAway, unavailable } from './connection.js';
+import { isAway, unavailable } from './failure.js';
 import type { Moment } from './clock.js';
 import { type Entry, entryId, type Head } from './entry.js';
 import type { Journal } from './journal.js';

@@ -1,14 +1,5 @@
-/** The connection to a MongoDB-compatible server: its options, its start, and what its failures mean to a request. */
-import {
-  MongoBulkWriteError,
-  MongoClient,
-  type MongoClientOptions,
-  MongoError,
-  MongoNetworkError,
-  MongoServerError,
-  MongoServerSelectionError,
-} from 'mongodb';
-import { ApiError } from '../../../model/error.js';
+/** The connection to a MongoDB-compatible server: its options and its start. */
+import { MongoClient, type MongoClientOptions } from 'mongodb';
 
 export const defaultDatabase = 'copse';
 
@@ -94,7 +85,6 @@ export interface Connection {
 
 /** Connects, or rejects with StoreUnreachable. */
 export async function connect(address: string): Promise<Connection> {
-  const shown = shownAddress(address);
   let client: MongoClient | undefined;
   try {
     client = clientFor(address);
@@ -103,10 +93,7 @@ export async function connect(address: string): Promise<Connection> {
     return { client, database: databaseOf(address) };
   } catch (error) {
     await client?.close().catch(() => undefined);
-    throw new StoreUnreachable(
-      `The store ${shown} cannot be opened: ${withoutSecrets(error, address)}. ` +
-        'Check that the server runs, that it can be reached from here, and the name and password in COPSE_STORE.',
-    );
+    throw unreachable(address, error);
   }
 }
 
@@ -117,6 +104,14 @@ export function assertAddress(address: string): void {
   } catch (error) {
     throw new Error(`${shownAddress(address)} is no connection string: ${withoutSecrets(error, address)}`);
   }
+}
+
+/** Why the store cannot be opened, and what to check. */
+export function unreachable(address: string, error: unknown): StoreUnreachable {
+  return new StoreUnreachable(
+    `The store ${shownAddress(address)} cannot be opened: ${withoutSecrets(error, address)}. ` +
+      'Check that the server runs, that it can be reached from here, and the name and password in COPSE_STORE.',
+  );
 }
 
 /** A driver's message, unless it repeats a part of the address that may be secret. */
@@ -133,49 +128,4 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** Server error codes that mean "not now": no primary, shutting down, write concern not reached, time-outs. */
-const passing = new Set([6, 7, 50, 64, 89, 91, 189, 262, 317, 358, 9001, 10107, 11600, 11602, 13435, 13436]);
-
-const socketFailures = new Set(['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'ETIMEDOUT']);
-
-const awayClasses = new Set([
-  'MongoNotConnectedError',
-  'MongoServerClosedError',
-  'MongoTopologyClosedError',
-  'MongoClientClosedError',
-  'MongoExpiredSessionError',
-  'MongoWaitQueueTimeoutError',
-  'MongoOperationTimeoutError',
-]);
-
-/** Whether the server is away, so that the outcome of what was asked is unknown. */
-export function isAway(error: unknown): boolean {
-  if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return true;
-  // The driver passes some failures of a socket on as they are.
-  if (!(error instanceof MongoError))
-    return error instanceof Error && socketFailures.has((error as NodeJS.ErrnoException).code ?? '');
-  if (awayClasses.has(error.name)) return true;
-  // A bulk write wraps what befell its connection.
-  if (error instanceof MongoBulkWriteError && isAway(error.errorResponse)) return true;
-  return error instanceof MongoServerError && typeof error.code === 'number' && passing.has(error.code);
-}
-
-export function isDuplicate(error: unknown): boolean {
-  if (!(error instanceof MongoServerError) || error.code !== 11_000) return false;
-  if (!(error instanceof MongoBulkWriteError)) return true;
-  return [error.writeErrors].flat().every(({ code }) => code === 11_000);
-}
-
-/** What a caller gets: 503 while the server is away, the error itself otherwise. */
-export function failureFor(error: unknown): unknown {
-  return isAway(error) ? unavailable(error) : error;
-}
-
-export function unavailable(cause?: unknown): ApiError {
-  return new ApiError('store_unavailable', 'The database cannot be reached now; try again.', {
-    cause,
-    headers: { 'Retry-After': '2' },
-  });
 }

@@ -4,7 +4,7 @@
  */
 import { type Db, MongoServerError } from 'mongodb';
 import { changeIndexes, changesName } from './change-log.js';
-import { isAway } from './connection.js';
+import { isAway } from './failure.js';
 import { type AnyCollection, type Index, indexesOf } from './documents.js';
 
 const tries = 5;

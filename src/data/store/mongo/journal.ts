@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientSession, Collection, Db } from 'mongodb';
 import { type ChangeDocument, changeDocuments, changesName } from './change-log.js';
 import { Clock, longAgo, type Moment } from './clock.js';
-import { isAway, isDuplicate, unavailable } from './connection.js';
+import { isAway, isDuplicate, unavailable } from './failure.js';
 import type { StoredDocument } from './documents.js';
 import { type Entry, entryId, type Head, type Step } from './entry.js';
 import { insertOnce, takeSteps, takeStepsIn } from './steps.js';

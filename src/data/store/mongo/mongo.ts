@@ -26,7 +26,7 @@ import { StoreConflict } from '../port.js';
 import { ChangeLog } from './change-log.js';
 import { Clock } from './clock.js';
 import { Committer } from './committer.js';
-import { connect, failureFor } from './connection.js';
+import { connect, unreachable } from './connection.js';
 import {
   type AnyCollection,
   columnField,
@@ -36,6 +36,7 @@ import {
   keyText,
   type StoredDocument,
 } from './documents.js';
+import { failureFor, isAway } from './failure.js';
 import { makeIndexes } from './indexes.js';
 import { Journal } from './journal.js';
 import { prepare } from './plan.js';
@@ -52,6 +53,8 @@ export interface MongoOptions {
   admit?: (read: ReadDocument) => Promise<void>;
   /** The wall clock; for tests. */
   clock?: () => number;
+  /** Told of each failure that callers get, before they do. */
+  failed?: (error: unknown) => void;
 }
 
 /** Milliseconds that the end waits for what is under way. */
@@ -69,6 +72,7 @@ export class MongoStore implements Store {
   readonly #committer: Committer;
   readonly #log: ChangeLog;
   readonly #sweeper: Sweeper;
+  readonly #failed: (error: unknown) => void;
   readonly #claims = new Turns();
   readonly #reads = new Reads();
   /** What is under way, for the end to wait for. */
@@ -77,7 +81,14 @@ export class MongoStore implements Store {
   #epoch = 0;
   #epochEnds = false;
 
-  private constructor(client: MongoClient, db: Db, journal: Journal, collections: readonly AnyCollection[]) {
+  private constructor(
+    client: MongoClient,
+    db: Db,
+    journal: Journal,
+    collections: readonly AnyCollection[],
+    failed: (error: unknown) => void,
+  ) {
+    this.#failed = failed;
     this.#client = client;
     this.#db = db;
     this.#journal = journal;
@@ -90,7 +101,7 @@ export class MongoStore implements Store {
   static async open(
     address: string,
     collections: readonly AnyCollection[],
-    { transactions = 'where-possible', admit, clock }: MongoOptions = {},
+    { transactions = 'where-possible', admit, clock, failed = () => undefined }: MongoOptions = {},
   ): Promise<MongoStore> {
     const { client, database } = await connect(address);
     try {
@@ -102,13 +113,13 @@ export class MongoStore implements Store {
       await makeIndexes(db, collections);
       const runner = transactions === 'never' ? undefined : await probeTransactions(client, db);
       const journal = new Journal(db, runner, new Clock(clock));
-      const store = new MongoStore(client, db, journal, collections);
+      const store = new MongoStore(client, db, journal, collections, failed);
       await journal.head();
       store.#sweeper.start();
       return store;
     } catch (error) {
       await client.close().catch(() => undefined);
-      throw error;
+      throw isAway(error) ? unreachable(address, error) : error;
     }
   }
 
@@ -242,7 +253,7 @@ export class MongoStore implements Store {
         for (const listener of this.#listeners) listener(collection.name, id);
       }
     };
-    await this.#during(this.#committer.submit({ writes: prepared, signal, size }, tell).catch(rethrow));
+    await this.#during(this.#committer.submit({ writes: prepared, signal, size }, tell).catch(this.#rethrow));
   }
 
   /** One claim of a collection at a time in this process: they would all want the same documents. */
@@ -349,7 +360,7 @@ export class MongoStore implements Store {
   /** A read, which the signal ends for its caller at once; what the server still answers is dropped. */
   async #attempt<R>(work: () => Promise<R>, signal?: Interruption): Promise<R> {
     signal?.throwIfAborted();
-    const working = this.#during(work().catch(rethrow));
+    const working = this.#during(work().catch(this.#rethrow));
     if (signal === undefined) return working;
     working.catch(() => undefined);
     const stop = new AbortController();
@@ -360,6 +371,12 @@ export class MongoStore implements Store {
     }
   }
 
+  readonly #rethrow = (error: unknown): never => {
+    const failure = failureFor(error);
+    this.#failed(failure);
+    throw failure;
+  };
+
   #of(collection: AnyCollection): Collection<StoredDocument> {
     return this.#db.collection<StoredDocument>(collection.name);
   }
@@ -367,10 +384,6 @@ export class MongoStore implements Store {
 
 function sizeOf(fields: { value?: string; public?: string | null } | undefined): number {
   return 500 + Buffer.byteLength(fields?.value ?? '') + Buffer.byteLength(fields?.public ?? '');
-}
-
-function rethrow(error: unknown): never {
-  throw failureFor(error);
 }
 
 /** Rejects with the signal's reason when it aborts; listens no longer than `until`. */

@@ -8,7 +8,7 @@ import type {
   OptionalUnlessRequiredId,
 } from 'mongodb';
 import { MongoBulkWriteError } from 'mongodb';
-import { isDuplicate } from './connection.js';
+import { isDuplicate } from './failure.js';
 import type { Scalar } from '../port.js';
 import type { StoredDocument } from './documents.js';
 import type { Step } from './entry.js';

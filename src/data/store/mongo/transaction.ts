@@ -7,6 +7,7 @@ import {
   type TransactionOptions,
   WriteConcern,
 } from 'mongodb';
+import { isAway } from './failure.js';
 
 const options: TransactionOptions = {
   readConcern: { level: 'snapshot' },
@@ -15,6 +16,7 @@ const options: TransactionOptions = {
 };
 
 const commitTries = 5;
+const probeTries = 3;
 
 export class TransactionRunner {
   readonly #client: MongoClient;
@@ -68,14 +70,18 @@ export async function probeTransactions(client: MongoClient, db: Db): Promise<Tr
   const runner = new TransactionRunner(client);
   const probes = db.collection<{ _id: string; count: number }>('copse_probe');
   await probes.updateOne({ _id: 'probe' }, { $setOnInsert: { count: 0 } }, { upsert: true });
-  try {
-    await runner.run(async (session) => {
-      await probes.updateOne({ _id: 'probe' }, { $inc: { count: 1 } }, { session });
-    });
-    return runner;
-  } catch (error) {
-    // An engine that speaks the protocol but has no transactions says so at the first statement.
-    if (error instanceof MongoError && !hasLabel(error, 'TransientTransactionError')) return undefined;
-    throw error;
+  for (let tried = 1; ; tried += 1) {
+    try {
+      await runner.run(async (session) => {
+        await probes.updateOne({ _id: 'probe' }, { $inc: { count: 1 } }, { session });
+      });
+      return runner;
+    } catch (error) {
+      if (!(error instanceof MongoError) || hasLabel(error, 'TransientTransactionError')) throw error;
+      // An engine that speaks the protocol but has no transactions says so at the first statement.
+      if (!isAway(error) || tried === probeTries) return undefined;
+      // An outage says nothing about them: what needs none fails then too.
+      await probes.updateOne({ _id: 'probe' }, { $inc: { count: 1 } });
+    }
   }
 }

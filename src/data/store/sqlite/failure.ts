@@ -5,6 +5,7 @@ import { ApiError } from '../../../model/error.js';
 const meanings: Readonly<Record<string, string>> = {
   SQLITE_BUSY: 'another process is writing for too long',
   SQLITE_LOCKED: 'another process is writing for too long',
+  SQLITE_PROTOCOL: 'another process is writing for too long',
   SQLITE_FULL: 'its disk is full',
   SQLITE_READONLY: 'its file cannot be written',
   SQLITE_PERM: 'its file cannot be written',
@@ -17,9 +18,24 @@ const meanings: Readonly<Record<string, string>> = {
   SQLITE_NOMEM: 'memory is short',
 };
 
+/** What SQLite says of a statement or a value that is wrong, whenever it comes. Any other failure passes, or is the file's. */
+const ownFaults = new Set([
+  'SQLITE_AUTH',
+  'SQLITE_ERROR',
+  'SQLITE_INTERNAL',
+  'SQLITE_CONSTRAINT',
+  'SQLITE_MISMATCH',
+  'SQLITE_MISUSE',
+  'SQLITE_RANGE',
+  'SQLITE_TOOBIG',
+]);
+
+const plainCode = (code: string): string => code.split('_').slice(0, 2).join('_');
+
 /** Extended codes, such as SQLITE_IOERR_READ, begin with the plain one. */
 function meaningOf(code: string): string | undefined {
-  return meanings[code] ?? meanings[code.split('_').slice(0, 2).join('_')];
+  const known = meanings[code] ?? meanings[plainCode(code)];
+  return known ?? (ownFaults.has(plainCode(code)) ? undefined : 'it was interrupted');
 }
 
 /** Whether another process holds the lock that is needed. */
@@ -31,9 +47,12 @@ export function isBusy(error: unknown): boolean {
 export function storeFailure(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;
   const meaning = meaningOf(error.code);
-  if (meaning === undefined) return error;
-  return new ApiError('store_unavailable', `The database cannot be used now: ${meaning}.`, {
-    cause: error,
+  return meaning === undefined ? error : unusable(meaning, error);
+}
+
+export function unusable(why: string, cause?: unknown): ApiError {
+  return new ApiError('store_unavailable', `The database cannot be used now: ${why}.`, {
+    cause,
     headers: { 'Retry-After': '5' },
   });
 }

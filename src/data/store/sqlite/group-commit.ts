@@ -22,6 +22,15 @@ interface Waiting {
   tell: (result: unknown) => readonly (() => void)[];
 }
 
+export interface CommitRules {
+  /** Milliseconds that a write waits for another process. Default: 5,000. */
+  patience: number;
+  /** Throws when nothing may be written now. */
+  check: () => void;
+  /** What callers get in the place of a failure. */
+  failureFor: (error: unknown) => unknown;
+}
+
 type Outcome = { result: unknown } | { error: unknown };
 
 export class GroupCommit {
@@ -29,13 +38,17 @@ export class GroupCommit {
   readonly #log: Log;
   /** Milliseconds that a write waits for another process. */
   readonly #patience: number;
+  readonly #check: () => void;
+  readonly #failureFor: (error: unknown) => unknown;
   #waiting: Waiting[] = [];
   #again: NodeJS.Timeout | undefined;
 
-  constructor(statements: Statements, log: Log, patience = 5000) {
-    this.#patience = patience;
+  constructor(statements: Statements, log: Log, rules: Partial<CommitRules> = {}) {
+    this.#patience = rules.patience ?? 5000;
     this.#statements = statements;
     this.#log = log;
+    this.#check = rules.check ?? (() => undefined);
+    this.#failureFor = rules.failureFor ?? storeFailure;
   }
 
   /** Resolves with what the work returned, once it is on the disk. Whom `tell` names is called with the news before. */
@@ -54,10 +67,11 @@ export class GroupCommit {
     this.#waiting = [];
     if (waiting.length === 0) return;
     try {
+      this.#check();
       this.#tellAll(waiting, this.#commit(waiting));
     } catch (error) {
       const late = (one: Waiting) => last || !isBusy(error) || performance.now() - one.since > this.#patience;
-      for (const one of waiting.filter(late)) one.reject(storeFailure(error));
+      for (const one of waiting.filter(late)) one.reject(this.#failureFor(error));
       this.#waiting = waiting.filter((one) => !late(one));
       if (this.#waiting.length > 0) this.#again = setTimeout(() => this.flush(), pause * (1 + Math.random()));
     }
@@ -73,7 +87,7 @@ export class GroupCommit {
     // What awaits an answer runs only after this function, and so after everybody has been told.
     for (const [index, { resolve, reject, tell }] of waiting.entries()) {
       const outcome = outcomes[index] ?? { error: new Error('a write without an outcome') };
-      if ('error' in outcome) reject(storeFailure(outcome.error));
+      if ('error' in outcome) reject(this.#failureFor(outcome.error));
       else {
         resolve(outcome.result);
         for (const news of tell(outcome.result)) this.#tell(news);

@@ -23,12 +23,13 @@ import type {
   Write,
 } from '../port.js';
 import { ChangeLog } from './change-log.js';
-import { isBusy, storeFailure } from './failure.js';
+import { isBusy, storeFailure, unusable } from './failure.js';
 import { open } from './file.js';
 import { GroupCommit } from './group-commit.js';
 import { KeptPages } from './kept-pages.js';
 import { layOut } from './layout.js';
 import { setMark } from './marks.js';
+import { Place } from './place.js';
 import { Space } from './space.js';
 import { Statements } from './statements.js';
 import { conditionsOf, edgeSql, pageSql, quoted, textSql } from './tables.js';
@@ -52,6 +53,8 @@ export interface SqliteOptions {
   lockWait?: number;
   /** Told of checks that take time, and of listeners that fail. */
   log?: Log;
+  /** Told of each failure that callers get, before they do. */
+  failed?: (error: unknown) => void;
 }
 
 export class SqliteStore implements Store {
@@ -62,6 +65,8 @@ export class SqliteStore implements Store {
   readonly #kept: KeptPages;
   readonly #space: Space;
   readonly #unmark: () => void;
+  readonly #place: Place | undefined;
+  readonly #failed: ((error: unknown) => void) | undefined;
   #epoch: number | undefined;
   readonly #dataVersion: Database.Statement<[]>;
   readonly #listeners = new Set<(collection: string, id: string) => void>();
@@ -69,8 +74,13 @@ export class SqliteStore implements Store {
   constructor(file: string, collections: readonly AnyCollection[], options: SqliteOptions = {}) {
     const log = options.log ?? silentLog;
     const { db, left } = open(file, log, options.checkLimit ?? Infinity);
+    this.#failed = options.failed;
     this.#statements = new Statements(db);
-    this.#commits = new GroupCommit(this.#statements, log, options.lockWait);
+    this.#commits = new GroupCommit(this.#statements, log, {
+      ...(options.lockWait === undefined ? {} : { patience: options.lockWait }),
+      check: () => this.#place?.check(),
+      failureFor: this.#failureFor,
+    });
     this.#kept = new KeptPages(options.keptPages ?? 0);
     this.watch((collection) => this.#kept.forget(collection));
     this.#log = new ChangeLog(this.#statements);
@@ -86,11 +96,13 @@ export class SqliteStore implements Store {
       db.close();
       throw error;
     }
+    // Now that the first commit has made the log.
+    this.#place = db.memory ? undefined : new Place(file);
     db.pragma(`busy_timeout = ${shortWait}`);
   }
 
   get<T>(collection: CollectionSpec<T>, id: string, signal?: Interruption): Promise<Document<T> | undefined> {
-    return attempt(() => this.#get(collection, id), signal);
+    return this.#attempt(() => this.#get(collection, id), signal);
   }
 
   #get<T>(collection: CollectionSpec<T>, id: string): Document<T> | undefined {
@@ -106,7 +118,7 @@ export class SqliteStore implements Store {
     column: string,
     signal?: Interruption,
   ): Promise<StoredText | undefined> {
-    return attempt(() => {
+    return this.#attempt(() => {
       const sql = `SELECT "public" AS "text", "revision", ${quoted(column)} AS "column" FROM ${quoted(collection.name)} WHERE "id" = ?`;
       return this.#statements.get(sql).get(id) as StoredText | undefined;
     }, signal);
@@ -118,7 +130,7 @@ export class SqliteStore implements Store {
     values: readonly Scalar[],
     signal?: Interruption,
   ): Promise<Document<T> | undefined> {
-    return attempt(() => {
+    return this.#attempt(() => {
       const fields = collection.unique?.[key];
       if (fields === undefined) throw new Error(`${collection.name} declares no unique key "${key}"`);
       const where = fields.map((field) => `${quoted(field)} = ?`).join(' AND ');
@@ -129,14 +141,14 @@ export class SqliteStore implements Store {
   }
 
   page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: Interruption): Promise<Document<T>[]> {
-    return attempt(() => {
+    return this.#attempt(() => {
       const { sql, values } = pageSql(collection, query, ['id', 'revision', 'value']);
       return (this.#statements.get(sql).all(...values) as Row[]).map((row) => documentOf<T>(row));
     }, signal);
   }
 
   pageTexts(collection: AnyCollection, query: TextQuery, signal?: Interruption): Promise<TextPage> {
-    return attempt(
+    return this.#attempt(
       () =>
         this.#kept.through(collection.name, JSON.stringify(query), this.epoch(), () =>
           this.#readTexts(collection, query),
@@ -163,7 +175,7 @@ export class SqliteStore implements Store {
   }
 
   count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: Interruption): Promise<number> {
-    return attempt(() => {
+    return this.#attempt(() => {
       const { conditions, values } = conditionsOf(collection, query);
       const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
       const sql = `SELECT count(*) AS "count" FROM ${quoted(collection.name)} AS row${where}`;
@@ -213,15 +225,16 @@ export class SqliteStore implements Store {
   }
 
   changes(query: ChangeQuery, signal?: Interruption): Promise<ChangePage> {
-    return attempt(() => this.#statements.nested(() => this.#log.read(query)), signal);
+    return this.#attempt(() => this.#statements.nested(() => this.#log.read(query)), signal);
   }
 
   changeRange(): Promise<{ first: number; last: number }> {
-    return attempt(() => this.#statements.nested(() => this.#log.range()));
+    return this.#attempt(() => this.#statements.nested(() => this.#log.range()));
   }
 
   lastChange(): Promise<{ position: number; others: number }> {
-    return attempt(() => {
+    return this.#attempt(() => {
+      this.#place?.check();
       const position = this.#statements.nested(() => this.#log.last());
       return { position, others: this.epoch() };
     });
@@ -251,12 +264,31 @@ export class SqliteStore implements Store {
     try {
       return this.#dataVersion.get() as number;
     } catch (error) {
-      throw storeFailure(error);
+      throw this.#failureFor(error);
     }
   }
 
+  /** Runs synchronous work so that its failure is a rejection, as with an engine behind a network. */
+  #attempt<R>(work: () => R, signal?: Interruption): Promise<R> {
+    return new Promise((resolve) => {
+      signal?.throwIfAborted();
+      try {
+        resolve(work());
+      } catch (error) {
+        throw this.#failureFor(error);
+      }
+    });
+  }
+
+  readonly #failureFor = (error: unknown): unknown => {
+    const { open } = this.#statements.db;
+    const failure = open ? storeFailure(error) : unusable('it is closed', error);
+    this.#failed?.(failure);
+    return failure;
+  };
+
   tidy(): Promise<void> {
-    return attempt(() => {
+    return this.#attempt(() => {
       try {
         this.#space.tidy();
       } catch (error) {
@@ -267,7 +299,7 @@ export class SqliteStore implements Store {
   }
 
   close(): Promise<void> {
-    return attempt(() => {
+    return this.#attempt(() => {
       this.#statements.db.pragma(`busy_timeout = ${lastWait}`);
       this.#commits.flush(true);
       try {
@@ -289,16 +321,4 @@ interface Row {
 
 function documentOf<T>(row: Row): Document<T> {
   return { id: row.id, revision: row.revision, value: JSON.parse(row.value) as T };
-}
-
-/** Runs synchronous work so that its failure is a rejection, as with an engine behind a network. */
-function attempt<R>(work: () => R, signal?: Interruption): Promise<R> {
-  return new Promise((resolve) => {
-    signal?.throwIfAborted();
-    try {
-      resolve(work());
-    } catch (error) {
-      throw storeFailure(error);
-    }
-  });
 }

@@ -1,0 +1,70 @@
+/** Keeps in the store what the regions of this process offer, for the API processes of the site while it is away. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Catalog, CatalogData } from './data/catalog.js';
+import type { OpenRegion } from './data/region.js';
+import type { Log } from './model/log.js';
+
+/** Milliseconds between two looks at what is offered. */
+const lookInterval = 5000;
+/** Milliseconds that a region has to tell it. */
+const patience = 10_000;
+
+/** Nobody in particular: what is kept is what everybody may see. */
+const nobody = { organizationId: '', projectIds: [] };
+
+export class CatalogKeeper {
+  readonly #data: CatalogData;
+  readonly #regions: readonly OpenRegion[];
+  readonly #log: Log;
+  readonly #every: number;
+  /** As it was kept last, by region. */
+  readonly #kept = new Map<string, Catalog>();
+  readonly #closing = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(data: CatalogData, open: readonly OpenRegion[], log: Log, every = lookInterval) {
+    this.#data = data;
+    this.#regions = open;
+    this.#log = log;
+    this.#every = every;
+  }
+
+  /** Resolves when all has been kept that could be told. */
+  async start(): Promise<void> {
+    await this.#look();
+    this.#plan();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  #plan(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look().finally(() => this.#plan());
+    }, this.#every).unref();
+  }
+
+  async #look(): Promise<void> {
+    for (const { id, name, provider } of this.#regions) {
+      try {
+        const signal = AbortSignal.timeout(patience);
+        const catalog = {
+          flavors: await provider.listFlavors(nobody, signal),
+          images: await provider.listImages(nobody, signal),
+        };
+        if (isDeepStrictEqual(this.#kept.get(id), catalog)) continue;
+        await this.#data.keep(id, catalog);
+        // A copy: what a provider hands out is its own.
+        this.#kept.set(id, structuredClone(catalog));
+      } catch (error) {
+        if (!this.#closing.signal.aborted)
+          this.#log.warn({ err: error, region: name }, 'cannot keep what the region offers');
+      }
+    }
+  }
+}

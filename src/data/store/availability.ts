@@ -1,0 +1,168 @@
+/**
+ * Whether the store can be used now, for whoever asks about the health of this process, and the two lines in the log that
+ * tell of an outage: when the store went away, and when it came back.
+ *
+ * It is looked at each second: with a read, and with a write once a caller has met a failure. It counts as away when a look
+ * fails or takes too long, until it takes a write again: a full disk still answers reads. That a caller met a failure says
+ * little by itself: what began in an outage can fail long after it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError, isOutage, toApiError } from '../../model/error.js';
+import type { Log } from '../../model/log.js';
+import type { CollectionSpec, Store } from './port.js';
+import { insert, replace, StoreConflict } from './port.js';
+
+/** One document, which is written to find out whether the store takes writes again. */
+export const trials: CollectionSpec<{ count: number }> = {
+  name: 'trials',
+  columns: {},
+  columnsOf: () => ({}),
+  orders: { id: [] },
+};
+
+/** Ms after an outage for which what began in it may still fail. */
+const aftermath = 30_000;
+
+export interface AvailabilityOptions {
+  /** Ms between two looks at the store. */
+  every?: number;
+  /** Ms that a look may take. */
+  patience?: number;
+}
+
+/** A look at the store that is under way. */
+interface Look {
+  kind: 'read' | 'write';
+  ended: Promise<void>;
+}
+
+export class Availability {
+  readonly #log: Log;
+  readonly #every: number;
+  readonly #patience: number;
+  readonly #closing = new AbortController();
+  #away: { since: number; why: string } | undefined;
+  /** What a caller met since the last look began. */
+  #suspicion: unknown;
+  #look: Look | undefined;
+  #back = -Infinity;
+  #stopWaiting: (() => void) | undefined;
+  #watching: Promise<void> = Promise.resolve();
+
+  constructor(log: Log, { every = 1000, patience = 3000 }: AvailabilityOptions = {}) {
+    this.#log = log;
+    this.#every = every;
+    this.#patience = patience;
+  }
+
+  /** Why the store cannot be used, in words for everybody; undefined while it can. */
+  get trouble(): string | undefined {
+    return this.#away?.why;
+  }
+
+  /** To be told of every failure of the store that a caller met. */
+  readonly failed = (error: unknown): void => {
+    if (this.#away !== undefined || !isOutage(error)) return;
+    this.#suspicion ??= error;
+  };
+
+  /** Looks at the store from now on. */
+  watch(store: Store): void {
+    this.#watching = this.#watch(store);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#stopWaiting?.();
+    await this.#watching;
+  }
+
+  async #watch(store: Store): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      const suspicion = this.#suspicion;
+      // One at a time: a look that hangs is not made up for by more of them.
+      const look = (this.#look ??= this.#begin(store));
+      try {
+        if (!(await this.#inTime(look.ended))) return;
+        if (look.kind === 'write') this.#works(suspicion);
+      } catch (error) {
+        this.#fails(suspicion ?? error);
+      }
+      await pause(this.#every, this.#closing.signal);
+    }
+  }
+
+  #begin(store: Store): Look {
+    const kind = this.#away === undefined && this.#suspicion === undefined ? 'read' : 'write';
+    this.#suspicion = undefined;
+    const work = kind === 'read' ? store.lastChange() : writeTrial(store);
+    const ended = work.then(() => undefined).finally(() => (this.#look = undefined));
+    ended.catch(() => undefined);
+    return { kind, ended };
+  }
+
+  /** Rejects when the look fails, or has not ended in time; false when nobody wants to know any more. */
+  async #inTime(looking: Promise<void>): Promise<boolean> {
+    const stop = new AbortController();
+    this.#stopWaiting = () => stop.abort();
+    const late = pause(this.#patience, stop.signal).then(() => {
+      if (stop.signal.aborted) return false;
+      throw new ApiError('store_unavailable', 'The database does not answer.', {
+        headers: { 'Retry-After': '2' },
+      });
+    });
+    try {
+      return await Promise.race([looking.then(() => true), late]);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  #fails(error: unknown): void {
+    const why = isOutage(error) ? toApiError(error).message : 'The database cannot be used.';
+    if (this.#away === undefined) this.#log.error({ err: error }, 'the store cannot be used');
+    this.#away = { since: this.#away?.since ?? performance.now(), why };
+  }
+
+  #works(suspicion: unknown): void {
+    if (this.#away !== undefined) {
+      const seconds = Math.round((performance.now() - this.#away.since) / 100) / 10;
+      this.#log.info({ seconds }, 'the store can be used again');
+      this.#away = undefined;
+      this.#suspicion = undefined;
+      this.#back = performance.now();
+    } else if (suspicion !== undefined && performance.now() - this.#back > aftermath) {
+      this.#log.warn({ err: suspicion }, 'the store could not do a piece of work, and can be used');
+    }
+  }
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal, ref: false }).catch(() => undefined);
+}
+
+async function writeTrial(store: Store): Promise<void> {
+  const found = await store.get(trials, 'write');
+  const value = { count: (found?.value.count ?? 0) + 1 };
+  try {
+    await store.write([found === undefined ? insert(trials, 'write', value) : replace(trials, found, value)]);
+  } catch (error) {
+    // Another process was faster, with the same trial.
+    if (!(error instanceof StoreConflict)) throw error;
+  }
+}
+
+/** The log without a line for each piece of work that met the same outage: `Availability` tells of it once. */
+export function withoutOutages(log: Log): Log {
+  const quietly = (level: 'warn' | 'error') => (details: object, message: string) => {
+    const { err } = details as { err?: unknown };
+    log[isOutage(err) ? 'debug' : level](details, message);
+  };
+  return {
+    debug: (details, message) => log.debug(details, message),
+    info: (details, message) => log.info(details, message),
+    warn: quietly('warn'),
+    error: quietly('error'),
+    child: (bindings) => withoutOutages(log.child(bindings)),
+  };
+}

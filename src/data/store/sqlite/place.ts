@@ -1,0 +1,37 @@
+/**
+ * Whether the open file still lies where it was opened. SQLite goes on with a file that was moved or deleted: what is
+ * written then is lost with the process, though it was answered as stored.
+ */
+import { statSync } from 'node:fs';
+import { unusable } from './failure.js';
+
+export class Place {
+  readonly #files: readonly { path: string; identity: string | null | undefined }[];
+
+  /** To be made when the file and its log are there. */
+  constructor(file: string) {
+    this.#files = [file, `${file}-wal`].map((path) => ({ path, identity: identityOf(path) }));
+  }
+
+  /** Throws `store_unavailable`. A file that is put back in its place is the same again. */
+  check(): void {
+    for (const { path, identity } of this.#files) {
+      const found = identity == null ? null : identityOf(path);
+      if (found !== null && found !== identity)
+        throw unusable(
+          'its file was moved, deleted or replaced',
+          new Error(`${path} is not the file that was opened`),
+        );
+    }
+  }
+}
+
+/** Undefined: there is none. Null: it cannot be told. */
+function identityOf(path: string): string | null | undefined {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found === undefined ? undefined : `${found.dev} ${found.ino}`;
+  } catch {
+    return null;
+  }
+}

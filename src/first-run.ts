@@ -1,0 +1,49 @@
+/** What a store needs before the first request: users, projects, and a key that somebody knows. */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from './config.js';
+import { setUp } from './data/setup.js';
+import type { Store } from './data/store/port.js';
+import type { UserData } from './data/user.js';
+import type { Log } from './model/log.js';
+
+export interface FirstRunOptions {
+  log: Log;
+  /** Told the first superuser's key when it is made now: it cannot be read again. */
+  onNewKey?: (key: string, user: string, file: string) => void;
+}
+
+/** Sets the store up, and leaves the key in a file of the data folder. */
+export async function firstRun(
+  config: Config,
+  { log, onNewKey }: FirstRunOptions,
+  store: Store,
+  userData: UserData,
+  dataDir: string,
+): Promise<void> {
+  const { superUsers, everyoneIsSuperUser } = config.auth;
+  const adminName = superUsers[0] ?? 'admin';
+  const file = join(dataDir, 'admin.key');
+  // Of this process alone until its key counts: several may share the folder.
+  const draft = `${file}.${process.pid}`;
+  const { adminKey } = config;
+  /** False when it cannot be written. The key can still be told. */
+  const write = (to: string, key: string): boolean => {
+    try {
+      writeFileSync(to, `${key}\n`, { mode: 0o600 });
+      return true;
+    } catch (error) {
+      log.error({ err: error }, 'the key of the superuser cannot be written into its file');
+      return false;
+    }
+  };
+  const writeDown = (key: string) => {
+    write(draft, key);
+  };
+  const { newKey } = await setUp(store, userData, { adminName, adminKey, writeDown });
+  if (newKey === undefined || write(file, newKey)) rmSync(draft, { force: true });
+  if (adminKey !== '') write(file, adminKey);
+  if (newKey !== undefined) onNewKey?.(newKey, adminName, file);
+  if (everyoneIsSuperUser) log.warn({}, 'auth.everyoneIsSuperUser is on: every user may do everything');
+  if (superUsers.length === 0) log.warn({}, 'auth.superUsers is empty: nobody is a superuser');
+}
