@@ -134,6 +134,12 @@ describe('the names of ids', () => {
     const two = wish({ regionId, regionID: absent });
     const reply = await server.admin.refused('invalid_body', 'POST', '/api/v2/instances', { body: two });
     expect(reply.body.errors?.[0]?.pointer).to.equal('/spec/regionID');
+    const deep = `${'['.repeat(40_000)}${']'.repeat(40_000)}`;
+    const raw = JSON.stringify(wish({ regionId: 0, regionID: 1 })).replace(/[01](?=[,}])/g, deep);
+    await server.admin.refused('invalid_body', 'POST', '/api/v2/instances', {
+      raw,
+      headers: { 'Content-Type': 'application/json' },
+    });
     const headers = { 'Idempotency-Key': '"spelt-otherwise"' };
     const first = await server.admin.post<Instance>('/api/v2/instances', wish({ regionId }), { headers });
     const again = await server.admin.post<Instance>('/api/v2/instances', wish({ regionID: regionId }), {

@@ -69,7 +69,7 @@ export function renameMembers(schema: TSchema, value: unknown): boolean {
   let changed = false;
   for (const [alias, name] of aliasesIn(schema as TObject)) {
     if (!Object.hasOwn(members, alias)) continue;
-    if (Object.hasOwn(members, name) && !isDeepStrictEqual(members[alias], members[name])) continue;
+    if (Object.hasOwn(members, name) && !isSameId(members[alias], members[name])) continue;
     members[name] = members[alias];
     Reflect.deleteProperty(members, alias);
     changed = true;
@@ -78,4 +78,10 @@ export function renameMembers(schema: TSchema, value: unknown): boolean {
     if (Object.hasOwn(members, name) && renameMembers(member, members[name])) changed = true;
   }
   return changed;
+}
+
+/** Of ids and lists of ids. Whatever else a client puts there, in whatever depth, is for the check to refuse. */
+function isSameId(one: unknown, other: unknown): boolean {
+  if (!Array.isArray(one) || !Array.isArray(other)) return one === other;
+  return one.length === other.length && one.every((id, index) => id === other[index]);
 }
