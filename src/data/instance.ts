@@ -238,7 +238,8 @@ export class InstanceData {
       const instance = await this.#living(caller, id);
       const { value } = instance;
       const wish = wishOf(value);
-      const current = caller.precondition?.(standingOf(instance)) === true;
+      // A patch that says of no earlier state that it was read there means what it names.
+      const current = caller.precondition?.(standingOf(instance)) ?? whole;
       checkUnwritable(id, value, wish, { current, whole });
       // What was taken once may stay, whatever is asked of it by now.
       if (wish.spec.userData !== value.userData) checkUserData(wish.spec.userData);

@@ -234,6 +234,18 @@ describe('what a GET of an instance gave', () => {
     }
   });
 
+  it('is meant when a PATCH names it: nobody is told that a stopped machine was started', async () => {
+    const instance = await server.running('patched-to-run');
+    const { tag } = await read(instance);
+    server.cloud.interfere(instance.metadata.id, { powerState: 'Stopped' });
+    await shows(instance, 'Stopped');
+    const body = { status: { powerState: 'Running' } };
+    const reply = await server.admin.refused('unprocessable', 'PATCH', at(instance), { body });
+    expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal(['/status/powerState']);
+    expect((await patch(instance, { status: { powerState: 'Stopped' } })).status).to.equal(202);
+    expect((await patch(instance, instance, { 'If-Match': tag })).status, 'an old copy').to.equal(202);
+  });
+
   it('keeps its tag for a verb and a delete too when only something was observed', async () => {
     const instance = await server.running('verbs-after');
     const { tag } = await read(instance);
