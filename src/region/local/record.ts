@@ -1,5 +1,5 @@
 /** state.json: what must be known about a server when nobody remembers it. */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type, type Static } from 'typebox';
 import { Value } from 'typebox/value';
@@ -83,4 +83,8 @@ function isOfAnotherFormat(record: unknown): record is { format: number } {
 
 export async function writeRecord(folder: string, record: ServerRecord): Promise<void> {
   await writeDurably(join(folder, fileName), `${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+export async function dropRecord(folder: string): Promise<void> {
+  await rm(join(folder, fileName), { force: true });
 }

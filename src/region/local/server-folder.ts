@@ -11,7 +11,7 @@ import type { Catalog } from './catalog.js';
 import { readable, reasonOf } from './file-fault.js';
 import { errorCode, syncFolder } from './files.js';
 import type { LocalFlavor } from './options.js';
-import { writeRecord, type ServerRecord } from './record.js';
+import { dropRecord, writeRecord, type ServerRecord } from './record.js';
 import { diskSize, makeDisk, makeSeed } from './storage.js';
 import type { Tools } from './tools.js';
 
@@ -65,6 +65,8 @@ export async function createServer(
     });
     await writeRecord(folder, record);
   } catch (cause) {
+    // A record that may not last would make a server of the folder at the next start, which nobody was told of.
+    await dropRecord(folder).catch(() => undefined);
     throw new RegionError('transient', "The server's disks could not be made.", { cause });
   }
   return record;

@@ -204,11 +204,16 @@ export class Cloud {
     });
     try {
       return transaction.immediate();
-    } catch (cause) {
-      if (!(cause instanceof Database.SqliteError)) throw cause;
-      throw new RegionError('transient', 'The simulated region could not write to its file.', { cause });
+    } catch (error) {
+      throw fileFault(error);
     }
   }
+}
+
+/** A fault of the file is worth another try; any other error as it is. */
+export function fileFault(error: unknown): unknown {
+  if (!(error instanceof Database.SqliteError)) return error;
+  return new RegionError('transient', 'The simulated region could not use its file.', { cause: error });
 }
 
 export interface PowerStep {

@@ -22,7 +22,7 @@ import {
 } from '../provider.js';
 import { stableMac } from '../stable-id.js';
 import { makeCatalog, type Catalog } from './catalog.js';
-import { Cloud, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
+import { Cloud, fileFault, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
 import { consoleText } from './console.js';
 import { Fates, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
 
@@ -107,12 +107,14 @@ export class SimulatedRegion implements RegionProvider {
   }
 
   async deleteServer(id: string, signal: AbortSignal): Promise<void> {
-    const number = this.#cloud.get(id)?.number;
-    const fate = await this.#begin('deleteServer', id, signal);
-    await pause(fate.delay, signal);
-    this.#cloud.remove(id, number);
-    this.#announce();
-    if (fate.error !== undefined) throw fate.error;
+    await typed(async () => {
+      const number = this.#cloud.get(id)?.number;
+      const fate = await this.#begin('deleteServer', id, signal);
+      await pause(fate.delay, signal);
+      this.#cloud.remove(id, number);
+      this.#poll();
+      if (fate.error !== undefined) throw fate.error;
+    });
   }
 
   async startServer(id: string, signal: AbortSignal): Promise<ServerObservation> {
@@ -149,24 +151,29 @@ export class SimulatedRegion implements RegionProvider {
 
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
     signal.throwIfAborted();
-    await endure(this.#fates.ofLook('describeServers', ids?.length === 1 ? (ids[0] ?? null) : null), signal);
-    if (ids === undefined) return this.#cloud.all().map(observe);
-    return ids.flatMap((id) => {
-      const server = this.#cloud.get(id);
-      return server === undefined ? [] : [observe(server)];
+    return typed(async () => {
+      const fate = this.#fates.ofLook('describeServers', ids?.length === 1 ? (ids[0] ?? null) : null);
+      await endure(fate, signal);
+      if (ids === undefined) return this.#cloud.all().map(observe);
+      return ids.flatMap((id) => {
+        const server = this.#cloud.get(id);
+        return server === undefined ? [] : [observe(server)];
+      });
     });
   }
 
   async consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
     signal.throwIfAborted();
-    await endure(this.#fates.ofLook('consoleOutput', id), signal);
-    const text = consoleText(this.#mustHave(id));
-    return { contents: options.lines === undefined ? text : lastLines(text, options.lines) };
+    return typed(async () => {
+      await endure(this.#fates.ofLook('consoleOutput', id), signal);
+      const text = consoleText(this.#mustHave(id));
+      return { contents: options.lines === undefined ? text : lastLines(text, options.lines) };
+    });
   }
 
   watch(listener: (event: ServerEvent) => void): () => void {
     if (this.#listeners.size === 0) {
-      this.#seen = this.#cloud.lastChange();
+      this.#seen = this.#lastChange();
       this.#timer = setInterval(() => this.#poll(), pollInterval);
       this.#timer.unref();
     }
@@ -226,13 +233,15 @@ export class SimulatedRegion implements RegionProvider {
     signal: AbortSignal,
     work: (delay: number) => Promise<void>,
   ): Promise<ServerObservation> {
-    const fate = await this.#begin(verb, id, signal);
-    await work(fate.delay);
-    this.#announce();
-    await this.#arrival(id, signal);
-    this.#announce();
-    if (fate.error !== undefined) throw fate.error;
-    return observe(this.#mustHave(id));
+    return typed(async () => {
+      const fate = await this.#begin(verb, id, signal);
+      await work(fate.delay);
+      this.#poll();
+      await this.#arrival(id, signal);
+      this.#poll();
+      if (fate.error !== undefined) throw fate.error;
+      return observe(this.#mustHave(id));
+    });
   }
 
   /** Takes the fate of a mutation, and suffers it when it fails before anything is done. */
@@ -276,6 +285,18 @@ export class SimulatedRegion implements RegionProvider {
     return Promise.resolve(work());
   }
 
+  /** What is not known is told once more. */
+  #lastChange(): number {
+    try {
+      return this.#cloud.lastChange();
+    } catch (error) {
+      if (error instanceof RegionError) throw error;
+      this.#options.log.warn({ err: error }, 'simulated region: cannot tell what has changed so far');
+      return 0;
+    }
+  }
+
+  /** Tells of changes. That it cannot be told of one now does not undo it. */
   #poll(): void {
     try {
       this.#announce();
@@ -325,6 +346,15 @@ async function pause(delay: number, signal: AbortSignal): Promise<void> {
 async function endure(fate: Fate, signal: AbortSignal): Promise<void> {
   await pause(fate.delay, signal);
   if (fate.error !== undefined) throw fate.error;
+}
+
+/** What the work rejects with, as an error of the region's. */
+async function typed<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fileFault(error);
+  }
 }
 
 function absent(): RegionError {

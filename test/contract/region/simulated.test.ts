@@ -1,8 +1,10 @@
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { silentLog } from '../../../src/model/log.js';
 import { SimulatedRegion } from '../../../src/region/simulated/index.js';
 import { scratchFolder } from '../../support/region.js';
+import { SqliteFaults } from '../../support/sqlite-faults.js';
+import { testRegionFaults } from './faults.js';
 import { testRegionContract } from './suite.js';
 
 describe('region contract: simulated', () => {
@@ -47,6 +49,35 @@ describe('region contract: simulated', () => {
         rmSync(other, { recursive: true, force: true });
         return Promise.resolve();
       },
+    });
+  });
+
+  describe('when its file fails', () => {
+    const file = join(scratchFolder('simulated'), 'cloud.sqlite');
+    let region: SimulatedRegion;
+    testRegionFaults({
+      name: 'simulated',
+      make: () => {
+        region = new SimulatedRegion({
+          regionId: 'region',
+          file,
+          delay: 1,
+          failureRate: 0,
+          seed: 1,
+          log: silentLog,
+        });
+        return region;
+      },
+      flavor: 'tiny',
+      image: 'sim-linux',
+      faults: new SqliteFaults(),
+      machines: (id) =>
+        region.servers().filter((one) => one.id === id && one.powerState === 'Running').length,
+      cleanUp: () => {
+        rmSync(dirname(file), { recursive: true, force: true });
+        return Promise.resolve();
+      },
+      thorough: true,
     });
   });
 });

@@ -1,0 +1,66 @@
+/** Lets single operations on files fail as the system would, below all of our own code: each once, one by one. */
+
+export const faultCodes = ['ENOSPC', 'EIO', 'EMFILE', 'EACCES'] as const;
+export type FaultCode = (typeof faultCodes)[number];
+
+/** An operation is known by what it does, to what, and the how-manieth it is since the work began. */
+export class Faults {
+  #counts = new Map<string, number>();
+  #recorded: Set<string> | undefined;
+  #armed: { operation: string; code: FaultCode } | undefined;
+  #lasting: { what: string; from: number; code: FaultCode } | undefined;
+  #failed = false;
+
+  /** All operations that the work does. */
+  async record(work: () => Promise<unknown>): Promise<string[]> {
+    const recorded = new Set<string>();
+    this.#begin();
+    this.#recorded = recorded;
+    try {
+      await work();
+    } finally {
+      this.#recorded = undefined;
+    }
+    return [...recorded];
+  }
+
+  /** Fails the operation while the work runs. Tells whether it came to it. */
+  async failing(operation: string, code: FaultCode, work: () => Promise<unknown>): Promise<boolean> {
+    this.#begin();
+    this.#armed = { operation, code };
+    try {
+      await work();
+    } finally {
+      this.#armed = undefined;
+    }
+    return this.#failed;
+  }
+
+  /** Fails the operation from its how-manieth time on while the work runs, as on a disk that stays full. */
+  async lasting<R>(what: string, from: number, code: FaultCode, work: () => Promise<R>): Promise<R> {
+    this.#begin();
+    this.#lasting = { what, from, code };
+    try {
+      return await work();
+    } finally {
+      this.#lasting = undefined;
+    }
+  }
+
+  /** For what carries an operation out: the code that it is to fail with. */
+  meet(what: string): FaultCode | undefined {
+    const count = (this.#counts.get(what) ?? 0) + 1;
+    this.#counts.set(what, count);
+    const operation = `${what} #${count}`;
+    this.#recorded?.add(operation);
+    if (what === this.#lasting?.what && count >= this.#lasting.from) return this.#lasting.code;
+    if (this.#failed || this.#armed?.operation !== operation) return undefined;
+    this.#failed = true;
+    return this.#armed.code;
+  }
+
+  #begin(): void {
+    this.#counts = new Map();
+    this.#failed = false;
+  }
+}
