@@ -86,12 +86,12 @@ export async function checkPlaces(config: Config, role: Role, storeFile: string 
   const { server, worker, local } = config;
   const dataDir = resolve(config.dataDir);
   // A database that is there tells by itself what keeps it from being written, and is not changed by it.
-  const made = storeFile === undefined || !exists(storeFile);
+  const made = storeFile === undefined || !exists(storeFile) || !exists(dataDir);
   const faults: [string, string | undefined][] = [
     ['dataDir', made ? creatableFault(dataDir) : folderFault(dataDir, R_OK | X_OK)],
   ];
   if (faults[0]?.[1] === undefined) {
-    faults.push(['dataDir', fileFault(join(dataDir, 'admin.key'), dataDir)]);
+    if (role !== 'worker') faults.push(['dataDir', fileFault(join(dataDir, 'admin.key'), dataDir)]);
     if (storeFile !== undefined) faults.push(['store', fileFault(storeFile, dataDir)]);
   }
   if (role !== 'api' && local.imageDir !== '' && drivesLocally(config))
