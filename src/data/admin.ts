@@ -80,7 +80,7 @@ export class AdminData {
     for (const [index, id] of regionIds.entries()) {
       if (known.some((region) => region.id === id)) continue;
       const names = known.slice(0, 20).map((region) => `${region.id} (${region.value.name})`);
-      const message = `There is no region ${id}; the site has ${names.join(', ')}.`;
+      const message = `There is no region ${id}; the site has ${names.join(', ') || 'none'}.`;
       errors.push({ ...place('region', index), message });
     }
     if (errors.length === 0) return;

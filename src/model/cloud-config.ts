@@ -25,6 +25,7 @@ export function yamlFault(text: string, shape: 'mapping' | 'list'): YamlFault | 
   const unknownTags = document.warnings.filter(({ code }) => code === 'TAG_RESOLVE_FAILED');
   const [error] = [...document.errors, ...unknownTags];
   if (error !== undefined) {
+    if (goesOnUnindented(error, text)) return undefined;
     const [first = ''] = error.message.split('\n');
     return { line: lineOf(error.pos[0]), reason: first.slice(0, 120).replace(/[.:]+$/, '') };
   }
@@ -48,6 +49,19 @@ function mayNestDeeply(text: string): boolean {
       return before.length > lineLimit || count(line, /[-?:](?=\s|$)|(?<=^|\s)[&!]/g) > lineLimit;
     })
   );
+}
+
+/**
+ * Whether brackets or quotes are closed further on: YAML 1.2 ends them at a line that is not indented, the reader of
+ * cloud-init does not.
+ */
+function goesOnUnindented(
+  { message, pos }: { message: string; pos: [number, number] },
+  text: string,
+): boolean {
+  const [, bracket, quote] = /end with a ([\]}])$|^Missing closing (["'])/.exec(message) ?? [];
+  const closing = bracket ?? quote;
+  return closing !== undefined && text.includes(closing, pos[0] + 1);
 }
 
 /** An alias before its anchor, or without one. */

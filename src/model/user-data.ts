@@ -19,7 +19,7 @@ const firstLines = [
 
 /** Bytes that all that is compressed may have in the end. */
 const plainLimit = 2 ** 20;
-/** Bytes of YAML that are read for one request, about 50 ms of the processor's time; what goes beyond is taken as it is. */
+/** Bytes of YAML that are read for one request: at worst 0.2 s of the processor's time. What goes beyond is taken unread. */
 const yamlLimit = 2 ** 14;
 
 /** What is left to be spent on one request. */

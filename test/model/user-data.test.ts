@@ -76,6 +76,10 @@ describe('user data', () => {
       'cloud-config with an alias, a repeated key and types of YAML 1.1',
       '#cloud-config\na: &a [on, 0o7]\nb: *a\nb: !!set {x}\n<<: {c: 1}\n',
     ],
+    [
+      'cloud-config whose brackets and quotes go on without indentation',
+      '#cloud-config\na: {\nb: c}\nd: [e,\nf\n]\ng: "h\ni"\n',
+    ],
     ['cloud-config as JSON', '#cloud-config\n{"a": [1]}'],
     ['a JSON patch', '#cloud-config-jsonp\n[{"op": "add", "path": "/a", "value": 1}]'],
     ['a jinja template that is no YAML yet', '## template: jinja\n#cloud-config\n{% if a %}\n'],
