@@ -204,16 +204,24 @@ describe('an API process and a worker on one store', function () {
     const [one, two] = [await api('one'), await api('two')];
     const offer = await offered(one);
     const stream = await EventStream.open({ url: two.url, key: adminKey, query: '?subject=instance' });
-    const late: number[] = [];
-    // The quickest of some, since the machine may be busy.
-    for (let round = 0; round < 5; round += 1) {
-      const began = performance.now();
-      const { metadata } = await createInstance(one.client, `told-${round}`, offer);
-      for (let event = await stream.next(); event?.resourceId !== metadata.id; event = await stream.next());
-      late.push(performance.now() - began);
-    }
+    const tries = 8;
+    /** How many of some events came within a second of their write’s answer. */
+    const inTime = async (series: number): Promise<number> => {
+      let count = 0;
+      for (let round = 0; round < tries; round += 1) {
+        const { metadata } = await createInstance(one.client, `told-${series}-${round}`, offer);
+        const began = performance.now();
+        await stream.until(({ resourceId }) => resourceId === metadata.id);
+        if (performance.now() - began < 1000) count += 1;
+      }
+      return count;
+    };
+    // A machine that is busy with something else may be late now and then.
+    let most = 0;
+    for (let series = 0; series < 3 && most < 0.75 * tries; series += 1)
+      most = Math.max(most, await inTime(series));
     stream.close();
-    expect(Math.min(...late)).to.be.below(1000);
+    expect(most).to.be.at.least(0.75 * tries);
   });
 
   it('keep the worker’s door shut: only who knows the store’s secret is answered', async () => {
