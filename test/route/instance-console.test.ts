@@ -67,7 +67,7 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     expect(body).to.deep.equal({ contents: '' });
   });
 
-  it('answers 503 while no worker of its region is known, and so does a create; a catalog of no region stays unknown', async () => {
+  it('answers 503 while no worker of its region is known; a create is taken by the catalog that is, and one of no region stays unknown', async () => {
     const dataDir = mkdtempSync(join(tmpdir(), 'copse-test-'));
     const full = await startServer({ flags: { store: 'sqlite:site.sqlite' }, dataDir });
     const { metadata } = await full.running('talker');
@@ -76,12 +76,9 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     try {
       const api = Api.withKey(app.url, adminKey);
       const address = `/api/v2/instances/${metadata.id}/consoleoutput`;
-      const options = { failing: 503 };
-      for (const reply of [
-        await api.refused('unavailable', 'GET', address, options),
-        await api.refused('unavailable', 'POST', '/api/v2/instances', { ...options, body: full.wish('new') }),
-      ])
-        expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
+      const reply = await api.refused('unavailable', 'GET', address, { failing: 503 });
+      expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
+      expect((await api.post('/api/v2/instances', full.wish('new'))).status).to.equal(201);
       const absent = '0193a5c0-0000-7000-8000-000000000001';
       const regions = `/api/v1/organizations/${full.catalog.organizationId}/regions`;
       await api.refused('not_found', 'GET', `${regions}/${absent}/flavors`);

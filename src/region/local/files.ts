@@ -2,11 +2,11 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** When it rejects, the file holds either the old text or the new one. */
-export async function writeDurably(path: string, text: string): Promise<void> {
+/** When it rejects, the file holds either the old text or the new one. `mode`: for others than its owner, too. */
+export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
-    const file = await open(temporary, 'w', 0o600);
+    const file = await open(temporary, 'w', mode);
     try {
       await file.writeFile(text);
       await file.sync();

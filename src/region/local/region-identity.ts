@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RegionError } from '../provider.js';
+import { unreadable } from './file-fault.js';
 import { errorCode, writeDurably } from './files.js';
 
 /** The identity of the folder, made with its first use. Only who has taken the folder may ask. */
@@ -12,10 +12,10 @@ export async function identityOf(folder: string): Promise<string> {
     const identity = (await readFile(path, 'utf8')).trim();
     if (identity !== '') return identity;
   } catch (cause) {
-    if (errorCode(cause) !== 'ENOENT')
-      throw new RegionError('terminal', 'The identity of the region’s folder cannot be read.', { cause });
+    if (errorCode(cause) !== 'ENOENT') throw unreadable('The identity of the region’s folder', cause);
   }
   const identity = randomUUID();
-  await writeDurably(path, `${identity}\n`);
+  // No secret: after a run as another user the region still opens, and tells what of its servers cannot be read.
+  await writeDurably(path, `${identity}\n`, 0o644);
   return identity;
 }
