@@ -1,5 +1,6 @@
 /** The connection to a MongoDB-compatible server: its options and its start. */
 import { MongoClient, type MongoClientOptions } from 'mongodb';
+import { mendDriver } from './driver.js';
 
 export const defaultDatabase = 'copse';
 
@@ -65,6 +66,7 @@ function heeded(address: string): { address: string; given: ReadonlySet<string> 
 
 /** A client with the options that docs/store-mongodb.md promises, not connected yet. */
 export function clientFor(given: string): MongoClient {
+  mendDriver();
   const { address, given: names } = heeded(given);
   const chosen = Object.entries({ appName: 'copse', retryWrites: true, ...limits });
   const wait = names.has('wtimeoutms') || names.has('wtimeout') ? {} : { wtimeoutMS: limits.socketTimeoutMS };
