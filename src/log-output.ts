@@ -55,11 +55,11 @@ function nonBlocking(): number {
 export class LogOutput {
   readonly #tellLost: TellLost;
   readonly #descriptor: number;
-  #bytes = Buffer.allocUnsafe(batch);
+  readonly #bytes = Buffer.allocUnsafe(batch);
   #used = 0;
   #lines = 0;
   #timer: NodeJS.Timeout | undefined;
-  #waiting: Chunk[] = [];
+  readonly #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #lostNow = 0;
   #lost = 0;
@@ -115,39 +115,36 @@ export class LogOutput {
     const chunk = { bytes: this.#bytes.subarray(0, this.#used), lines: this.#lines };
     this.#used = 0;
     this.#lines = 0;
-    if (!this.#send(chunk)) this.#bytes = Buffer.allocUnsafe(batch);
+    this.#send(chunk);
   }
 
-  /** Whether the chunk is done with: written, or lost. */
-  #send(chunk: Chunk): boolean {
+  #send({ bytes, lines }: Chunk): void {
     if (this.#waiting.length > 0) this.#retry();
     if (this.#waiting.length === 0) {
-      const rest = this.#attempt(chunk.bytes);
-      if (rest.length === 0) return true;
-      this.#keep({ bytes: rest, lines: chunk.lines });
-      return false;
-    }
-    if (this.#waitingBytes + chunk.bytes.length > keptLimit) {
+      const rest = this.#attempt(bytes);
+      if (rest.length > 0) this.#keep(rest);
+    } else if (this.#waitingBytes + bytes.length > keptLimit) {
       if (this.#lostNow === 0) this.#lostCause = this.#cause;
-      this.#lost += chunk.lines;
-      this.#lostNow += chunk.lines;
-      return true;
-    }
-    this.#keep(chunk);
-    return false;
+      this.#lost += lines;
+      this.#lostNow += lines;
+    } else this.#keep(bytes);
   }
 
-  #keep(chunk: Chunk): void {
-    this.#waiting.push(chunk);
-    this.#waitingBytes += chunk.bytes.length;
+  /** As a copy, behind what came before: a view of a few bytes would hold the whole buffer that they were gathered in. */
+  #keep(bytes: Buffer): void {
+    const last = this.#waiting.at(-1);
+    this.#waitingBytes += bytes.length;
+    if (last !== undefined && last.length + bytes.length <= batch)
+      this.#waiting.splice(-1, 1, Buffer.concat([last, bytes]));
+    else this.#waiting.push(Buffer.from(bytes));
   }
 
   #retry(): void {
-    for (let chunk = this.#waiting[0]; chunk !== undefined; chunk = this.#waiting[0]) {
-      const rest = this.#attempt(chunk.bytes);
-      this.#waitingBytes -= chunk.bytes.length - rest.length;
+    for (let bytes = this.#waiting[0]; bytes !== undefined; bytes = this.#waiting[0]) {
+      const rest = this.#attempt(bytes);
+      this.#waitingBytes -= bytes.length - rest.length;
       if (rest.length > 0) {
-        chunk.bytes = rest;
+        this.#waiting[0] = rest;
         return;
       }
       this.#waiting.shift();

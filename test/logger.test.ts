@@ -1,5 +1,6 @@
 /** The log on its way out of a process, which is gathered: nothing of it is lost, cut or mixed up. */
 import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -71,5 +72,26 @@ describe('the log', () => {
     }
     const killed = linesOf("log.info('before'); log.flush(); process.kill(process.pid, 'SIGKILL');");
     expect(killed.lines.map(({ msg }) => msg)).to.deep.equal(['before']);
+  });
+
+  it('keeps no more memory of lines that cannot be written than they have bytes, however slowly they come', () => {
+    const full = openSync('/dev/full', 'w');
+    try {
+      const { stderr } = spawnSync(
+        process.execPath,
+        [
+          '--input-type=module',
+          '-e',
+          `import { createLogger } from '${module}'; const log = createLogger('info');
+           for (let times = 0; times < 4000; times += 1) { log.info('some'); log.flush(); }
+           process.stderr.write(String(process.memoryUsage().arrayBuffers / 2 ** 20));`,
+        ],
+        { encoding: 'utf8', stdio: ['ignore', full, 'pipe'] },
+      );
+      // MiB, of which the lines are less than one.
+      expect(Number(stderr)).to.be.within(0.1, 16);
+    } finally {
+      closeSync(full);
+    }
   });
 });
