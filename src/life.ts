@@ -72,6 +72,8 @@ export class Life {
         if (Date.now() - first > sameSignal) process.exit(1);
       });
     }
+    // A terminal that closes sends it twice: its shell does, and the system. Left alone, it would end the process at once.
+    process.on('SIGHUP', () => undefined);
     const late = setTimeout(() => {
       this.#log.error({ ms: limit }, 'the end took too long; the process ends at once');
       process.exit(1);

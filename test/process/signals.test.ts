@@ -60,6 +60,16 @@ describe('a running server', function () {
     });
   }
 
+  it('goes on to end in order when SIGHUP comes again, as from a terminal that closes', async () => {
+    // Ready no more, and still serving: so much time for the second one.
+    server = await startServer({ dataDir, args, environment: { COPSE_SERVER_DRAIN_DELAY: '2' } });
+    server.child.kill('SIGHUP');
+    await until('the end to begin', 20, () => said('stopping; guests keep running'));
+    server.child.kill('SIGHUP');
+    expect(await server.exit).to.equal(0);
+    await until('the end of the log', 5, () => said('stopped'));
+  });
+
   it('neither ends nor opens a debugger on the signals by which others open logs anew', async () => {
     server = await startServer({ dataDir, args });
     for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const) {
