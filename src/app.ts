@@ -148,8 +148,9 @@ async function compose(
     expiryOf(config),
   );
   await keepCatalogs(base);
-  const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
+  // Before any work: a region that another worker drives is refused, and what this one sees of it is not to be recorded.
   const gate = role === 'worker' || config.worker.listen ? await openGate(base, secret) : '';
+  const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
   const url = role === 'worker' ? gate : await serve(base, connector);
   // At once at the end, while the server still drains: what is claimed now would only be handed back.
   undo.push(() => Promise.resolve(runner?.stopClaiming()));

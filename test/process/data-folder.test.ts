@@ -3,8 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { lstatSync, readlinkSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { Event } from '../../src/model/event.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
+import { unlessBreach } from '../support/conform.js';
 import {
   cleanUp,
   createInstance,
@@ -12,7 +14,7 @@ import {
   imageDir,
   machinesMissing,
   offerOf,
-  type ServerProcess,
+  ServerProcess,
   startServer,
   temporaryFolder,
   until,
@@ -107,6 +109,33 @@ describe('a data folder with real machines', function () {
     expect(emulatorsIn(copy)).to.deep.equal([]);
     expect(emulatorsIn(dataDir)).to.deep.equal(machines);
     await untilPower(original.client, metadata.id, 'Running');
+  });
+
+  it('that was copied for a second worker of the site is refused, and nothing is told of the machines', async () => {
+    const site = { ...environment, COPSE_STORE: `sqlite:${join(folder, 'site.sqlite')}` };
+    const worker = await startServer({ command: 'worker', dataDir, environment: site });
+    servers.push(worker);
+    const args = ['--no-worker'];
+    const api = await startServer({ dataDir: join(folder, 'api'), args, environment: site });
+    servers.push(api);
+    const { client } = api;
+    const offer = await until('the region to be known', 20, async () => {
+      const found = await offerOf(client).catch(unlessBreach);
+      return found?.imageId === '' ? undefined : found;
+    });
+    const { metadata } = await createInstance(client, 'twice', offer);
+    await untilPower(client, metadata.id, 'Running');
+    const before = (await client.get<Event[]>('/api/v2/events?limit=1000')).body;
+    const copy = join(folder, 'copy');
+    execFileSync('cp', ['-a', dataDir, copy]);
+    const second = new ServerProcess({ command: 'worker', dataDir: copy, environment: site });
+    servers.push(second);
+    expect(await second.exit).to.equal(1);
+    expect(second.stderr).to.match(/Region local is driven by another worker already/);
+    await untilPower(client, metadata.id, 'Running', 5);
+    expect((await client.get<Event[]>('/api/v2/events?limit=1000')).body).to.deep.equal(before);
+    expect(emulatorsIn(copy)).to.deep.equal([]);
+    expect(emulatorsIn(dataDir)).to.have.length(1);
   });
 
   it('that was moved keeps its machines', async () => {
