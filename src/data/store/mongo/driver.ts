@@ -30,7 +30,10 @@ export function mendDriver(): void {
     cleanup.call(this, error);
     // Not at once: the command may be about to be written.
     setImmediate(() => {
-      if (this.socket.listenerCount('drain') > 0) this.socket.emit('error', this.error ?? error);
+      const { socket } = this;
+      // Who waits by `events.once` listens to both; an error that nobody listens to would end the process.
+      if (socket.listenerCount('drain') > 0 && socket.listenerCount('error') > 0)
+        socket.emit('error', this.error ?? error);
     });
   };
 }
