@@ -164,14 +164,16 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
   for (const state of ['Pending', 'Queued', 'Building', 'Stopping', 'Rebuilding'] as const) {
     it(`leads a machine that stays ${state} out of it, by stop and by start`, async () => {
       const { metadata } = await server.running(`stays-${state.toLowerCase()}`);
-      const stays = async (): Promise<Instance> => {
+      const reaches = (power: string) =>
+        server.settled(metadata.id, ({ status }) => status.powerState === power);
+      const stays = (): Promise<Instance> => {
         server.cloud.interfere(metadata.id, { powerState: state });
-        return server.settled(metadata.id, ({ status }) => status.powerState === state);
+        return reaches(state);
       };
       expect(await done(await power(await stays(), 'stop'))).to.include({ status: 'succeeded' });
-      expect((await server.settled(metadata.id)).status.powerState).to.equal('Stopped');
+      await reaches('Stopped');
       expect(await done(await power(await stays(), 'start'))).to.include({ status: 'succeeded' });
-      expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
+      await reaches('Running');
     });
   }
 
