@@ -62,10 +62,13 @@ export class ObservationData {
    */
   record(sight: Sight): Promise<void> {
     let { seen, at } = sight;
+    let raced = false;
     return retrying(async () => {
       const instance = await this.#store.get(instances, sight.id);
-      // After the read, whose revision guards the write: a process that was frozen must not write what was true before.
-      if (performance.now() - at > staleAfter) [seen, at] = [await sight.again(), performance.now()];
+      // After the read, whose revision guards the write: a process that was frozen must not write what was true before, nor
+      // one that lost a race, to a task that has ended, say, and has seen more.
+      if (raced || performance.now() - at > staleAfter) [seen, at] = [await sight.again(), performance.now()];
+      raced = true;
       if (instance === undefined || instance.value.deletionTime !== undefined) return;
       if (agrees(instance.value, seen)) return;
       const next = instanceAfter(instance, applied(instance.value, seen));

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
 import { ObservationData } from '../../src/data/observation.js';
-import { insert, type Store } from '../../src/data/store/port.js';
+import { insert, replace, type Store } from '../../src/data/store/port.js';
 import { failureOf } from '../support/eventually.js';
 import { instanceRecord, regionId } from '../support/rows.js';
 import { openTestStore } from '../support/store.js';
@@ -67,5 +67,33 @@ describe('the look at all instances of a region', () => {
     expect(await resting).to.equal(reason);
     const again = new ObservationData(store).instances(regionId, stopping.signal);
     expect(await failureOf(again.next())).to.equal(reason);
+  });
+});
+
+describe('what was seen of a machine', () => {
+  it('is looked at again when the instance was written meanwhile: the end of a task has seen more', async () => {
+    const store = await openTestStore();
+    try {
+      const id = uuidv7();
+      await store.write([insert(instances, id, instanceRecord({ powerState: 'Queued' }))]);
+      let rivals = 1;
+      const racing = new Proxy(store, {
+        get: (target, name) => {
+          if (name !== 'get') return (Reflect.get(target, name) as () => unknown).bind(target);
+          return async () => {
+            const found = await target.get(instances, id);
+            if (found !== undefined && rivals-- > 0)
+              await target.write([replace(instances, found, { ...found.value, powerState: 'Running' })]);
+            return found;
+          };
+        },
+      });
+      const seen = { id, powerState: 'Building' } as const;
+      const again = () => Promise.resolve({ id, powerState: 'Running' } as const);
+      await new ObservationData(racing).record({ id, seen, at: performance.now(), again });
+      expect((await store.get(instances, id))?.value.powerState).to.equal('Running');
+    } finally {
+      await store.close();
+    }
   });
 });
