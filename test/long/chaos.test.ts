@@ -123,7 +123,7 @@ describe(`chaos for ${minutes} minutes, seed ${seed}`, function () {
     expect(works.some(({ verb }) => verb === 'replace')).to.be.true;
   });
 
-  it('has each accepted task succeeded, or cancelled by an abort or the deletion of its instance', async () => {
+  it('has each accepted task succeeded, or cancelled by an abort, the deletion of its instance or a stop of its reboot', async () => {
     for (const wish of model.wishes.values()) {
       for (const { task, verb } of wish.work) {
         if (task === undefined) continue;

@@ -72,7 +72,10 @@ export function legalEnds(wish: Wish, task: string): string[] {
   const asked = wish.work.filter((work) => work.task === task);
   const last = asked.at(-1);
   const superseded = wish.deleted && last?.verb !== 'delete';
-  return superseded || last?.aborted === true ? ['succeeded', 'cancelled'] : ['succeeded'];
+  // A stop goes before a soft reboot that is under way.
+  const next = last === undefined ? undefined : wish.work[wish.work.lastIndexOf(last) + 1];
+  const outdone = last?.verb === 'reboot' && next?.verb === 'stop';
+  return superseded || outdone || last?.aborted === true ? ['succeeded', 'cancelled'] : ['succeeded'];
 }
 
 const ended: readonly string[] = ['succeeded', 'failed', 'cancelled'];
