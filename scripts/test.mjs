@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
+import { runLanes } from './lanes.mjs';
 import { ensureMongoServer } from './setup/documentdb.mjs';
 import { ensureSecantusDb } from './setup/secantusdb.mjs';
 import { checkNode, ensureNpmPackages, ensureSystemPackages } from './setup/machine.mjs';
@@ -53,37 +54,51 @@ async function prepareMongo() {
   }
 }
 
+const filesOf = (names) => names.map((name) => `build/test/${name}.test.js`);
+
 /** The store's own suites on MongoDB take as long as all the others on SQLite: they run with the rest on MongoDB. */
-const mongoSuites = [
+const mongoSuites = filesOf([
   'contract/answers',
   'contract/store/copying',
   'contract/store/mongo',
   'data/store/mongo/**/*',
   'process/store-copy',
-].map((name) => `build/test/${name}.test.js`);
+]);
 
 /** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
-const engineSuites = [
-  ...['route', 'task', 'data', 'client'].map((folder) => `${folder}/**/*`),
-  'process/roles',
-].map((name) => `build/test/${name}.test.js`);
+const engineSuites = filesOf(['route/**/*', 'task/**/*', 'data/**/*', 'client/**/*', 'process/roles']);
+
+/** What runs side by side: each lane takes these of all, and one more what none of them takes. */
+const lanes = onMongo
+  ? [[...mongoSuites, ...filesOf(['data/**/*'])]]
+  : [
+      // One machine at a time, as their tests measure; then what compiles, which keeps a core busy as they do.
+      filesOf(['{region,contract/region}/**/*', 'process/kill', '{route,task}/adding-a-*']),
+      filesOf(['process/!(kill)']),
+    ];
 
 const spec = (files) => files.flatMap((file) => ['--spec', file]);
 const ignore = (files) => files.flatMap((file) => ['--ignore', file]);
 
-const suites = onMongo
-  ? [...spec([...engineSuites, ...mongoSuites]), ...ignore(['build/test/data/store/sqlite/**'])]
-  : long
-    ? spec(['build/test/long/**/*.test.js'])
-    : [...spec(['build/test/**/*.test.js']), ...ignore(['build/test/long/**', ...mongoSuites])];
-const engineOptions = onMongo ? ['--require', './build/test/support/slow-store.js'] : [];
+/** Arguments of mocha for each process of the whole run. Kills and chaos take the machine for themselves. */
+function suites() {
+  if (long) return [spec(filesOf(['long/**/*']))];
+  const all = onMongo ? [...engineSuites, ...mongoSuites] : filesOf(['**/*']);
+  const never = onMongo ? filesOf(['data/store/sqlite/**/*']) : [...filesOf(['long/**/*']), ...mongoSuites];
+  return [
+    ...lanes.map((files) => [...spec(files), ...ignore(never)]),
+    [...spec(all), ...ignore([...never, ...lanes.flat()])],
+  ];
+}
 
-function mocha(args) {
-  const bin = join(root, 'node_modules/mocha/bin/mocha.js');
-  const child = spawn(process.execPath, [bin, '--reporter', join(root, 'scripts/reporter.cjs'), ...args], {
-    cwd: root,
-    stdio: 'inherit',
-  });
+const mocha = [
+  join(root, 'node_modules/mocha/bin/mocha.js'),
+  ...['--reporter', join(root, 'scripts/reporter.cjs')],
+  ...(onMongo ? ['--require', './build/test/support/slow-store.js'] : []),
+];
+
+function run(args) {
+  const child = spawn(process.execPath, [...mocha, ...args], { cwd: root, stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
   return new Promise((done) => child.once('exit', (code, signal) => done(signal === null ? code : 1)));
 }
@@ -96,7 +111,15 @@ try {
   await buildProgram();
   await buildTests();
   const chosen = rest.some((word) => !word.startsWith('-'));
-  process.exitCode = await mocha([...(chosen ? [] : suites), ...engineOptions, ...rest]);
+  const all = chosen ? [[]] : suites();
+  process.exitCode =
+    all.length === 1
+      ? await run([...all[0], ...rest])
+      : await runLanes(
+          process.execPath,
+          all.map((args) => [...mocha, ...args, ...rest]),
+          { cwd: root },
+        );
 } catch (error) {
   if (!(error instanceof StepFailed)) throw error;
   say(`\n${error.message}`);

@@ -1,0 +1,72 @@
+// Runs test files in several mocha processes side by side, and ends like one. Each has its own stores, servers, ports and
+// folders, as every test file has.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import summarize from './summary.cjs';
+
+/** From here on mocha tells how all of it went. */
+const isEnd = (line) => /^ {2}\d+ passing/.test(line);
+
+/** Writes what comes, one outermost suite at a time, so that those of other lanes do not mix with it; returns the end. */
+async function follow(stream) {
+  let block = [];
+  let atEnd = false;
+  for await (const line of createInterface({ input: stream })) {
+    block.push(line);
+    atEnd ||= isEnd(line);
+    if (line !== '' || atEnd) continue;
+    process.stdout.write(block.join('\n') + '\n');
+    block = [];
+  }
+  return block.join('\n');
+}
+
+/** One lane: its result, and what mocha said at its end. */
+async function run(command, args, file, options) {
+  const child = spawn(command, args, {
+    ...options,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}),
+      COPSE_TEST_LANE: file,
+    },
+  });
+  const pass = (signal) => child.kill(signal);
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, pass);
+  const ended = new Promise((resolve) => child.once('close', (code, signal) => resolve(signal ?? code)));
+  const end = await follow(child.stdout);
+  const how = await ended;
+  for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, pass);
+  try {
+    const result = JSON.parse(readFileSync(file, 'utf8'));
+    if (how === 0 || result.failures > 0) return { end, result };
+  } catch {
+    // It has left nothing.
+  }
+  const failed = [`! mocha ended with ${how} before its end: ${args.slice(-3).join(' ')}`];
+  return { end, result: { passes: 0, failures: 1, pending: 0, failed, files: {} } };
+}
+
+/** Runs mocha with each of these lists of arguments; resolves with the exit code. */
+export async function runLanes(command, lanes, options) {
+  const folder = mkdtempSync(join(tmpdir(), 'copse-lanes-'));
+  try {
+    const ends = await Promise.all(
+      lanes.map((args, index) => run(command, args, join(folder, `${index}.json`), options)),
+    );
+    for (const { end } of ends) process.stdout.write(`${end}\n`);
+    const results = ends.map(({ result }) => result);
+    const sum = (name) => results.reduce((total, result) => total + result[name], 0);
+    const whole = { passes: sum('passes'), failures: sum('failures'), pending: sum('pending') };
+    const failed = results.flatMap((result) => result.failed);
+    for (const line of failed) process.stdout.write(`${line}\n`);
+    summarize({ ...whole, failed, files: Object.assign({}, ...results.map(({ files }) => files)) });
+    return whole.failures > 0 ? 1 : 0;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
