@@ -160,7 +160,7 @@ describe('the OpenAPI document and the server', () => {
           expect(reply.status, `${where}: ${reply.text}`).to.be.within(200, 299);
         }
       }
-    }).timeout(20_000);
+    }).timeout(120_000);
 
     it('every parameter, every header, every JSON body, answer and error has one, which its schema takes', () => {
       const ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -222,7 +222,7 @@ describe('the OpenAPI document and the server', () => {
           expect(status, `${method} ${path}: ${name}`).to.be.within(200, 499);
         }
       }
-    }).timeout(20_000);
+    }).timeout(60_000);
   });
 
   it('agree on who needs a credential: exactly the operations with security refuse strangers with 401', async () => {
