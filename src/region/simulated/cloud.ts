@@ -84,12 +84,19 @@ export class Cloud {
     this.#db.pragma('synchronous = NORMAL');
     this.#db.exec(schema);
     this.#sql = statements(this.#db);
-    if (this.#sql.identity.get() === undefined) this.#sql.nameIt.run(randomUUID());
+    if (this.#sql.identity.get() === undefined) this.#nameIt();
   }
 
   /** For the rules, which live in the same file. */
   get database(): Database.Database {
     return this.#db;
+  }
+
+  /** On the disk before the store remembers it: else a loss of power would leave a cloud that is taken for another. */
+  #nameIt(): void {
+    this.#db.pragma('synchronous = FULL');
+    this.#sql.nameIt.run(randomUUID());
+    this.#db.pragma('synchronous = NORMAL');
   }
 
   /** The same for every process that shares the file. */
