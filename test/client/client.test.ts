@@ -36,7 +36,7 @@ describe('the client', () => {
   });
 
   it('sends a body as JSON, and copes with an answer without one', async () => {
-    const created = await client.post<Instance>('/api/v2/instances', server.wish('by-client'));
+    const created = await client.post<Instance>('/api/v2/instances', server.instanceBody('by-client'));
     expect(created.status).to.equal(201);
     await server.settled(created.body.metadata.id);
     const stopped = await client.post(`/api/v2/instances/${created.body.metadata.id}/stop`);
@@ -64,7 +64,7 @@ describe('the client', () => {
       (_, index) => `0193a5c0-0000-7000-8000-0000000000${index + 10}`,
     );
     for (const [index, projectId] of wanted.entries())
-      await server.order(`paged-${index}`, { spec: { projectId } });
+      await server.createInstance(`paged-${index}`, { spec: { projectId } });
     const query = [...wanted, ...padding].map((id) => `projectID=${id}`).join('&');
     let count = 0;
     for await (const instance of client.items<Instance>(`/api/v2/instances?limit=2&${query}`)) {
@@ -75,7 +75,7 @@ describe('the client', () => {
 
   it('puts, patches and deletes on the terms that it is given, and repeats a post under its key', async () => {
     const options = { idempotencyKey: 'client-once-1', wait: 10 };
-    const wish = server.wish('by-verbs');
+    const wish = server.instanceBody('by-verbs');
     const { body: created, headers } = await client.post<Instance>('/api/v2/instances', wish, options);
     const again = await client.post<Instance>('/api/v2/instances', wish, options);
     expect(again.headers.get('idempotency-replayed')).to.equal('true');
@@ -105,12 +105,12 @@ describe('the client', () => {
   });
 
   it('gives what an error says to act on: the faults, the task in the way, and the id in the log', async () => {
-    const wish = server.wish('told', { spec: { flavorId: 'x' } });
+    const wish = server.instanceBody('told', { spec: { flavorId: 'x' } });
     const faulty = await refusal(client.post('/api/v2/instances', wish));
     expect(faulty.errors[0]).to.include({ pointer: '/spec/flavorId' });
     expect(faulty.requestId).to.match(/^[0-9a-f-]{36}$/);
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const { body } = await client.post<Instance>('/api/v2/instances', server.wish('told'));
+    const { body } = await client.post<Instance>('/api/v2/instances', server.instanceBody('told'));
     const address = `/api/v2/instances/${body.metadata.id}`;
     const busy = await refusal(client.post(`${address}/stop`));
     expect(busy).to.include({ code: 'instance_busy', retryable: true, retryAfter: 2 });

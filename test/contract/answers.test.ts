@@ -199,9 +199,11 @@ async function populate(server: TestServer): Promise<[Instance[], Task[]]> {
     const { headers } = await server.admin.post(`${path(id)}/stop`);
     await server.ended(headers.get('location'));
   }
-  for (const id of ids.slice(-2)) await server.gone(id);
+  for (const id of ids.slice(-2)) await server.deleteInstance(id);
   server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 3 });
-  const failed = await server.order('n-failed', { metadata: { tags: [{ name: 'parity', value: 'odd' }] } });
+  const failed = await server.createInstance('n-failed', {
+    metadata: { tags: [{ name: 'parity', value: 'odd' }] },
+  });
   await server.settled(failed.metadata.id, ({ status }) => status.taskId === undefined);
   const instances = await server.admin.get<Instance[]>('/api/v2/instances?limit=1000');
   const tasks = await server.admin.get<Task[]>('/api/v2/tasks?limit=1000');

@@ -32,10 +32,10 @@ describe('the API under random requests', function () {
     const lasting: string[] = [];
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 10 });
     for (let n = 0; n < 10; n += 1)
-      lasting.push((await server.ended((await server.order(`failed-${n}`)).status.taskId)).id);
+      lasting.push((await server.ended((await server.createInstance(`failed-${n}`)).status.taskId)).id);
     server.cloud.program({ verb: 'ensureServer', delay: 600_000, times: 10 });
     for (let n = 0; n < 10; n += 1) {
-      const { status } = await server.order(`held-${n}`);
+      const { status } = await server.createInstance(`held-${n}`);
       await eventually(async () => (await server.task(status.taskId)).status === 'running');
       lasting.push(status.taskId ?? '');
     }
@@ -52,7 +52,7 @@ describe('the API under random requests', function () {
     fuzzer.learn('imageid', ...Object.values(images).slice(0, 2));
     for (let n = 0; n < 5; n += 1) {
       const spec = n % 2 === 0 ? {} : { expiresAt: '2035-01-01T00:00:00Z' };
-      const { metadata, status } = await server.order(`seed-${n}`, { spec });
+      const { metadata, status } = await server.createInstance(`seed-${n}`, { spec });
       fuzzer.learn('instanceid', metadata.id);
       fuzzer.learn('taskid', status.taskId ?? '');
     }

@@ -27,7 +27,7 @@ class Load {
   constructor(server: TestServer, prefix: string) {
     const work = async (lane: number) => {
       for (let turn = 0; !this.#over; turn += 1) {
-        const wish = server.wish(`${prefix}-${lane}-${turn}`);
+        const wish = server.instanceBody(`${prefix}-${lane}-${turn}`);
         const reply = await checkedFetch(`${server.url}/api/v2/instances`, {
           method: 'POST',
           headers: { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json' },

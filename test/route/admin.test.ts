@@ -13,18 +13,18 @@ describe('DELETE /api/v2/admin/task_queue', () => {
   beforeEach(async () => {
     server = await startServer({ flags: { tasks: { concurrency: 1 } } });
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    holder = await server.order('holder');
+    holder = await server.createInstance('holder');
     await eventually(async () => (await server.task(holder.status.taskId)).status === 'running');
   });
   afterEach(async () => {
-    await server.gone(holder.metadata.id);
+    await server.deleteInstance(holder.metadata.id);
     await server.stop();
   });
 
   const clear = (query = '') => server.admin.call<QueueCleared>('DELETE', `/api/v2/admin/task_queue${query}`);
 
   it('cancels what waits, whatever holds it, and lets go on what runs', async () => {
-    const waiting = await Promise.all(['a', 'b', 'c'].map((name) => server.order(name)));
+    const waiting = await Promise.all(['a', 'b', 'c'].map((name) => server.createInstance(name)));
     await server.admin.call('PATCH', `/api/v2/tasks/${waiting[0]?.status.taskId ?? ''}`, {
       body: { activated: false },
     });
@@ -40,7 +40,7 @@ describe('DELETE /api/v2/admin/task_queue', () => {
   });
 
   it('is narrowed by type, project and region', async () => {
-    const one = await server.order('one');
+    const one = await server.createInstance('one');
     const other = await addProject(server.app, { name: 'other' });
     for (const query of ['type=instance.stop', `projectID=${other.id}`])
       expect((await clear(`?${query}`)).body.cancelled, query).to.equal(0);
@@ -51,7 +51,7 @@ describe('DELETE /api/v2/admin/task_queue', () => {
   });
 
   it('names each region and project that does not exist, with what there is, and cancels nothing then', async () => {
-    const waiting = await server.order('waiting');
+    const waiting = await server.createInstance('waiting');
     const { projectId, regionId } = server.catalog;
     const query = `regionID=${regionId}&regionID=${absentId}&projectID=${absentId}&projectID=${projectId}`;
     const reply = await server.admin.refused(
@@ -98,13 +98,13 @@ describe('POST /api/v2/admin/restart', () => {
     const failed: string[] = [];
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 3 });
     for (const name of ['f1', 'f2', 'f3']) {
-      const { status } = await server.order(name);
+      const { status } = await server.createInstance(name);
       failed.push((await server.ended(status.taskId)).id);
     }
     const end = new Date(Date.now() + 1).toISOString();
     const [first = '', second = '', third = ''] = failed;
     const gone = await server.task(second);
-    await server.gone(gone.subject.id);
+    await server.deleteInstance(gone.subject.id);
 
     const dry = await restart({ start, end, dryRun: true });
     expect(dry.body).to.deep.equal({ restarted: failed, refused: [] });
@@ -124,7 +124,7 @@ describe('POST /api/v2/admin/restart', () => {
 
   it('names each project and type that does not exist, and restarts nothing then', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    const { status } = await server.order('still-failed');
+    const { status } = await server.createInstance('still-failed');
     await server.ended(status.taskId);
     const window = { start: '2026-01-01T00:00:00Z', end: '2100-01-01T00:00:00Z' };
     const body = { ...window, projectIds: [server.catalog.projectId, absentId] };

@@ -42,7 +42,7 @@ describe('a bad body', () => {
   }
 
   it('refuses broken UTF-8 within a text instead of storing a replacement for it', async () => {
-    const text = JSON.stringify(server.wish('broken-text', { metadata: { description: 'X' } }));
+    const text = JSON.stringify(server.instanceBody('broken-text', { metadata: { description: 'X' } }));
     const raw = Buffer.from(text);
     raw[raw.indexOf('"X"') + 1] = 0xff;
     const reply = await create({ raw, headers: json });
@@ -50,7 +50,7 @@ describe('a bad body', () => {
   });
 
   it('refuses an array', async () => {
-    const reply = await create({ body: [server.wish('listed')] });
+    const reply = await create({ body: [server.instanceBody('listed')] });
     expect(reply.status).to.equal(400);
   });
 
@@ -69,12 +69,12 @@ describe('a bad body', () => {
     await server.admin.refused(
       'malformed_json',
       'PUT',
-      `${path}/${(await server.order('bodyless')).metadata.id}`,
+      `${path}/${(await server.createInstance('bodyless')).metadata.id}`,
     );
   });
 
   it('refuses other media types with 415', async () => {
-    const raw = JSON.stringify(server.wish('typed'));
+    const raw = JSON.stringify(server.instanceBody('typed'));
     for (const type of [
       'text/plain',
       'application/xml',
@@ -91,7 +91,7 @@ describe('a bad body', () => {
   });
 
   it('refuses a body without a media type with 415', async () => {
-    const raw = new TextEncoder().encode(JSON.stringify(server.wish('untyped')));
+    const raw = new TextEncoder().encode(JSON.stringify(server.instanceBody('untyped')));
     await server.admin.refused('unsupported_media_type', 'POST', path, { raw });
   });
 
@@ -100,18 +100,18 @@ describe('a bad body', () => {
       'application/json; charset=utf-8',
       'APPLICATION/JSON;charset="UTF-8"',
     ].entries()) {
-      const raw = JSON.stringify(server.wish(`charset-${index}`));
+      const raw = JSON.stringify(server.instanceBody(`charset-${index}`));
       expect((await create({ raw, headers: { 'Content-Type': type } })).status, type).to.equal(201);
     }
     for (const charset of ['utf-16', 'iso-8859-1', 'nonsense']) {
-      const raw = JSON.stringify(server.wish('charset-other'));
+      const raw = JSON.stringify(server.instanceBody('charset-other'));
       const headers = { 'Content-Type': `application/json; charset=${charset}` };
       await server.admin.refused('unsupported_media_type', 'POST', path, { raw, headers });
     }
   });
 
   it('refuses a content coding that it cannot undo, and a body that is not what its coding says', async () => {
-    const raw = JSON.stringify(server.wish('coded'));
+    const raw = JSON.stringify(server.instanceBody('coded'));
     const { headers } = await server.admin.refused('unsupported_media_type', 'POST', path, {
       raw,
       headers: { ...json, 'Content-Encoding': 'zstd' },
@@ -125,16 +125,16 @@ describe('a bad body', () => {
 
   it('takes a gzip body, and refuses one that unfolds beyond the limit with 413', async () => {
     const headers = { ...json, 'Content-Encoding': 'gzip' };
-    expect((await create({ raw: gzipSync(JSON.stringify(server.wish('zipped'))), headers })).status).to.equal(
-      201,
-    );
+    expect(
+      (await create({ raw: gzipSync(JSON.stringify(server.instanceBody('zipped'))), headers })).status,
+    ).to.equal(201);
     const bomb = gzipSync(Buffer.alloc(200 * mebibyte, ' '));
     expect(bomb.length).to.be.below(mebibyte);
     await server.admin.refused('too_large', 'POST', path, { raw: bomb, headers });
   });
 
   it('takes a body up to 1 MiB and refuses a larger one with 413', async () => {
-    const small = JSON.stringify(server.wish('big'));
+    const small = JSON.stringify(server.instanceBody('big'));
     const exact = small + ' '.repeat(mebibyte - small.length);
     expect((await create({ raw: exact, headers: json })).status).to.equal(201);
     await server.admin.refused('too_large', 'POST', path, { raw: `${exact} `, headers: json });

@@ -22,17 +22,17 @@ describe('bad input', () => {
   after(() => server.stop());
 
   describe('in the members of the body', () => {
-    const wrong = async (change: (wish: ReturnType<TestServer['wish']>) => unknown) => {
+    const wrong = async (change: (wish: ReturnType<TestServer['instanceBody']>) => unknown) => {
       const before = await stored();
       const reply = await server.admin.refused('invalid_body', 'POST', path, {
-        body: change(server.wish('wrong')),
+        body: change(server.instanceBody('wrong')),
       });
       expect(await stored()).to.equal(before);
       return reply.body;
     };
 
     it('names an unknown member, where it is and the nearest known one', async () => {
-      const cases: [(wish: ReturnType<TestServer['wish']>) => unknown, string, string][] = [
+      const cases: [(wish: ReturnType<TestServer['instanceBody']>) => unknown, string, string][] = [
         [(wish) => ({ ...wish, metdata: {} }), '/metdata', 'metadata'],
         [
           (wish) => ({ ...wish, metadata: { ...wish.metadata, descripton: '' } }),
@@ -137,7 +137,7 @@ describe('bad input', () => {
     it('limits the number and the length of tags and the length of a description', async () => {
       const tags = (count: number) =>
         Array.from({ length: count }, (_, index) => ({ name: `t${index}`, value: '' }));
-      const metadata = (more: object) => (wish: ReturnType<TestServer['wish']>) => ({
+      const metadata = (more: object) => (wish: ReturnType<TestServer['instanceBody']>) => ({
         ...wish,
         metadata: { ...wish.metadata, ...more },
       });
@@ -146,7 +146,7 @@ describe('bad input', () => {
       await wrong(metadata({ tags: [{ name: 'n'.repeat(129), value: '' }] }));
       await wrong(metadata({ tags: [{ name: 'n', value: 'v'.repeat(257) }] }));
       await wrong(metadata({ description: 'd'.repeat(1025) }));
-      await server.order('widest', { metadata: { tags: tags(64), description: 'd'.repeat(1024) } });
+      await server.createInstance('widest', { metadata: { tags: tags(64), description: 'd'.repeat(1024) } });
     });
 
     it('refuses a tag name that is given twice, and says which', async () => {
@@ -171,13 +171,13 @@ describe('bad input', () => {
       ].entries()) {
         const reply = await server.admin.post<Instance>(
           path,
-          server.wish(`surrogate-${index}`, { metadata }),
+          server.instanceBody(`surrogate-${index}`, { metadata }),
         );
         expect(reply.status, reply.text).to.be.oneOf([201, 400]);
         if (reply.status === 400) continue;
         expect(reply.body.metadata).to.deep.include(metadata);
         await server.settled(reply.body.metadata.id, (one) => one.status.powerState === 'Running');
-        await server.gone(reply.body.metadata.id);
+        await server.deleteInstance(reply.body.metadata.id);
       }
     });
   });
@@ -210,7 +210,7 @@ describe('bad input', () => {
       const taken = new Set<string>();
       await fc.assert(
         fc.asyncProperty(near, async (name) => {
-          const reply = await create({ body: server.wish(name) });
+          const reply = await create({ body: server.instanceBody(name) });
           if (!label.test(name)) {
             expect(reply.status, JSON.stringify(name)).to.equal(400);
             expect(reply.body.code).to.equal('invalid_body');
@@ -223,7 +223,7 @@ describe('bad input', () => {
 
     it('says what a name may be', async () => {
       const reply = await server.admin.refused('invalid_body', 'POST', path, {
-        body: server.wish('Not_A_Label'),
+        body: server.instanceBody('Not_A_Label'),
       });
       expect(reply.body.message).to.include('DNS label');
       expect(reply.body.errors?.[0]?.pointer).to.equal('/metadata/name');
@@ -233,14 +233,14 @@ describe('bad input', () => {
   describe('in references', () => {
     it('answers 400 for an absent flavor or image, naming it', async () => {
       for (const member of ['flavorId', 'imageId']) {
-        const body = server.wish('absent', { spec: { [member]: absent } });
+        const body = server.instanceBody('absent', { spec: { [member]: absent } });
         const reply = await server.admin.refused('invalid_reference', 'POST', path, { body });
         expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal([`/spec/${member}`]);
       }
     });
 
     it('answers 400 for an image that does not fit the flavor, and says why', async () => {
-      const body = server.wish('misfit', { spec: { imageId: server.catalog.images['sim-large'] } });
+      const body = server.instanceBody('misfit', { spec: { imageId: server.catalog.images['sim-large'] } });
       const reply = await server.admin.refused('invalid_reference', 'POST', path, { body });
       expect(reply.body.message).to.include('2048 MiB');
     });
@@ -251,14 +251,14 @@ describe('bad input', () => {
           regionId: member === 'networkId' ? undefined : server.catalog.regionId,
           [member]: absent,
         };
-        const body = server.wish('absent', { spec });
+        const body = server.instanceBody('absent', { spec });
         const reply = await server.admin.refused('not_found', 'POST', path, { body });
         expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal([`/spec/${member}`]);
       }
     });
 
     it('answers 400 when network and region contradict each other', async () => {
-      const body = server.wish('contradiction', {
+      const body = server.instanceBody('contradiction', {
         spec: { networkId: server.catalog.networkId, regionId: absent },
       });
       await server.admin.refused('invalid_body', 'POST', path, { body });
@@ -270,7 +270,7 @@ describe('bad input', () => {
 
     it('refuses what is not base64', async () => {
       for (const userData of ['#cloud-config', 'abc', 'a===', 'YQ=', '====', 'YQ==\n', 'Y Q=', 'YW-_']) {
-        const reply = await create({ body: server.wish('not-base64', { spec: { userData } }) });
+        const reply = await create({ body: server.instanceBody('not-base64', { spec: { userData } }) });
         expect(reply.status, userData).to.be.oneOf([400, 422]);
         expect((reply.body as unknown as { errors: { pointer: string }[] }).errors[0]?.pointer).to.equal(
           '/spec/userData',
@@ -280,7 +280,7 @@ describe('bad input', () => {
 
     it('refuses what cloud-init would not take', async () => {
       for (const text of ['hello', ' #cloud-config', '\n#!/bin/sh', '#cloudconfig', '{}']) {
-        const body = server.wish('no-cloud', { spec: { userData: encode(text) } });
+        const body = server.instanceBody('no-cloud', { spec: { userData: encode(text) } });
         await server.admin.refused('unprocessable', 'POST', path, { body });
       }
     });
@@ -302,7 +302,7 @@ describe('bad input', () => {
         const userData = encode(text);
         const replies = [
           await server.admin.refused('unprocessable', 'POST', path, {
-            body: server.wish('ignoring', { spec: { userData } }),
+            body: server.instanceBody('ignoring', { spec: { userData } }),
           }),
           await server.admin.refused('unprocessable', 'PUT', address, {
             body: { metadata: { name: 'ignored' }, spec: { flavorId, imageId, userData } },
@@ -317,9 +317,9 @@ describe('bad input', () => {
 
     it('takes 64 KiB, and not one byte more', async () => {
       const text = '#cloud-config\n'.padEnd(65536, '#');
-      await server.order('full', { spec: { userData: encode(text) } });
+      await server.createInstance('full', { spec: { userData: encode(text) } });
       const reply = await create({
-        body: server.wish('overfull', { spec: { userData: encode(`${text}#`) } }),
+        body: server.instanceBody('overfull', { spec: { userData: encode(`${text}#`) } }),
       });
       expect(reply.status).to.be.oneOf([400, 422]);
     });
@@ -334,7 +334,7 @@ describe('bad input', () => {
         gzipSync('#cloud-config\n'),
       ];
       for (const [index, kind] of kinds.entries()) {
-        await server.order(`cloud-${index}`, { spec: { userData: encode(kind) } });
+        await server.createInstance(`cloud-${index}`, { spec: { userData: encode(kind) } });
       }
     });
   });

@@ -42,9 +42,9 @@ describe('events', () => {
 
   describe('as a page', () => {
     it('tell the life of an instance and of its task, each with the resource of that moment', async () => {
-      const { metadata, status } = await server.order('a');
+      const { metadata, status } = await server.createInstance('a');
       await server.settled(metadata.id, (instance) => instance.status.powerState === 'Running');
-      await server.gone(metadata.id);
+      await server.deleteInstance(metadata.id);
       const events = await page(`?resourceID=${metadata.id}`);
       expect(events[0]).to.deep.include({ type: 'instance.created', revision: 1, resourceId: metadata.id });
       expect((events[0]?.resource as Instance).metadata.name).to.equal('a');
@@ -75,7 +75,7 @@ describe('events', () => {
       expect(walked).to.deep.equal(all);
       const last = all.at(-1)?.id ?? '';
       expect(await page(`?after=${last}`)).to.deep.equal([]);
-      const { metadata } = await server.order('d');
+      const { metadata } = await server.createInstance('d');
       expect((await page(`?after=${last}`))[0]).to.deep.include({ resourceId: metadata.id });
     });
 
@@ -99,7 +99,7 @@ describe('events', () => {
       const live = await stream({ query: '?subject=instance' });
       expect(live.response.headers.get('content-type')).to.equal('text/event-stream');
       expect(live.response.headers.get('cache-control')).to.equal('no-store');
-      const { metadata } = await server.order('a');
+      const { metadata } = await server.createInstance('a');
       const events = await live.until(
         ({ resource }) => (resource as Instance | null)?.status.powerState === 'Running',
       );
@@ -115,7 +115,7 @@ describe('events', () => {
       const seen: Event[] = [];
       let lastEventId = '0';
       for (let round = 0; round < 5; round += 1) {
-        const { metadata } = await server.order(`r${round}`);
+        const { metadata } = await server.createInstance(`r${round}`);
         expected.push(metadata.id);
         const live = await stream({ lastEventId });
         // Leaves in the middle of what is there.
@@ -153,7 +153,7 @@ describe('events', () => {
       }
       const isLast = (event: Event) => event.resourceId.endsWith(String(count - 1).padStart(12, '0'));
       const byQuick = await quick.until(isLast);
-      const { metadata: next } = await server.order('after');
+      const { metadata: next } = await server.createInstance('after');
       await quick.until(({ resourceId }) => resourceId === next.id);
       const bySlow = await slow.until(isLast);
       expect(bySlow).to.deep.equal(byQuick);
@@ -178,7 +178,7 @@ describe('events', () => {
         );
       }
       await server.app.store.trimChanges('2999-01-01T00:00:00.000Z');
-      await server.order('after');
+      await server.createInstance('after');
       let seen = 0;
       for (let event = await slow.next(); event !== undefined; event = await slow.next()) {
         seen += 1;
@@ -220,7 +220,7 @@ describe('events', () => {
       const live = await stream();
       const opened = Date.now();
       await eventually(() => (Date.now() - opened > 1500 ? true : undefined), { what: 'the limit to pass' });
-      const { metadata } = await server.order('late');
+      const { metadata } = await server.createInstance('late');
       expect((await live.next())?.resourceId).to.equal(metadata.id);
     });
   });
@@ -231,9 +231,9 @@ describe('events', () => {
       const stranger = await addPerson(server.app, 'stranger');
       const project = await addProject(server.app, { name: 'theirs', members: [member] });
       const theirs = await stream({ key: member.key });
-      await server.order('foreign');
+      await server.createInstance('foreign');
       const spec = { projectId: project.id };
-      const { metadata } = await server.order('own', { spec });
+      const { metadata } = await server.createInstance('own', { spec });
       expect((await theirs.next())?.resourceId).to.equal(metadata.id);
       expect(await page('', stranger.api)).to.deep.equal([]);
       expect(await page(`?projectID=${project.id}`, stranger.api)).to.deep.equal([]);
@@ -243,7 +243,7 @@ describe('events', () => {
       const found = await server.app.store.get(projects, project.id);
       if (found === undefined) throw new Error('not there');
       await server.app.store.write([replace(projects, found, { ...found.value, members: [] })]);
-      await server.gone(metadata.id);
+      await server.deleteInstance(metadata.id);
       expect(await page('', member.api)).to.deep.equal([]);
     });
   });

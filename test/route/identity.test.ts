@@ -240,11 +240,11 @@ describe('who may see and do what', () => {
 
   it('a member of one project need not name it; one of two must, and is told so', async () => {
     const reply = await both.api.refused('invalid_body', 'POST', '/api/v2/instances', {
-      body: server.wish('which'),
+      body: server.instanceBody('which'),
     });
     expect(reply.body.message).to.include('2 projects');
     expect(reply.body.errors?.[0]?.pointer).to.equal('/spec/projectId');
-    const named = await server.order('named', { spec: { projectId: blue.id } }, both.api);
+    const named = await server.createInstance('named', { spec: { projectId: blue.id } }, both.api);
     expect(named.metadata).to.include({
       projectId: blue.id,
       organizationId: blue.organizationId,
@@ -254,19 +254,21 @@ describe('who may see and do what', () => {
 
   it('a user of no project is told so, and one of another project finds no such project', async () => {
     const reply = await stranger.api.refused('invalid_body', 'POST', '/api/v2/instances', {
-      body: server.wish('none'),
+      body: server.instanceBody('none'),
     });
     expect(reply.body.message).to.include('no project');
-    const body = server.wish('theirs', { spec: { projectId: red.id } });
+    const body = server.instanceBody('theirs', { spec: { projectId: red.id } });
     const hidden = await stranger.api.refused('not_found', 'POST', '/api/v2/instances', { body });
     const none = await stranger.api.refused('not_found', 'POST', '/api/v2/instances', {
-      body: server.wish('theirs', { spec: { projectId: absent } }),
+      body: server.instanceBody('theirs', { spec: { projectId: absent } }),
     });
     expect(essence(hidden)).to.deep.equal(essence(none));
   });
 
   it('a project and an organization that do not belong together are not found', async () => {
-    const body = server.wish('mixed', { spec: { projectId: blue.id, organizationId: red.organizationId } });
+    const body = server.instanceBody('mixed', {
+      spec: { projectId: blue.id, organizationId: red.organizationId },
+    });
     await both.api.refused('not_found', 'POST', '/api/v2/instances', { body });
   });
 });

@@ -62,7 +62,7 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
 
   it('is empty while there is no machine yet', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    const { metadata } = await server.order('unborn');
+    const { metadata } = await server.createInstance('unborn');
     const { body } = await server.admin.get<Output>(`/api/v2/instances/${metadata.id}/consoleoutput`);
     expect(body).to.deep.equal({ contents: '' });
   });
@@ -78,7 +78,7 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
       const address = `/api/v2/instances/${metadata.id}/consoleoutput`;
       const reply = await api.refused('unavailable', 'GET', address, { failing: 503 });
       expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
-      expect((await api.post('/api/v2/instances', full.wish('new'))).status).to.equal(201);
+      expect((await api.post('/api/v2/instances', full.instanceBody('new'))).status).to.equal(201);
       const absent = '0193a5c0-0000-7000-8000-000000000001';
       const regions = `/api/v1/organizations/${full.catalog.organizationId}/regions`;
       await api.refused('not_found', 'GET', `${regions}/${absent}/flavors`);

@@ -56,7 +56,9 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
     const instance = await server.running('reused');
     server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
     const reply = await server.admin.delete(address(instance));
-    await server.admin.refused('name_taken', 'POST', '/api/v2/instances', { body: server.wish('reused') });
+    await server.admin.refused('name_taken', 'POST', '/api/v2/instances', {
+      body: server.instanceBody('reused'),
+    });
     await server.ended(reply.headers.get('location'));
     const second = await server.running('reused');
     expect(second.metadata.id).not.to.equal(instance.metadata.id);
@@ -64,7 +66,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('aborts a create that is under way, and leaves no machine', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const instance = await server.order('aborted');
+    const instance = await server.createInstance('aborted');
     await eventually(async () => (await server.task(instance.status.taskId)).status === 'running');
     const reply = await server.admin.delete(address(instance));
     const create = await server.ended(instance.status.taskId);
@@ -77,7 +79,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('aborts a create that waits for its retry, without waiting with it', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'transient', times: 1 });
-    const instance = await server.order('waiting');
+    const instance = await server.createInstance('waiting');
     await eventually(async () => (await server.task(instance.status.taskId)).retryTime !== undefined);
     const reply = await server.admin.delete(address(instance));
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });
@@ -86,7 +88,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('removes an instance whose create has failed', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    const instance = await server.order('failed');
+    const instance = await server.createInstance('failed');
     await server.settled(instance.metadata.id, (one) => one.metadata.provisioningStatus === 'error');
     const reply = await server.admin.delete(address(instance));
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });

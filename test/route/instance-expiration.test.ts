@@ -38,11 +38,11 @@ describe('instances that expire', () => {
 
   it('are refused a time that is over, too far ahead, or none', async () => {
     for (const expiresAt of [at(-1), at(49 * hour), '2016-12-31T23:59:60Z']) {
-      const body = server.wish('refused', { spec: { expiresAt } });
+      const body = server.instanceBody('refused', { spec: { expiresAt } });
       const reply = await server.admin.refused('unprocessable', 'POST', '/api/v2/instances', { body });
       expect(reply.body.errors?.[0]?.pointer).to.equal('/spec/expiresAt');
     }
-    const body = server.wish('refused', { spec: { expiresAt: 'tomorrow' } });
+    const body = server.instanceBody('refused', { spec: { expiresAt: 'tomorrow' } });
     await server.admin.refused('invalid_body', 'POST', '/api/v2/instances', { body });
   });
 
@@ -88,7 +88,7 @@ describe('instances that expire', () => {
   });
 
   it('are marked once when their time is near, by an event of its own, and lose the mark with an extension', async () => {
-    const instance = await server.order('warned', { spec: { expiresAt: at(0.5 * hour) } });
+    const instance = await server.createInstance('warned', { spec: { expiresAt: at(0.5 * hour) } });
     const warned = await server.settled(
       instance.metadata.id,
       ({ status }) => status.expirationWarning !== undefined,

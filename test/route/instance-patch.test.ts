@@ -169,7 +169,7 @@ describe('PATCH /api/v2/instances/{instanceID}', () => {
       'application/merge-patch+json; charset=utf-8',
     ])
       expect((await server.admin.call('PATCH', at(instance), options({}, type))).status, type).to.equal(202);
-    const { taskId } = (await server.order('typed-task')).status;
+    const { taskId } = (await server.createInstance('typed-task')).status;
     for (const path of [at(instance), `/api/v2/tasks/${taskId ?? ''}`]) {
       for (const type of ['application/json-patch+json', 'text/plain', 'application/merge-patch'])
         for (const header of ['accept-patch', 'accept']) {

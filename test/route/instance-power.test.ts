@@ -92,7 +92,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
 
   it('refuses a verb while another task holds the instance, and gives the absolute address of that task', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const instance = await server.order('held');
+    const instance = await server.createInstance('held');
     for (const verb of ['start', 'stop', 'reboot']) {
       const reply = await server.admin.refused('instance_busy', 'POST', `${address(instance)}/${verb}`);
       expect(reply.body).to.include({ retryable: true, blockedBy: absolute(server, instance.status.taskId) });
@@ -100,7 +100,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     }
     const { blockedBy } = (await server.admin.call<ErrorAnswer>('POST', `${address(instance)}/stop`)).body;
     expect((await server.admin.get(blockedBy ?? '')).status).to.equal(200);
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
   });
 
   it('merges equal requests into one task, which acts once', async () => {
@@ -111,7 +111,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     expect(new Set(replies.map((reply) => reply.status))).to.deep.equal(new Set([202]));
     const stops = () => server.cloud.history(instance.metadata.id).filter((one) => one.verb === 'stopServer');
     await eventually(() => stops().length > 0);
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
     expect(stops()).to.have.length(1);
   });
 
@@ -124,7 +124,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     );
     const hard = await server.admin.refused('instance_busy', 'POST', `${address(instance)}/reboot?hard=true`);
     expect(hard.body.blockedBy).to.equal(soft.headers.get('location'));
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
   });
 
   it('lets a stop win over a soft reboot that is under way: the machine is off in the end, and stays so', async () => {

@@ -128,7 +128,7 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
       expect(reply.body.metadata.description).to.equal(again === described ? 'again' : undefined);
     }
     await server.admin.refused('instance_busy', 'PUT', replace, { body: body(instance) });
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
     const { body: all } = await server.admin.get<Task[]>(
       `/api/v2/tasks?subjectID=${instance.metadata.id}&type=instance.replace`,
     );
@@ -154,7 +154,7 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
 
   it('changes the record while a task is at work, but replaces nothing then', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const instance = await server.order('busy');
+    const instance = await server.createInstance('busy');
     const reply = await server.admin.put<Instance>(
       address(instance),
       body(instance, { description: 'meanwhile' }),
@@ -169,7 +169,7 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
       { body: wish },
     );
     expect(refused.body.blockedBy).to.equal(`${server.url}/api/v2/tasks/${instance.status.taskId ?? ''}`);
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
   });
 
   it('refuses any change of an instance that is being deleted, and says by which task', async () => {

@@ -87,7 +87,7 @@ describe('wishes', () => {
   it('leave it stopped also when the replacement was called off before it began, and then restarted', async () => {
     const instance = await stopped('called-off');
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const holder = await server.order('holder');
+    const holder = await server.createInstance('holder');
     await eventually(async () => (await server.task(holder.status.taskId)).status === 'running');
     const location = await replaceMachine(instance);
     await server.admin.post(`${pathOf(location)}/abort`);
@@ -95,7 +95,7 @@ describe('wishes', () => {
     expect(spec.flavorId).to.equal(instance.spec.flavorId);
     expect(status.powerState).to.equal('Stopped');
     await server.admin.post(`${pathOf(location)}/restart`);
-    await server.gone(holder.metadata.id);
+    await server.deleteInstance(holder.metadata.id);
     expect(await server.ended(location)).to.include({ status: 'succeeded' });
     await expectResting(instance);
   });
@@ -110,7 +110,7 @@ describe('wishes', () => {
 
   it('are kept by a create that failed: stopped meanwhile, it makes a machine that rests', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    const instance = await server.order('made-later', { spec: small() });
+    const instance = await server.createInstance('made-later', { spec: small() });
     await server.ended(instance.status.taskId);
     expect(await verb(instance, 'stop')).to.include({ status: 'failed' });
     await server.admin.post(`/api/v2/tasks/${instance.status.taskId ?? ''}/restart`);
@@ -147,7 +147,7 @@ describe('wishes', () => {
       expect((await server.settled(instance.metadata.id)).spec).to.include({ imageId, flavorId: absentId });
       await server.ended(await replaceMachine(instance, small()));
       expect(machine(instance)).to.include(small());
-      await server.gone(instance.metadata.id);
+      await server.deleteInstance(instance.metadata.id);
     });
 
     it('is told of an image that does not fit what the flavor was, and of another flavor that is unknown', async () => {
@@ -166,7 +166,7 @@ describe('wishes', () => {
       });
       expect(reply.body.errors?.map(({ pointer }) => pointer)).to.deep.equal(['/spec/flavorId']);
       await server.admin.refused('invalid_reference', 'POST', '/api/v2/instances', {
-        body: server.wish('new', { spec: { flavorId: absentId } }),
+        body: server.instanceBody('new', { spec: { flavorId: absentId } }),
       });
     });
   });

@@ -62,9 +62,9 @@ describe('what a GET of an instance gave', () => {
 
   it('can be PUT while a task is at work, and after the instance was changed and has stopped', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const busy = await server.order('at-work');
+    const busy = await server.createInstance('at-work');
     expect((await server.admin.put(at(busy), busy)).status).to.equal(202);
-    await server.gone(busy.metadata.id);
+    await server.deleteInstance(busy.metadata.id);
     const instance = await server.running('changed-and-stopped');
     const changed = withMember(instance, '/metadata/description', 'Changed.');
     await server.admin.put(at(instance), changed);
@@ -175,7 +175,10 @@ describe('what a GET of an instance gave', () => {
 
   it('can still be PUT after the machine was made, and with the address and the task of then', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 100, times: 1 });
-    const made = await server.admin.post<Instance>('/api/v2/instances', server.wish('from-the-start'));
+    const made = await server.admin.post<Instance>(
+      '/api/v2/instances',
+      server.instanceBody('from-the-start'),
+    );
     const tag = made.headers.get('etag') ?? '';
     const now = await server.settled(made.body.metadata.id);
     expect(now.status).not.to.deep.equal(made.body.status);

@@ -22,7 +22,7 @@ describe('POST /api/v2/instances', () => {
 
   it('answers 201 with the whole record, its address and the task that makes the machine', async () => {
     const begun = new Date().toISOString();
-    const reply = await server.admin.post<Instance>(path, server.wish('whole'));
+    const reply = await server.admin.post<Instance>(path, server.instanceBody('whole'));
     const { metadata, spec, status } = reply.body;
     expect(reply.status).to.equal(201);
     expect(reply.headers.get('location')).to.equal(`${server.url}${path}/${metadata.id}`);
@@ -90,7 +90,7 @@ describe('POST /api/v2/instances', () => {
       ['named', { regionId: undefined }],
       ['named-region', { regionId }],
     ] as const) {
-      const instance = await server.order(name, {
+      const instance = await server.createInstance(name, {
         spec: { organizationId, projectId, networkId, ...region },
       });
       expect(instance.metadata).to.include({ organizationId, projectId });
@@ -104,7 +104,7 @@ describe('POST /api/v2/instances', () => {
       { name: 'empty', value: '' },
     ];
     const userData = Buffer.from('#cloud-config\npassword: secret\n').toString('base64');
-    const instance = await server.order('told', {
+    const instance = await server.createInstance('told', {
       metadata: { description: 'Ünïcode 🌲', tags },
       spec: { userData },
     });
@@ -122,9 +122,11 @@ describe('POST /api/v2/instances', () => {
       name: 'other',
       organizationId: server.catalog.organizationId,
     });
-    await server.order('twice');
-    await server.order('twice', { spec: { projectId: other.id } });
-    const refused = await server.admin.refused('name_taken', 'POST', path, { body: server.wish('twice') });
+    await server.createInstance('twice');
+    await server.createInstance('twice', { spec: { projectId: other.id } });
+    const refused = await server.admin.refused('name_taken', 'POST', path, {
+      body: server.instanceBody('twice'),
+    });
     expect(refused.body.errors).to.deep.equal([{ pointer: '/metadata/name', message: refused.body.message }]);
     expect(refused.body.message).to.include('"twice"');
   });
@@ -132,22 +134,22 @@ describe('POST /api/v2/instances', () => {
   it('stores nothing of a create that it refuses', async () => {
     const before = (await server.admin.get<Instance[]>(`${path}?limit=1000`)).body.length;
     const tasks = (await server.admin.get<unknown[]>('/api/v2/tasks?limit=1000')).body.length;
-    await server.order('kept');
-    await server.admin.refused('name_taken', 'POST', path, { body: server.wish('kept') });
+    await server.createInstance('kept');
+    await server.admin.refused('name_taken', 'POST', path, { body: server.instanceBody('kept') });
     expect((await server.admin.get<Instance[]>(`${path}?limit=1000`)).body).to.have.length(before + 1);
     expect((await server.admin.get<unknown[]>('/api/v2/tasks?limit=1000')).body).to.have.length(tasks + 1);
   });
 
   it('accepts just one of twenty creates of one name at a time', async () => {
     const replies = await Promise.all(
-      Array.from({ length: 20 }, () => server.admin.post(path, server.wish('raced'))),
+      Array.from({ length: 20 }, () => server.admin.post(path, server.instanceBody('raced'))),
     );
     const statuses = replies.map((reply) => reply.status).sort((a, b) => a - b);
     expect(statuses).to.deep.equal([201, ...Array<number>(19).fill(409)]);
   });
 
   it('asks for the network or the region when both are left out', async () => {
-    const body = server.wish('nowhere', { spec: { regionId: undefined } });
+    const body = server.instanceBody('nowhere', { spec: { regionId: undefined } });
     const reply = await server.admin.refused('invalid_body', 'POST', path, { body });
     expect(reply.body.errors?.[0]?.pointer).to.equal('/spec/networkId');
   });
@@ -158,37 +160,37 @@ describe('POST /api/v2/instances', () => {
       publicIP: true,
       allowedSourceAddresses: ['10.0.0.0/8'],
     };
-    const body = server.wish('networked', { spec: { networking } });
+    const body = server.instanceBody('networked', { spec: { networking } });
     const reply = await server.admin.refused('unprocessable', 'POST', path, { body });
     expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal([
       '/spec/networking/securityGroups',
       '/spec/networking/publicIP',
       '/spec/networking/allowedSourceAddresses',
     ]);
-    await server.order('plain', { spec: { networking: { publicIP: false, securityGroups: [] } } });
+    await server.createInstance('plain', { spec: { networking: { publicIP: false, securityGroups: [] } } });
   });
 
   it('takes no new work for a disabled project', async () => {
     const person = await addPerson(server.app, 'disabled-member');
     await addProject(server.app, { name: 'asleep', members: [person], enabled: false });
-    const reply = await person.api.refused('forbidden', 'POST', path, { body: server.wish('never') });
+    const reply = await person.api.refused('forbidden', 'POST', path, { body: server.instanceBody('never') });
     expect(reply.body.message).to.include('"asleep"');
   });
 
   it('heeds at once into how many projects a caller who names none has come', async () => {
     const person = await addPerson(server.app, 'mover');
     const project = (name: string) => addProject(server.app, { name, members: [person] });
-    await person.api.refused('invalid_body', 'POST', path, { body: server.wish('too-early') });
+    await person.api.refused('invalid_body', 'POST', path, { body: server.instanceBody('too-early') });
     const first = await project('mover-first');
-    const made = await server.order('moved-1', {}, person.api);
+    const made = await server.createInstance('moved-1', {}, person.api);
     expect(made.metadata.projectId).to.equal(first.id);
     await project('mover-second');
-    await person.api.refused('invalid_body', 'POST', path, { body: server.wish('which') });
+    await person.api.refused('invalid_body', 'POST', path, { body: server.instanceBody('which') });
     const { store } = server.app;
     const found = await store.get(projects, first.id);
     if (found === undefined) throw new Error('no project');
     await store.write([replace(projects, found, { ...found.value, members: [] })]);
-    const moved = await server.order('moved-2', {}, person.api);
+    const moved = await server.createInstance('moved-2', {}, person.api);
     expect(moved.metadata.projectId).not.to.equal(first.id);
   });
 });
@@ -290,14 +292,14 @@ describe('GET /api/v2/instances/{instanceID}', () => {
   after(() => server.stop());
 
   it('shows an instance from the moment that its create was answered', async () => {
-    const created = await server.order('seen');
+    const created = await server.createInstance('seen');
     const { status, body } = await server.admin.get<Instance>(`${path}/${created.metadata.id}`);
     expect(status).to.equal(200);
     expect(body.metadata).to.include({ id: created.metadata.id, name: 'seen', createdBy: 'admin' });
   });
 
   it('refuses the id in capitals, which names nothing here', async () => {
-    const { metadata } = await server.order('capitals');
+    const { metadata } = await server.createInstance('capitals');
     const reply = await server.admin.get(`${path}/${metadata.id.toUpperCase()}`);
     expect(reply.status).to.equal(400);
   });

@@ -42,16 +42,16 @@ describe('GET /api/v2/networks', () => {
     const [networkId] = project.networkIds;
     const mine = await member.api.post<Instance>(
       '/api/v2/instances',
-      server.wish('on-mine', { spec: { networkId, regionId: undefined } }),
+      server.instanceBody('on-mine', { spec: { networkId, regionId: undefined } }),
     );
     expect(mine.status, mine.text).to.equal(201);
     expect(mine.body.status).to.include({ networkId, regionId: server.catalog.regionId });
-    const theirs = server.wish('on-theirs', {
+    const theirs = server.instanceBody('on-theirs', {
       spec: { networkId: server.catalog.networkId, regionId: undefined },
     });
     const hidden = await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: theirs });
     const absent = await member.api.refused('not_found', 'POST', '/api/v2/instances', {
-      body: server.wish('on-theirs', { spec: { networkId: absentId, regionId: undefined } }),
+      body: server.instanceBody('on-theirs', { spec: { networkId: absentId, regionId: undefined } }),
     });
     expect(hidden.body.errors?.[0]?.pointer).to.equal('/spec/networkId');
     expect({ ...hidden.body, requestId: '' }).to.deep.equal({ ...absent.body, requestId: '' });
@@ -61,13 +61,16 @@ describe('GET /api/v2/networks', () => {
     const member = await addPerson(server.app, 'n-leaving');
     const { networkIds } = await addProject(server.app, { name: 'emptied', members: [member] });
     const [networkId = ''] = networkIds;
-    const create = (name: string) => member.api.post<Instance>('/api/v2/instances', server.wish(name));
+    const create = (name: string) =>
+      member.api.post<Instance>('/api/v2/instances', server.instanceBody(name));
     expect((await create('first')).body.status.networkId).to.equal(networkId);
     const { store } = server.app;
     const network = await store.get(networks, networkId);
     if (network === undefined) throw new Error('the network is not stored');
     await store.write([remove(networks, network)]);
-    await member.api.refused('not_found', 'POST', '/api/v2/instances', { body: server.wish('second') });
+    await member.api.refused('not_found', 'POST', '/api/v2/instances', {
+      body: server.instanceBody('second'),
+    });
     await store.write([insert(networks, absentId, network.value)]);
     expect((await create('third')).body.status.networkId).to.equal(absentId);
   });

@@ -93,7 +93,7 @@ describe('an outage of the store', function () {
   it('has one line in the log when it begins and one when it ends, not one for each request', async () => {
     away();
     for (let round = 0; round < 20; round += 1) {
-      const reply = await ask('/api/v2/instances', server.wish(`lost-${round}`));
+      const reply = await ask('/api/v2/instances', server.instanceBody(`lost-${round}`));
       expect(reply.status).to.equal(503);
       expect(reply.body).to.include({ code: 'store_unavailable', retryable: true });
       expect(reply.retryAfter).to.match(/^\d+$/);
@@ -108,7 +108,7 @@ describe('an outage of the store', function () {
   });
 
   it('is no failure of a task under way: it is recorded after, at its first try', async () => {
-    const order = await server.order('patient');
+    const order = await server.createInstance('patient');
     await eventually(async () => (await server.task(order.status.taskId)).steps.length > 0, {
       what: 'the step to begin',
     });

@@ -57,10 +57,10 @@ describe('the names of ids', () => {
   it('narrow a change in each spelling: no task of another project or region is cancelled', async () => {
     const { id } = await addProject(server.app, { name: 'without-tasks' });
     for (const name of ['projectID', 'projectId', 'project_id']) {
-      const held = await server.order('held');
+      const held = await server.createInstance('held');
       const reply = await server.admin.call('DELETE', `/api/v2/admin/task_queue?${name}=${id}`);
       expect(reply.body, name).to.include({ cancelled: 0, aborting: 0 });
-      await server.gone(held.metadata.id);
+      await server.deleteInstance(held.metadata.id);
     }
   });
 

@@ -17,7 +17,7 @@ describe('GET /api/v2/status/recent_tasks', () => {
     server = await startServer();
     for (const name of ['one', 'two']) await server.running(name);
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    await server.ended((await server.order('three')).status.taskId);
+    await server.ended((await server.createInstance('three')).status.taskId);
     const { projectId, organizationId, regionId } = server.catalog;
     const old = taskRecord(uuidv7(), {
       projectId,
@@ -84,9 +84,9 @@ describe('GET /api/v2/status/queue', () => {
       const done = await server.running('done');
       server.cloud.program({ verb: 'stopServer', delay: 60_000, times: 1 });
       await server.admin.post(`/api/v2/instances/${done.metadata.id}/stop`);
-      const first = await server.order('first');
-      await server.order('second');
-      const held = await server.order('third');
+      const first = await server.createInstance('first');
+      await server.createInstance('second');
+      const held = await server.createInstance('third');
       await server.admin.call('PATCH', `/api/v2/tasks/${held.status.taskId ?? ''}`, {
         body: { activated: false },
       });
@@ -116,7 +116,7 @@ describe('GET /api/v2/status/queue', () => {
       ]);
       const person = await addPerson(server.app, 'curious');
       await person.api.refused('not_found', 'GET', '/api/v2/status/queue');
-      await server.gone(done.metadata.id);
+      await server.deleteInstance(done.metadata.id);
     } finally {
       await server.stop();
     }

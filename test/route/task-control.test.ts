@@ -23,7 +23,7 @@ describe('what users do to tasks', () => {
   /** A create that is under way until it is aborted. */
   const held = async (name: string, api = server.admin) => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const instance = await server.order(name, {}, api);
+    const instance = await server.createInstance(name, {}, api);
     await eventually(async () => (await server.task(instance.status.taskId)).status === 'running');
     return instance;
   };
@@ -125,7 +125,7 @@ describe('what users do to tasks', () => {
       expect(refused.body.message).to.include('101').and.to.include('100');
       expect(await server.task(id)).to.include({ priority: 100, activated: true });
       expect((await patch(id, { priority: 101 })).body.priority).to.equal(101);
-      await server.gone(mine.metadata.id);
+      await server.deleteInstance(mine.metadata.id);
     });
 
     it('refuses a body with nothing to change, null, a wrong type and unknown members', async () => {
@@ -179,7 +179,7 @@ describe('what users do to tasks', () => {
 
     it('lets a running task go on, and holds it before its next attempt', async () => {
       server.cloud.program({ verb: 'ensureServer', delay: 150, error: 'transient', times: 1 });
-      const instance = await server.order('held-between');
+      const instance = await server.createInstance('held-between');
       const id = instance.status.taskId;
       await eventually(async () => (await server.task(id)).status === 'running');
       expect((await patch(id, { activated: false })).body).to.include({
@@ -237,7 +237,7 @@ describe('what users do to tasks', () => {
       });
       const { body } = await server.admin.get<Instance>(instanceAddress(stopped));
       expect(body.status).to.include({ powerState: 'Running' }).and.not.to.have.property('taskId');
-      for (const { metadata } of blockers) await server.gone(metadata.id);
+      for (const { metadata } of blockers) await server.deleteInstance(metadata.id);
       expect(server.cloud.history(stopped.metadata.id).map(({ verb }) => verb)).to.deep.equal([
         'ensureServer',
       ]);
@@ -297,7 +297,7 @@ describe('what users do to tasks', () => {
   describe('POST /api/v2/tasks/{taskID}/restart', () => {
     const failed = async (name: string) => {
       server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-      const instance = await server.order(name);
+      const instance = await server.createInstance(name);
       await server.ended(instance.status.taskId);
       return instance;
     };
@@ -326,7 +326,7 @@ describe('what users do to tasks', () => {
 
     it('gives it the whole number of attempts once more', async () => {
       server.cloud.program({ verb: 'ensureServer', error: 'transient', times: 9 });
-      const instance = await server.order('series');
+      const instance = await server.createInstance('series');
       const id = instance.status.taskId;
       expect((await server.ended(id)).attempts).to.have.length(5);
       await server.admin.post(`${address(id)}/restart`);
@@ -381,7 +381,7 @@ describe('what users do to tasks', () => {
       const busy = await server.admin.refused('instance_busy', 'POST', `${address(id)}/restart`);
       expect(busy.body.blockedBy).to.equal(start.headers.get('location'));
 
-      await server.gone(instance.metadata.id);
+      await server.deleteInstance(instance.metadata.id);
       await server.admin.refused('task_state_conflict', 'POST', `${address(id)}/restart`);
     });
 

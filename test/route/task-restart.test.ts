@@ -17,7 +17,7 @@ describe('If-Match', () => {
 
   it('is minded by the abort of a task: with the tag of another state nothing is aborted', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const instance = await server.order('aborted-on-terms');
+    const instance = await server.createInstance('aborted-on-terms');
     const path = `/api/v2/tasks/${instance.status.taskId ?? ''}`;
     await eventually(async () => (await server.task(path)).status === 'running');
     const before = await tagOf(path);
@@ -33,7 +33,7 @@ describe('If-Match', () => {
 
   it('is minded by the restart of a task: with the tag of another state nothing runs again', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 2 });
-    const instance = await server.order('restarted-on-terms');
+    const instance = await server.createInstance('restarted-on-terms');
     const path = `/api/v2/tasks/${instance.status.taskId ?? ''}`;
     await server.ended(path);
     const before = await tagOf(path);
@@ -52,7 +52,7 @@ describe('the restart of a create', () => {
     try {
       server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
       server.cloud.program({ verb: 'deleteServer', error: 'terminal', times: 1 });
-      const instance = await server.order('neither');
+      const instance = await server.createInstance('neither');
       const create = `/api/v2/tasks/${instance.status.taskId ?? ''}`;
       await server.ended(create);
       const address = `/api/v2/instances/${instance.metadata.id}`;
@@ -81,7 +81,7 @@ describe('the restart of a replacement', () => {
   it('that was cancelled before it began makes the machine that was asked for, once', async () => {
     const { metadata, spec } = await server.running('to-grow');
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const blocker = await server.order('in-the-way');
+    const blocker = await server.createInstance('in-the-way');
     await eventually(async () => (await server.task(blocker.status.taskId)).status === 'running');
     const small = server.catalog.flavors['small'];
     const body = { metadata: { name: metadata.name }, spec: { ...spec, flavorId: small } };
@@ -91,7 +91,7 @@ describe('the restart of a replacement', () => {
     await server.admin.post(`${task}/abort`);
     expect((await server.settled(metadata.id)).spec.flavorId).to.equal(spec.flavorId);
     expect((await server.admin.post(`${task}/restart`)).status).to.equal(202);
-    await server.gone(blocker.metadata.id);
+    await server.deleteInstance(blocker.metadata.id);
     expect(await server.ended(task)).to.include({ status: 'succeeded' });
     expect((await server.settled(metadata.id)).spec.flavorId).to.equal(small);
     expect(server.cloud.servers().find(({ id }) => id === metadata.id)).to.include({ flavorId: small });

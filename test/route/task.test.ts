@@ -19,7 +19,7 @@ describe('GET /api/v2/tasks', () => {
     const reply = await server.admin.post(`/api/v2/instances/${second.metadata.id}/stop`);
     await server.ended(reply.headers.get('location'));
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    const third = await server.order('third');
+    const third = await server.createInstance('third');
     await server.ended(third.status.taskId);
   });
   after(() => server.stop());
@@ -89,7 +89,7 @@ describe('GET /api/v2/tasks of a time and a requester', () => {
 
   it('filters by time of creation and requester, and pages within both, in either direction', async () => {
     const mark = async (name: string) => {
-      const { status } = await server.order(name, {}, member.api);
+      const { status } = await server.createInstance(name, {}, member.api);
       return server.ended(status.taskId);
     };
     const made: Task[] = [];
@@ -124,7 +124,7 @@ describe('GET /api/v2/tasks/{taskID}', () => {
   afterEach(() => server.cloud.clearProgram());
 
   it('tells what ran, for whom, how often, in which steps and when', async () => {
-    const created = await server.admin.post<Instance>('/api/v2/instances', server.wish('told'), {
+    const created = await server.admin.post<Instance>('/api/v2/instances', server.instanceBody('told'), {
       headers: { 'X-Request-Id': 'the-id-that-the-client-chose' },
     });
     const task = await server.ended(created.body.status.taskId);
@@ -156,7 +156,7 @@ describe('GET /api/v2/tasks/{taskID}', () => {
 
   it('shows a running task with its open attempt and step', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const { status, metadata } = await server.order('slow');
+    const { status, metadata } = await server.createInstance('slow');
     let task = await server.task(status.taskId);
     while (task.steps.length === 0) task = await server.task(status.taskId);
     expect(task.status).to.equal('running');
@@ -165,11 +165,11 @@ describe('GET /api/v2/tasks/{taskID}', () => {
     expect(task.steps[0]).to.have.all.keys('name', 'attempt', 'startTime');
     const { body } = await server.admin.get<Instance>(`/api/v2/instances/${metadata.id}`);
     expect(body.metadata.provisioningStatus).to.equal('provisioning');
-    await server.gone(metadata.id);
+    await server.deleteInstance(metadata.id);
   });
 
   it('does not show what the task was given to do, nor the lease of its process', async () => {
-    const { status } = await server.order('private');
+    const { status } = await server.createInstance('private');
     const { text } = await server.admin.get(`/api/v2/tasks/${status.taskId ?? ''}`);
     for (const member of ['input', 'owner', 'token', 'leaseUntil', 'queue', 'pid'])
       expect(text).not.to.include(`"${member}"`);

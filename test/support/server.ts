@@ -80,7 +80,7 @@ export class TestServer {
   }
 
   /** A body that creates an instance. */
-  wish(name: string, { metadata = {}, spec = {} }: { metadata?: Tree; spec?: Tree } = {}) {
+  instanceBody(name: string, { metadata = {}, spec = {} }: { metadata?: Tree; spec?: Tree } = {}) {
     const { regionId, flavors, images } = this.catalog;
     return {
       metadata: { name, ...metadata },
@@ -89,12 +89,12 @@ export class TestServer {
   }
 
   /** An instance that is accepted, and perhaps not yet made. */
-  async order(
+  async createInstance(
     name: string,
     more: { metadata?: Tree; spec?: Tree } = {},
     api = this.admin,
   ): Promise<Instance> {
-    const reply = await api.post<Instance>('/api/v2/instances', this.wish(name, more));
+    const reply = await api.post<Instance>('/api/v2/instances', this.instanceBody(name, more));
     expect(reply.status, reply.text).to.equal(201);
     return reply.body;
   }
@@ -105,7 +105,7 @@ export class TestServer {
     more: { metadata?: Tree; spec?: Tree } = {},
     api = this.admin,
   ): Promise<Instance> {
-    const { metadata } = await this.order(name, more, api);
+    const { metadata } = await this.createInstance(name, more, api);
     return this.settled(metadata.id, (instance) => instance.status.powerState === 'Running', api);
   }
 
@@ -142,7 +142,7 @@ export class TestServer {
   }
 
   /** Deletes the instance and waits until it is gone. */
-  async gone(id: string): Promise<void> {
+  async deleteInstance(id: string): Promise<void> {
     await this.admin.delete(`/api/v2/instances/${id}`);
     await eventually(async () => (await this.admin.get(`/api/v2/instances/${id}`)).status === 404);
   }

@@ -50,7 +50,7 @@ describe('the observer', () => {
     expect(metadata.provisioningStatusDetail?.message).to.equal('The region no longer has this machine.');
     const start = await server.admin.post(`/api/v2/instances/${instance.metadata.id}/start`);
     expect((await server.ended(start.headers.get('location'))).cause?.code).to.equal('not_found');
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
   });
 
   it('powers nothing off or on behind a user’s back', async () => {

@@ -107,13 +107,13 @@ describe('the reconciler', () => {
     expect(report).to.include({ kind: 'absent', instanceId: metadata.id });
     const { body } = await server.admin.get<Instance>(`/api/v2/instances/${metadata.id}`);
     expect(body.status.powerState).to.equal('Error');
-    await server.gone(metadata.id);
+    await server.deleteInstance(metadata.id);
     await reports(0);
   });
 
   it('tells of a machine that stands though its making failed, and of none that was never made', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 2 });
-    const [made, unmade] = [await server.order('made'), await server.order('unmade')];
+    const [made, unmade] = [await server.createInstance('made'), await server.createInstance('unmade')];
     for (const { status } of [made, unmade]) await server.ended(status.taskId);
     await putServer(made.metadata.id);
     const [report] = await reports(1);
@@ -134,7 +134,7 @@ describe('the reconciler', () => {
     const [report] = await reports(1);
     expect(report).to.include({ kind: 'unfinished', instanceId: metadata.id });
     expect(report?.message).to.match(/Delete it again/);
-    await server.gone(metadata.id);
+    await server.deleteInstance(metadata.id);
     await reports(0);
   });
 
@@ -143,7 +143,7 @@ describe('the reconciler', () => {
     const deleted = await server.running('deleted');
     const { cloud } = server;
     const [ghost] = await cloud.describeServers([deleted.metadata.id], new AbortController().signal);
-    await server.gone(deleted.metadata.id);
+    await server.deleteInstance(deleted.metadata.id);
     const describe = cloud.describeServers.bind(cloud);
     let lists = 0;
     cloud.describeServers = async (ids, signal) => {
@@ -190,7 +190,7 @@ describe('the reconciler', () => {
 
   it('removes the machine that came back after its instance was deleted', async () => {
     const { metadata } = await server.running('a');
-    await server.gone(metadata.id);
+    await server.deleteInstance(metadata.id);
     // As a worker would that was frozen in the middle of the create and has lost its lease.
     await putServer(metadata.id);
     await eventually(() => server.cloud.servers().length === 0, { what: 'the machine to go' });

@@ -48,7 +48,7 @@ describe('tasks beyond the life of their process', () => {
   const left = async (owner: string, more: Partial<TaskRecord> = {}) => {
     const server = await start({ backoff: 60, backoffMax: 60 });
     server.cloud.program({ verb: 'ensureServer', error: 'transient', times: 1 });
-    const instance = await server.order('left');
+    const instance = await server.createInstance('left');
     await eventually(async () => (await server.task(instance.status.taskId)).retryTime !== undefined);
     await stop();
     const attempts: TaskAttempt[] = [{ number: 1, startTime: timestamp() }];
@@ -78,7 +78,7 @@ describe('tasks beyond the life of their process', () => {
   it('are handed back when it stops, and carried on by the next without a second machine', async () => {
     const first = await start();
     first.cloud.program({ verb: 'ensureServer', delay: 1000, times: 1 });
-    const instance = await first.order('handed-on');
+    const instance = await first.createInstance('handed-on');
     await eventually(() => machines(first, instance)[0]?.powerState === 'Building');
     await stop();
     const task = await between(instance.status.taskId);
@@ -102,8 +102,8 @@ describe('tasks beyond the life of their process', () => {
   it('that were still in the queue are begun by the next, and those that end in time are not cut short', async () => {
     const first = await start({ concurrency: 1, grace: 5 });
     first.cloud.program({ verb: 'ensureServer', delay: 150, times: 1 });
-    const running = await first.order('in-time');
-    const queued = await first.order('queued');
+    const running = await first.createInstance('in-time');
+    const queued = await first.createInstance('queued');
     await eventually(async () => (await first.task(running.status.taskId)).status === 'running');
     await stop();
     expect((await between(running.status.taskId)).status).to.equal('succeeded');
@@ -115,7 +115,7 @@ describe('tasks beyond the life of their process', () => {
   it('that wait for their retry do so across the restart', async () => {
     const first = await start({ backoff: 0.4, backoffMax: 0.4 });
     first.cloud.program({ verb: 'ensureServer', error: 'transient', times: 1 });
-    const instance = await first.order('waits');
+    const instance = await first.createInstance('waits');
     await eventually(async () => (await first.task(instance.status.taskId)).retryTime !== undefined);
     await stop();
     const due = (await between(instance.status.taskId)).runAfter ?? 0;
@@ -163,7 +163,7 @@ describe('tasks beyond the life of their process', () => {
   it('that a delete has aborted stay aborted', async () => {
     const first = await start();
     first.cloud.program({ verb: 'ensureServer', delay: 700, times: 1 });
-    const instance = await first.order('doomed');
+    const instance = await first.createInstance('doomed');
     await eventually(() => machines(first, instance)[0]?.powerState === 'Building');
     await stop();
     await between(instance.status.taskId, (task) => ({ ...task, abort: true }));
@@ -178,7 +178,9 @@ describe('tasks beyond the life of their process', () => {
     const second = await start();
     const after = await second.admin.get<Instance>(`/api/v2/instances/${before.metadata.id}`);
     expect(after.body).to.deep.equal(before);
-    await second.admin.refused('name_taken', 'POST', '/api/v2/instances', { body: second.wish('stays') });
+    await second.admin.refused('name_taken', 'POST', '/api/v2/instances', {
+      body: second.instanceBody('stays'),
+    });
     expect(second.catalog).to.deep.equal(first.catalog);
   });
 });

@@ -24,7 +24,7 @@ describe('the task runner', () => {
 
   it('tries again with growing pauses until it succeeds, and records each attempt with its cause and steps', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'transient', times: 3 });
-    const instance = await server.order('persists');
+    const instance = await server.createInstance('persists');
     const task = await server.ended(instance.status.taskId);
     const message = 'The simulated region was told to fail (ensureServer).';
     const failed = { outcome: 'failed', cause: { code: 'unavailable', message, retryable: true } };
@@ -66,7 +66,7 @@ describe('the task runner', () => {
 
   it('gives up after as many attempts as are configured, and the instance says why', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'transient' });
-    const instance = await server.order('gives-up');
+    const instance = await server.createInstance('gives-up');
     const task = await server.ended(instance.status.taskId);
     expect(task.status).to.equal('failed');
     expect(task.attempts).to.have.length(6);
@@ -95,7 +95,7 @@ describe('the task runner', () => {
       Array.from({ length: 20 }, (_, index) => index + 1),
     );
     server.cloud.clearProgram();
-    await server.gone(instance.metadata.id);
+    await server.deleteInstance(instance.metadata.id);
   }).timeout(40_000);
 
   const kinds: [RegionErrorKind, string, boolean][] = [
@@ -109,7 +109,7 @@ describe('the task runner', () => {
   for (const [kind, code, again] of kinds) {
     it(`${again ? 'tries again' : 'fails at once'} when the region says "${kind}"`, async () => {
       server.cloud.program({ verb: 'ensureServer', error: kind, times: 1 });
-      const instance = await server.order(`kind-${kind.replace('_', '-')}`);
+      const instance = await server.createInstance(`kind-${kind.replace('_', '-')}`);
       const task = await server.ended(instance.status.taskId);
       expect(task.status).to.equal(again ? 'succeeded' : 'failed');
       expect(task.attempts).to.have.length(again ? 2 : 1);
@@ -121,7 +121,7 @@ describe('the task runner', () => {
 
   it('makes exactly one machine when the answers to a create are lost', async () => {
     server.cloud.program({ verb: 'ensureServer', error: 'transient', ambiguous: true, times: 3 });
-    const instance = await server.order('ambiguous');
+    const instance = await server.createInstance('ambiguous');
     const task = await server.ended(instance.status.taskId);
     expect(task).to.include({ status: 'succeeded' });
     expect(task.attempts).to.have.length(4);
@@ -218,7 +218,7 @@ describe('the task runner with few hands', () => {
           counts.push(server.app.store.count(tasks, { filter: { status: 'running' } }));
       });
       const orders = await Promise.all(
-        Array.from({ length: 15 }, (_, index) => server.order(`crowd-${index}`)),
+        Array.from({ length: 15 }, (_, index) => server.createInstance(`crowd-${index}`)),
       );
       for (const { status } of orders) await server.ended(status.taskId);
       stop();
@@ -232,7 +232,7 @@ describe('the task runner with few hands', () => {
     const server = await startServer({ flags: { tasks: { concurrency: 2, poll: 3600, notice: 3600 } } });
     try {
       const orders = await Promise.all(
-        Array.from({ length: 9 }, (_, index) => server.order(`next-${index}`)),
+        Array.from({ length: 9 }, (_, index) => server.createInstance(`next-${index}`)),
       );
       for (const { status } of orders)
         expect((await server.ended(status.taskId)).status).to.equal('succeeded');
@@ -245,10 +245,10 @@ describe('the task runner with few hands', () => {
     const server = await startServer({ flags: { tasks: { concurrency: 1 } } });
     try {
       server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-      const holder = await server.order('holder');
+      const holder = await server.createInstance('holder');
       await eventually(async () => (await server.task(holder.status.taskId)).status === 'running');
       const orders: Instance[] = [];
-      for (const name of ['a', 'b', 'c', 'd']) orders.push(await server.order(name));
+      for (const name of ['a', 'b', 'c', 'd']) orders.push(await server.createInstance(name));
       for (const [index, priority] of [
         [2, 50],
         [3, 7],
@@ -257,7 +257,7 @@ describe('the task runner with few hands', () => {
         if (task !== undefined)
           await server.app.store.write([replace(tasks, task, { ...task.value, priority })]);
       }
-      await server.gone(holder.metadata.id);
+      await server.deleteInstance(holder.metadata.id);
       const ended = await Promise.all(orders.map((order) => server.ended(order.status.taskId)));
       const byStart = [...ended].sort(
         (a, b) => Date.parse(a.startTime ?? '') - Date.parse(b.startTime ?? ''),

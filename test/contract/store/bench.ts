@@ -42,8 +42,8 @@ export const counters: CollectionSpec<{ count: number }> = {
 export const collections = [schema, things, counters] as CollectionSpec<never>[];
 
 /** One place that stores can be opened on. */
-export interface Ground {
-  /** Every call opens one more store: on the same data where the engine can share it, else on empty ground. */
+export interface StoreFixture {
+  /** Every call opens one more store: on the same data where the engine can share it, else on empty fixture. */
   open(): Promise<Store>;
   /** Removes what is left when all stores are closed. */
   clear(): Promise<void>;

@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { type Change, insert, remove, replace, type Store } from '../../../src/data/store/port.js';
-import { conflictOf, counters, type Ground, thing, things } from './bench.js';
+import { conflictOf, counters, type StoreFixture, thing, things } from './bench.js';
 
 async function everything(store: Store, scopes?: readonly string[], limit = 7): Promise<Change[]> {
   const all: Change[] = [];
@@ -18,17 +18,17 @@ async function everything(store: Store, scopes?: readonly string[], limit = 7): 
   }
 }
 
-export function changeContract(makeGround: () => Ground): void {
-  let ground: Ground;
+export function changeContract(makeFixture: () => StoreFixture): void {
+  let fixture: StoreFixture;
   let store: Store;
 
   beforeEach(async () => {
-    ground = makeGround();
-    store = await ground.open();
+    fixture = makeFixture();
+    store = await fixture.open();
   });
   afterEach(async () => {
     await store.close();
-    await ground.clear();
+    await fixture.clear();
   });
 
   describe('the change log', () => {
@@ -131,7 +131,7 @@ export function changeContract(makeGround: () => Ground): void {
           fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 12 }),
           fc.integer({ min: 1, max: 9 }),
           async (batches, limit) => {
-            const own = makeGround();
+            const own = makeFixture();
             const shared = await own.open();
             try {
               const progress = { done: false };

@@ -2,20 +2,20 @@
 import { expect } from 'chai';
 import { insert, type Store } from '../../../src/data/store/port.js';
 import { failureOf } from '../../support/eventually.js';
-import { counters, type Ground, increment, thing, things } from './bench.js';
+import { counters, type StoreFixture, increment, thing, things } from './bench.js';
 
 /** `writers` go for one document at once. */
-export function contentionContract(makeGround: () => Ground, writers = 10_000): void {
-  let ground: Ground;
+export function contentionContract(makeFixture: () => StoreFixture, writers = 10_000): void {
+  let fixture: StoreFixture;
   let store: Store;
 
   beforeEach(async () => {
-    ground = makeGround();
-    store = await ground.open();
+    fixture = makeFixture();
+    store = await fixture.open();
   });
   afterEach(async () => {
     await store.close();
-    await ground.clear();
+    await fixture.clear();
   });
 
   describe('a claim', () => {

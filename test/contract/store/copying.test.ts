@@ -6,9 +6,9 @@ import { collections } from '../../../src/data/connector.js';
 import { MongoStore } from '../../../src/data/store/mongo/mongo.js';
 import { SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
 import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../../support/mongo.js';
-import { type CopyGround, copyContract } from './copying.js';
+import { type CopyFixture, copyContract } from './copying.js';
 
-function sqliteGround(): CopyGround {
+function sqliteFixture(): CopyFixture {
   const folder = mkdtempSync(join(tmpdir(), 'copse-copy-'));
   let opened = 0;
   return {
@@ -17,7 +17,7 @@ function sqliteGround(): CopyGround {
   };
 }
 
-function mongoGround(): CopyGround {
+function mongoFixture(): CopyFixture {
   const addresses: string[] = [];
   return {
     open: async () => {
@@ -31,7 +31,7 @@ function mongoGround(): CopyGround {
   };
 }
 
-copyContract('from SQLite to SQLite', sqliteGround, sqliteGround);
+copyContract('from SQLite to SQLite', sqliteFixture, sqliteFixture);
 
 describe('copies with a store on MongoDB', () => {
   before(function () {
@@ -43,6 +43,6 @@ describe('copies with a store on MongoDB', () => {
   after(stopMongo);
 
   // Each insert takes some milliseconds.
-  copyContract('from SQLite to MongoDB', sqliteGround, mongoGround, 700);
-  copyContract('from MongoDB to SQLite', mongoGround, sqliteGround, 700);
+  copyContract('from SQLite to MongoDB', sqliteFixture, mongoFixture, 700);
+  copyContract('from MongoDB to SQLite', mongoFixture, sqliteFixture, 700);
 });

@@ -12,7 +12,7 @@ import { instanceRecord } from '../../support/rows.js';
 import { fill } from '../../support/things.js';
 
 /** Opens a store of the real collections; every call gives another, empty one. */
-export interface CopyGround {
+export interface CopyFixture {
   open(): Promise<Store>;
   clear(): Promise<void>;
 }
@@ -39,20 +39,20 @@ function dyingAfter(store: Store, writes: number): Store {
 /** `seeded` instances make more than one batch of a copy. */
 export function copyContract(
   name: string,
-  makeFrom: () => CopyGround,
-  makeTo: () => CopyGround,
+  makeFrom: () => CopyFixture,
+  makeTo: () => CopyFixture,
   seeded = 1300,
 ): void {
   describe(`a copy of a store: ${name}`, function () {
     this.timeout(60_000);
     const copied = seeded - 1;
-    let grounds: CopyGround[];
+    let fixtures: CopyFixture[];
     let from: Store;
     let to: Store;
 
     beforeEach(async () => {
-      grounds = [makeFrom(), makeTo()];
-      [from, to] = (await Promise.all(grounds.map((ground) => ground.open()))) as [Store, Store];
+      fixtures = [makeFrom(), makeTo()];
+      [from, to] = (await Promise.all(fixtures.map((fixture) => fixture.open()))) as [Store, Store];
       await fill(from, seeded);
       const [first, second] = await from.page(instances, { order: 'id', limit: 2 });
       if (first === undefined || second === undefined) throw new Error('the seed is not there');
@@ -61,7 +61,7 @@ export function copyContract(
     afterEach(async () => {
       await from.close();
       await to.close();
-      for (const ground of grounds) await ground.clear();
+      for (const fixture of fixtures) await fixture.clear();
     });
 
     const page = { order: 'name', limit: 1000, has: { tags: ['n=3'] } };

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { insert, remove, replace, type Store, type Write } from '../../../src/data/store/port.js';
 import { failureOf } from '../../support/eventually.js';
-import { conflictOf, counters, type Ground, thing, things } from './bench.js';
+import { conflictOf, counters, type StoreFixture, thing, things } from './bench.js';
 
 /** Texts that have broken databases, drivers and JSON at some time. */
 const hostile = [
@@ -50,17 +50,17 @@ function binaryTexts(): Map<string, string> {
   return texts;
 }
 
-export function documentContract(makeGround: () => Ground): void {
-  let ground: Ground;
+export function documentContract(makeFixture: () => StoreFixture): void {
+  let fixture: StoreFixture;
   let store: Store;
 
   beforeEach(async () => {
-    ground = makeGround();
-    store = await ground.open();
+    fixture = makeFixture();
+    store = await fixture.open();
   });
   afterEach(async () => {
     await store.close();
-    await ground.clear();
+    await fixture.clear();
   });
 
   const put = async (id: string, change = {}) => {

@@ -1,20 +1,20 @@
 /** The part of the store contract about its edges: signals that abort, several keys that are taken, nulls in lists. */
 import { expect } from 'chai';
 import { insert, replace, type Store } from '../../../src/data/store/port.js';
-import { conflictOf, type Ground, thing, things } from './bench.js';
+import { conflictOf, type StoreFixture, thing, things } from './bench.js';
 import { failureOf } from '../../support/eventually.js';
 
-export function edgeContract(makeGround: () => Ground): void {
-  let ground: Ground;
+export function edgeContract(makeFixture: () => StoreFixture): void {
+  let fixture: StoreFixture;
   let store: Store;
 
   beforeEach(async () => {
-    ground = makeGround();
-    store = await ground.open();
+    fixture = makeFixture();
+    store = await fixture.open();
   });
   afterEach(async () => {
     await store.close();
-    await ground.clear();
+    await fixture.clear();
   });
 
   describe('a signal', () => {

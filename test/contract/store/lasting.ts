@@ -1,19 +1,19 @@
 /** The part of the store contract for engines whose data outlives the store and can be shared. */
 import { expect } from 'chai';
 import { type Change, insert, remove, replace, type Store } from '../../../src/data/store/port.js';
-import { conflictOf, counters, type Ground, increment, thing, things } from './bench.js';
+import { conflictOf, counters, type StoreFixture, increment, thing, things } from './bench.js';
 
-export function lastingContract(makeGround: () => Ground): void {
-  let ground: Ground;
+export function lastingContract(makeFixture: () => StoreFixture): void {
+  let fixture: StoreFixture;
   let store: Store;
 
   beforeEach(async () => {
-    ground = makeGround();
-    store = await ground.open();
+    fixture = makeFixture();
+    store = await fixture.open();
   });
   afterEach(async () => {
     await store.close();
-    await ground.clear();
+    await fixture.clear();
   });
 
   describe('what was written', () => {
@@ -32,7 +32,7 @@ export function lastingContract(makeGround: () => Ground): void {
         await store.write([replace(things, first, { ...first.value, name: 'renamed' })]);
       const before = await store.pageTexts(things, { order: 'rank', limit: 100 });
       await store.close();
-      store = await ground.open();
+      store = await fixture.open();
       expect(await store.pageTexts(things, { order: 'rank', limit: 100 })).to.deep.equal(before);
       expect(await store.get(things, 'id-0')).to.deep.include({ revision: 2 });
       expect((await store.find(things, 'name', ['g', 'renamed']))?.id).to.equal('id-0');
@@ -43,7 +43,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is seen at once by another who has the same data open, and neither overwrites the other', async () => {
-      const other = await ground.open();
+      const other = await fixture.open();
       try {
         await store.write([insert(counters, 'c', { count: 0 })]);
         await Promise.all(
@@ -59,7 +59,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is checked as another who has the same data open has left it', async () => {
-      const other = await ground.open();
+      const other = await fixture.open();
       try {
         await store.write([
           insert(things, 'a', thing({ name: 'a' })),
@@ -82,7 +82,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is claimed once by one call, though it still matches and a rival changes some of it meanwhile', async () => {
-      const other = await ground.open();
+      const other = await fixture.open();
       try {
         await store.write(
           Array.from({ length: 9 }, (_, index) =>
@@ -115,7 +115,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is in the change log of another who has the same data open: the same, at the same positions', async () => {
-      const other = await ground.open();
+      const other = await fixture.open();
       try {
         const follow = async (one: Store, over: () => boolean) => {
           const seen: Change[] = [];
@@ -150,7 +150,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('moves the epoch and the end of the change log of another, who otherwise sees them stand still', async () => {
-      const other = await ground.open();
+      const other = await fixture.open();
       const turn = () => new Promise(setImmediate);
       try {
         await store.write([insert(things, 'a', thing({ name: 'a' }))]);
@@ -176,7 +176,7 @@ export function lastingContract(makeGround: () => Ground): void {
     });
 
     it('is claimed once when two who have the same data open ask together', async () => {
-      const other = await ground.open();
+      const other = await fixture.open();
       try {
         await store.write(
           Array.from({ length: 40 }, (_, index) =>

@@ -8,7 +8,7 @@ import { insert, replace, type Store } from '../../../src/data/store/port.js';
 import { silentLog } from '../../../src/model/log.js';
 import { eventually, failureOf } from '../../support/eventually.js';
 import { deadOwner } from '../../support/rows.js';
-import { type Ground, thing, things } from './bench.js';
+import { type StoreFixture, thing, things } from './bench.js';
 
 /** Adds one to every rank, and counts how often it has been asked to. */
 function ranksUp(version: number, seen: { calls: number; failAt?: number }): Migration {
@@ -29,20 +29,20 @@ function options(change: { owner?: string; lease?: number } = {}) {
 }
 
 /** `rows` make several pages of a migration, and `failAt` lies within one of the later. */
-export function migrationContract(makeGround: () => Ground, rows = 950): void {
+export function migrationContract(makeFixture: () => StoreFixture, rows = 950): void {
   const failAt = Math.floor(rows * 0.9);
   describe('a migration', function () {
     this.timeout(60_000);
-    let ground: Ground;
+    let fixture: StoreFixture;
     let store: Store;
 
     beforeEach(async () => {
-      ground = makeGround();
-      store = await ground.open();
+      fixture = makeFixture();
+      store = await fixture.open();
     });
     afterEach(async () => {
       await store.close();
-      await ground.clear();
+      await fixture.clear();
     });
 
     const seed = () =>
@@ -114,7 +114,7 @@ export function migrationContract(makeGround: () => Ground, rows = 950): void {
 
     it('is run by one of several who start together, and the others wait for it', async () => {
       await seed();
-      const others = await Promise.all([ground.open(), ground.open()]);
+      const others = await Promise.all([fixture.open(), fixture.open()]);
       try {
         const seen = { calls: 0 };
         await Promise.all([store, ...others].map((one) => migrate(one, [ranksUp(2, seen)], options())));
@@ -143,7 +143,7 @@ export function migrationContract(makeGround: () => Ground, rows = 950): void {
       await seed();
       let rivals: Promise<void> | undefined;
       const [seen, rivalSeen] = [{ calls: 0 }, { calls: 0 }];
-      const rival = await ground.open();
+      const rival = await fixture.open();
       try {
         const migration = ranksUp(2, seen);
         const watched: Migration = {
@@ -166,7 +166,7 @@ export function migrationContract(makeGround: () => Ground, rows = 950): void {
       await seed();
       let rivals: Promise<void> | undefined;
       const seen = { calls: 0 };
-      const rival = await ground.open();
+      const rival = await fixture.open();
       try {
         const slow: Migration = {
           version: 2,

@@ -1,7 +1,7 @@
 import { MongoStore } from '../../../src/data/store/mongo/mongo.js';
 import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../../support/mongo.js';
 import { asked } from '../../support/mongo-program.js';
-import { collections, type Ground } from './bench.js';
+import { collections, type StoreFixture } from './bench.js';
 import { changeContract } from './changes.js';
 import { contentionContract } from './contention.js';
 import { documentContract } from './documents.js';
@@ -11,7 +11,7 @@ import { migrationContract } from './migrations.js';
 import { pageContract } from './pages.js';
 
 /** `transactions` as the server has them, or never, so that a replica set is tried both ways. */
-function groundOf(transactions: 'where-possible' | 'never'): () => Ground {
+function fixtureOf(transactions: 'where-possible' | 'never'): () => StoreFixture {
   return () => {
     let address: Promise<string> | undefined;
     return {
@@ -35,14 +35,14 @@ describe('the store contract: MongoDB', function () {
 
   for (const transactions of ['where-possible', 'never'] as const) {
     describe(`transactions ${transactions}`, () => {
-      const makeGround = groundOf(transactions);
+      const makeFixture = fixtureOf(transactions);
       before(async function () {
         if (transactions === 'never') return;
-        const ground = makeGround();
-        const store = await ground.open();
+        const fixture = makeFixture();
+        const store = await fixture.open();
         const transactional = store instanceof MongoStore && store.transactional;
         await store.close();
-        await ground.clear();
+        await fixture.clear();
         // Without transactions both ways are the same.
         if (transactional) return;
         if (asked === 'secantusdb')
@@ -52,13 +52,13 @@ describe('the store contract: MongoDB', function () {
         );
         this.skip();
       });
-      documentContract(makeGround);
-      pageContract(makeGround);
-      contentionContract(makeGround);
-      changeContract(makeGround);
-      edgeContract(makeGround);
-      lastingContract(makeGround);
-      migrationContract(makeGround);
+      documentContract(makeFixture);
+      pageContract(makeFixture);
+      contentionContract(makeFixture);
+      changeContract(makeFixture);
+      edgeContract(makeFixture);
+      lastingContract(makeFixture);
+      migrationContract(makeFixture);
     });
   }
 });

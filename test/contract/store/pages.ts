@@ -10,7 +10,7 @@ import {
   type TextQuery,
 } from '../../../src/data/store/port.js';
 import { failureOf } from '../../support/eventually.js';
-import { allTexts, type Ground, type Thing, thing, things } from './bench.js';
+import { allTexts, type StoreFixture, type Thing, thing, things } from './bench.js';
 
 interface Act {
   kind: 'insert' | 'replace' | 'remove';
@@ -28,17 +28,17 @@ const act: fc.Arbitrary<Act> = fc.record({
   tags: fc.subarray(['red', 'green', 'blue']),
 });
 
-export function pageContract(makeGround: () => Ground): void {
-  let ground: Ground;
+export function pageContract(makeFixture: () => StoreFixture): void {
+  let fixture: StoreFixture;
   let store: Store;
 
   beforeEach(async () => {
-    ground = makeGround();
-    store = await ground.open();
+    fixture = makeFixture();
+    store = await fixture.open();
   });
   afterEach(async () => {
     await store.close();
-    await ground.clear();
+    await fixture.clear();
   });
 
   const seed = (rows: [string, Partial<Thing>][]) =>
@@ -254,7 +254,7 @@ export function pageContract(makeGround: () => Ground): void {
         fc.array(act, { maxLength: 40 }),
         fc.integer({ min: 1, max: 7 }),
         async (acts, limit) => {
-          const own = makeGround();
+          const own = makeFixture();
           const tried = await own.open();
           try {
             const model = await play(tried, acts);

@@ -10,7 +10,7 @@ import { failureOf } from '../../support/eventually.js';
 import { collections as real } from '../../../src/data/connector.js';
 import { type CollectionSpec, insert, replace } from '../../../src/data/store/port.js';
 import { pageSql } from '../../../src/data/store/sqlite/tables.js';
-import { collections, type Ground, type Thing, thing, things } from './bench.js';
+import { collections, type StoreFixture, type Thing, thing, things } from './bench.js';
 import { changeContract } from './changes.js';
 import { contentionContract } from './contention.js';
 import { edgeContract } from './edges.js';
@@ -19,14 +19,14 @@ import { documentContract } from './documents.js';
 import { migrationContract } from './migrations.js';
 import { pageContract } from './pages.js';
 
-function memoryGround(): Ground {
+function memoryFixture(): StoreFixture {
   return {
     open: () => Promise.resolve(new SqliteStore(':memory:', collections)),
     clear: () => Promise.resolve(),
   };
 }
 
-function fileGround(): Ground {
+function fileFixture(): StoreFixture {
   const folder = mkdtempSync(join(tmpdir(), 'copse-store-'));
   return {
     open: () => Promise.resolve(new SqliteStore(join(folder, 'store.sqlite'), collections)),
@@ -34,19 +34,19 @@ function fileGround(): Ground {
   };
 }
 
-for (const [name, makeGround, lasting] of [
-  ['SQLite in memory', memoryGround, false],
-  ['SQLite in a file', fileGround, true],
+for (const [name, makeFixture, lasting] of [
+  ['SQLite in memory', memoryFixture, false],
+  ['SQLite in a file', fileFixture, true],
 ] as const) {
   describe(`the store contract: ${name}`, () => {
-    documentContract(makeGround);
-    pageContract(makeGround);
-    contentionContract(makeGround);
-    changeContract(makeGround);
-    edgeContract(makeGround);
+    documentContract(makeFixture);
+    pageContract(makeFixture);
+    contentionContract(makeFixture);
+    changeContract(makeFixture);
+    edgeContract(makeFixture);
     if (!lasting) return;
-    lastingContract(makeGround);
-    migrationContract(makeGround);
+    lastingContract(makeFixture);
+    migrationContract(makeFixture);
   });
 }
 

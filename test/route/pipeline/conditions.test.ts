@@ -28,7 +28,7 @@ describe('conditional requests', () => {
     const same = (tag: string) => [tag, `W/${tag}`, `${other}, ${tag}`, `W/${other},W/${tag} `, '*', ` * `];
 
     it('have a strong tag to go by on an instance, on a task and on what was just created', async () => {
-      const made = await server.admin.post<Instance>('/api/v2/instances', server.wish('tagged'));
+      const made = await server.admin.post<Instance>('/api/v2/instances', server.instanceBody('tagged'));
       expect(made.headers.get('etag')).to.match(strong);
       for (const path of [at(made.body.metadata.id), `/api/v2/tasks/${made.body.status.taskId ?? ''}`]) {
         expect((await server.admin.get(path)).headers.get('etag'), path).to.match(strong);
@@ -37,7 +37,7 @@ describe('conditional requests', () => {
 
     it('can trust that one tag always names the same bytes, and other bytes another tag', async () => {
       server.cloud.program({ verb: 'ensureServer', delay: 60, times: 1 });
-      const made = await server.admin.post<Instance>('/api/v2/instances', server.wish('told-apart'));
+      const made = await server.admin.post<Instance>('/api/v2/instances', server.instanceBody('told-apart'));
       const seen = new Map([[made.headers.get('etag') ?? '', made.text]]);
       for (let ended = false; !ended;) {
         const reply = await server.admin.get<Instance>(at(made.body.metadata.id));
@@ -51,7 +51,7 @@ describe('conditional requests', () => {
     });
 
     it('get 304 without a body, by GET and by HEAD, for the tag, its weak form, a list with it and *', async () => {
-      const { taskId } = (await server.order('read-again')).status;
+      const { taskId } = (await server.createInstance('read-again')).status;
       const ended = await server.ended(taskId);
       for (const path of [at(instance.metadata.id), `/api/v2/tasks/${ended.id}`]) {
         const tag = await tagOf(path);

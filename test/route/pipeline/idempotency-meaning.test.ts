@@ -167,7 +167,7 @@ describe('the same request under an Idempotency-Key', () => {
       const { metadata } = await server.running('reborn');
       server.cloud.program({ verb: 'deleteServer', delay: 200, times: 1 });
       await server.admin.delete(`${path}/${metadata.id}`);
-      const body = server.wish('reborn');
+      const body = server.instanceBody('reborn');
       const key = randomUUID();
       await server.admin.refused('name_taken', 'POST', path, { body, ...withKey(key) });
       await eventually(async () => (await server.admin.get(`${path}/${metadata.id}`)).status === 404);

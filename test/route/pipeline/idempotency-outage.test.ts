@@ -102,7 +102,7 @@ describe('a change that is stored', () => {
 
   it('is told as accepted when the store goes away while the client waits for its end', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 200, times: 1 });
-    const asked = server.admin.post<Instance>('/api/v2/instances', server.wish('waits'), {
+    const asked = server.admin.post<Instance>('/api/v2/instances', server.instanceBody('waits'), {
       headers: { Prefer: 'wait=10' },
     });
     await eventually(async () => (await server.admin.get<Instance[]>('/api/v2/instances')).body.length === 1);

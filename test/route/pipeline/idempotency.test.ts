@@ -79,7 +79,7 @@ describe('Idempotency-Key', () => {
   let server: TestServer;
   const withKey = (key: string): CallOptions => ({ headers: { 'Idempotency-Key': key } });
   const replayed = (reply: Reply) => reply.headers.get('idempotency-replayed') === 'true';
-  const create = (key: string, name: string, api: Api = server.admin, body: unknown = server.wish(name)) =>
+  const create = (key: string, name: string, api = server.admin, body: unknown = server.instanceBody(name)) =>
     api.post<Instance>(path, body, withKey(key));
   const named = async (name: string, api: Api = server.admin) =>
     (await api.get<Instance[]>(`${path}?limit=1000`)).body.filter((one) => one.metadata.name === name);
@@ -150,7 +150,7 @@ describe('Idempotency-Key', () => {
   it('answers a repeat with the last state of a request that waited, and with the first while it still waits', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 400, times: 1 });
     const wait = { headers: { 'Idempotency-Key': 'waits', Prefer: 'wait=10' } };
-    const waiting = server.admin.post<Instance>(path, server.wish('waits'), wait);
+    const waiting = server.admin.post<Instance>(path, server.instanceBody('waits'), wait);
     await eventually(async () => (await named('waits')).length === 1);
     const early = await create('waits', 'waits');
     expect([early.status, replayed(early), early.body.status.powerState]).to.deep.equal([
@@ -172,7 +172,7 @@ describe('Idempotency-Key', () => {
 
   it('answers 422 for another body or another query under the same key, and does nothing', async () => {
     await create('mismatch', 'mismatched');
-    const other = { body: server.wish('mismatched-too'), ...withKey('mismatch') };
+    const other = { body: server.instanceBody('mismatched-too'), ...withKey('mismatch') };
     const reply = await server.admin.refused('idempotency_mismatch', 'POST', path, other);
     expect(reply.body.retryable).to.be.false;
     expect(await named('mismatched-too')).to.have.length(0);
@@ -242,7 +242,7 @@ describe('Idempotency-Key', () => {
   });
 
   it('keeps a lasting refusal', async () => {
-    const wrong = server.wish('wrong', { spec: { imageId: randomUUID() } });
+    const wrong = server.instanceBody('wrong', { spec: { imageId: randomUUID() } });
     await server.admin.refused('invalid_reference', 'POST', path, { body: wrong, ...withKey('wrong') });
     expect(await refusedAgain('wrong', path, wrong)).to.include({
       status: 400,
@@ -252,7 +252,7 @@ describe('Idempotency-Key', () => {
   });
 
   it('gives the repeat of a refusal as a problem document to whoever prefers one, as the first time', async () => {
-    const body = server.wish('problem', { spec: { imageId: randomUUID() } });
+    const body = server.instanceBody('problem', { spec: { imageId: randomUUID() } });
     const types = [];
     for (let round = 0; round < 2; round += 1) {
       const reply = await wire(server.url + path, {
@@ -272,7 +272,7 @@ describe('Idempotency-Key', () => {
 
   it('forgets a passing refusal and a defect, so that the repeat does the work', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 250, times: 1 });
-    const { metadata } = await server.order('busy');
+    const { metadata } = await server.createInstance('busy');
     const stop = `${path}/${metadata.id}/stop`;
     await server.admin.refused('instance_busy', 'POST', stop, withKey('busy'));
     await server.settled(metadata.id);
@@ -300,7 +300,7 @@ describe('Idempotency-Key', () => {
       'caf\u00e9',
     ];
     for (const key of wrong) {
-      const options = { body: server.wish('no-key'), ...withKey(key) };
+      const options = { body: server.instanceBody('no-key'), ...withKey(key) };
       const { body } = await server.admin.refused('invalid_parameter', 'POST', path, options);
       expect(body.errors?.[0]?.parameter, key).to.equal('Idempotency-Key');
     }
@@ -331,7 +331,7 @@ describe('Idempotency-Key', () => {
     async function claimedBy(owner: string, name: string, created = Date.now()) {
       const { store, connector } = server.app;
       const userId = (await connector.users.identify(adminKey))?.id ?? '';
-      const content = JSON.stringify([{}, server.wish(name)]);
+      const content = JSON.stringify([{}, server.instanceBody(name)]);
       const other = new IdempotencyData(store, owner);
       await other.begin({ userId, key: name, operation: `POST ${path}`, content });
       other.close();
@@ -372,7 +372,7 @@ describe('Idempotency-Key', () => {
         [elsewhere, 'elsewhere-and-slow', 4 * minutes],
       ] as const) {
         const left = await claimedBy(`${owner.slice(0, -1)},"of":"${name}"}`, name, Date.now() - age);
-        const options = { body: server.wish(name), ...withKey(name) };
+        const options = { body: server.instanceBody(name), ...withKey(name) };
         await server.admin.refused('idempotency_in_progress', 'POST', path, options);
         expect(await named(name)).to.have.length(0);
         expect(await left()).to.have.length(1);

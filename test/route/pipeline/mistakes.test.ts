@@ -159,7 +159,7 @@ describe('a mistake in code at run time', () => {
       for (const headers of [{}, { 'Idempotency-Key': randomUUID() }]) {
         const name = `careless-${randomUUID().slice(0, 8)}`;
         const target = `/careless?mistake=${encodeURIComponent(mistake)}`;
-        const reply = await server.admin.post(target, server.wish(name), { failing: 500, headers });
+        const reply = await server.admin.post(target, server.instanceBody(name), { failing: 500, headers });
         expect(reply.status, reply.text).to.equal(500);
         const { body } = await server.admin.get<Instance[]>(`${path}?limit=1000`);
         expect(body.map(({ metadata }) => metadata.name)).not.to.include(name);

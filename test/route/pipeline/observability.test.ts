@@ -157,7 +157,7 @@ describe('the log', () => {
     const person = await addPerson(server.app, 'discreet');
     const marks = ['query-mark', 'header-mark', 'dXNlci1kYXRhLW1hcms='];
     const [inQuery = '', inHeader = '', inBody = ''] = marks;
-    const wish = JSON.stringify(server.wish('discreet', { spec: { userData: inBody } }));
+    const wish = JSON.stringify(server.instanceBody('discreet', { spec: { userData: inBody } }));
     const json = { 'Content-Type': 'application/json' };
     const tries: [string, string, Record<string, string>, string?][] = [
       ['GET', `/${person.key}`, {}],
@@ -179,7 +179,7 @@ describe('the log', () => {
 
   it('names the trace of a request that came with one, and hands it on to the task', async () => {
     const id = 'traced';
-    const reply = await server.admin.post<Instance>(path, server.wish('traced'), {
+    const reply = await server.admin.post<Instance>(path, server.instanceBody('traced'), {
       headers: { traceparent, 'X-Request-Id': id },
     });
     expect((await lineOf(id))['traceId']).to.equal(traceId);
@@ -192,7 +192,7 @@ describe('the log', () => {
     for (const [index, malformed] of malformedParents.entries()) {
       const id = `untraced-${index}`;
       const headers = { traceparent: malformed, 'X-Request-Id': id };
-      const reply = await server.admin.post<Instance>(path, server.wish(id), { headers });
+      const reply = await server.admin.post<Instance>(path, server.instanceBody(id), { headers });
       expect(reply.status, malformed).to.equal(201);
       expect(await lineOf(id), malformed).not.to.have.property('traceId');
       expect((await server.task(reply.body.status.taskId)).requester, malformed).not.to.have.property(
@@ -320,7 +320,7 @@ describe('traces', () => {
     let taskId: string | undefined;
     try {
       const headers = { traceparent, 'X-Request-Id': 'collected' };
-      const reply = await server.admin.post<Instance>(path, server.wish('collected'), { headers });
+      const reply = await server.admin.post<Instance>(path, server.instanceBody('collected'), { headers });
       taskId = reply.body.status.taskId;
       await server.ended(taskId);
       await server.admin.get('/health');

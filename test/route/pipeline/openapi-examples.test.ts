@@ -92,13 +92,13 @@ describe('the OpenAPI document and the server', () => {
     /** Real ids in place of the example's, with an instance named `example` in the state that the operation needs. */
     async function realIds(operationId: string): Promise<Record<string, string>> {
       const { body } = await server.admin.get<Instance[]>('/api/v2/instances');
-      for (const { metadata } of body) await server.gone(metadata.id);
+      for (const { metadata } of body) await server.deleteInstance(metadata.id);
       const need = needed[operationId];
       server.cloud.clearProgram();
       if (need === 'held') server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
       if (need === 'failed') server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
       const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
-      const made = await server.order('example', { spec: { expiresAt } });
+      const made = await server.createInstance('example', { spec: { expiresAt } });
       const { id } = made.metadata;
       if (need === 'held')
         await eventually(async () => (await server.task(made.status.taskId)).status === 'running');

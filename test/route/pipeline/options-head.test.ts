@@ -25,8 +25,8 @@ describe('OPTIONS and HEAD', () => {
     server = await startServer();
     const document = (await server.admin.get<Document>('/openapi.json')).body;
     paths = Object.entries(document.paths).map(([path, methods]) => [path, Object.keys(methods)]);
-    const { metadata } = await server.order('head');
-    const { taskId } = (await server.order('head-task')).status;
+    const { metadata } = await server.createInstance('head');
+    const { taskId } = (await server.createInstance('head-task')).status;
     await server.ended(taskId);
     const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
     real = {

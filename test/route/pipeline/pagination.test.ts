@@ -175,7 +175,7 @@ describe('a list in pages', () => {
     await server.running('z-next');
     const first = await get(`${path}?limit=12`);
     expect(names(first).at(-1)).to.equal('z-doomed');
-    await server.gone(doomed.metadata.id);
+    await server.deleteInstance(doomed.metadata.id);
     const second = await get(links(first).next?.url ?? '');
     expect(names(second)).to.deep.equal(['z-next']);
     const back = await get(links(second).prev?.url ?? '');
@@ -204,7 +204,7 @@ describe('the links of a list', () => {
       expect(reply.headers.get('link')).to.equal(
         '<https://cloud.example/copse/api/v2/projects?limit=5>; rel="first"',
       );
-      const created = await server.admin.post('/api/v2/instances', server.wish('far'));
+      const created = await server.admin.post('/api/v2/instances', server.instanceBody('far'));
       expect(created.headers.get('location')).to.match(
         /^https:\/\/cloud\.example\/copse\/api\/v2\/instances\/[0-9a-f-]{36}$/,
       );

@@ -80,7 +80,7 @@ describe('Prefer: wait', () => {
   it('makes a create answer with the instance that runs, as soon as it does', async () => {
     server.cloud.program({ verb: 'ensureServer', delay: 200, times: 1 });
     const [reply, time] = await timed(() =>
-      server.admin.post<Instance>(path, server.wish('made'), prefer('wait=20')),
+      server.admin.post<Instance>(path, server.instanceBody('made'), prefer('wait=20')),
     );
     expect(reply.status).to.equal(201);
     expect(reply.body.status.powerState).to.equal('Running');
@@ -164,7 +164,7 @@ describe('Prefer: wait', () => {
     for (const seconds of ['61', '3600', '999999999']) {
       const reply = await server.admin.post(
         path,
-        server.wish(`bounded-${seconds}`),
+        server.instanceBody(`bounded-${seconds}`),
         prefer(`wait=${seconds}`),
       );
       expect(applied(reply), seconds).to.equal('wait=60');
@@ -184,7 +184,7 @@ describe('Prefer: wait', () => {
       'wait=7, wait=3',
     ];
     for (const [index, form] of forms.entries()) {
-      const reply = await server.admin.post(path, server.wish(`form-${index}`), prefer(form));
+      const reply = await server.admin.post(path, server.instanceBody(`form-${index}`), prefer(form));
       expect(applied(reply), form).to.equal('wait=7');
     }
     const twice = await wire(server.url + path, {
@@ -194,7 +194,7 @@ describe('Prefer: wait', () => {
         'Content-Type': 'application/json',
         Prefer: ['foo', 'wait=7'],
       },
-      body: JSON.stringify(server.wish('two-fields')),
+      body: JSON.stringify(server.instanceBody('two-fields')),
     });
     expect(twice.headers['preference-applied']).to.equal('wait=7');
   });
@@ -225,11 +225,11 @@ describe('Prefer: wait', () => {
     for (const [index, other] of others.entries()) {
       server.cloud.program({ verb: 'ensureServer', delay: 30_000, times: 1 });
       const [reply, time] = await timed(() =>
-        server.admin.post<Instance>(path, server.wish(`other-${index}`), prefer(other)),
+        server.admin.post<Instance>(path, server.instanceBody(`other-${index}`), prefer(other)),
       );
       expect([reply.status, applied(reply)], other).to.deep.equal([201, null]);
       expect(time, other).to.be.below(3000);
-      await server.gone(reply.body.metadata.id);
+      await server.deleteInstance(reply.body.metadata.id);
     }
   });
 
@@ -248,7 +248,7 @@ describe('Prefer: wait', () => {
   });
 
   it('is not granted to a refusal', async () => {
-    const reply = await server.admin.post(path, server.wish('made'), prefer('wait=5'));
+    const reply = await server.admin.post(path, server.instanceBody('made'), prefer('wait=5'));
     expect([reply.status, applied(reply)]).to.deep.equal([409, null]);
   });
 
@@ -287,7 +287,7 @@ describe('Prefer: wait', () => {
 
     it('add up, so that waiting is not what fails', async () => {
       hasty.cloud.program({ verb: 'ensureServer', delay: 900, times: 1 });
-      const reply = await hasty.admin.post<Instance>(path, hasty.wish('in-time'), prefer('wait=10'));
+      const reply = await hasty.admin.post<Instance>(path, hasty.instanceBody('in-time'), prefer('wait=10'));
       expect([reply.status, reply.body.status.powerState]).to.deep.equal([201, 'Running']);
     });
 

@@ -107,7 +107,7 @@ describe('requests as bytes,', () => {
     });
 
     it('are read with chunk extensions and trailers, which mean nothing', async () => {
-      const body = JSON.stringify(server.wish('chunked'));
+      const body = JSON.stringify(server.instanceBody('chunked'));
       const size = (text: string) => text.length.toString(16);
       const half = body.slice(0, 50);
       const rest = body.slice(50);
@@ -185,7 +185,7 @@ describe('requests as bytes,', () => {
     });
 
     it('are told to go on before the body (Expect: 100-continue), and 417 for any other expectation', async () => {
-      const body = JSON.stringify(server.wish('expected'));
+      const body = JSON.stringify(server.instanceBody('expected'));
       const head = `${post}Connection: close\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`;
       const gone = await converse(server.url, [head, untilAnswered, body]);
       expect(gone.replies.map(({ status }) => status)).to.deep.equal([100, 201]);

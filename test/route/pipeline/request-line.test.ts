@@ -77,7 +77,7 @@ describe('the line of a request', () => {
       'Content-Type': 'application/json',
       'Idempotency-Key': 'lined',
     };
-    const wish = JSON.stringify(server.wish('lined-wrong', { spec: { imageId: absentId } }));
+    const wish = JSON.stringify(server.instanceBody('lined-wrong', { spec: { imageId: absentId } }));
     for (let round = 0; round < 2; round += 1) {
       const { line } = await ask(path, headers, 'POST', wish);
       expect(line).to.include({ status: 400, code: 'invalid_reference' });

@@ -78,7 +78,7 @@ describe('an option of the server', function () {
   it('lets streams live while nothing is due', async () => {
     server = await startServer({ flags: { events: { streamLimit: 86_400, heartbeat: 86_400 } } });
     const stream = await EventStream.open({ url: server.url, key: adminKey });
-    const { metadata } = await server.order('seen');
+    const { metadata } = await server.createInstance('seen');
     expect((await stream.next())?.type).to.equal('instance.created');
     expect(metadata.name).to.equal('seen');
     stream.close();
@@ -86,7 +86,7 @@ describe('an option of the server', function () {
 
   it('publicUrl may have any host: links and locations have it as a header can hold it', async () => {
     server = await startServer({ flags: { server: { publicUrl: 'http://例え.jp/copse/' } } });
-    const created = await server.admin.post<Instance>('/api/v2/instances', server.wish('abroad'));
+    const created = await server.admin.post<Instance>('/api/v2/instances', server.instanceBody('abroad'));
     expect(created.status).to.equal(201);
     const base = 'http://xn--r8jz45g.jp/copse/api/v2/instances';
     expect(created.headers.get('location')).to.equal(`${base}/${created.body.metadata.id}`);

@@ -14,7 +14,7 @@ describe('If-Match on a task', () => {
   /** A task whose create is held in the region, with the tag from before it ran. */
   const held = async (name: string) => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-    const { metadata, status } = await server.order(name);
+    const { metadata, status } = await server.createInstance(name);
     const path = `/api/v2/tasks/${status.taskId ?? ''}`;
     return { path, id: metadata.id, ...(await read(path)) };
   };
@@ -48,7 +48,7 @@ describe('If-Match on a task', () => {
       .and.not.to.have.property('aborting');
     expect((await call('POST', `${path}/abort`, (await read(path)).tag)).status).to.equal(202);
     expect((await server.ended(path)).status).to.equal('cancelled');
-    await server.gone(id);
+    await server.deleteInstance(id);
   });
 
   it('lets one restart pass for each tag, read before the task ended or after', async () => {
@@ -61,6 +61,6 @@ describe('If-Match on a task', () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
     expect((await call('POST', `${path}/restart`, asked.tag)).status).to.equal(202);
     expect((await call('POST', `${path}/restart`, asked.tag)).status).to.equal(412);
-    await server.gone(id);
+    await server.deleteInstance(id);
   });
 });

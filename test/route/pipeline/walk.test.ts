@@ -43,7 +43,7 @@ describe('a walk over the instances by name', () => {
         { name: 'run', value: String(this.#number) },
         { name: 'half', value: n % 2 === 0 ? 'even' : 'odd' },
       ];
-      const { metadata } = await server.order(name, { metadata: { tags } });
+      const { metadata } = await server.createInstance(name, { metadata: { tags } });
       // Those of the other half are only there to be in the way.
       if (n % 2 === 0) this.living.set(metadata.id, name);
     }

@@ -73,10 +73,11 @@ describe('a database that goes away behind its gateway', function () {
       ['queue', () => call('GET', '/api/v2/status/queue')],
       ['recent tasks', () => call('GET', '/api/v2/status/recent_tasks')],
       ['console', () => call('GET', `${one}/consoleoutput`)],
-      ['create', () => call('POST', '/api/v2/instances', running.wish(fresh()))],
+      ['create', () => call('POST', '/api/v2/instances', running.instanceBody(fresh()))],
       [
         'create under a key',
-        () => call('POST', '/api/v2/instances', running.wish(fresh()), { 'Idempotency-Key': fresh() }),
+        () =>
+          call('POST', '/api/v2/instances', running.instanceBody(fresh()), { 'Idempotency-Key': fresh() }),
       ],
       ['start', () => call('POST', `${one}/start`)],
       ['reboot', () => call('POST', `${one}/reboot`)],
@@ -117,7 +118,7 @@ describe('a database that goes away behind its gateway', function () {
           return false;
         })
         .catch(() => undefined);
-      const order = await running.order('under-way');
+      const order = await running.createInstance('under-way');
       const task = `/api/v2/tasks/${order.status.taskId ?? ''}`;
       await eventually(async () => (await running.task(order.status.taskId)).steps.length > 0, {
         what: 'the step to begin',
