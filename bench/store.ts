@@ -13,7 +13,7 @@ import { parseArgs, promisify } from 'node:util';
 import { packageRoot } from '../src/config.js';
 import { collections } from '../src/data/connector.js';
 import { currentSchema } from '../src/data/migration/index.js';
-import { openStore } from '../src/stores.js';
+import { openStore } from '../src/site/stores.js';
 import { adminKey, offerOf, type ServerProcess, startServer } from '../test/support/process.js';
 import { type Generator, generator } from './pipeline/load.js';
 import { median } from './pipeline/report.js';

@@ -17,7 +17,7 @@ import { collections } from '../src/data/connector.js';
 import { tasks } from '../src/data/task.js';
 import type { Instance } from '../src/model/instance.js';
 import type { Task } from '../src/model/task.js';
-import { openStore } from '../src/stores.js';
+import { openStore } from '../src/site/stores.js';
 import { createInstance, type Offer, offerOf, until } from '../test/support/process.js';
 import { median } from './pipeline/report.js';
 import { benchStore } from './server.js';

@@ -7,11 +7,11 @@ import { dirname, join, resolve } from 'node:path';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { closest } from 'fastest-levenshtein';
 import { LineCounter, parseDocument } from 'yaml';
-import { faultIn, formOf, forms } from './config-forms.js';
-import { contradictionsIn } from './config-rules.js';
-import { type Config, ConfigSchema } from './config-schema.js';
+import { faultIn, formOf, forms } from './config/forms.js';
+import { contradictionsIn } from './config/rules.js';
+import { type Config, ConfigSchema } from './config/schema.js';
 
-export type { Config } from './config-schema.js';
+export type { Config } from './config/schema.js';
 
 /** A wrong configuration; the message names the key and what it accepts. */
 export class ConfigError extends Error {

@@ -4,7 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import type { StoreFlags } from './command/store-flags.js';
 import { ConfigError, loadConfig, packageVersion, unknownVariables } from './config.js';
-import { ignoreUserSignals, Life, surviveStandardError } from './life.js';
+import { ignoreUserSignals, Life, surviveStandardError } from './http/shutdown.js';
 
 interface ServeFlags {
   config?: string;
@@ -61,7 +61,10 @@ async function run(role: 'all' | 'api' | 'worker', file: string | undefined, fla
   // creates the process reached 206 MiB. Half as much again keeps it below 165, at no cost that was measured.
   setFlagsFromString('--heap-growing-percent=50');
   // Loaded only now, so that --help and a wrong option answer at once.
-  const [{ startApp }, { createLogger }] = await Promise.all([import('./app.js'), import('./logger.js')]);
+  const [{ startApp }, { createLogger }] = await Promise.all([
+    import('./app.js'),
+    import('./telemetry/logger.js'),
+  ]);
   const log = createLogger(config.log.level);
   const life = new Life(log);
   for (const { variable, nearest } of unknownVariables())

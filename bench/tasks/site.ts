@@ -9,7 +9,7 @@ import { insert } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
 import { silentLog } from '../../src/model/log.js';
 import type { TaskRecord } from '../../src/model/task.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { adminKey, type ServerProcess, startServer } from '../../test/support/process.js';
 
 /** Address of a fresh store: a file in the folder, or a database of its own on the given server. */

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { collections } from '../data/connector.js';
 import { unbindRegion } from '../data/region.js';
-import { openStore } from '../stores.js';
+import { openStore } from '../site/stores.js';
 import { configOf, say, type StoreFlags } from './store-flags.js';
 
 /** copse region rebind */

@@ -7,7 +7,7 @@ import { schema } from '../data/migration/schema.js';
 import { secrets } from '../data/secret.js';
 import type { Store } from '../data/store/port.js';
 import { type Log, silentLog } from '../model/log.js';
-import { isStore, openStore, sqliteFile } from '../stores.js';
+import { isStore, openStore, sqliteFile } from '../site/stores.js';
 import { configOf, say, type StoreFlags } from './store-flags.js';
 
 /** Milliseconds between two lines of progress. */

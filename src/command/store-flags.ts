@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.js';
 import type { Progress } from '../data/store/sqlite/backup.js';
-import { sqliteFile } from '../stores.js';
+import { sqliteFile } from '../site/stores.js';
 
 export interface StoreFlags {
   config?: string;

@@ -10,7 +10,7 @@ import { collections } from '../../src/data/connector.js';
 import { copyStore } from '../../src/data/copy.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import { startServer, type TestServer } from '../support/server.js';
 

@@ -10,7 +10,7 @@ import { secretFor } from '../../src/data/secret.js';
 import { timestamp } from '../../src/model/common.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { checkedFetch } from '../support/conform.js';
 import { freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { eventually } from '../support/eventually.js';
 import { dropDatabase, freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import { cleanUp, mainFile, ServerProcess, temporaryFolder } from '../support/process.js';

@@ -1,6 +1,6 @@
 /** A process that adds one to a counter so many times. Arguments: address of the store, its folder, times. */
 import { insert, StoreConflict } from '../../src/data/store/port.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { collections, counters, increment } from '../contract/store/bench.js';
 
 const [address = '', folder = '', times = '0'] = process.argv.slice(2);

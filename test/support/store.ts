@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import { collections } from '../../src/data/connector.js';
 import type { CollectionSpec, Store } from '../../src/data/store/port.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { dropDatabase, freshDatabase } from './mongo.js';
 
 export const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';

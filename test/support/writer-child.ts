@@ -15,7 +15,7 @@ import { insert, remove, replace, StoreConflict } from '../../src/data/store/por
 import { retrying } from '../../src/data/store/retry.js';
 import { tasks } from '../../src/data/task.js';
 import { silentLog } from '../../src/model/log.js';
-import { openStore } from '../../src/stores.js';
+import { openStore } from '../../src/site/stores.js';
 import { instanceRecord, taskRecord } from './rows.js';
 
 const [address = '', folder = '', seed = '1'] = process.argv.slice(2);

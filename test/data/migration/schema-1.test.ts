@@ -16,7 +16,7 @@ import { copyStore } from '../../../src/data/copy.js';
 import { schema, schemaId } from '../../../src/data/migration/schema.js';
 import { type CollectionSpec, insert } from '../../../src/data/store/port.js';
 import { SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
-import { openStore } from '../../../src/stores.js';
+import { openStore } from '../../../src/site/stores.js';
 import { currentSchema, migrations } from '../../../src/data/migration/index.js';
 import { schemaVersion } from '../../../src/data/store/sqlite/layout.js';
 import { checkedFetch, learnDocument } from '../../support/conform.js';

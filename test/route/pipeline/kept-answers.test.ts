@@ -13,7 +13,7 @@ import { RequireUserAuthenticator } from '../../../src/route/pipeline/authentica
 import { KeptAnswers } from '../../../src/route/pipeline/kept-answers.js';
 import { type Answer, JsonText } from '../../../src/route/pipeline/response.js';
 import { defineHandler, type Route } from '../../../src/route/route.js';
-import { openStore } from '../../../src/stores.js';
+import { openStore } from '../../../src/site/stores.js';
 import { eventually } from '../../support/eventually.js';
 import { addPerson, addProject } from '../../support/people.js';
 import { instanceRecord } from '../../support/rows.js';

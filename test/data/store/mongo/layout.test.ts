@@ -7,7 +7,7 @@ import { schema, schemaId } from '../../../../src/data/migration/schema.js';
 import { MongoStore } from '../../../../src/data/store/mongo/mongo.js';
 import { takeSteps } from '../../../../src/data/store/mongo/steps.js';
 import { type CollectionSpec, insert, replace } from '../../../../src/data/store/port.js';
-import { openStore } from '../../../../src/stores.js';
+import { openStore } from '../../../../src/site/stores.js';
 import { collections, type Thing, thing, things } from '../../../contract/store/bench.js';
 import { failureOf } from '../../../support/eventually.js';
 import { dropDatabase, freshDatabase, mongoMissing } from '../../../support/mongo.js';

@@ -1,10 +1,10 @@
 /** Opens the configured store; the only file that knows which engines there are. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { admitStore } from './data/migration/index.js';
-import type { CollectionSpec, Store } from './data/store/port.js';
-import { fileHoldsAny } from './data/store/sqlite/file.js';
-import { type SqliteOptions, SqliteStore } from './data/store/sqlite/sqlite.js';
+import { admitStore } from '../data/migration/index.js';
+import type { CollectionSpec, Store } from '../data/store/port.js';
+import { fileHoldsAny } from '../data/store/sqlite/file.js';
+import { type SqliteOptions, SqliteStore } from '../data/store/sqlite/sqlite.js';
 
 const sqlite = 'sqlite:';
 
@@ -26,7 +26,7 @@ export async function isStore(
   used: readonly CollectionSpec<never>[],
 ): Promise<boolean> {
   if (isMongo(address)) {
-    const { holdsAny } = await import('./data/store/mongo/look.js');
+    const { holdsAny } = await import('../data/store/mongo/look.js');
     return holdsAny(address, used);
   }
   const file = sqliteFile(address, dataDir);
@@ -35,7 +35,7 @@ export async function isStore(
 
 /** Rejects when the address cannot be that of a store. Opens nothing. */
 export async function assertAddress(address: string): Promise<void> {
-  if (isMongo(address)) (await import('./data/store/mongo/connection.js')).assertAddress(address);
+  if (isMongo(address)) (await import('../data/store/mongo/connection.js')).assertAddress(address);
 }
 
 /**
@@ -50,7 +50,7 @@ export async function openStore(
 ): Promise<Store> {
   if (isMongo(address)) {
     // Only where it is used: the driver takes 14 MiB of memory.
-    const { MongoStore } = await import('./data/store/mongo/mongo.js');
+    const { MongoStore } = await import('../data/store/mongo/mongo.js');
     const { failed } = options;
     return MongoStore.open(address, collections, {
       admit: admitStore,

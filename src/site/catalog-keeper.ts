@@ -1,8 +1,8 @@
 /** Keeps in the store what the regions of this process offer, for the API processes of the site while it is away. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Catalog, CatalogData } from './data/catalog.js';
-import type { OpenRegion } from './data/region.js';
-import type { Log } from './model/log.js';
+import type { Catalog, CatalogData } from '../data/catalog.js';
+import type { OpenRegion } from '../data/region.js';
+import type { Log } from '../model/log.js';
 
 /** Milliseconds between two looks at what is offered. */
 const lookInterval = 5000;

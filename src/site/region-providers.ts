@@ -1,19 +1,19 @@
 /** Makes the configured region providers and finds those of other processes; the only file that knows which there are. */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { type Config, ConfigError } from './config.js';
-import { CatalogData } from './data/catalog.js';
-import type { OpenRegion, RegionSource } from './data/region.js';
-import { bindRegion, regions } from './data/region.js';
-import { setUpRegion } from './data/setup.js';
-import type { Store } from './data/store/port.js';
-import type { WorkerData, WorkerRecord } from './data/worker.js';
-import type { Log } from './model/log.js';
-import type { RegionType } from './model/region.js';
-import { LocalRegion } from './region/local/index.js';
-import type { RegionProvider } from './region/provider.js';
-import { RemoteRegion } from './region/remote/index.js';
-import { SimulatedRegion } from './region/simulated/index.js';
+import { type Config, ConfigError } from '../config.js';
+import { CatalogData } from '../data/catalog.js';
+import type { OpenRegion, RegionSource } from '../data/region.js';
+import { bindRegion, regions } from '../data/region.js';
+import { setUpRegion } from '../data/setup.js';
+import type { Store } from '../data/store/port.js';
+import type { WorkerData, WorkerRecord } from '../data/worker.js';
+import type { Log } from '../model/log.js';
+import type { RegionType } from '../model/region.js';
+import { LocalRegion } from '../region/local/index.js';
+import type { RegionProvider } from '../region/provider.js';
+import { RemoteRegion } from '../region/remote/index.js';
+import { SimulatedRegion } from '../region/simulated/index.js';
 
 export interface RegionFailure {
   name: string;

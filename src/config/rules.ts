@@ -1,5 +1,5 @@
 /** What several options together must not be. */
-import type { Config } from './config-schema.js';
+import type { Config } from './schema.js';
 
 const everywhere = ['0.0.0.0', '::'];
 

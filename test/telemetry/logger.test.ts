@@ -4,9 +4,9 @@ import { closeSync, openSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { packageRoot } from '../src/config.js';
+import { packageRoot } from '../../src/config.js';
 
-const module = pathToFileURL(join(packageRoot(), 'build/src/logger.js')).href;
+const module = pathToFileURL(join(packageRoot(), 'build/src/telemetry/logger.js')).href;
 
 interface Line {
   msg: string;

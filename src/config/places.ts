@@ -2,7 +2,7 @@
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
-import { type Config, ConfigError } from './config.js';
+import { type Config, ConfigError } from '../config.js';
 
 type Role = 'all' | 'api' | 'worker';
 

@@ -1,5 +1,5 @@
 /** What ends the process, and how: on a signal and after a defect in order, and never without bound. */
-import type { Log } from './model/log.js';
+import type { Log } from '../model/log.js';
 
 /** Signals that end the process in order. SIGHUP is that of a terminal that closes. */
 const ending = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const;

@@ -1,6 +1,6 @@
-/** Every option, its type and its bounds. What is not to be seen in a type is in config-forms.ts and config-rules.ts. */
+/** Every option, its type and its bounds. What is not to be seen in a type is in forms.ts and rules.ts. */
 import { Type, type Static } from 'typebox';
-import { namePattern } from './model/common.js';
+import { namePattern } from '../model/common.js';
 
 const closed = { additionalProperties: false };
 /** No less than a timer can measure, no more than a timer can wait for. */

@@ -1,9 +1,9 @@
 /** Tells the API processes of the site where the regions of this process are asked, for as long as it runs. */
 import { hostname } from 'node:os';
-import type { OpenRegion } from './data/region.js';
-import type { WorkerData } from './data/worker.js';
-import type { Log } from './model/log.js';
-import { RemoteRegion } from './region/remote/index.js';
+import type { OpenRegion } from '../data/region.js';
+import type { WorkerData } from '../data/worker.js';
+import type { Log } from '../model/log.js';
+import { RemoteRegion } from '../region/remote/index.js';
 
 export interface RegistrationOptions {
   /** Base URL of this process's gate. */

@@ -1,11 +1,11 @@
 /** What a store needs before the first request: users, projects, and a key that somebody knows. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from './config.js';
-import { setUp } from './data/setup.js';
-import type { Store } from './data/store/port.js';
-import type { UserData } from './data/user.js';
-import type { Log } from './model/log.js';
+import type { Config } from '../config.js';
+import { setUp } from '../data/setup.js';
+import type { Store } from '../data/store/port.js';
+import type { UserData } from '../data/user.js';
+import type { Log } from '../model/log.js';
 
 export interface FirstRunOptions {
   log: Log;

@@ -3,10 +3,10 @@
  * context is only handed on. The SDK is an optional peer: whoever wants spans installs it.
  */
 import type { ReadableSpan, SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace-node';
-import type { Config } from './config.js';
-import type { Log } from './model/log.js';
-import type { Span, Tracer } from './model/trace.js';
-import { parseTraceparent, passingTracer } from './model/trace.js';
+import type { Config } from '../config.js';
+import type { Log } from '../model/log.js';
+import type { Span, Tracer } from '../model/trace.js';
+import { parseTraceparent, passingTracer } from '../model/trace.js';
 
 export interface Tracing {
   tracer: Tracer;

@@ -1,8 +1,8 @@
 /** The one place that knows pino. One JSON line per event on standard output. */
 import { pino } from 'pino';
-import type { Config } from './config.js';
+import type { Config } from '../config.js';
 import { LogOutput } from './log-output.js';
-import type { Log } from './model/log.js';
+import type { Log } from '../model/log.js';
 
 export interface Logger extends Log {
   /** Before the process ends because of it. */

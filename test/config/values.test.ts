@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
-import { ConfigError, loadConfig, packageRoot } from '../src/config.js';
+import { ConfigError, loadConfig, packageRoot } from '../../src/config.js';
 
 type Tree = Record<string, unknown>;
 

@@ -9,10 +9,10 @@ import {
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from './config.js';
+import type { Config } from '../config.js';
 import { Connections } from './connections.js';
-import { answerClientError, answerConnect } from './route/pipeline/client-error.js';
-import type { RequestListeners } from './route/pipeline/request-line.js';
+import { answerClientError, answerConnect } from '../route/pipeline/client-error.js';
+import type { RequestListeners } from '../route/pipeline/request-line.js';
 
 const seconds = 1000;
 
