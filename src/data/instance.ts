@@ -127,13 +127,13 @@ export class InstanceData {
   }
 
   /** What an access decision and a read of the instance both need, in one read; undefined when it is absent. */
-  glance(id: string, signal?: Interruption): Promise<StoredText | undefined> {
+  readForAccess(id: string, signal?: Interruption): Promise<StoredText | undefined> {
     return this.#store.text(instances, id, 'project_id', signal);
   }
 
   /** The public text of an instance. Absent: `not_found`. */
   async text(caller: Caller, id: string): Promise<StoredText> {
-    const found = await this.glance(id, caller.signal);
+    const found = await this.readForAccess(id, caller.signal);
     if (found === undefined) throw notFound();
     return found;
   }

@@ -151,13 +151,13 @@ export class TaskData {
   }
 
   /** What an access decision and a read of the task both need, in one read; undefined when it is absent. */
-  glance(id: string, signal?: Interruption): Promise<StoredText | undefined> {
+  readForAccess(id: string, signal?: Interruption): Promise<StoredText | undefined> {
     return this.#store.text(tasks, id, 'project_id', signal);
   }
 
   /** The public text of a task. Absent: `not_found`. */
   async text(caller: Caller, id: string): Promise<StoredText> {
-    const found = await this.glance(id, caller.signal);
+    const found = await this.readForAccess(id, caller.signal);
     if (found === undefined) throw notFound();
     return found;
   }

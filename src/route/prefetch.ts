@@ -35,7 +35,7 @@ async function foundBy(
   { instanceID, taskID }: Readonly<Record<string, string>>,
   interruption: Interruption,
 ): Promise<StoredText | undefined> {
-  if (instanceID !== undefined) return connector.instances.glance(instanceID, interruption);
-  if (taskID !== undefined) return connector.tasks.glance(taskID, interruption);
+  if (instanceID !== undefined) return connector.instances.readForAccess(instanceID, interruption);
+  if (taskID !== undefined) return connector.tasks.readForAccess(taskID, interruption);
   return undefined;
 }
