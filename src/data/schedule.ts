@@ -78,15 +78,19 @@ export class ScheduleData {
     let held = document;
     let last: Promise<unknown> = Promise.resolve();
     const write = async (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {
-      const value = change(held.value);
       try {
+        const value = change(held.value);
         await this.#store.write([replace(schedules, held, value)]);
         held = { ...held, revision: held.revision + 1, value };
         return true;
       } catch (error) {
-        if (error instanceof StoreConflict) return false;
-        throw error;
+        if (!(error instanceof StoreConflict)) throw error;
       }
+      // Taken away; or a sign of life was stored though its write failed, and the turn is this one still.
+      const found = await this.#store.get(schedules, held.id);
+      if (found?.value.owner !== this.#owner || found.value.token !== held.value.token) return false;
+      held = found;
+      return write(change);
     };
     // One after the other: a write knows its revision only when the one before, perhaps a slow sign of life, is done.
     const inTurn = (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { ScheduleData, schedules, type Turn } from '../../src/data/schedule.js';
 import { replace, type Store } from '../../src/data/store/port.js';
-import { eventually } from '../support/eventually.js';
+import { eventually, failureOf } from '../support/eventually.js';
+import { faulty } from '../support/outage.js';
 import { deadOwner, distantOwner } from '../support/rows.js';
 import { openTestStore } from '../support/store.js';
 
@@ -83,5 +84,22 @@ describe('the turns at the site’s regular jobs', () => {
     const before = await store.get(schedules, 'job');
     await slow.end(every);
     expect(await store.get(schedules, 'job')).to.deep.equal(before);
+  });
+
+  it('stay with their holder though a sign of life was stored and told as failed', async () => {
+    const way = faulty(store);
+    const holder = await turn(new ScheduleData(way.store, distantOwner(), every));
+    way.fault = 'late';
+    await failureOf(holder.keep());
+    way.fault = 'none';
+    expect(await holder.keep()).to.be.true;
+    expect((await store.get(schedules, 'job'))?.value.beat).to.equal(2);
+    way.fault = 'late';
+    await failureOf(holder.keep());
+    await failureOf(holder.end(every));
+    way.fault = 'none';
+    await holder.end(every);
+    expect(await waits(of('b'))).to.be.within(every - 1000, every);
+    expect(await holder.keep(), 'after its end').to.be.false;
   });
 });
