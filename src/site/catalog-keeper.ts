@@ -52,7 +52,7 @@ export class CatalogKeeper {
   async #look(): Promise<void> {
     for (const { id, name, provider } of this.#regions) {
       try {
-        const signal = AbortSignal.timeout(patience);
+        const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]);
         const catalog = {
           flavors: await provider.listFlavors(nobody, signal),
           images: await provider.listImages(nobody, signal),
@@ -62,8 +62,8 @@ export class CatalogKeeper {
         // A copy: what a provider hands out is its own.
         this.#kept.set(id, structuredClone(catalog));
       } catch (error) {
-        if (!this.#closing.signal.aborted)
-          this.#log.warn({ err: error, region: name }, 'cannot keep what the region offers');
+        if (this.#closing.signal.aborted) return;
+        this.#log.warn({ err: error, region: name }, 'cannot keep what the region offers');
       }
     }
   }

@@ -1,4 +1,5 @@
 /** Who is asked about a region that several processes drive, and where. Real gates, a real store. */
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { expect } from 'chai';
@@ -265,6 +266,23 @@ describe('the registration of workers', () => {
     flavors = [];
     await eventually(async () => (await data.of(opened.id))?.flavors.length === 0, { what: 'the change' });
     expect((await store.get(catalogs, opened.id))?.revision).to.equal(2);
+  });
+
+  it('does not hold up the end of its process while it is asked what it offers', async () => {
+    let asked = 0;
+    const provider = Object.assign(Object.create(opened.provider) as typeof opened.provider, {
+      listFlavors: async (_principal: unknown, signal: AbortSignal) => {
+        if ((asked += 1) > 1) await once(signal, 'abort');
+        signal.throwIfAborted();
+        return [];
+      },
+    });
+    const keeper = new CatalogKeeper(new CatalogData(store), [{ ...opened, provider }], log, 10);
+    await keeper.start();
+    await eventually(() => asked === 2);
+    const began = performance.now();
+    await keeper.close();
+    expect(performance.now() - began).to.be.below(2000);
   });
 
   it('of real machines is refused to a second worker while the first answers', async () => {

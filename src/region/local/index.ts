@@ -104,9 +104,7 @@ export class LocalRegion implements RegionProvider {
 
   async listImages(_principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]> {
     signal.throwIfAborted();
-    const images = await this.#catalog.images();
-    signal.throwIfAborted();
-    return images;
+    return orAbort(this.#catalog.images(), signal);
   }
 
   ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
