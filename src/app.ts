@@ -134,7 +134,9 @@ async function compose(
   await directory.start();
   undo.push(() => directory.close());
   const lease = config.tasks.lease * seconds;
-  const idempotency = new IdempotencyData(store, base.owner, { lease, log: options.log });
+  const { log, availability } = options;
+  const usableSince = () => availability.usableSince;
+  const idempotency = new IdempotencyData(store, base.owner, { lease, usableSince, log });
   undo.push(() => {
     idempotency.close();
     return Promise.resolve();

@@ -50,6 +50,8 @@ export interface IdempotentRequest {
 export interface IdempotencyOptions {
   /** Milliseconds without a sign of life, as this process measures them, after which a claim is over. */
   lease?: number;
+  /** Since when the store can be used, by `performance.now()`: nobody can show a sign of life in an outage. */
+  usableSince?: () => number;
   log?: Log;
 }
 
@@ -57,6 +59,7 @@ export class IdempotencyData {
   readonly #store: Store;
   readonly #owner: string;
   readonly #lease: number;
+  readonly #usableSince: () => number;
   readonly #keeper: ClaimKeeper;
   readonly #watch = new LeaseWatch();
   #round = performance.now();
@@ -64,11 +67,12 @@ export class IdempotencyData {
   constructor(
     store: Store,
     owner: string,
-    { lease = defaultLease, log = silentLog }: IdempotencyOptions = {},
+    { lease = defaultLease, usableSince = () => -Infinity, log = silentLog }: IdempotencyOptions = {},
   ) {
     this.#store = store;
     this.#owner = owner;
     this.#lease = lease;
+    this.#usableSince = usableSince;
     this.#keeper = new ClaimKeeper(store, lease / 4, log);
   }
 
@@ -110,8 +114,10 @@ export class IdempotencyData {
     if (this.#keeper.holds(found)) return false;
     const { owner, created, beat } = found.value;
     if (this.#keeper.isEnding(found) || isDeadOwner(owner)) return true;
-    if (beat === undefined && created + abandoned < Date.now()) return true;
     const now = performance.now();
+    // The living need the time to show it after an outage, in which they could not.
+    if (now - this.#usableSince() < this.#lease) return false;
+    if (beat === undefined && created + abandoned < Date.now()) return true;
     if (now - this.#round > forgetful) {
       this.#watch.end();
       this.#watch.begin();

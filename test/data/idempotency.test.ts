@@ -1,6 +1,7 @@
 /** Who has an Idempotency-Key, and for how long: of several processes, of which some are slow, dead or cut off. */
 import { expect } from 'chai';
 import { idempotency, IdempotencyData, type IdempotencyClaim } from '../../src/data/idempotency.js';
+import { Availability } from '../../src/data/store/availability.js';
 import { replace, type Store, StoreConflict } from '../../src/data/store/port.js';
 import { ApiError } from '../../src/model/error.js';
 import { eventually, failureOf } from '../support/eventually.js';
@@ -118,6 +119,37 @@ describe('an Idempotency-Key whose work is under way', () => {
     await eventually(async () => (await store.count(idempotency, {})) === 1, { within: 8000 });
     for (const key of others) expect((await begin(other, key)).answer).to.be.undefined;
   }).timeout(20_000);
+
+  it('stays with its living process right after an outage that was longer than a lease', async () => {
+    const way = faulty(store);
+    const availability = new Availability(new RecordingLog(), { every: 20 });
+    availability.watch(way.store);
+    try {
+      const lease = 400;
+      const claim = await begin(process('cut', lease, way.store));
+      const other = new IdempotencyData(store, `${distantOwner()}other`, {
+        lease,
+        usableSince: () => availability.usableSince,
+      });
+      open.push(other);
+      await refusedTo(other);
+      way.fault = 'away';
+      const began = performance.now();
+      await eventually(() => performance.now() - began > 2 * lease);
+      // Also before this process has seen that the store is back.
+      await refusedTo(other);
+      way.fault = 'none';
+      const back = performance.now();
+      while (performance.now() - back < 2 * lease) {
+        await refusedTo(other);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      await claim.finish(answer);
+      expect((await begin(other)).answer).to.deep.equal(answer);
+    } finally {
+      await availability.close();
+    }
+  });
 
   it('has its answer after an outage in which that could not be kept', async () => {
     const way = faulty(store);

@@ -36,7 +36,7 @@ export function faulty(store: Store): FaultyStore {
 }
 
 /** Has one method of a running server's store fail until the result is called. */
-export function cut(store: Store, method: 'write' | 'text'): () => void {
+export function cut(store: Store, method: 'write' | 'text' | 'lastChange'): () => void {
   Reflect.set(store, method, () => Promise.reject(away()));
   return () => {
     Reflect.deleteProperty(store, method);

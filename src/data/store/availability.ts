@@ -60,6 +60,11 @@ export class Availability {
     return this.#away?.why;
   }
 
+  /** Since when the store can be used, by `performance.now()`; `Infinity` while it cannot. */
+  get usableSince(): number {
+    return this.#away === undefined ? this.#back : Infinity;
+  }
+
   /** To be told of every failure of the store that a caller met. */
   readonly failed = (error: unknown): void => {
     if (this.#away !== undefined || !isOutage(error)) return;

@@ -1,5 +1,8 @@
 /** Idempotency-Key while the store is away: what was taken is given back, and what was done is told. */
 import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { Type } from 'typebox';
 import { ApiError } from '../../../src/model/error.js';
@@ -11,7 +14,7 @@ import { cut } from '../../support/outage.js';
 import { startServer, type TestServer } from '../../support/server.js';
 
 let entered = 0;
-let whileAtWork: () => void = () => undefined;
+let whileAtWork: () => unknown = () => undefined;
 const work: Route = {
   route: '/work',
   methods: [
@@ -29,9 +32,9 @@ const work: Route = {
         },
         {
           parse: ({ body }) => body.end,
-          execute: (_connector, end) => {
+          execute: async (_connector, end) => {
             entered += 1;
-            whileAtWork();
+            await whileAtWork();
             if (end !== 'good') throw new ApiError(end as 'instance_busy', 'Not now.');
             return {};
           },
@@ -91,6 +94,55 @@ describe('an Idempotency-Key', () => {
       expect(entered).to.equal(1);
     });
   }
+});
+
+describe('an Idempotency-Key that another process works under', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'copse-test-'));
+  const flags = { store: 'sqlite:shared.sqlite', tasks: { lease: 1 } };
+  const servers: TestServer[] = [];
+  before(async () => {
+    for (const regions of [['simulated'], ['other=simulated']])
+      servers.push(
+        await startServer({
+          dataDir,
+          extraRoutes: [work],
+          flags: { ...flags, regions },
+          defectsExpected: true,
+        }),
+      );
+  });
+  after(async () => {
+    for (const server of servers) await server.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  it('is not taken from it right after an outage that was longer than a lease', async () => {
+    const [holder, other] = servers as [TestServer, TestServer];
+    const options = { headers: { 'Idempotency-Key': randomUUID() } };
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    whileAtWork = () => finished;
+    entered = 0;
+    const asked = holder.admin.post('/work', { end: 'good' }, options);
+    await eventually(() => entered === 1);
+    const repeat = () => other.admin.post('/work', { end: 'good' }, options);
+    const refused = async () => {
+      expect((await repeat()).headers.get('x-error-code')).to.equal('idempotency_in_progress');
+    };
+    await refused();
+    const mends = [cut(holder.app.store, 'write'), cut(other.app.store, 'lastChange')];
+    const began = performance.now();
+    await eventually(async () => (await other.admin.get('/ready', { failing: 503 })).status === 503);
+    await eventually(() => performance.now() - began > 2000);
+    for (const mend of mends) mend();
+    await refused();
+    await eventually(async () => (await other.admin.get('/ready', { failing: 503 })).status === 200);
+    await refused();
+    finish();
+    expect((await asked).status).to.equal(204);
+    expect((await repeat()).status).to.equal(204);
+    expect(entered).to.equal(1);
+  });
 });
 
 describe('a change that is stored', () => {
