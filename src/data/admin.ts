@@ -1,5 +1,6 @@
 /** What superusers do to many tasks at once. */
 import type { QueueCleared, RestartResult, RestartWindow } from '../model/admin.js';
+import { defined } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
 import type { Caller } from './caller.js';
@@ -26,9 +27,9 @@ export interface ClearLimits {
 const clearLimits: ClearLimits = { tasks: 20_000, time: 10_000 };
 
 export interface QueueFilter {
-  projectIds?: readonly string[];
-  regionIds?: readonly string[];
-  types?: readonly TaskType[];
+  projectIds?: readonly string[] | undefined;
+  regionIds?: readonly string[] | undefined;
+  types?: readonly TaskType[] | undefined;
 }
 
 export class AdminData {
@@ -94,11 +95,8 @@ export class AdminData {
 
   /** Tasks that wait and have not been asked to end, page by page. */
   async *#waiting(filter: QueueFilter, signal: AbortSignal): AsyncGenerator<Document<TaskRecord>[]> {
-    const where = {
-      ...(filter.projectIds === undefined ? {} : { project_id: filter.projectIds }),
-      ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
-      ...(filter.types === undefined ? {} : { type: filter.types }),
-    };
+    const { projectIds, regionIds, types } = filter;
+    const where = defined({ project_id: projectIds, region_id: regionIds, type: types });
     for (const queue of ['inactive', 'blocked', 'waiting', 'ready'] as const) {
       for (let after: [string] | undefined; ;) {
         const query = { order: 'id', filter: { queue, ...where }, limit: pageSize };
@@ -134,7 +132,7 @@ export class AdminData {
     }
     const { projectIds } = window;
     const place = (_name: string, index: number) => ({ pointer: `/projectIds/${index}` });
-    await this.#checkNames(projectIds === undefined ? {} : { projectIds }, place, caller.signal);
+    await this.#checkNames({ projectIds }, place, caller.signal);
     const result: RestartResult = { restarted: [], refused: [] };
     // Read before anything is restarted: a task that fails again at once would else come twice.
     const found = await this.#failed(window, from, before);
@@ -154,11 +152,7 @@ export class AdminData {
 
   /** One more than a restart takes. */
   async #failed(window: RestartWindow, from: number, before: number): Promise<Document<TaskRecord>[]> {
-    const filter = {
-      status: 'failed',
-      ...(window.types === undefined ? {} : { type: window.types }),
-      ...(window.projectIds === undefined ? {} : { project_id: window.projectIds }),
-    };
+    const filter = defined({ status: 'failed', type: window.types, project_id: window.projectIds });
     // 0 is the column's value of tasks that have not ended.
     const span = { column: 'ended', from: Math.max(1, from), before };
     return this.#store.page(tasks, { order: 'ended', filter, span, limit: restartLimit + 1 });

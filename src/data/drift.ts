@@ -3,9 +3,9 @@ import type { Drift } from '../model/drift.js';
 import { timestamp } from '../model/common.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec, Store, TextPage, TextQuery } from './store/port.js';
-import { emptyPage, insert, remove, replace, StoreConflict } from './store/port.js';
-import { narrow, tasks } from './task.js';
+import type { CollectionSpec, ListPage, Store, TextPage } from './store/port.js';
+import { insert, remove, replace, StoreConflict } from './store/port.js';
+import { tasks } from './task.js';
 
 export const drifts: CollectionSpec<Drift> = {
   name: 'drifts',
@@ -19,6 +19,11 @@ export const drifts: CollectionSpec<Drift> = {
 /** What is found, before it is known since when. */
 export type Finding = Omit<Drift, 'since'>;
 
+export interface DriftFilter {
+  projectIds?: readonly string[] | undefined;
+  regionIds?: readonly string[] | undefined;
+}
+
 export class DriftData {
   readonly #store: Store;
   readonly #projects: ProjectData;
@@ -29,18 +34,8 @@ export class DriftData {
   }
 
   /** Drift in the caller's projects; superusers also see what belongs to none. */
-  async list(
-    caller: Caller,
-    filter: { regionIds?: readonly string[]; projectIds?: readonly string[] },
-    page: Omit<TextQuery, 'order' | 'filter'>,
-  ): Promise<TextPage> {
-    const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
-    if (scope?.length === 0) return emptyPage;
-    const where = {
-      ...(scope === undefined ? {} : { project_id: scope }),
-      ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
-    };
-    return this.#store.pageTexts(drifts, { ...page, order: 'id', filter: where }, caller.signal);
+  list(caller: Caller, { projectIds, regionIds }: DriftFilter, page: ListPage): Promise<TextPage> {
+    return this.#projects.contents(drifts, caller, { projectIds, columns: { region_id: regionIds } }, page);
   }
 
   /** Makes the findings all that is told of the region; gives back those that are new. */

@@ -1,4 +1,5 @@
 /** Events: the change log as its readers may see it. */
+import { defined } from '../model/common.js';
 import { ApiError } from '../model/error.js';
 import type { EventSubject, EventType } from '../model/event.js';
 import type { Caller } from './caller.js';
@@ -8,7 +9,7 @@ import { instances } from './instance.js';
 import type { ProjectData } from './project.js';
 import { eventBaseId, eventBases } from './store/event-base.js';
 import type { Change, Store } from './store/port.js';
-import { narrow, tasks } from './task.js';
+import { tasks } from './task.js';
 import type { UserData } from './user.js';
 
 const subjects: Readonly<Record<string, EventSubject>> = {
@@ -19,10 +20,10 @@ const subjects: Readonly<Record<string, EventSubject>> = {
 const verbs = { insert: 'created', replace: 'updated', expire: 'expiring', remove: 'deleted' } as const;
 
 export interface EventFilter {
-  projectIds?: readonly string[];
-  subjects?: readonly EventSubject[];
-  types?: readonly EventType[];
-  resourceIds?: readonly string[];
+  projectIds?: readonly string[] | undefined;
+  subjects?: readonly EventSubject[] | undefined;
+  types?: readonly EventType[] | undefined;
+  resourceIds?: readonly string[] | undefined;
 }
 
 export interface StoredEvent {
@@ -111,13 +112,9 @@ export class EventData {
     limit: number,
     signal?: AbortSignal,
   ): Promise<EventPage> {
-    const scopes = narrow(await this.#projects.scope(caller), filter.projectIds);
+    const scopes = await this.#projects.scope(caller, filter.projectIds);
     const base = await this.#baseOfIds();
-    const query = {
-      after: await this.#positionOf(after),
-      limit,
-      ...(scopes === undefined ? {} : { scopes }),
-    };
+    const query = defined({ after: await this.#positionOf(after), limit, scopes });
     const { changes, next } = await this.#store.changes(query, signal);
     const wanted = changes.filter((change) => isWanted(change, filter));
     return {

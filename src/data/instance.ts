@@ -36,19 +36,11 @@ import {
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
-import type {
-  CollectionSpec,
-  Document,
-  Store,
-  StoredText,
-  TextPage,
-  TextQuery,
-  Write,
-} from './store/port.js';
-import { emptyPage, insert, replace } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, Store, StoredText, TextPage, Write } from './store/port.js';
+import { insert, replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 import type { TaskData } from './task.js';
-import { narrow, openTask, taskAddress } from './task.js';
+import { openTask, taskAddress } from './task.js';
 import { instanceAfter, sameInstanceWish, standingOf } from './wish.js';
 
 export const instances: CollectionSpec<InstanceRecord> = {
@@ -87,13 +79,13 @@ export const instances: CollectionSpec<InstanceRecord> = {
 };
 
 export interface InstanceFilter {
-  organizationIds?: readonly string[];
-  projectIds?: readonly string[];
-  regionIds?: readonly string[];
-  networkIds?: readonly string[];
-  statuses?: readonly ProvisioningStatus[];
+  organizationIds?: readonly string[] | undefined;
+  projectIds?: readonly string[] | undefined;
+  regionIds?: readonly string[] | undefined;
+  networkIds?: readonly string[] | undefined;
+  statuses?: readonly ProvisioningStatus[] | undefined;
   /** `name=value`; an instance must have all of them. */
-  tags?: readonly string[];
+  tags?: readonly string[] | undefined;
 }
 
 export class InstanceData {
@@ -138,37 +130,15 @@ export class InstanceData {
     return found;
   }
 
-  async list(
-    caller: Caller,
-    filter: InstanceFilter,
-    page: Omit<TextQuery, 'filter' | 'has'>,
-  ): Promise<TextPage> {
-    const wanted = await this.#wanted(caller, filter);
-    if (wanted === undefined) return emptyPage;
-    return this.#store.pageTexts(instances, { ...page, ...wanted }, caller.signal);
-  }
-
-  /** How many instances the caller can list. */
-  async count(caller: Caller, filter: InstanceFilter): Promise<number> {
-    const wanted = await this.#wanted(caller, filter);
-    return wanted === undefined ? 0 : this.#store.count(instances, wanted, caller.signal);
-  }
-
-  /** What is both visible and wanted; undefined: nothing. */
-  async #wanted(
-    caller: Caller,
-    filter: InstanceFilter,
-  ): Promise<Pick<TextQuery, 'filter' | 'has'> | undefined> {
-    const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
-    if (scope?.length === 0) return undefined;
-    const where = {
-      ...(scope === undefined ? {} : { project_id: scope }),
-      ...(filter.organizationIds === undefined ? {} : { organization_id: filter.organizationIds }),
-      ...(filter.regionIds === undefined ? {} : { region_id: filter.regionIds }),
-      ...(filter.networkIds === undefined ? {} : { network_id: filter.networkIds }),
-      ...(filter.statuses === undefined ? {} : { status: filter.statuses }),
+  list(caller: Caller, filter: InstanceFilter, page: ListPage): Promise<TextPage> {
+    const { projectIds, tags } = filter;
+    const columns = {
+      organization_id: filter.organizationIds,
+      region_id: filter.regionIds,
+      network_id: filter.networkIds,
+      status: filter.statuses,
     };
-    return { filter: where, ...(filter.tags === undefined ? {} : { has: { tags: filter.tags } }) };
+    return this.#projects.contents(instances, caller, { projectIds, columns, has: tags && { tags } }, page);
   }
 
   /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */

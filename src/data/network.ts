@@ -4,8 +4,7 @@ import { presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
 import { ReadCache } from './store/cache.js';
-import type { CollectionSpec, Document, TextQuery, Store, TextPage } from './store/port.js';
-import { emptyPage } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, Store, TextPage } from './store/port.js';
 
 export const networks: CollectionSpec<NetworkRecord> = {
   name: 'networks',
@@ -33,11 +32,8 @@ export class NetworkData {
     this.#defaults = new ReadCache(store, [networks.name]);
   }
 
-  async list(caller: Caller, page: Omit<TextQuery, 'order' | 'filter'>): Promise<TextPage> {
-    const scope = await this.#projects.scope(caller);
-    if (scope?.length === 0) return emptyPage;
-    const visible = scope === undefined ? {} : { filter: { project_id: scope } };
-    return this.#store.pageTexts(networks, { ...page, order: 'id', ...visible }, caller.signal);
+  list(caller: Caller, page: ListPage): Promise<TextPage> {
+    return this.#projects.contents(networks, caller, {}, page);
   }
 
   /** A network of a project that the caller may use. Else `not_found`. */

@@ -1,10 +1,12 @@
+import { defined } from '../model/common.js';
 import { ApiError, notFound, notFoundAt } from '../model/error.js';
 import type { ProjectRecord } from '../model/project.js';
 import { isMember, presentProject } from '../model/project.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import { ReadCache } from './store/cache.js';
-import type { CollectionSpec, Document, TextQuery, Store, TextPage } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, Store, TextPage, TextQuery } from './store/port.js';
+import { emptyPage } from './store/port.js';
 
 export const projects: CollectionSpec<ProjectRecord> = {
   name: 'projects',
@@ -18,6 +20,14 @@ export const projects: CollectionSpec<ProjectRecord> = {
   unique: { name: ['organization_id', 'name'] },
   orders: { id: [] },
 };
+
+/** What is asked for of a collection whose documents belong to projects. */
+interface ContentsFilter {
+  projectIds?: readonly string[] | undefined;
+  columns?: Readonly<Record<string, string | readonly string[] | undefined>>;
+  has?: TextQuery['has'] | undefined;
+  span?: TextQuery['span'] | undefined;
+}
 
 /** Projects that one person can be in and still have every list answered by one query. */
 const membershipLimit = 1000;
@@ -58,15 +68,30 @@ export class ProjectData {
     return this.#store.page(projects, query, caller.signal);
   }
 
-  /** Ids of the projects whose contents the caller may see; undefined means all. */
-  async scope(caller: Caller): Promise<string[] | undefined> {
-    if (caller.principal.superUser) return undefined;
-    return (await this.visible(caller)).map((project) => project.id);
+  /** Ids of the projects, of those asked for, whose contents the caller may see; undefined means all. */
+  async scope(caller: Caller, wanted?: readonly string[]): Promise<readonly string[] | undefined> {
+    if (caller.principal.superUser) return wanted;
+    const visible = (await this.visible(caller)).map((project) => project.id);
+    return wanted === undefined ? visible : visible.filter((id) => wanted.includes(id));
   }
 
-  list(caller: Caller, page: Omit<TextQuery, 'order' | 'has'>): Promise<TextPage> {
+  /** A page of what belongs to projects, by its column `project_id`: what the caller may see, of what is asked for. */
+  async contents(
+    collection: CollectionSpec<never>,
+    caller: Caller,
+    wanted: ContentsFilter,
+    page: ListPage,
+  ): Promise<TextPage> {
+    const scope = await this.scope(caller, wanted.projectIds);
+    if (scope?.length === 0) return emptyPage;
+    const { has, span } = wanted;
+    const filter = defined({ project_id: scope, ...wanted.columns });
+    return this.#store.pageTexts(collection, defined({ ...page, filter, has, span }), caller.signal);
+  }
+
+  list(caller: Caller, page: ListPage): Promise<TextPage> {
     const mine = caller.principal.superUser ? {} : { has: { people: [caller.principal.id] } };
-    return this.#store.pageTexts(projects, { ...page, order: 'id', ...mine }, caller.signal);
+    return this.#store.pageTexts(projects, { ...page, ...mine }, caller.signal);
   }
 
   /** The project of a create: the one named, or the only one that the caller has. */

@@ -1,4 +1,5 @@
 /** What the site is doing: counts over the task queue, each from an index. */
+import { defined } from '../model/common.js';
 import type { TaskStatus, TaskType } from '../model/task.js';
 import { taskInputs } from '../model/task.js';
 import type { QueueCounts, QueueStatus, RecentTasks } from '../model/status.js';
@@ -6,7 +7,7 @@ import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
 import { regions } from './region.js';
 import type { Store } from './store/port.js';
-import { madeIn, narrow, tasks } from './task.js';
+import { madeIn, tasks } from './task.js';
 
 const statuses = ['inactive', 'pending', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 const waiting = ['ready', 'waiting', 'blocked', 'inactive'] as const;
@@ -14,9 +15,9 @@ const minute = 60_000;
 
 export interface RecentQuery {
   minutes: number;
-  projectIds?: readonly string[];
+  projectIds?: readonly string[] | undefined;
   /** Lists tasks too, newest first: of these statuses, so many. */
-  list?: { statuses?: readonly TaskStatus[]; limit: number };
+  list?: { statuses?: readonly TaskStatus[] | undefined; limit: number } | undefined;
 }
 
 export class StatusData {
@@ -32,10 +33,10 @@ export class StatusData {
   async recent(caller: Caller, { minutes, projectIds, list }: RecentQuery): Promise<string> {
     const { signal } = caller;
     const since = Date.now() - minutes * minute;
-    const scope = narrow(await this.#projects.scope(caller), projectIds);
+    const scope = await this.#projects.scope(caller, projectIds);
     const nothing = scope?.length === 0;
     const span = madeIn(since, undefined);
-    const within = scope === undefined ? {} : { project_id: scope };
+    const within = defined({ project_id: scope });
     const counts = await Promise.all(
       statuses.map(async (status) => {
         const filter = { ...within, status };
@@ -46,7 +47,7 @@ export class StatusData {
     const answer = { minutes, since: new Date(since).toISOString(), total, ...Object.fromEntries(counts) };
     const text = JSON.stringify(answer satisfies Partial<RecentTasks>);
     if (list === undefined) return text;
-    const filter = { ...within, ...(list.statuses === undefined ? {} : { status: list.statuses }) };
+    const filter = defined({ ...within, status: list.statuses });
     const query = { order: 'id', descending: true, limit: list.limit, filter, span };
     const listed = nothing ? '[]' : (await this.#store.pageTexts(tasks, query, signal)).body.toString();
     return `${text.slice(0, -1)},"tasks":${listed}}`;

@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { firstIdAt, idTime, timestamp } from '../model/common.js';
+import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
 import { calledOff } from '../model/instance-task.js';
@@ -9,16 +9,8 @@ import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
 import type { ProjectData } from './project.js';
-import type {
-  CollectionSpec,
-  Document,
-  Store,
-  StoredText,
-  TextPage,
-  TextQuery,
-  Write,
-} from './store/port.js';
-import { emptyPage, insert } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, Store, StoredText, TextPage, Write } from './store/port.js';
+import { insert } from './store/port.js';
 
 /** Before all priorities: a task that is to end makes way for others, so it must not wait behind them. */
 export const firstRank = -2_000_000_000;
@@ -72,23 +64,25 @@ export const tasks: CollectionSpec<TaskRecord> = {
 };
 
 export interface TaskFilter {
-  projectIds?: readonly string[];
-  subjectIds?: readonly string[];
-  types?: readonly TaskType[];
-  statuses?: readonly TaskStatus[];
+  projectIds?: readonly string[] | undefined;
+  subjectIds?: readonly string[] | undefined;
+  types?: readonly TaskType[] | undefined;
+  statuses?: readonly TaskStatus[] | undefined;
   /** Names of users; `schedule` for the site's own. */
-  requesters?: readonly string[];
+  requesters?: readonly string[] | undefined;
   /** Creation time, ms since 1970: from the first on, and before the second. */
-  createdAfter?: number;
-  createdBefore?: number;
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
 }
 
 /** The span of ids that were made in a window of time (ms since 1970). */
 export function madeIn(from: number | undefined, before: number | undefined) {
   return {
     column: 'id',
-    ...(from === undefined ? {} : { from: firstIdAt(from) }),
-    ...(before === undefined ? {} : { before: firstIdAt(before) }),
+    ...defined({
+      from: from === undefined ? undefined : firstIdAt(from),
+      before: before === undefined ? undefined : firstIdAt(before),
+    }),
   };
 }
 
@@ -214,30 +208,10 @@ export class TaskData {
     return { promise, cancel: () => cancel() };
   }
 
-  async list(
-    caller: Caller,
-    filter: TaskFilter,
-    page: Omit<TextQuery, 'order' | 'filter'>,
-  ): Promise<TextPage> {
-    const scope = narrow(await this.#projects.scope(caller), filter.projectIds);
-    if (scope?.length === 0) return emptyPage;
-    const where = {
-      ...(scope === undefined ? {} : { project_id: scope }),
-      ...(filter.subjectIds === undefined ? {} : { subject_id: filter.subjectIds }),
-      ...(filter.types === undefined ? {} : { type: filter.types }),
-      ...(filter.statuses === undefined ? {} : { status: filter.statuses }),
-      ...(filter.requesters === undefined ? {} : { requester: filter.requesters }),
-    };
+  list(caller: Caller, filter: TaskFilter, page: ListPage): Promise<TextPage> {
+    const { projectIds, subjectIds, types, statuses, requesters } = filter;
+    const columns = { subject_id: subjectIds, type: types, status: statuses, requester: requesters };
     const span = madeIn(filter.createdAfter, filter.createdBefore);
-    return this.#store.pageTexts(tasks, { ...page, order: 'id', filter: where, span }, caller.signal);
+    return this.#projects.contents(tasks, caller, { projectIds, columns, span }, page);
   }
-}
-
-/** What is both visible and wanted; undefined means everything. */
-export function narrow(
-  visible: readonly string[] | undefined,
-  wanted: readonly string[] | undefined,
-): readonly string[] | undefined {
-  if (visible === undefined) return wanted;
-  return wanted === undefined ? visible : visible.filter((id) => wanted.includes(id));
 }

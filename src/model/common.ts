@@ -105,6 +105,17 @@ export const ProjectMetadata = Type.Object(
 );
 export type ProjectMetadata = Static<typeof ProjectMetadata>;
 
+type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** Leaves out members that are undefined, so that texts and types agree. */
+export function defined<T extends object>(members: T): Defined<T> {
+  const kept: Record<string, unknown> = {};
+  for (const key in members) if (members[key] !== undefined) kept[key] = members[key];
+  return kept as Defined<T>;
+}
+
 /** RFC 3339 in UTC with milliseconds: the one form of a time in records and answers. */
 export function timestamp(date: Date = new Date()): string {
   return date.toISOString();

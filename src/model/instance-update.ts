@@ -1,10 +1,10 @@
 /** What PUT and PATCH take of an instance: what may be written, and beside it whatever a GET gave. */
 import { type TObject, type TSchema, Type, type Static } from 'typebox';
 import { isDeepStrictEqual } from 'node:util';
-import { idTime, ProjectMetadata, WriteMetadata } from './common.js';
+import { defined, idTime, ProjectMetadata, WriteMetadata } from './common.js';
 import type { FieldError } from './error.js';
 import type { Instance, InstanceRecord, ObservedMember } from './instance.js';
-import { defined, healthOf, InstanceStatus, presentInstance, UserData, writeSpec } from './instance.js';
+import { healthOf, InstanceStatus, presentInstance, UserData, writeSpec } from './instance.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
 
 /** The members that only the server writes, each as one that may come along. */

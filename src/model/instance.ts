@@ -6,7 +6,7 @@
  */
 import { Type, type Static } from 'typebox';
 import type { HealthStatus, ProvisioningStatus, Tag } from './common.js';
-import { ProjectMetadata, Timestamp, Uuid, WriteMetadata } from './common.js';
+import { defined, ProjectMetadata, Timestamp, Uuid, WriteMetadata } from './common.js';
 import type { Flavor } from './flavor.js';
 import { PowerState } from './power.js';
 
@@ -188,11 +188,6 @@ function statusDetail(instance: InstanceRecord): { reason: string; message: stri
   if (message !== undefined) return { reason: reason ?? 'Errored', message };
   if (instance.powerMessage !== undefined) return { reason: 'Power', message: instance.powerMessage };
   return undefined;
-}
-
-/** Leaves out members that are undefined, so that texts and types agree. */
-export function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
 }
 
 export function presentInstance(id: string, instance: InstanceRecord): Instance {

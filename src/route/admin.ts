@@ -29,11 +29,7 @@ const clearQueue = defineHandler(
   {
     parse: ({ query, context }) => ({
       caller: callerOf(context),
-      filter: {
-        ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
-        ...(query.regionID === undefined ? {} : { regionIds: query.regionID }),
-        ...(query.type === undefined ? {} : { types: query.type }),
-      },
+      filter: { projectIds: query.projectID, regionIds: query.regionID, types: query.type },
     }),
     execute: async (connector, { caller, filter }) => ({
       result: await connector.admin.clearQueue(caller, filter),

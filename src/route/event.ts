@@ -56,10 +56,10 @@ const Query = Type.Object(
 
 function filterOf(query: Static<typeof Query>): EventFilter {
   return {
-    ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
-    ...(query.subject === undefined ? {} : { subjects: query.subject }),
-    ...(query.type === undefined ? {} : { types: query.type }),
-    ...(query.resourceID === undefined ? {} : { resourceIds: query.resourceID }),
+    projectIds: query.projectID,
+    subjects: query.subject,
+    types: query.type,
+    resourceIds: query.resourceID,
   };
 }
 

@@ -1,6 +1,5 @@
 import { Type } from 'typebox';
 import type { Connector } from '../data/connector.js';
-import type { InstanceFilter } from '../data/instance.js';
 import { ProvisioningStatus, Uuid } from '../model/common.js';
 import { Instance, InstanceCreate } from '../model/instance.js';
 import { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
@@ -8,72 +7,62 @@ import { Task } from '../model/task.js';
 import type { Accepted, Caller } from '../data/caller.js';
 import { acceptedAnswer, afterChange, answerWhenEnded, callerOf } from './caller.js';
 import { instanceParams, memberOnly } from './instance-access.js';
+import { listHandler } from './list-handler.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { Declaration, RouteRequest } from './pipeline/handler.js';
-import { PaginationExecutor } from './pipeline/pagination.js';
+import type { Declaration } from './pipeline/handler.js';
 import type { ResponseData } from './pipeline/response.js';
 import { JsonText } from './pipeline/response.js';
 import type { Route } from './route.js';
-import { defineHandler, textPage } from './route.js';
+import { defineHandler } from './route.js';
 import { taskAddress } from '../data/task.js';
 import { exampleIds } from './example.js';
 
-const listDeclaration = {
-  operationId: 'listInstances',
-  summary: 'Instances, oldest first',
-  description:
-    'Values of one parameter are alternatives (except tags, which must all be there); different parameters must all hold.',
-  tags: ['instances'],
-  stored: true,
-  query: Type.Object(
-    {
-      organizationID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-      projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-      regionID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-      networkID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-      status: Type.Optional(
-        Type.Array(ProvisioningStatus, { maxItems: 10, description: 'As `metadata.provisioningStatus`.' }),
-      ),
-      tag: Type.Optional(
-        Type.Array(
-          Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may hold further "=".' }),
-          { maxItems: 32 },
-        ),
-      ),
-    },
-    { additionalProperties: false },
-  ),
-  responses: {
-    200: { description: 'A page of instances.', schema: Type.Array(Instance), headers: ['Link'] },
-  },
-} as const;
-
 /** GET /api/v2/instances */
-const list = new PaginationExecutor<Connector, { caller: Caller; filter: InstanceFilter }>({
-  declaration: listDeclaration,
-  orders: ['id', 'name'],
-  args: (request) => {
-    const { query, context } = request as RouteRequest<typeof listDeclaration>;
-    return {
+const list = listHandler(
+  {
+    operationId: 'listInstances',
+    summary: 'Instances, oldest first',
+    description:
+      'Values of one parameter are alternatives (except tags, which must all be there); different parameters must all hold.',
+    tags: ['instances'],
+    query: Type.Object(
+      {
+        organizationID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        regionID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        networkID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        status: Type.Optional(
+          Type.Array(ProvisioningStatus, { maxItems: 10, description: 'As `metadata.provisioningStatus`.' }),
+        ),
+        tag: Type.Optional(
+          Type.Array(
+            Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may hold further "=".' }),
+            { maxItems: 32 },
+          ),
+        ),
+      },
+      { additionalProperties: false },
+    ),
+    responses: {
+      200: { description: 'A page of instances.', schema: Type.Array(Instance), headers: ['Link'] },
+    },
+  },
+  {
+    orders: ['id', 'name'],
+    args: ({ query, context }) => ({
       caller: callerOf(context),
       filter: {
-        ...(query.organizationID === undefined ? {} : { organizationIds: query.organizationID }),
-        ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
-        ...(query.regionID === undefined ? {} : { regionIds: query.regionID }),
-        ...(query.networkID === undefined ? {} : { networkIds: query.networkID }),
-        ...(query.status === undefined ? {} : { statuses: query.status }),
-        ...(query.tag === undefined ? {} : { tags: query.tag }),
+        organizationIds: query.organizationID,
+        projectIds: query.projectID,
+        regionIds: query.regionID,
+        networkIds: query.networkID,
+        statuses: query.status,
+        tags: query.tag,
       },
-    };
+    }),
+    list: (connector, { caller, filter }, page) => connector.instances.list(caller, filter, page),
   },
-  paginator: (key, limit, { caller, filter }, connector, { sort, descending }) =>
-    textPage(
-      key,
-      limit,
-      (page) => connector.instances.list(caller, filter, { ...page, order: sort }),
-      descending,
-    ),
-});
+);
 
 function created({ id, text = '', revision = 1 }: Accepted): ResponseData {
   return {

@@ -1,29 +1,27 @@
 import { Type } from 'typebox';
-import type { Connector } from '../data/connector.js';
 import { Uuid } from '../model/common.js';
 import { Network, presentNetwork } from '../model/network.js';
-import type { Caller } from '../data/caller.js';
 import { callerOf } from './caller.js';
+import { listHandler } from './list-handler.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import { PaginationExecutor } from './pipeline/pagination.js';
 import type { Route } from './route.js';
-import { defineHandler, textPage } from './route.js';
+import { defineHandler } from './route.js';
 
 /** GET /api/v2/networks */
-const list = new PaginationExecutor<Connector, Caller>({
-  declaration: {
+const list = listHandler(
+  {
     operationId: 'listNetworks',
     summary: 'Networks that instances of the caller can be attached to',
     tags: ['networks'],
-    stored: true,
     responses: {
       200: { description: 'A page of networks.', schema: Type.Array(Network), headers: ['Link'] },
     },
   },
-  args: ({ context }) => callerOf(context),
-  paginator: (key, limit, caller, connector, { descending }) =>
-    textPage(key, limit, (page) => connector.networks.list(caller, page), descending),
-});
+  {
+    args: ({ context }) => callerOf(context),
+    list: (connector, caller, page) => connector.networks.list(caller, page),
+  },
+);
 
 /** GET /api/v2/networks/{networkID} */
 const get = defineHandler(

@@ -1,30 +1,28 @@
 import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
 import { Project, presentProject } from '../model/project.js';
-import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import { PaginationExecutor } from './pipeline/pagination.js';
-import type { Route } from './route.js';
-import { defineHandler, textPage } from './route.js';
-import type { Connector } from '../data/connector.js';
-import type { Caller } from '../data/caller.js';
 import { callerOf } from './caller.js';
+import { listHandler } from './list-handler.js';
+import { RequireUserAuthenticator } from './pipeline/authenticator.js';
+import type { Route } from './route.js';
+import { defineHandler } from './route.js';
 
 /** GET /api/v2/projects */
-const list = new PaginationExecutor<Connector, Caller>({
-  declaration: {
+const list = listHandler(
+  {
     operationId: 'listProjects',
     summary: 'Projects of the caller',
     description: 'Superusers see all projects.',
     tags: ['projects'],
-    stored: true,
     responses: {
       200: { description: 'A page of projects.', schema: Type.Array(Project), headers: ['Link'] },
     },
   },
-  args: ({ context }) => callerOf(context),
-  paginator: (key, limit, caller, connector, { descending }) =>
-    textPage(key, limit, (page) => connector.projects.list(caller, page), descending),
-});
+  {
+    args: ({ context }) => callerOf(context),
+    list: (connector, caller, page) => connector.projects.list(caller, page),
+  },
+);
 
 /** GET /api/v2/projects/{projectID} */
 const get = defineHandler(

@@ -1,5 +1,4 @@
 import { Type } from 'typebox';
-import type { RecentQuery } from '../data/status.js';
 import { Uuid } from '../model/common.js';
 import { ApiError } from '../model/error.js';
 import { QueueStatus, RecentTasks } from '../model/status.js';
@@ -50,12 +49,8 @@ const recentTasks = defineHandler(
         const errors = [{ parameter: idle, message }];
         throw new ApiError('invalid_parameter', `${idle}: ${message}`, { errors });
       }
-      const list = { limit: limit ?? 100, ...(status === undefined ? {} : { statuses: status }) };
-      const recent: RecentQuery = {
-        minutes,
-        ...(projectID === undefined ? {} : { projectIds: projectID }),
-        ...(verbose ? { list } : {}),
-      };
+      const list = verbose ? { limit: limit ?? 100, statuses: status } : undefined;
+      const recent = { minutes, projectIds: projectID, list };
       return { caller: callerOf(context), recent };
     },
     execute: async (connector, { caller, recent }) => ({

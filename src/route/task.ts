@@ -1,47 +1,19 @@
 import { Type } from 'typebox';
-import type { Connector } from '../data/connector.js';
-import type { TaskFilter } from '../data/task.js';
 import { Timestamp, Uuid } from '../model/common.js';
 import { ApiError } from '../model/error.js';
 import { Task, TaskPatch, TaskStatus, TaskType } from '../model/task.js';
-import type { Caller } from '../data/caller.js';
 import { acceptedAnswer, answerWhenEnded, callerOf } from './caller.js';
 import { memberOnly } from './instance-access.js';
+import { listHandler } from './list-handler.js';
 import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { Declaration, RouteRequest } from './pipeline/handler.js';
-import { PaginationExecutor } from './pipeline/pagination.js';
+import type { Declaration } from './pipeline/handler.js';
 import { JsonText } from './pipeline/response.js';
 import type { Route } from './route.js';
-import { defineHandler, textPage } from './route.js';
-
-const listDeclaration = {
-  operationId: 'listTasks',
-  summary: 'Background work, oldest first',
-  description: 'Values of one parameter are alternatives; different parameters must all hold.',
-  tags: ['tasks'],
-  stored: true,
-  query: Type.Object(
-    {
-      projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-      subjectID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances.' })),
-      type: Type.Optional(Type.Array(TaskType, { maxItems: 10 })),
-      status: Type.Optional(Type.Array(TaskStatus, { maxItems: 10 })),
-      requester: Type.Optional(
-        Type.Array(Type.String({ minLength: 1, maxLength: 63 }), {
-          maxItems: 20,
-          description: 'Names of users; `schedule` is the site itself.',
-        }),
-      ),
-      createdAfter: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made at that time or later.' }),
-      createdBefore: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made before that time.' }),
-    },
-    { additionalProperties: false },
-  ),
-  responses: { 200: { description: 'A page of tasks.', schema: Type.Array(Task), headers: ['Link'] } },
-} as const;
+import { defineHandler } from './route.js';
 
 /** RFC 3339 knows leap seconds, which no clock here can tell. */
-function timeOf(parameter: string, text: string): number {
+function timeOf(parameter: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   const time = Date.parse(text);
   if (!Number.isNaN(time)) return time;
   const message = 'Is no time that can be told.';
@@ -49,30 +21,47 @@ function timeOf(parameter: string, text: string): number {
 }
 
 /** GET /api/v2/tasks */
-const list = new PaginationExecutor<Connector, { caller: Caller; filter: TaskFilter }>({
-  declaration: listDeclaration,
-  args: (request) => {
-    const { query, context } = request as RouteRequest<typeof listDeclaration>;
-    return {
+const list = listHandler(
+  {
+    operationId: 'listTasks',
+    summary: 'Background work, oldest first',
+    description: 'Values of one parameter are alternatives; different parameters must all hold.',
+    tags: ['tasks'],
+    query: Type.Object(
+      {
+        projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
+        subjectID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances.' })),
+        type: Type.Optional(Type.Array(TaskType, { maxItems: 10 })),
+        status: Type.Optional(Type.Array(TaskStatus, { maxItems: 10 })),
+        requester: Type.Optional(
+          Type.Array(Type.String({ minLength: 1, maxLength: 63 }), {
+            maxItems: 20,
+            description: 'Names of users; `schedule` is the site itself.',
+          }),
+        ),
+        createdAfter: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made at that time or later.' }),
+        createdBefore: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made before that time.' }),
+      },
+      { additionalProperties: false },
+    ),
+    responses: { 200: { description: 'A page of tasks.', schema: Type.Array(Task), headers: ['Link'] } },
+  },
+  {
+    args: ({ query, context }) => ({
       caller: callerOf(context),
       filter: {
-        ...(query.projectID === undefined ? {} : { projectIds: query.projectID }),
-        ...(query.subjectID === undefined ? {} : { subjectIds: query.subjectID }),
-        ...(query.type === undefined ? {} : { types: query.type }),
-        ...(query.status === undefined ? {} : { statuses: query.status }),
-        ...(query.requester === undefined ? {} : { requesters: query.requester }),
-        ...(query.createdAfter === undefined
-          ? {}
-          : { createdAfter: timeOf('createdAfter', query.createdAfter) }),
-        ...(query.createdBefore === undefined
-          ? {}
-          : { createdBefore: timeOf('createdBefore', query.createdBefore) }),
+        projectIds: query.projectID,
+        subjectIds: query.subjectID,
+        types: query.type,
+        statuses: query.status,
+        requesters: query.requester,
+        createdAfter: timeOf('createdAfter', query.createdAfter),
+        createdBefore: timeOf('createdBefore', query.createdBefore),
       },
-    };
+    }),
+    list: (connector, { caller, filter }, page) => connector.tasks.list(caller, filter, page),
   },
-  paginator: (key, limit, { caller, filter }, connector, { descending }) =>
-    textPage(key, limit, (page) => connector.tasks.list(caller, filter, page), descending),
-});
+);
 
 const taskParams = Type.Object({ taskID: Uuid }, { additionalProperties: false });
 

@@ -71,7 +71,7 @@ describe('docs/adding-a-route.md', function () {
       const id = project?.metadata.id ?? '';
       expect(await ask(`/api/v2/projects/${id}/tally`)).to.deep.equal({
         status: 200,
-        body: { projectId: id, instances: 0 },
+        body: { projectId: id, people: 1 },
       });
       const wrong = await ask(`/api/v2/projects/${id}/tally?atmost=3`);
       expect(wrong.status).to.equal(400);

@@ -63,6 +63,9 @@ export interface TextQuery extends PageQuery {
   reversed?: boolean;
 }
 
+/** A page of a list, before its resource adds what the caller may see and what is asked for. */
+export type ListPage = Omit<TextQuery, 'filter' | 'has' | 'span'>;
+
 /** A page as stored texts, joined where they lie: no row of it becomes an object. */
 export interface TextPage {
   /** The public texts as one JSON array, in UTF-8. */

@@ -54,7 +54,6 @@ export interface RouteRequest<D extends Declaration = Declaration> {
   /** Query as the client sent it, but with the declared names, without the question mark. */
   readonly querystring: string;
   readonly context: RequestContext;
-  readonly cursors: CursorCodec;
 }
 
 /** Model: Evergreen's RequestHandler. `C` is the connector, the only way to data. */
@@ -62,8 +61,8 @@ export interface RequestHandler<C> {
   readonly declaration: Declaration;
   /** A fresh copy for one request, so that nothing of a request outlives it. */
   handler(): RequestHandler<C>;
-  /** Takes what `execute` needs from the request; the only method that sees it. */
-  parseAndValidate(request: RouteRequest): void | Promise<void>;
+  /** Takes what `execute` needs from the request; the only method that sees it. Lists read and sign page keys with `cursors`. */
+  parseAndValidate(request: RouteRequest, cursors: CursorCodec): void | Promise<void>;
   /** Does the work; the only method that sees the connector. */
   execute(connector: C): Promise<ResponseData>;
 }

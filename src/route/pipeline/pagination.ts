@@ -4,7 +4,7 @@
  */
 import { Type } from 'typebox';
 import { linksOf } from '../../model/link-header.js';
-import type { PageKey } from './cursor.js';
+import type { CursorCodec, PageKey } from './cursor.js';
 import type { Declaration, RequestHandler, RouteRequest } from './handler.js';
 import type { JsonText, Links, ResponseData } from './response.js';
 
@@ -40,31 +40,31 @@ export type PaginatorFunc<C, A> = (
   order: PageOrder,
 ) => Promise<{ items: JsonText | unknown[]; pages: PageResult }>;
 
-export interface PaginationOptions<C, A> {
+export interface PaginationOptions<C, A, D extends Declaration = Declaration> {
   /** Without `key` and `limit`, which are added to the query. */
-  declaration: Declaration;
+  declaration: D;
   paginator: PaginatorFunc<C, A>;
   /** Takes from the request what the paginator needs besides key and limit. */
-  args: (request: RouteRequest) => A;
+  args(request: RouteRequest<D>): A;
   /** Orders that a client may ask for with `sort`; the first is the default. Default: `id` alone. */
-  orders?: readonly [string, ...string[]];
+  orders?: readonly [string, ...string[]] | undefined;
   keyQueryParam?: string;
   limitQueryParam?: string;
 }
 
 /** A RequestHandler for lists: takes key and limit from the query and leaves the fetching to its PaginatorFunc. */
-export class PaginationExecutor<C, A> implements RequestHandler<C> {
+export class PaginationExecutor<C, A, D extends Declaration = Declaration> implements RequestHandler<C> {
   readonly declaration: Declaration;
   readonly keyQueryParam: string;
   readonly limitQueryParam: string;
-  readonly #options: PaginationOptions<C, A>;
+  readonly #options: PaginationOptions<C, A, D>;
   readonly #orders: readonly [string, ...string[]];
   #page:
     | { key: PageKey | undefined; limit: number; args: A; metadata: PaginationMetadata; order: PageOrder }
     | undefined;
 
   /** `declaration` is given by `handler` alone, which would else build the same schemas anew for each request. */
-  constructor(options: PaginationOptions<C, A>, declaration?: Declaration) {
+  constructor(options: PaginationOptions<C, A, D>, declaration?: Declaration) {
     this.#options = options;
     this.keyQueryParam = options.keyQueryParam ?? 'key';
     this.limitQueryParam = options.limitQueryParam ?? 'limit';
@@ -75,16 +75,22 @@ export class PaginationExecutor<C, A> implements RequestHandler<C> {
       withPageParameters(options.declaration, this.keyQueryParam, this.limitQueryParam, this.#orders);
   }
 
-  handler(): PaginationExecutor<C, A> {
+  handler(): PaginationExecutor<C, A, D> {
     return new PaginationExecutor(this.#options, this.declaration);
   }
 
-  parseAndValidate(request: RouteRequest): void {
+  parseAndValidate(request: RouteRequest, cursors: CursorCodec): void {
     const query = request.query as Record<string, unknown>;
     const limit = (query[this.limitQueryParam] as number | undefined) ?? defaultLimit;
     const text = query[this.keyQueryParam] as string | undefined;
-    const metadata = new PaginationMetadata(request, this.keyQueryParam, this.limitQueryParam, limit);
-    const key = text === undefined ? undefined : request.cursors.decode(text, metadata.binding);
+    const metadata = new PaginationMetadata(
+      request,
+      cursors,
+      this.keyQueryParam,
+      this.limitQueryParam,
+      limit,
+    );
+    const key = text === undefined ? undefined : cursors.decode(text, metadata.binding);
     const order = {
       sort: (query['sort'] as string | undefined) ?? this.#orders[0],
       descending: query['descending'] === true,
@@ -144,19 +150,22 @@ export class PaginationMetadata implements Links {
   readonly keyQueryParam: string;
   readonly limitQueryParam: string;
   pages: PageResult;
-  readonly #request: Pick<RouteRequest, 'path' | 'querystring' | 'cursors'>;
+  readonly #path: string;
+  readonly #cursors: CursorCodec;
   readonly #limit: number;
   /** The request's parameters but for key and limit, in one order whatever the client's was. */
   readonly #filters: string;
 
   constructor(
-    request: Pick<RouteRequest, 'path' | 'querystring' | 'cursors'>,
+    request: Pick<RouteRequest, 'path' | 'querystring'>,
+    cursors: CursorCodec,
     keyQueryParam: string,
     limitQueryParam: string,
     limit: number,
     pages: PageResult = {},
   ) {
-    this.#request = request;
+    this.#path = request.path;
+    this.#cursors = cursors;
     this.keyQueryParam = keyQueryParam;
     this.limitQueryParam = limitQueryParam;
     this.#limit = limit;
@@ -172,7 +181,7 @@ export class PaginationMetadata implements Links {
 
   /** What a key is bound to: the list and its filters. */
   get binding(): string {
-    return `${this.#request.path}?${this.#filters}`;
+    return `${this.#path}?${this.#filters}`;
   }
 
   /** The value of the Link header: absolute URLs, comma-joined, all other parameters kept. */
@@ -187,10 +196,9 @@ export class PaginationMetadata implements Links {
   #link(apiUrl: string, relation: string, limit: number, key?: PageKey): string {
     const filters = this.#filters === '' ? '' : `${this.#filters}&`;
     // A key consists of characters that a query holds as they are.
-    const from =
-      key === undefined ? '' : `${this.keyQueryParam}=${this.#request.cursors.encode(key, this.binding)}&`;
+    const from = key === undefined ? '' : `${this.keyQueryParam}=${this.#cursors.encode(key, this.binding)}&`;
     const query = `${filters}${from}${this.limitQueryParam}=${limit}`;
-    return `<${apiUrl}${this.#request.path}?${query}>; rel="${relation}"`;
+    return `<${apiUrl}${this.#path}?${query}>; rel="${relation}"`;
   }
 }
 

@@ -194,9 +194,8 @@ function makeHandler<C>(
       path: ctx.path,
       querystring: input.querystring,
       context,
-      cursors: environment.cursors,
     };
-    const parsing = handler.parseAndValidate(request);
+    const parsing = handler.parseAndValidate(request, environment.cursors);
     const { life } = context;
     if (parsing !== undefined) await life.race(parsing);
     // Nobody waits for it any more: the time went by while the body came.

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { Type } from 'typebox';
 import { LiveContext, mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
+import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import { Life } from '../../../src/route/pipeline/life.js';
 import { type RouteRequest, requestHandler } from '../../../src/route/pipeline/handler.js';
 import { PaginationExecutor } from '../../../src/route/pipeline/pagination.js';
@@ -23,6 +24,8 @@ const handler = requestHandler<Connected>()(declaration, {
   execute: (connector, name) => ({ result: connector.greet(name) }),
 });
 
+const cursors = new CursorCodec(Buffer.alloc(32));
+
 function requestFor(name: string): RouteRequest {
   return { query: { name } } as unknown as RouteRequest;
 }
@@ -32,14 +35,14 @@ describe('a request handler', () => {
 
   it('gives execute what parse took, and nothing else', async () => {
     const one = handler.handler();
-    await one.parseAndValidate(requestFor('Ada'));
+    await one.parseAndValidate(requestFor('Ada'), cursors);
     expect(await one.execute(connector)).to.deep.equal({ result: 'Hello, Ada!' });
   });
 
   it('makes a fresh copy for each request, so that none sees another’s input', async () => {
     const [one, two] = [handler.handler(), handler.handler()];
-    await one.parseAndValidate(requestFor('Ada'));
-    await two.parseAndValidate(requestFor('Grace'));
+    await one.parseAndValidate(requestFor('Ada'), cursors);
+    await two.parseAndValidate(requestFor('Grace'), cursors);
     expect(await one.execute(connector)).to.deep.equal({ result: 'Hello, Ada!' });
     expect(await two.execute(connector)).to.deep.equal({ result: 'Hello, Grace!' });
     expect((await failureOf(() => handler.handler().execute(connector))).message).to.include(

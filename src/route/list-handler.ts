@@ -1,0 +1,37 @@
+/** Lists of stored texts in pages: the texts of a page are joined where they lie, and sent as they are. */
+import type { Connector } from '../data/connector.js';
+import type { ListPage, TextPage } from '../data/store/port.js';
+import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
+import { keysetPage } from './pipeline/keyset.js';
+import { PaginationExecutor } from './pipeline/pagination.js';
+import { JsonText } from './pipeline/response.js';
+
+export interface ListCode<D extends Declaration, A> {
+  /** Orders that a client may ask for with `sort`; the first is the default. Default: `id` alone. */
+  orders?: readonly [string, ...string[]];
+  /** The only function that sees the request. What it returns is all that `list` gets of it. */
+  args: (request: RouteRequest<D>) => A;
+  /** The only function that sees data. */
+  list: (connector: Connector, args: A, page: ListPage) => Promise<TextPage>;
+}
+
+/** The handler of a list. Key, limit and order come into the declaration's query by themselves. */
+export function listHandler<const D extends Declaration, A>(
+  declaration: D,
+  { orders, args, list }: ListCode<D, A>,
+): RequestHandler<Connector> {
+  return new PaginationExecutor<Connector, A, D>({
+    declaration: { ...declaration, stored: true },
+    orders,
+    args,
+    async paginator(key, limit, wanted, connector, { sort: order, descending }) {
+      const { slice, pages } = await keysetPage(
+        key,
+        limit,
+        (page) => list(connector, wanted, { ...page, order }),
+        descending,
+      );
+      return { items: new JsonText(slice.body, slice.kept), pages };
+    },
+  });
+}
