@@ -30,7 +30,7 @@ import type { RegionFailure } from './site/region-providers.js';
 import { openRegions, RegionDirectory } from './site/region-providers.js';
 import { isOnlyHere, registeredAddress, Registration } from './site/registration.js';
 import { RegionGate } from './region/remote/gate.js';
-import { attachHandler } from './route/index.js';
+import { attachHandler } from './route/attach.js';
 import type { Route } from './route/route.js';
 import type { ServiceState } from './route/service.js';
 import { HttpServer } from './http/server.js';

@@ -1,65 +1,31 @@
-/** Every route of the API, and how they come onto koa. Names: Evergreen's AttachHandler and GetHandler. */
-import type Router from '@koa/router';
-import cors from '@koa/cors';
-import type Koa from 'koa';
-import type { Connector } from '../data/connector.js';
+/** Every route of the API. */
 import { adminRoutes } from './admin.js';
-import { exampleIds } from './example.js';
 import { driftRoutes } from './drift.js';
 import { eventRoutes, type StreamTimes } from './event.js';
 import { flavorRoutes } from './flavor.js';
-import { identify } from './identity.js';
 import { imageRoutes } from './image.js';
 import { instanceConsoleRoutes } from './instance-console.js';
 import { instanceExpirationRoutes } from './instance-expiration.js';
 import { instancePowerRoutes } from './instance-power.js';
 import { instanceRoutes } from './instance.js';
 import { networkRoutes } from './network.js';
-import { bodyReader } from './pipeline/body.js';
-import { CursorCodec } from './pipeline/cursor.js';
-import { compression } from './pipeline/compression.js';
-import { KeptAnswers } from './pipeline/kept-answers.js';
-import type { RequestOptions } from './pipeline/middleware.js';
-import { errorBoundary, requestScope } from './pipeline/middleware.js';
-import { openApiDocument } from './pipeline/openapi.js';
-import type { PipelineEnvironment } from './pipeline/route-manager.js';
-import type { RateLimitOptions } from './pipeline/rate-limit.js';
-import { RateLimit } from './pipeline/rate-limit.js';
-import { checkRoutes } from './pipeline/registry.js';
-import { RememberingRouter } from './pipeline/remembering-router.js';
-import { answerUnmatched, register } from './pipeline/route-manager.js';
 import { projectRoutes } from './project.js';
 import { referenceRoutes } from './reference.js';
 import { regionRoutes } from './region.js';
-import type { Route } from './route.js';
 import type { ServiceState } from './service.js';
 import { serviceRoutes } from './service.js';
 import { statusRoutes } from './status.js';
 import { taskRoutes } from './task.js';
-import { wellKnownRoutes } from './well-known.js';
+import type { Route } from './route.js';
+import { type ProtectedResourceOptions, wellKnownRoutes } from './well-known.js';
 
-export interface ApiOptions extends RequestOptions {
-  connector: Connector;
+export interface RouteOptions extends ProtectedResourceOptions {
   service: ServiceState;
-  /** Signs page keys; the same for every process on one store. */
-  cursorSecret: Buffer;
-  /** Bytes. */
-  bodyLimit: number;
-  rateLimit: RateLimitOptions;
   streams: StreamTimes;
-  /** Whether lists are kept in memory until something is written. */
-  keepAnswers: boolean;
-  /** Origins of other sites whose pages may call the API. */
-  corsOrigins: readonly string[];
-  /** Issuers of tokens and their scopes, for the well-known documents. */
-  authorizationServers: readonly string[];
-  scopes: readonly string[];
-  /** Routes beyond those of the API itself. */
-  extraRoutes?: readonly Route[];
 }
 
 /** The route table. */
-export function allRoutes(options: ApiOptions, document: () => string): Route[] {
+export function allRoutes(options: RouteOptions, document: () => string): Route[] {
   return [
     ...instanceRoutes,
     ...instancePowerRoutes,
@@ -78,86 +44,5 @@ export function allRoutes(options: ApiOptions, document: () => string): Route[] 
     ...serviceRoutes(options.service),
     ...wellKnownRoutes(options),
     ...referenceRoutes(document),
-    ...(options.extraRoutes ?? []),
   ];
-}
-
-/**
- * Builds the routes and registers them on the router. Throws for whatever is wrong with a declaration: RegistrationError,
- * or the reason why the document cannot be rendered.
- */
-export function getHandler(router: Router, options: ApiOptions): Router {
-  const { connector, publicUrl } = options;
-  let rendered: string | undefined;
-  const routes = allRoutes(options, () => (rendered ??= render()));
-  const render = () =>
-    JSON.stringify(
-      openApiDocument(routes, {
-        title: 'Copse',
-        version: options.service.version,
-        description:
-          'A compute API for machines that people own. Ids are named `projectID` in paths and queries and `projectId` in bodies; `projectID`, `projectId` and `project_id` are taken for one another, of every id.',
-        serverUrl: publicUrl(),
-        examples: exampleIds,
-      }),
-    );
-  const environment: PipelineEnvironment<Connector> = {
-    connector,
-    cursors: new CursorCodec(options.cursorSecret),
-    publicUrl,
-    identify: (headers, interruption) => identify(connector.users, headers, interruption),
-    readBody: bodyReader(options.bodyLimit),
-    rateLimit: new RateLimit(options.rateLimit),
-    idempotency: connector.idempotency,
-    answers: options.keepAnswers ? new KeptAnswers(connector.version) : undefined,
-  };
-  checkRoutes(routes);
-  for (const route of routes) register(router, route, environment);
-  render();
-  return router;
-}
-
-/** Header fields of ours that a page of another site may read. */
-const exposedHeaders = [
-  ...[
-    'ETag',
-    'Idempotency-Replayed',
-    'Link',
-    'Location',
-    'Preference-Applied',
-    'RateLimit',
-    'RateLimit-Policy',
-  ],
-  ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset', 'Allow', 'WWW-Authenticate'],
-  'Accept-Patch',
-];
-
-const allowedHeaders = [
-  ...['Authorization', 'Api-User', 'Api-Key', 'Content-Type', 'Idempotency-Key', 'If-Match', 'If-None-Match'],
-  ...['Last-Event-ID', 'Prefer', 'X-Request-Id', 'traceparent', 'tracestate'],
-];
-
-/** Answers pages of the configured origins, and only those, by name and never by pattern. */
-function crossOrigin(origins: readonly string[]) {
-  return cors({
-    origin: (ctx) => (origins.includes(ctx.get('Origin')) ? ctx.get('Origin') : ''),
-    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    allowHeaders: allowedHeaders,
-    exposeHeaders: exposedHeaders,
-    maxAge: 86400,
-  });
-}
-
-/** Puts the whole API onto a koa app: what surrounds every request, the routes, and the answer where none matches. */
-export function attachHandler(app: Koa, options: ApiOptions): void {
-  app.on('error', (error: unknown) => {
-    options.log.warn({ err: error }, 'an answer could not be sent whole');
-  });
-  const router = getHandler(new RememberingRouter({ strict: true, sensitive: true }), options);
-  app.use(requestScope(options));
-  if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins));
-  app.use(errorBoundary(options));
-  app.use(compression());
-  app.use(router.routes());
-  app.use((ctx) => answerUnmatched(router, ctx));
 }

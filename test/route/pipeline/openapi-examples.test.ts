@@ -7,7 +7,7 @@ import { errorCodes } from '../../../src/model/error.js';
 import type { Instance } from '../../../src/model/instance.js';
 import { passingTracer } from '../../../src/model/trace.js';
 import { exampleIds } from '../../../src/route/example.js';
-import { getHandler } from '../../../src/route/index.js';
+import { getHandler } from '../../../src/route/attach.js';
 import { Api, checkedFetch } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';

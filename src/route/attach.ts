@@ -1,0 +1,120 @@
+/** How the routes come onto koa, and what surrounds them. Names: Evergreen's AttachHandler and GetHandler. */
+import type Router from '@koa/router';
+import cors from '@koa/cors';
+import type Koa from 'koa';
+import type { Connector } from '../data/connector.js';
+import { exampleIds } from './example.js';
+import { identify } from './identity.js';
+import { allRoutes, type RouteOptions } from './index.js';
+import { bodyReader } from './pipeline/body.js';
+import { CursorCodec } from './pipeline/cursor.js';
+import { compression } from './pipeline/compression.js';
+import { KeptAnswers } from './pipeline/kept-answers.js';
+import type { RequestOptions } from './pipeline/middleware.js';
+import { errorBoundary, requestScope } from './pipeline/middleware.js';
+import { openApiDocument } from './pipeline/openapi.js';
+import type { PipelineEnvironment } from './pipeline/route-manager.js';
+import type { RateLimitOptions } from './pipeline/rate-limit.js';
+import { RateLimit } from './pipeline/rate-limit.js';
+import { checkRoutes } from './pipeline/registry.js';
+import { RememberingRouter } from './pipeline/remembering-router.js';
+import { answerUnmatched, register } from './pipeline/route-manager.js';
+import type { Route } from './route.js';
+
+export interface ApiOptions extends RequestOptions, RouteOptions {
+  connector: Connector;
+  /** Signs page keys; the same for every process on one store. */
+  cursorSecret: Buffer;
+  /** Bytes. */
+  bodyLimit: number;
+  rateLimit: RateLimitOptions;
+  /** Whether lists are kept in memory until something is written. */
+  keepAnswers: boolean;
+  /** Origins of other sites whose pages may call the API. */
+  corsOrigins: readonly string[];
+  /** Routes beyond those of the API itself. */
+  extraRoutes?: readonly Route[];
+}
+
+/**
+ * Builds the routes and registers them on the router. Throws for whatever is wrong with a declaration: RegistrationError,
+ * or the reason why the document cannot be rendered.
+ */
+export function getHandler(router: Router, options: ApiOptions): Router {
+  const { connector, publicUrl } = options;
+  let rendered: string | undefined;
+  const routes: Route[] = [
+    ...allRoutes(options, () => (rendered ??= render())),
+    ...(options.extraRoutes ?? []),
+  ];
+  const render = () =>
+    JSON.stringify(
+      openApiDocument(routes, {
+        title: 'Copse',
+        version: options.service.version,
+        description:
+          'A compute API for machines that people own. Ids are named `projectID` in paths and queries and `projectId` in bodies; `projectID`, `projectId` and `project_id` are taken for one another, of every id.',
+        serverUrl: publicUrl(),
+        examples: exampleIds,
+      }),
+    );
+  const environment: PipelineEnvironment<Connector> = {
+    connector,
+    cursors: new CursorCodec(options.cursorSecret),
+    publicUrl,
+    identify: (headers, interruption) => identify(connector.users, headers, interruption),
+    readBody: bodyReader(options.bodyLimit),
+    rateLimit: new RateLimit(options.rateLimit),
+    idempotency: connector.idempotency,
+    answers: options.keepAnswers ? new KeptAnswers(connector.version) : undefined,
+  };
+  checkRoutes(routes);
+  for (const route of routes) register(router, route, environment);
+  render();
+  return router;
+}
+
+/** Header fields of ours that a page of another site may read. */
+const exposedHeaders = [
+  ...[
+    'ETag',
+    'Idempotency-Replayed',
+    'Link',
+    'Location',
+    'Preference-Applied',
+    'RateLimit',
+    'RateLimit-Policy',
+  ],
+  ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset', 'Allow', 'WWW-Authenticate'],
+  'Accept-Patch',
+];
+
+const allowedHeaders = [
+  ...['Authorization', 'Api-User', 'Api-Key', 'Content-Type', 'Idempotency-Key', 'If-Match', 'If-None-Match'],
+  ...['Last-Event-ID', 'Prefer', 'X-Request-Id', 'traceparent', 'tracestate'],
+];
+
+/** Answers pages of the configured origins, and only those, by name and never by pattern. */
+function crossOrigin(origins: readonly string[]) {
+  return cors({
+    origin: (ctx) => (origins.includes(ctx.get('Origin')) ? ctx.get('Origin') : ''),
+    allowMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowHeaders: allowedHeaders,
+    exposeHeaders: exposedHeaders,
+    maxAge: 86400,
+  });
+}
+
+/** Puts the whole API onto a koa app: what surrounds every request, the routes, and the answer where none matches. */
+export function attachHandler(app: Koa, options: ApiOptions): void {
+  app.on('error', (error: unknown) => {
+    options.log.warn({ err: error }, 'an answer could not be sent whole');
+  });
+  const router = getHandler(new RememberingRouter({ strict: true, sensitive: true }), options);
+  app.use(requestScope(options));
+  if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins));
+  app.use(errorBoundary(options));
+  app.use(compression());
+  app.use(router.routes());
+  app.use((ctx) => answerUnmatched(router, ctx));
+}
