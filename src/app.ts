@@ -194,7 +194,7 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
 async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<TaskRunner> {
   const { config, options, store, feed, owner, open, undo } = base;
   const lease = config.tasks.lease * seconds;
-  const queue = new TaskQueue(store, { owner, lease, calm: config.tasks.backoffMax * seconds });
+  const queue = new TaskQueue(store, { owner, lease, cooldownMs: config.tasks.backoffMax * seconds });
   const runner = makeRunner(config, queue, open, base.tracing, options.log);
   await runner.start();
   undo.push(() => runner.stop());

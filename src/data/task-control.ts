@@ -9,7 +9,7 @@ import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
 import { instances } from './instance.js';
 import { beingDeleted } from './instance-rules.js';
-import { endingWrites } from './queue.js';
+import { endingWrites } from './task-end.js';
 import type { Document, Store, Write } from './store/port.js';
 import { replace } from './store/port.js';
 import { retrying } from './store/retry.js';

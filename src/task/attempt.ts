@@ -1,15 +1,14 @@
 /** One attempt at a claimed task: heartbeat, steps, and the decision what a failure means. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { observed, vanished } from '../data/observation.js';
-import type { TaskQueue } from '../data/queue.js';
-import { LeaseLost } from '../data/queue.js';
+import { type HeldTask, LeaseLost } from '../data/held-task.js';
 import type { Document } from '../data/store/port.js';
 import { timestamp } from '../model/common.js';
 import { isOutage } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
 import { isPassing } from '../model/power.js';
-import type { TaskCause, TaskRecord } from '../model/task.js';
+import type { TaskCause } from '../model/task.js';
 import { attemptsEnded, interruptions } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
 import type { RegionProvider } from '../region/provider.js';
@@ -18,8 +17,6 @@ import type { RetryRule, TaskCode, Work } from './code.js';
 import { codeOf, takes } from './registry.js';
 
 export interface AttemptOptions extends RetryRule {
-  /** Milliseconds that a claim lasts without a heartbeat. */
-  lease: number;
   /** Attempts that may be cut short by the end of their process before the task counts as the reason for it. */
   maxInterruptions: number;
   tracer: Tracer;
@@ -47,27 +44,17 @@ class HandedBack extends Error {
 }
 
 export class Attempt {
-  readonly #queue: TaskQueue;
-  readonly #claim: Document<TaskRecord>;
+  readonly #task: HeldTask;
   readonly #provider: RegionProvider;
   readonly #options: AttemptOptions;
   readonly #log: Log;
   readonly #controller = new AbortController();
   /** The process ends: what cannot be recorded now is left to the next. */
   readonly #leaving = new AbortController();
-  /** When the lease was last known to be ours, by this process's monotonic clock. */
-  #sure = performance.now();
   #beating = false;
 
-  constructor(
-    queue: TaskQueue,
-    claim: Document<TaskRecord>,
-    provider: RegionProvider,
-    options: AttemptOptions,
-    log: Log,
-  ) {
-    this.#queue = queue;
-    this.#claim = claim;
+  constructor(task: HeldTask, provider: RegionProvider, options: AttemptOptions, log: Log) {
+    this.#task = task;
     this.#provider = provider;
     this.#options = options;
     this.#log = log;
@@ -80,16 +67,16 @@ export class Attempt {
   }
 
   /** Ends the attempt, which writes nothing any more: the task has been claimed anew. */
-  lose(): void {
+  revoke(): void {
     this.#leaving.abort();
     this.#controller.abort(new LeaseLost('The task has been claimed anew'));
   }
 
   /** Something wrote the task: see whether it was asked to end. */
-  look(): void {
-    this.#queue.aborted(this.#claim.id).then(
-      (aborted) => {
-        if (aborted !== undefined) this.#askAbort();
+  checkAbort(): void {
+    this.#task.abort().then(
+      (abort) => {
+        if (abort !== undefined) this.#askAbort();
       },
       (error: unknown) => this.#log.warn({ err: error }, 'cannot read the task'),
     );
@@ -97,8 +84,8 @@ export class Attempt {
 
   /** Runs to the end of the attempt. Rejects only when the outcome could not be recorded. */
   async run(): Promise<AttemptEnd> {
-    const { type, requester } = this.#claim.value;
-    const heartbeat = setInterval(() => void this.#beat(), this.#options.lease / 4);
+    const { type, requester } = this.#task.value;
+    const heartbeat = setInterval(() => void this.#beat(), this.#task.lease / 4);
     const span = this.#options.tracer.start(`task ${type}`, 'internal', requester.traceparent);
     let failed = true;
     try {
@@ -107,12 +94,12 @@ export class Attempt {
       return end;
     } finally {
       clearInterval(heartbeat);
-      span.end({ failed, attributes: { 'copse.task.id': this.#claim.id } });
+      span.end({ failed, attributes: { 'copse.task.id': this.#task.id } });
     }
   }
 
   async #run(): Promise<AttemptEnd> {
-    const { value: task } = this.#claim;
+    const { value: task } = this.#task;
     const code = codeOf(task.type);
     if (code === undefined) return this.#putOff();
     if (task.abort === true) this.#askAbort();
@@ -121,7 +108,7 @@ export class Attempt {
       const message = `The task was cut short ${interruptions} times by the end of its process and is not tried again.`;
       return this.#fail(code, { code: 'attempts_exhausted', message, retryable: false });
     }
-    const instance = await this.#insist(() => this.#queue.subject(this.#claim), this.#controller.signal);
+    const instance = await this.#insist(() => this.#task.subject(), this.#controller.signal);
     if (instance === undefined) return this.#cancel('superseded', 'The instance is gone.');
     if (!takes(task.type, task.input)) {
       const message =
@@ -136,25 +123,25 @@ export class Attempt {
     } catch (error) {
       return await this.#afterFailure(code, error);
     }
-    await this.#insist(() => this.#queue.finish(this.#claim, { status: 'succeeded' }, change));
+    await this.#insist(() => this.#task.finish({ status: 'succeeded' }, change));
     this.#log.info({}, 'task succeeded');
     return {};
   }
 
   /** A task of a newer program waits for a process that knows its type. */
   async #putOff(): Promise<AttemptEnd> {
-    const { type } = this.#claim.value;
+    const { type } = this.#task.value;
     const message = `This process does not know tasks of type ${type}; a newer one has to run it.`;
     this.#log.warn({}, message);
     const retryAt = Date.now() + this.#options.backoffMax;
-    await this.#insist(() => this.#queue.giveBack(this.#claim, retryAt));
+    await this.#insist(() => this.#task.giveBack(retryAt));
     return { retryAt, failed: true };
   }
 
   #work(instance: Document<InstanceRecord>, input: Work['input']): Work {
     const { signal } = this.#controller;
     return {
-      task: this.#claim,
+      task: this.#task,
       input,
       instance,
       provider: this.#provider,
@@ -169,18 +156,19 @@ export class Attempt {
     change?: (instance: InstanceRecord) => InstanceRecord,
   ): Promise<R> {
     this.#controller.signal.throwIfAborted();
-    const step = { name, attempt: this.#claim.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
-    await this.#insist(() => this.#queue.recordStep(this.#claim, step, change), this.#controller.signal);
+    const step = { name, attempt: this.#task.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
+    await this.#insist(() => this.#task.step(step, change), this.#controller.signal);
+    if (this.#task.abortAsked) this.#askAbort();
     // The process may have stood still since the write, and another may have the task by now.
-    this.#doubt();
+    this.#checkLease();
     this.#controller.signal.throwIfAborted();
     try {
       const result = await act();
-      this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome: 'succeeded' });
+      this.#task.stepEnded({ ...step, endTime: timestamp(), outcome: 'succeeded' });
       return result;
     } catch (error) {
       const cause = this.#causeOfStep(error);
-      this.#queue.noteEnd(this.#claim, { ...step, endTime: timestamp(), outcome: 'failed', cause });
+      this.#task.stepEnded({ ...step, endTime: timestamp(), outcome: 'failed', cause });
       throw error;
     }
   }
@@ -200,24 +188,24 @@ export class Attempt {
     const reason: unknown = signal.aborted ? signal.reason : error;
     if (reason instanceof LeaseLost) throw reason;
     if (reason instanceof HandedBack) {
-      await this.#queue.giveBack(this.#claim);
+      await this.#task.giveBack();
       this.#log.info({}, 'task handed back');
       return {};
     }
     if (reason instanceof AbortAsked) return this.#endAborted(code);
     const cause = causeOf(error);
-    const failures = attemptsEnded(this.#claim.value, 'failed') + 1;
+    const failures = attemptsEnded(this.#task.value, 'failed') + 1;
     this.#log.warn({ err: error, failures }, 'task attempt failed');
     const rule = { ...this.#options, ...code.retry };
     if (!cause.retryable || failures >= rule.maxAttempts) return this.#fail(code, cause);
     const retryAt = Math.ceil(Date.now() + pause(rule, failures));
-    await this.#insist(() => this.#queue.retryLater(this.#claim, cause, retryAt));
+    await this.#insist(() => this.#task.retryLater(cause, retryAt));
     return { retryAt, failed: true };
   }
 
   /** A later request has taken over the instance; after an abort by somebody nobody has, so it must tell how it is. */
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
-    const { by } = (await this.#insist(() => this.#queue.aborted(this.#claim.id))) ?? {};
+    const { by } = (await this.#insist(() => this.#task.abort())) ?? {};
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task pointless.');
     const asItIs = await this.#observation(AbortSignal.timeout(observationTime));
     return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
@@ -229,9 +217,7 @@ export class Attempt {
     const { signal } = this.#controller;
     const asItIs = await this.#observation(AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
     await this.#insist(() =>
-      this.#queue.finish(this.#claim, { status: 'failed', cause }, (instance) =>
-        code.failed(asItIs(instance), cause),
-      ),
+      this.#task.finish({ status: 'failed', cause }, (instance) => code.failed(asItIs(instance), cause)),
     );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
@@ -242,7 +228,7 @@ export class Attempt {
    * region cannot tell, that is what was known before.
    */
   async #observation(signal: AbortSignal): Promise<(instance: InstanceRecord) => InstanceRecord> {
-    const { subject, type, ifCancelled } = this.#claim.value;
+    const { subject, type, ifCancelled } = this.#task.value;
     const passing = (change: (instance: InstanceRecord) => InstanceRecord) => (instance: InstanceRecord) =>
       isPassing(instance.powerState) ? change(instance) : instance;
     try {
@@ -266,7 +252,7 @@ export class Attempt {
   ): Promise<AttemptEnd> {
     const cause: TaskCause = { code, message, retryable: false };
     await this.#insist(() =>
-      this.#queue.finish(this.#claim, { status: 'cancelled', cause }, (instance) => change(instance, cause)),
+      this.#task.finish({ status: 'cancelled', cause }, (instance) => change(instance, cause)),
     );
     this.#log.info({}, 'task cancelled');
     return {};
@@ -294,29 +280,25 @@ export class Attempt {
 
   async #beat(): Promise<void> {
     if (this.#beating) {
-      this.#doubt();
+      this.#checkLease();
       return;
     }
     this.#beating = true;
-    // Before the write: who watches the lease counts from when it arrived.
-    const began = performance.now();
     try {
-      const { abort } = await this.#queue.renew(this.#claim);
-      this.#sure = began;
-      if (abort) this.#askAbort();
+      await this.#task.renew();
+      if (this.#task.abortAsked) this.#askAbort();
     } catch (error) {
       if (error instanceof LeaseLost) this.#controller.abort(error);
       else this.#log.warn({ err: error }, 'cannot renew the lease');
-      this.#doubt();
+      this.#checkLease();
     } finally {
       this.#beating = false;
     }
   }
 
   /** Another process may soon take a task whose lease is not renewed: the work must have stopped by then. */
-  #doubt(): void {
-    if (performance.now() - this.#sure >= this.#options.lease * 0.7)
-      this.#controller.abort(new LeaseLost('The lease could not be renewed in time'));
+  #checkLease(): void {
+    if (!this.#task.isSure) this.#controller.abort(new LeaseLost('The lease could not be renewed in time'));
   }
 }
 

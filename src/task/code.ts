@@ -1,5 +1,5 @@
 /** What one type of task does: the contract between the runner and the files of the task types. */
-import type { InstanceChange } from '../data/queue.js';
+import type { InstanceChange } from '../data/task-end.js';
 import type { Document } from '../data/store/port.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { TaskCause, TaskInput, TaskRecord, TaskType } from '../model/task.js';
@@ -7,7 +7,8 @@ import type { RegionProvider } from '../region/provider.js';
 
 /** One attempt at a task, as its code sees it. */
 export interface Work<T extends TaskType = TaskType> {
-  readonly task: Document<TaskRecord>;
+  /** The task as it was claimed. */
+  readonly task: { readonly id: string; readonly value: TaskRecord };
   /** What the request asked for; it has passed the schema of the type. */
   readonly input: TaskInput<T>;
   /** The instance as it was when the attempt began. */

@@ -1,5 +1,5 @@
 import { observed } from '../data/observation.js';
-import type { InstanceChange } from '../data/queue.js';
+import type { InstanceChange } from '../data/task-end.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Work } from './code.js';
 

@@ -5,11 +5,10 @@
  */
 import PQueue from 'p-queue';
 import { isDeadOwner } from '../data/owner.js';
-import { LeaseLost, type TaskQueue } from '../data/queue.js';
+import { type HeldTask, LeaseLost } from '../data/held-task.js';
+import type { TaskQueue } from '../data/queue.js';
 import type { OpenRegion } from '../data/region.js';
-import type { Document } from '../data/store/port.js';
 import type { Log } from '../model/log.js';
-import type { TaskRecord } from '../model/task.js';
 import { Attempt, type AttemptOptions } from './attempt.js';
 
 export interface RunnerOptions extends AttemptOptions {
@@ -62,7 +61,7 @@ export class TaskRunner {
   /** Takes over what dead processes left and begins to work. */
   async start(): Promise<void> {
     this.#unwatch = this.#queue.watch((taskId) => {
-      this.#attempts.get(taskId)?.attempt.look();
+      this.#attempts.get(taskId)?.attempt.checkAbort();
       this.#pumpAll();
     });
     await this.#tend();
@@ -79,7 +78,7 @@ export class TaskRunner {
     try {
       if (this.#attempts.size === 0) return;
       for (const id of await this.#queue.toEnd(this.#lanes.map(({ region }) => region.id)))
-        this.#attempts.get(id)?.attempt.look();
+        this.#attempts.get(id)?.attempt.checkAbort();
     } catch (error) {
       this.#log.warn({ err: error }, 'cannot look for tasks that are to end');
     }
@@ -174,30 +173,30 @@ export class TaskRunner {
       const free = this.#options.concurrency - lane.queue.pending - lane.queue.size;
       if (this.#stopping || free <= 0) return;
       const claims = await this.#queue.claimUpTo(lane.region.id, free);
-      for (const claim of claims) void this.#take(lane, claim);
+      for (const task of claims) void this.#take(lane, task);
       lane.dry = claims.length < free && !lane.again;
       if (claims.length < free) return;
     }
   }
 
   /** Its place is free for another only when the queue has let go of it. */
-  async #take(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
-    await lane.queue.add(() => this.#run(lane, claim));
+  async #take(lane: Lane, task: HeldTask): Promise<void> {
+    await lane.queue.add(() => this.#run(lane, task));
     if (!lane.dry) this.#pump(lane);
   }
 
-  async #run(lane: Lane, claim: Document<TaskRecord>): Promise<void> {
+  async #run(lane: Lane, task: HeldTask): Promise<void> {
     const log = this.#log.child({
-      taskId: claim.id,
-      type: claim.value.type,
-      instanceId: claim.value.subject.id,
+      taskId: task.id,
+      type: task.value.type,
+      instanceId: task.value.subject.id,
     });
-    const attempt = new Attempt(this.#queue, claim, lane.region.provider, this.#options, log);
-    const ended = this.#see(attempt, this.#attempts.get(claim.id), log);
-    this.#attempts.set(claim.id, { attempt, ended });
+    const attempt = new Attempt(task, lane.region.provider, this.#options, log);
+    const ended = this.#see(attempt, this.#attempts.get(task.id), log);
+    this.#attempts.set(task.id, { attempt, ended });
     if (this.#stopping) attempt.handBack();
     await ended;
-    if (this.#attempts.get(claim.id)?.attempt === attempt) this.#attempts.delete(claim.id);
+    if (this.#attempts.get(task.id)?.attempt === attempt) this.#attempts.delete(task.id);
   }
 
   /**
@@ -209,7 +208,7 @@ export class TaskRunner {
     earlier: { attempt: Attempt; ended: Promise<void> } | undefined,
     log: Log,
   ): Promise<void> {
-    earlier?.attempt.lose();
+    earlier?.attempt.revoke();
     await earlier?.ended;
     try {
       const { retryAt } = await attempt.run();

@@ -3,13 +3,14 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Caller } from '../../src/data/caller.js';
 import { instances } from '../../src/data/instance.js';
-import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
-import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
+import { type HeldTask, LeaseLost } from '../../src/data/held-task.js';
+import { TaskQueue } from '../../src/data/queue.js';
+import { insert, replace, type Store } from '../../src/data/store/port.js';
 import { TaskControl } from '../../src/data/task-control.js';
 import { openTask, tasks } from '../../src/data/task.js';
 import { ApiError } from '../../src/model/error.js';
 import type { InstanceRecord } from '../../src/model/instance.js';
-import type { TaskCause, TaskPatch, TaskRecord } from '../../src/model/task.js';
+import type { TaskCause, TaskPatch } from '../../src/model/task.js';
 import { instanceRecord, regionId } from '../support/rows.js';
 import { onMongo, openTestStore } from '../support/store.js';
 
@@ -74,7 +75,7 @@ class World {
   readonly #queues: TaskQueue[];
   readonly #control: TaskControl;
   /** Every claim that was ever made, by worker; also those that are long over. */
-  readonly #claims: Document<TaskRecord>[][] = [[], []];
+  readonly #claims: HeldTask[][] = [[], []];
   readonly #ids: string[] = [];
   readonly #tokens = new Map<string, number>();
   readonly #granted = new Set<string>();
@@ -146,7 +147,7 @@ class World {
     this.#ids.push(task.id);
   }
 
-  async claim(index: number): Promise<Document<TaskRecord> | undefined> {
+  async claim(index: number): Promise<HeldTask | undefined> {
     const claim = await this.queue(index).claim(regionId);
     if (claim === undefined) return undefined;
     const { token, activated, abort } = claim.value;
@@ -165,15 +166,14 @@ class World {
     if (claim === undefined) return;
     const before = await this.store.get(tasks, claim.id);
     const held = before?.value.queue === 'running' && before.value.token === claim.value.token;
-    const queue = this.queue(index);
     const step = { name: 's', attempt: 1, startTime: 't' };
     const works: Record<typeof what, () => Promise<unknown>> = {
-      renew: () => queue.renew(claim),
-      step: () => queue.recordStep(claim, step),
-      succeed: () => queue.finish(claim, { status: 'succeeded' }, settle),
-      fail: () => queue.finish(claim, { status: 'failed', cause }, settle),
-      retry: () => queue.retryLater(claim, cause, Date.now() + 5000),
-      giveBack: () => queue.giveBack(claim),
+      renew: () => claim.renew(),
+      step: () => claim.step(step),
+      succeed: () => claim.finish({ status: 'succeeded' }, settle),
+      fail: () => claim.finish({ status: 'failed', cause }, settle),
+      retry: () => claim.retryLater(cause, Date.now() + 5000),
+      giveBack: () => claim.giveBack(),
     };
     try {
       await works[what]();
@@ -221,7 +221,7 @@ class World {
     for (const index of [0, 1]) await this.queue(index).takeOver(0, () => true);
     await this.queue(0).promoteDue(Date.now() + 60_000);
     for (let claim = await this.claim(0); claim !== undefined; claim = await this.claim(0)) {
-      await this.queue(0).finish(claim, { status: 'succeeded' }, settle);
+      await claim.finish({ status: 'succeeded' }, settle);
       await this.queue(0).promoteDue(Date.now() + 60_000);
     }
     expect(await this.store.count(tasks, { filter: { queue: 'done' } })).to.equal(this.#ids.length);

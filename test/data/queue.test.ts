@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
-import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
+import { type HeldTask, LeaseLost } from '../../src/data/held-task.js';
+import { TaskQueue } from '../../src/data/queue.js';
 import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
@@ -90,23 +91,17 @@ describe('the task queue', () => {
   });
 
   describe('a worker whose lease was taken over', () => {
-    const writes: [string, (claim: Document<TaskRecord>) => Promise<unknown>][] = [
-      ['renew its lease', (claim) => queue.renew(claim)],
-      [
-        'record a step',
-        (claim) => queue.recordStep(claim, { name: 's', attempt: 1, startTime: timestamp() }),
-      ],
-      [
-        'change the instance',
-        (claim) => queue.recordStep(claim, step, (one) => ({ ...one, description: 'stale' })),
-      ],
+    const writes: [string, (claim: HeldTask) => Promise<unknown>][] = [
+      ['renew its lease', (claim) => claim.renew()],
+      ['record a step', (claim) => claim.step({ name: 's', attempt: 1, startTime: timestamp() })],
+      ['change the instance', (claim) => claim.step(step, (one) => ({ ...one, description: 'stale' }))],
       [
         'finish the task',
-        (claim) => queue.finish(claim, { status: 'succeeded' }, (one) => ({ ...one, description: 'stale' })),
+        (claim) => claim.finish({ status: 'succeeded' }, (one) => ({ ...one, description: 'stale' })),
       ],
-      ['remove the instance', (claim) => queue.finish(claim, { status: 'succeeded' }, () => undefined)],
-      ['ask for a retry', (claim) => queue.retryLater(claim, cause, Date.now())],
-      ['give the task back', (claim) => queue.giveBack(claim)],
+      ['remove the instance', (claim) => claim.finish({ status: 'succeeded' }, () => undefined)],
+      ['ask for a retry', (claim) => claim.retryLater(cause, Date.now())],
+      ['give the task back', (claim) => claim.giveBack()],
     ];
     for (const [what, write] of writes) {
       it(`cannot ${what}`, async () => {
@@ -123,7 +118,7 @@ describe('the task queue', () => {
     it('cannot write after the task has ended either', async () => {
       const { instanceId } = await seedTask(store);
       const claim = await claimed();
-      await queue.finish(claim, { status: 'succeeded' }, (instance) => instance);
+      await claim.finish({ status: 'succeeded' }, (instance) => instance);
       const before = await store.get(instances, instanceId);
       for (const [, write] of writes) expect(await failureOf(write(claim))).to.be.an.instanceOf(LeaseLost);
       expect(await store.get(instances, instanceId)).to.deep.equal(before);
@@ -131,7 +126,6 @@ describe('the task queue', () => {
 
     it('cannot change the instance when the lease goes between its look at the task and its write', async () => {
       const { instanceId } = await seedTask(store);
-      const claim = await claimed();
       const thief = new TaskQueue(store, { owner: 'you', lease: minute });
       let stolen = false;
       // The very store, except that the lease is taken over while the instance is being read.
@@ -149,10 +143,8 @@ describe('the task queue', () => {
           };
         },
       });
-      const late = new TaskQueue(slow, { owner: 'me', lease: minute });
-      const failure = await failureOf(
-        late.recordStep(claim, step, (one) => ({ ...one, description: 'stale' })),
-      );
+      const claim = await claimed(new TaskQueue(slow, { owner: 'me', lease: minute }));
+      const failure = await failureOf(claim.step(step, (one) => ({ ...one, description: 'stale' })));
       expect(failure).to.be.an.instanceOf(LeaseLost);
       expect((await store.get(instances, instanceId))?.value.description).to.be.undefined;
     });
@@ -161,7 +153,9 @@ describe('the task queue', () => {
   describe('the end of a task', () => {
     it('changes the instance, closes the attempt and lets go of the lease, in one step', async () => {
       const { taskId, instanceId } = await seedTask(store);
-      await queue.finish(await claimed(), { status: 'succeeded' }, (instance) => ({
+      await (
+        await claimed()
+      ).finish({ status: 'succeeded' }, (instance) => ({
         ...instance,
         powerState: 'Stopped',
       }));
@@ -177,7 +171,7 @@ describe('the task queue', () => {
 
     it('keeps why it failed, on the task and on its attempt', async () => {
       const { taskId } = await seedTask(store);
-      await queue.finish(await claimed(), { status: 'failed', cause }, (instance) => instance);
+      await (await claimed()).finish({ status: 'failed', cause }, (instance) => instance);
       const { value } = await load(taskId);
       expect(value.cause).to.deep.equal(cause);
       expect(value.attempts[0]).to.deep.include({ outcome: 'failed', cause });
@@ -205,8 +199,7 @@ describe('the task queue', () => {
       ) {
         order.push(claim.id);
         expect(await queue.claim(regionId)).to.be.undefined;
-        await queue.finish(
-          claim,
+        await claim.finish(
           { status: order.length === 2 ? 'failed' : 'succeeded', cause },
           (instance) => instance,
         );
@@ -217,11 +210,11 @@ describe('the task queue', () => {
 
     it('can remove the instance, and copes with one that is gone', async () => {
       const { instanceId } = await seedTask(store);
-      await queue.finish(await claimed(), { status: 'succeeded' }, () => undefined);
+      await (await claimed()).finish({ status: 'succeeded' }, () => undefined);
       expect(await store.get(instances, instanceId)).to.be.undefined;
       const orphan = uuidv7();
       await store.write([insert(tasks, orphan, taskRecord(uuidv7()))]);
-      await queue.finish(await claimed(), { status: 'succeeded' }, (instance) => instance);
+      await (await claimed()).finish({ status: 'succeeded' }, (instance) => instance);
       expect((await load(orphan)).value.status).to.equal('succeeded');
     });
   });
@@ -230,7 +223,7 @@ describe('the task queue', () => {
     it('that is to be tried again waits for its time, and is ready then', async () => {
       const { taskId } = await seedTask(store);
       const later = Date.now() + minute;
-      await queue.retryLater(await claimed(), cause, later);
+      await (await claimed()).retryLater(cause, later);
       expect((await load(taskId)).value)
         .to.include({ status: 'pending', queue: 'waiting', runAfter: later })
         .and.not.to.have.property('owner');
@@ -250,7 +243,7 @@ describe('the task queue', () => {
 
     it('that is given back is ready at once, and does not count as interrupted', async () => {
       const { taskId } = await seedTask(store);
-      await queue.giveBack(await claimed());
+      await (await claimed()).giveBack();
       const { value } = await load(taskId);
       expect(value)
         .to.include({ status: 'pending', queue: 'ready' })
@@ -263,8 +256,8 @@ describe('the task queue', () => {
       const { taskId } = await seedTask(store);
       const claim = await claimed();
       for (let attempt = 1; attempt <= 60; attempt += 1) {
-        await queue.recordStep(claim, { name: 'step', attempt, startTime: timestamp() });
-        await queue.recordStep(claim, {
+        await claim.step({ name: 'step', attempt, startTime: timestamp() });
+        await claim.step({
           name: 'step',
           attempt,
           startTime: timestamp(),
@@ -283,12 +276,14 @@ describe('the task queue', () => {
       const { taskId } = await seedTask(store);
       const claim = await claimed();
       const before = claim.value.leaseUntil ?? 0;
-      expect(await queue.renew(claim)).to.deep.equal({ abort: false });
+      await claim.renew();
+      expect(claim.abortAsked).to.be.false;
       const task = await load(taskId);
       expect(task.value.leaseUntil).to.be.at.least(before);
       await store.write([replace(tasks, task, { ...task.value, abort: true })]);
-      expect(await queue.renew(claim)).to.deep.equal({ abort: true });
-      expect(await queue.aborted(taskId)).to.deep.equal({});
+      await claim.renew();
+      expect(claim.abortAsked).to.be.true;
+      expect(await claim.abort()).to.deep.equal({});
     });
   });
 
@@ -326,7 +321,7 @@ describe('the task queue', () => {
     });
 
     it('has a task that was cut short again and again pause, so that it does not always fall with the same others', async () => {
-      const careful = new TaskQueue(store, { owner: 'me', lease: minute, calm: 4000 });
+      const careful = new TaskQueue(store, { owner: 'me', lease: minute, cooldownMs: 4000 });
       const cut = (times: number) =>
         seedTask(store, {
           ...running,
@@ -364,14 +359,22 @@ describe('the task queue', () => {
       expect(await queue.takeOver(now, (owner) => owner === 'dead')).to.equal(0);
     });
 
-    it('tells watchers of written tasks, and of nothing else', async () => {
+    it('tells watchers of tasks that can be claimed or are to end, and of nothing else', async () => {
       const seen: string[] = [];
       const stop = queue.watch((id) => seen.push(id));
       const { taskId } = await seedTask(store);
       expect(seen).to.deep.equal([taskId]);
+      // The work on the task itself is no news, until somebody asks it to end.
+      const claim = await claimed();
+      await claim.step(step);
+      await claim.renew();
+      expect(seen).to.have.length(1);
+      const task = await load(taskId);
+      await store.write([replace(tasks, task, { ...task.value, abort: true })]);
+      expect(seen).to.deep.equal([taskId, taskId]);
       stop();
       await seedTask(store);
-      expect(seen).to.have.length(1);
+      expect(seen).to.have.length(2);
     });
   });
 });

@@ -60,7 +60,7 @@ async function make(): Promise<void> {
 async function finish(): Promise<void> {
   const claim = await queue.claim(regionId);
   if (claim === undefined) return;
-  await queue.finish(claim, { status: 'succeeded' }, (instance) => instance);
+  await claim.finish({ status: 'succeeded' }, (instance) => instance);
   say({ finished: claim.id });
 }
 

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
-import { LeaseLost, TaskQueue } from '../../src/data/queue.js';
-import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
+import { type HeldTask, LeaseLost } from '../../src/data/held-task.js';
+import { TaskQueue } from '../../src/data/queue.js';
+import { insert, replace, type Store } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import type { TaskRecord } from '../../src/model/task.js';
@@ -20,7 +21,6 @@ import { patient, principal, scratchFolder } from '../support/region.js';
 
 const lease = 200;
 const options = {
-  lease,
   maxAttempts: 3,
   maxInterruptions: 10,
   backoff: 1,
@@ -39,8 +39,7 @@ describe('an attempt at a task', () => {
   let region: SimulatedRegion;
   let log: RecordingLog;
 
-  const attemptAt = (claim: Document<TaskRecord>, by: TaskQueue) =>
-    new Attempt(by, claim, region, options, log);
+  const attemptAt = (claim: HeldTask) => new Attempt(claim, region, options, log);
   const seed = async (change: Partial<TaskRecord> = {}) => {
     const [flavor] = await region.listFlavors(principal, patient());
     const images = await region.listImages(principal, patient());
@@ -82,7 +81,7 @@ describe('an attempt at a task', () => {
     region.program({ verb: 'ensureServer', delay: 3 * lease, times: 1 });
     const { taskId } = await seed();
     const queue = queueOn(store);
-    const run = attemptAt(await claimed(queue), queue).run();
+    const run = attemptAt(await claimed(queue)).run();
     const watcher = new TaskQueue(store, { owner: 'you', lease });
     let taken = 0;
     const watch = setInterval(() => {
@@ -110,7 +109,7 @@ describe('an attempt at a task', () => {
       },
     });
     const queue = queueOn(flaky);
-    const run = failureOf(attemptAt(await claimed(queue), queue).run());
+    const run = failureOf(attemptAt(await claimed(queue)).run());
     await eventually(async () => (await store.get(tasks, taskId))?.value.steps.length === 1);
     away = true;
     const began = performance.now();
@@ -134,7 +133,7 @@ describe('an attempt at a task', () => {
       },
     });
     const queue = queueOn(slow);
-    expect(await failureOf(attemptAt(await claimed(queue), queue).run())).to.be.an.instanceOf(LeaseLost);
+    expect(await failureOf(attemptAt(await claimed(queue)).run())).to.be.an.instanceOf(LeaseLost);
     expect(region.history(instanceId)).to.deep.equal([]);
     expect((await store.get(tasks, taskId))?.value).to.include({ queue: 'running', status: 'running' });
   });
@@ -143,7 +142,7 @@ describe('an attempt at a task', () => {
     region.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
     const { taskId } = await seed();
     const queue = queueOn(store);
-    const run = failureOf(attemptAt(await claimed(queue), queue).run());
+    const run = failureOf(attemptAt(await claimed(queue)).run());
     await eventually(async () => (await store.get(tasks, taskId))?.value.steps.length === 1);
     await queueOn(store).takeOver(0, () => true);
     const other = await claimed(new TaskQueue(store, { owner: 'you', lease }));
@@ -162,7 +161,7 @@ describe('an attempt at a task', () => {
       });
       const { instanceId, taskId } = await seed();
       const queue = queueOn(store);
-      const run = attemptAt(await claimed(queue), queue).run();
+      const run = attemptAt(await claimed(queue)).run();
       await eventually(async () => (await store.get(tasks, taskId))?.value.steps.length === 1);
       // As a delete does of which the worker has not heard yet.
       const found = await store.get(instances, instanceId);
@@ -173,7 +172,7 @@ describe('an attempt at a task', () => {
       await run;
       if (end === 'is tried again') {
         await eventually(async () => (await queue.promoteDue(Date.now())) === undefined);
-        await attemptAt(await claimed(queue), queue).run();
+        await attemptAt(await claimed(queue)).run();
       }
       expect((await store.get(tasks, taskId))?.value.queue).to.equal('done');
       expect((await store.get(instances, instanceId))?.value.provisioning).to.deep.equal(deleted);
@@ -200,7 +199,7 @@ describe('an attempt at a task', () => {
       const queue = queueOn(store);
       const claim = await claimed(queue);
       const before = Date.now();
-      const { retryAt = 0 } = await new Attempt(queue, claim, region, rule, log).run();
+      const { retryAt = 0 } = await new Attempt(claim, region, rule, log).run();
       expect(retryAt - before, `after ${failures} failures`).to.be.at.least(most / 2);
       expect(retryAt - Date.now(), `after ${failures} failures`).to.be.at.most(most);
     }
@@ -217,7 +216,7 @@ describe('an attempt at a task', () => {
     await store.write([replace(instances, found, wished)]);
     region.program(rule);
     const queue = queueOn(store);
-    const attempt = attemptAt(await claimed(queue), queue);
+    const attempt = attemptAt(await claimed(queue));
     const run = attempt.run();
     const told = async () => {
       await run;
@@ -237,7 +236,7 @@ describe('an attempt at a task', () => {
     const task = await store.get(tasks, taskId);
     if (task === undefined) throw new Error('the task is not there');
     await store.write([replace(tasks, task, abortAsked(task.value, 'ann'))]);
-    attempt.look();
+    attempt.checkAbort();
     expect(await told()).to.include({ powerState: 'Running', powerMessage: 'The task was aborted by ann.' });
     expect((await store.get(tasks, taskId))?.value).to.include({ status: 'cancelled' });
   });
@@ -253,7 +252,7 @@ describe('an attempt at a task', () => {
   it('fails at once when the task was stored with an input that its type does not take', async () => {
     const { taskId } = await seed({ type: 'instance.reboot', input: { hard: 'very' } });
     const queue = queueOn(store);
-    await attemptAt(await claimed(queue), queue).run();
+    await attemptAt(await claimed(queue)).run();
     const task = await store.get(tasks, taskId);
     expect(task?.value).to.include({ status: 'failed' });
     expect(task?.value.cause).to.include({ code: 'unprocessable', retryable: false });
@@ -263,7 +262,7 @@ describe('an attempt at a task', () => {
   it('leaves a task of a type that it does not know to a newer process', async () => {
     const { taskId } = await seed({ type: 'instance.teleport' as 'instance.start' });
     const queue = queueOn(store);
-    await attemptAt(await claimed(queue), queue).run();
+    await attemptAt(await claimed(queue)).run();
     const task = await store.get(tasks, taskId);
     expect(task?.value).to.include({ status: 'pending', queue: 'waiting' });
     expect(task?.value.attempts.map(({ outcome }) => outcome)).to.deep.equal(['handed_over']);
@@ -272,7 +271,7 @@ describe('an attempt at a task', () => {
   it('leaves such a task alone for a while also when it is to end, and ends the wait of others that are', async () => {
     const unknown = await seed({ type: 'instance.teleport' as 'instance.start', abort: true });
     const queue = queueOn(store);
-    await attemptAt(await claimed(queue), queue).run();
+    await attemptAt(await claimed(queue)).run();
     expect((await store.get(tasks, unknown.taskId))?.value).to.include({ queue: 'waiting', abort: true });
     expect(await queue.claim(regionId)).to.be.undefined;
 

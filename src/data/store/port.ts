@@ -168,6 +168,9 @@ export class StoreConflict extends Error {
   }
 }
 
+/** Hears what was written: the value, which is undefined when the document was removed. */
+export type WriteListener = (collection: string, id: string, value: unknown) => void;
+
 /** Every method that takes a signal rejects with its reason when it has aborted; a write that has begun ends. */
 export interface Store {
   get<T>(collection: CollectionSpec<T>, id: string, signal?: Interruption): Promise<Document<T> | undefined>;
@@ -205,7 +208,7 @@ export interface Store {
     change: (document: Document<T>) => T,
   ): Promise<Document<T>[]>;
   /** Tells of written documents as they happen in this process. A hint to look again, not a log. */
-  watch(listener: (collection: string, id: string) => void): () => void;
+  watch(listener: WriteListener): () => void;
   /**
    * The durable log of writes to logged collections, of all processes, oldest first. Written in the batch of the write
    * itself, so that neither exists without the other.
@@ -247,6 +250,11 @@ export type ReadDocument = <T>(collection: CollectionSpec<T>, id: string) => Pro
 export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<never>): (readonly string[])[] {
   const own = Object.entries(orders).filter(([name]) => !(filteredOrders ?? []).includes(name));
   return [...own.map(([, fields]) => fields), ...(indexes ?? [])].filter((fields) => fields.length > 0);
+}
+
+/** What a write leaves; undefined when it removes the document. */
+export function valueOf(write: Write): unknown {
+  return write.op === 'remove' ? undefined : write.value;
 }
 
 /** Helpers that keep the value's type next to the collection's. */

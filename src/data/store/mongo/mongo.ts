@@ -21,8 +21,9 @@ import type {
   TextPage,
   TextQuery,
   Write,
+  WriteListener,
 } from '../port.js';
-import { StoreConflict } from '../port.js';
+import { StoreConflict, valueOf } from '../port.js';
 import { ChangeLog } from './change-log.js';
 import { Clock } from './clock.js';
 import { Committer } from './committer.js';
@@ -77,7 +78,7 @@ export class MongoStore implements Store {
   readonly #reads = new Reads();
   /** What is under way, for the end to wait for. */
   readonly #running = new Set<Promise<unknown>>();
-  readonly #listeners = new Set<(collection: string, id: string) => void>();
+  readonly #listeners = new Set<WriteListener>();
   #epoch = 0;
   #epochEnds = false;
 
@@ -249,8 +250,8 @@ export class MongoStore implements Store {
     const prepared = writes.map(prepare);
     const size = prepared.reduce((sum, { fields }) => sum + sizeOf(fields), 0);
     const tell = () => {
-      for (const { collection, id } of prepared) {
-        for (const listener of this.#listeners) listener(collection.name, id);
+      for (const write of writes) {
+        for (const listener of this.#listeners) listener(write.collection.name, write.id, valueOf(write));
       }
     };
     await this.#during(this.#committer.submit({ writes: prepared, signal, size }, tell).catch(this.#rethrow));
@@ -315,7 +316,7 @@ export class MongoStore implements Store {
     return this.#attempt(async () => this.#log.trim(before, await this.#journal.head()));
   }
 
-  watch(listener: (collection: string, id: string) => void): () => void {
+  watch(listener: WriteListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

@@ -21,7 +21,9 @@ import type {
   TextPage,
   TextQuery,
   Write,
+  WriteListener,
 } from '../port.js';
+import { valueOf } from '../port.js';
 import { ChangeLog } from './change-log.js';
 import { isBusy, storeFailure, unusable } from './failure.js';
 import { open } from './file.js';
@@ -69,7 +71,7 @@ export class SqliteStore implements Store {
   readonly #failed: ((error: unknown) => void) | undefined;
   #epoch: number | undefined;
   readonly #dataVersion: Database.Statement<[]>;
-  readonly #listeners = new Set<(collection: string, id: string) => void>();
+  readonly #listeners = new Set<WriteListener>();
 
   constructor(file: string, collections: readonly AnyCollection[], options: SqliteOptions = {}) {
     const log = options.log ?? silentLog;
@@ -188,7 +190,7 @@ export class SqliteStore implements Store {
       () => {
         for (const write of writes) this.#writer.apply(write);
       },
-      () => writes.map((write) => [write.collection.name, write.id]),
+      () => writes.map((write) => [write.collection.name, write.id, valueOf(write)]),
       signal,
     );
   }
@@ -207,20 +209,18 @@ export class SqliteStore implements Store {
           return { id: row.id, revision: row.revision + 1, value };
         });
       },
-      (claimed) => claimed.map(({ id }) => [collection.name, id]),
+      (claimed) => claimed.map(({ id, value }) => [collection.name, id, value]),
     );
   }
 
   /** Listeners hear of it before anybody else runs, so that no cache is read between the commit and the news of it. */
   #commit<R>(
     work: () => R,
-    written: (result: R) => (readonly [string, string])[],
+    written: (result: R) => Parameters<WriteListener>[],
     signal?: Interruption,
   ): Promise<R> {
     const tell = (result: R) =>
-      written(result).flatMap(([collection, id]) =>
-        [...this.#listeners].map((listener) => () => listener(collection, id)),
-      );
+      written(result).flatMap((news) => [...this.#listeners].map((listener) => () => listener(...news)));
     return this.#commits.run(work, tell, signal);
   }
 
@@ -247,7 +247,7 @@ export class SqliteStore implements Store {
     );
   }
 
-  watch(listener: (collection: string, id: string) => void): () => void {
+  watch(listener: WriteListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

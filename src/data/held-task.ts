@@ -1,0 +1,172 @@
+/**
+ * A task that this process has claimed. It knows the revision that its last write left, so that the task need not be read
+ * before each write; a worker whose lease was taken over finds another revision and another token, and writes nothing.
+ */
+import type { InstanceRecord } from '../model/instance.js';
+import { worked } from '../model/instance-task.js';
+import type { TaskCause, TaskRecord, TaskStep } from '../model/task.js';
+import { historyLimit } from '../model/task.js';
+import type { TaskEnd } from '../model/task-state.js';
+import { interrupted, retried } from '../model/task-state.js';
+import { instances } from './instance.js';
+import type { Document, Store, Write } from './store/port.js';
+import { replace, StoreConflict } from './store/port.js';
+import { retrying } from './store/retry.js';
+import { endingWrites, type InstanceChange } from './task-end.js';
+import { tasks } from './task.js';
+import { instanceAfter } from './wish.js';
+
+/** The lease is gone: another process has the task, or it has ended. The work must stop without writing. */
+export class LeaseLost extends Error {
+  override readonly name = 'LeaseLost';
+}
+
+/** The writes of one batch, and the task as they leave it if it stays held. */
+interface Plan {
+  writes: Write[];
+  next?: TaskRecord;
+}
+
+export class HeldTask {
+  readonly id: string;
+  /** As it was claimed. */
+  readonly value: TaskRecord;
+  /** Milliseconds without a renewal after which another process may take the task. */
+  readonly lease: number;
+  readonly #store: Store;
+  /** As the last write left it; undefined when only the store can tell. */
+  #task: Document<TaskRecord> | undefined;
+  /** As it was read for the next write. */
+  #instance: Document<InstanceRecord> | undefined;
+  /** Steps that have ended, which the next write stores. */
+  #ended: readonly TaskStep[] = [];
+  /** When the lease was last known to be ours, by this process's monotonic clock. */
+  #renewed = performance.now();
+  #abortAsked: boolean;
+
+  constructor(store: Store, claim: Document<TaskRecord>, lease: number) {
+    this.id = claim.id;
+    this.value = claim.value;
+    this.lease = lease;
+    this.#store = store;
+    this.#task = claim;
+    this.#abortAsked = claim.value.abort === true;
+  }
+
+  /** Whether the task was asked to end, as far as this process has read. */
+  get abortAsked(): boolean {
+    return this.#abortAsked;
+  }
+
+  /** Whether no other process can have taken the task yet, with some time to spare. */
+  get isSure(): boolean {
+    return performance.now() - this.#renewed < this.lease * 0.7;
+  }
+
+  /** Extends the lease. */
+  async renew(): Promise<void> {
+    // Before the write: who watches the lease counts from when it arrived.
+    const began = performance.now();
+    // Readers of the change log see no lease, but the end of a step that comes with it.
+    await this.#change((value) => ({ ...value, leaseUntil: Date.now() + this.lease }), { quiet: true });
+    this.#renewed = began;
+  }
+
+  /** Adds a step, or ends the one of the same name and attempt; in the same write changes the instance, if told how. */
+  step(step: TaskStep, change?: (instance: InstanceRecord) => InstanceRecord): Promise<void> {
+    return this.#write(async (task) => {
+      const next = withStep(task.value, step);
+      const writes: Write[] = [replace(tasks, task, next)];
+      const instance = change === undefined ? undefined : await this.#subject();
+      if (instance !== undefined && change !== undefined) {
+        const changed = worked(instance.value, task.value.type, change);
+        writes.push(replace(instances, instance, instanceAfter(instance, changed)));
+      }
+      return { writes, next };
+    });
+  }
+
+  /** The step has ended: stored with the next write, which whatever follows the step begins or ends with. */
+  stepEnded(step: TaskStep): void {
+    this.#ended = [...this.#ended, step];
+  }
+
+  /** The instance as it is now. */
+  async subject(): Promise<Document<InstanceRecord> | undefined> {
+    this.#instance = await this.#store.get(instances, this.value.subject.id);
+    return this.#instance;
+  }
+
+  /** Who asked the task to end; nobody is named when a later request made it pointless. Undefined: it was not asked to. */
+  async abort(): Promise<{ by?: string } | undefined> {
+    const task = await this.#store.get(tasks, this.id);
+    if (task?.value.abort !== true) return undefined;
+    return task.value.abortedBy === undefined ? {} : { by: task.value.abortedBy };
+  }
+
+  /** Ends the task, changes its instance and lets the instance's next task go, in one step. */
+  finish(end: TaskEnd, change: InstanceChange): Promise<void> {
+    return this.#write(async (task) => ({
+      writes: await endingWrites(this.#store, task, end, change, await this.#subject()),
+    }));
+  }
+
+  /** Ends this attempt and has the task wait for its next one. */
+  retryLater(cause: TaskCause, runAfter: number): Promise<void> {
+    return this.#change((value) => retried(value, cause, runAfter));
+  }
+
+  /** Gives the task back, for another process to carry on: at once, or from a time on (ms since 1970). */
+  giveBack(runAfter = 0): Promise<void> {
+    return this.#change((value) => interrupted(value, 'handed_over', runAfter));
+  }
+
+  async #subject(): Promise<Document<InstanceRecord> | undefined> {
+    return this.#instance ?? this.subject();
+  }
+
+  #change(change: (value: TaskRecord) => TaskRecord, { quiet = false } = {}): Promise<void> {
+    return this.#write((task, ended) => {
+      const next = change(task.value);
+      return Promise.resolve({ writes: [{ ...replace(tasks, task, next), quiet: quiet && !ended }], next });
+    });
+  }
+
+  /**
+   * Writes to the task from what is known of it: a revision that has moved on refuses the write, and it is read anew,
+   * where a lost claim shows. `ended`: the end of a step is written with it.
+   */
+  #write(plan: (task: Document<TaskRecord>, ended: boolean) => Promise<Plan>): Promise<void> {
+    return retrying(async () => {
+      const task = this.#task ?? (await this.#read());
+      const ended = this.#ended;
+      const value = ended.reduce(withStep, task.value);
+      const { writes, next } = await plan({ ...task, value }, ended.length > 0);
+      // What was done to the machine will be reported, and changes the instance.
+      this.#instance = undefined;
+      try {
+        await this.#store.write(writes);
+      } catch (error) {
+        // Only the store can tell what has become of the task, unless the race was for another document.
+        if (!(error instanceof StoreConflict) || error.key === this.id) this.#task = undefined;
+        throw error;
+      }
+      this.#task =
+        next?.queue === 'running' ? { ...task, revision: task.revision + 1, value: next } : undefined;
+      this.#ended = this.#ended.filter((step) => !ended.includes(step));
+    });
+  }
+
+  async #read(): Promise<Document<TaskRecord>> {
+    const task = await this.#store.get(tasks, this.id);
+    if (task?.value.queue !== 'running' || task.value.token !== this.value.token)
+      throw new LeaseLost(`Task ${this.id} is no longer held under token ${this.value.token}`);
+    this.#abortAsked = task.value.abort === true;
+    return task;
+  }
+}
+
+function withStep(task: TaskRecord, step: TaskStep): TaskRecord {
+  const others = task.steps.filter((known) => known.name !== step.name || known.attempt !== step.attempt);
+  return { ...task, steps: [...others, step].slice(-historyLimit) };
+}

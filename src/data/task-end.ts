@@ -1,0 +1,41 @@
+/** How a task ends: what is written with its end, in one step. */
+import type { InstanceRecord } from '../model/instance.js';
+import { worked } from '../model/instance-task.js';
+import type { TaskRecord } from '../model/task.js';
+import type { TaskEnd } from '../model/task-state.js';
+import { ended, placed } from '../model/task-state.js';
+import { instances } from './instance.js';
+import type { Document, Store, Write } from './store/port.js';
+import { remove, replace } from './store/port.js';
+import { tasks } from './task.js';
+import { instanceAfter, taskAfter } from './wish.js';
+
+/** What a task's end makes of its instance; undefined removes the record. */
+export type InstanceChange = (instance: InstanceRecord) => InstanceRecord | undefined;
+
+/**
+ * The writes of a task's end: the task, what it makes of its instance, and the instance's next task, which goes on in the
+ * same step: it is released once, however often the end is tried.
+ */
+export async function endingWrites(
+  store: Store,
+  task: Document<TaskRecord>,
+  end: TaskEnd,
+  change: InstanceChange,
+  known?: Document<InstanceRecord>,
+): Promise<Write[]> {
+  const writes: Write[] = [replace(tasks, task, taskAfter(task, ended(task.value, end)))];
+  const instance = known ?? (await store.get(instances, task.value.subject.id));
+  if (instance === undefined) return writes;
+  const openTasks = instance.value.openTasks.filter((id) => id !== task.id);
+  const next = worked(instance.value, task.value.type, change);
+  writes.push(
+    next === undefined
+      ? remove(instances, instance)
+      : replace(instances, instance, instanceAfter(instance, { ...next, openTasks })),
+  );
+  const [following] = openTasks;
+  const blocked = following === undefined ? undefined : await store.get(tasks, following);
+  if (blocked?.value.queue === 'blocked') writes.push(replace(tasks, blocked, placed(blocked.value, false)));
+  return writes;
+}
