@@ -9,7 +9,7 @@ import { secrets } from './secret.js';
 import { eventBaseId, eventBases } from './store/event-base.js';
 import type { CollectionSpec, Document, Store, Write } from './store/port.js';
 import { insert, remove, replace } from './store/port.js';
-import { portionsOf } from './store/portion.js';
+import { splitIntoBatches } from './store/batches.js';
 
 const pageSize = 500;
 
@@ -173,7 +173,7 @@ class PagedWriter {
   async flush(): Promise<void> {
     const writes = this.#writes;
     this.#writes = [];
-    for (const portion of portionsOf(writes)) await this.#store.write(portion);
+    for (const batch of splitIntoBatches(writes)) await this.#store.write(batch);
   }
 }
 

@@ -26,7 +26,7 @@ export async function isStore(
   used: readonly CollectionSpec<never>[],
 ): Promise<boolean> {
   if (isMongo(address)) {
-    const { holdsAny } = await import('../data/store/mongo/look.js');
+    const { holdsAny } = await import('../data/store/mongo/probe.js');
     return holdsAny(address, used);
   }
   const file = sqliteFile(address, dataDir);

@@ -5,7 +5,7 @@ import { LeaseWatch } from '../lease.js';
 import { isDeadOwner } from '../owner.js';
 import type { CollectionSpec, Document, ReadDocument, Store, Write } from '../store/port.js';
 import { insert, replace, StoreConflict } from '../store/port.js';
-import { portionsOf } from '../store/portion.js';
+import { splitIntoBatches } from '../store/batches.js';
 import type { Migration, MigrationWork } from './migration.js';
 import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js';
 
@@ -165,13 +165,13 @@ class Run implements MigrationWork {
       const last = page.at(-1);
       if (last === undefined) break;
       const writes = page.map((document) => rewriteOf(collection, document, change(document.value)));
-      for (const portion of portionsOf(writes)) {
-        const upTo = portion.at(-1)?.id ?? last.id;
+      for (const batch of splitIntoBatches(writes)) {
+        const upTo = batch.at(-1)?.id ?? last.id;
         // Of two processes that read the same page, only one writes it. A document that somebody else has changed, which
         // only a program from before the lease can do, is read again.
-        if (!(await this.#unlessChanged(() => this.#advance({ done: number, after: upTo }, portion)))) break;
+        if (!(await this.#unlessChanged(() => this.#advance({ done: number, after: upTo }, batch)))) break;
         after = upTo;
-        rewritten += portion.length;
+        rewritten += batch.length;
       }
       if (Date.now() - told > telling) {
         told = Date.now();

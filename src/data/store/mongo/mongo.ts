@@ -26,7 +26,7 @@ import type {
 import { StoreConflict, valueOf } from '../port.js';
 import { ChangeLog } from './change-log.js';
 import { Clock } from './clock.js';
-import { Committer } from './committer.js';
+import { GroupCommit } from './group-commit.js';
 import { connect, unreachable } from './connection.js';
 import {
   type AnyCollection,
@@ -42,7 +42,7 @@ import { makeIndexes } from './indexes.js';
 import { Journal } from './journal.js';
 import { prepare } from './plan.js';
 import { countedBy, orderColumns, pageOf } from './queries.js';
-import { Reads } from './reads.js';
+import { singleFlight } from './single-flight.js';
 import { Sweeper } from './sweeper.js';
 import { probeTransactions } from './transaction.js';
 import { Turns } from './turns.js';
@@ -70,12 +70,12 @@ export class MongoStore implements Store {
   readonly #client: MongoClient;
   readonly #db: Db;
   readonly #journal: Journal;
-  readonly #committer: Committer;
+  readonly #commits: GroupCommit;
   readonly #log: ChangeLog;
   readonly #sweeper: Sweeper;
   readonly #failed: (error: unknown) => void;
   readonly #claims = new Turns();
-  readonly #reads = new Reads();
+  readonly #shared = singleFlight();
   /** What is under way, for the end to wait for. */
   readonly #running = new Set<Promise<unknown>>();
   readonly #listeners = new Set<WriteListener>();
@@ -93,9 +93,9 @@ export class MongoStore implements Store {
     this.#client = client;
     this.#db = db;
     this.#journal = journal;
-    this.#committer = new Committer(db, journal);
+    this.#commits = new GroupCommit(db, journal);
     this.#log = new ChangeLog(db);
-    this.#sweeper = new Sweeper(db, journal, this.#committer, collections);
+    this.#sweeper = new Sweeper(db, journal, this.#commits, collections);
   }
 
   /** Connects, makes indexes and completes what a dead process left. Rejects with StoreUnreachable. */
@@ -161,8 +161,7 @@ export class MongoStore implements Store {
     projection: Record<string, 0 | 1>,
   ): Promise<StoredDocument | undefined> {
     const name = `${collection.name}\u0000${Object.keys(projection).join()}\u0000${id}`;
-    const read = () =>
-      this.#reads.share(name, () => this.#of(collection).findOne({ _id: id }, { projection }));
+    const read = () => this.#shared(name, () => this.#of(collection).findOne({ _id: id }, { projection }));
     const underWay = this.#journal.underWay();
     let found = await read();
     if (found === null && underWay !== undefined) {
@@ -254,7 +253,7 @@ export class MongoStore implements Store {
         for (const listener of this.#listeners) listener(write.collection.name, write.id, valueOf(write));
       }
     };
-    await this.#during(this.#committer.submit({ writes: prepared, signal, size }, tell).catch(this.#rethrow));
+    await this.#during(this.#commits.submit({ writes: prepared, signal, size }, tell).catch(this.#rethrow));
   }
 
   /** One claim of a collection at a time in this process: they would all want the same documents. */
@@ -344,7 +343,7 @@ export class MongoStore implements Store {
         await Promise.race([Promise.allSettled(this.#running), over]);
       await sleep(closingPause);
     } while (this.#running.size > 0 && !patience.aborted);
-    await this.#committer.close();
+    await this.#commits.close();
     await this.#journal.close();
     await this.#client.close();
   }

@@ -1,6 +1,6 @@
 /** What every process does now and then, so that nothing half made stays: entries applied, old places cleared. */
 import type { Db } from 'mongodb';
-import type { Committer } from './committer.js';
+import type { GroupCommit } from './group-commit.js';
 import { type AnyCollection, entryOf, type StoredDocument } from './documents.js';
 import type { Journal } from './journal.js';
 import type { PreparedWrite } from './plan.js';
@@ -17,17 +17,17 @@ const tidyTime = 60_000;
 export class Sweeper {
   readonly #db: Db;
   readonly #journal: Journal;
-  readonly #committer: Committer;
+  readonly #commits: GroupCommit;
   readonly #collections: readonly AnyCollection[];
   readonly #timers: NodeJS.Timeout[] = [];
   #stopped = false;
   /** The end of the journal as it was a while ago by this process's even clock; other clocks may say anything. */
   #before = { number: 0, at: performance.now() };
 
-  constructor(db: Db, journal: Journal, committer: Committer, collections: readonly AnyCollection[]) {
+  constructor(db: Db, journal: Journal, commits: GroupCommit, collections: readonly AnyCollection[]) {
     this.#db = db;
     this.#journal = journal;
-    this.#committer = committer;
+    this.#commits = commits;
     this.#collections = collections;
   }
 
@@ -71,7 +71,7 @@ export class Sweeper {
     let writes: PreparedWrite[] = [];
     const flush = async () => {
       if (writes.length > 0)
-        await this.#committer.submit({ writes, signal: undefined, size: 0 }, () => undefined);
+        await this.#commits.submit({ writes, signal: undefined, size: 0 }, () => undefined);
       writes = [];
     };
     for await (const { _id, stamp } of places) {

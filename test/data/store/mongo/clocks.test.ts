@@ -4,7 +4,7 @@ import { type Db, MongoClient } from 'mongodb';
 import { Clock } from '../../../../src/data/store/mongo/clock.js';
 import { type Entry, entryId } from '../../../../src/data/store/mongo/entry.js';
 import { Journal, journalName } from '../../../../src/data/store/mongo/journal.js';
-import { Committer } from '../../../../src/data/store/mongo/committer.js';
+import { GroupCommit } from '../../../../src/data/store/mongo/group-commit.js';
 import { MongoStore } from '../../../../src/data/store/mongo/mongo.js';
 import { Sweeper } from '../../../../src/data/store/mongo/sweeper.js';
 import { TransactionRunner } from '../../../../src/data/store/mongo/transaction.js';
@@ -98,7 +98,8 @@ describe('processes on a MongoDB store whose clocks do not agree', function () {
     await right.write(ids.map((id) => insert(counters, id, { count: 1 })));
     await right.write(ids.map((id) => remove(counters, { id, revision: 1, value: { count: 1 } })));
     const places = () => db.collection('counters').countDocuments({ since: { $gt: 0 } });
-    const sweeperOf = (journal: Journal) => new Sweeper(db, journal, new Committer(db, journal), collections);
+    const sweeperOf = (journal: Journal) =>
+      new Sweeper(db, journal, new GroupCommit(db, journal), collections);
     await sweeperOf(new Journal(db, new TransactionRunner(client))).tidy(0);
     const sweeper = sweeperOf(new Journal(db, undefined, new Clock(ahead)));
     await sweeper.tidy(60_000);

@@ -1,4 +1,4 @@
-/** Looks into a database without making anything in it. */
+/** Asks whether a database holds anything, without creating it. */
 import type { CollectionSpec } from '../port.js';
 import { connect } from './connection.js';
 

@@ -1,14 +1,14 @@
 import { expect } from 'chai';
-import { Reads } from '../../../../src/data/store/mongo/reads.js';
+import { singleFlight } from '../../../../src/data/store/mongo/single-flight.js';
 import { failureOf } from '../../../support/eventually.js';
 
 describe('reads of the MongoDB store', () => {
   it('of the same in one turn are one, which begins after the last of them was asked for', async () => {
-    const reads = new Reads();
+    const share = singleFlight();
     const events: string[] = [];
     const ask = (name: string) => {
       events.push(`ask ${name}`);
-      return reads.share(name, () => {
+      return share(name, () => {
         events.push(`read ${name}`);
         return Promise.resolve(events.length);
       });
@@ -20,10 +20,10 @@ describe('reads of the MongoDB store', () => {
   });
 
   it('that fail, fail for all who asked, and not for the next', async () => {
-    const reads = new Reads();
+    const share = singleFlight();
     const fail = () => Promise.reject(new Error('away'));
-    const failures = await Promise.all([1, 2].map(() => failureOf(reads.share('a', fail))));
+    const failures = await Promise.all([1, 2].map(() => failureOf(share('a', fail))));
     expect(failures.map(({ message }) => message)).to.deep.equal(['away', 'away']);
-    expect(await reads.share('a', () => Promise.resolve(1))).to.equal(1);
+    expect(await share('a', () => Promise.resolve(1))).to.equal(1);
   });
 });

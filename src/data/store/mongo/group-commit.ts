@@ -29,7 +29,7 @@ const tries = 500;
 const remembered = 5000;
 const memory = 1000;
 
-export class Committer {
+export class GroupCommit {
   readonly #db: Db;
   readonly #journal: Journal;
   #waiting: Waiting[] = [];

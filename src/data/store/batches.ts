@@ -7,19 +7,19 @@ import type { Write } from './port.js';
 const limit = 2 * 2 ** 20;
 
 /** The writes, in their order, in batches that every engine takes: documents can be of any size. */
-export function portionsOf(writes: readonly Write[]): Write[][] {
-  const portions: Write[][] = [];
+export function splitIntoBatches(writes: readonly Write[]): Write[][] {
+  const batches: Write[][] = [];
   let room = 0;
   for (const write of writes) {
     const size = 'value' in write ? JSON.stringify(write.value).length : 0;
-    const portion = portions.at(-1);
-    if (portion === undefined || size > room) {
-      portions.push([write]);
+    const batch = batches.at(-1);
+    if (batch === undefined || size > room) {
+      batches.push([write]);
       room = limit - size;
     } else {
-      portion.push(write);
+      batch.push(write);
       room -= size;
     }
   }
-  return portions;
+  return batches;
 }
