@@ -1,15 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../../model/error.js';
+import { KeyedMutex } from '../../platform/keyed-mutex.js';
+import { settlesWithin } from '../../platform/time.js';
 import { StoreConflict } from './port.js';
 
 /** Lost races after which something else must be wrong than that many want the same. */
 const tries = 200;
-/** Milliseconds: the longest pause, and the longest wait for one's turn. */
-const longestPause = 200;
-const longestTurn = 5000;
+/** The longest pause, and the longest time for which one may hold up the others. */
+const longestPauseMs = 200;
+const longestTurnMs = 5000;
 
 /** Those who lost a race for the same document, in the order in which they lost it. */
-const queues = new Map<string, Promise<void>>();
+const losers = new KeyedMutex();
 
 /**
  * Reads, decides and writes again when somebody was faster: `work` must begin with its reads. Those of this process who
@@ -32,7 +34,7 @@ async function insisting<R>(work: () => Promise<R>): Promise<R> {
       contended(error);
       if (attempt >= tries)
         throw new ApiError('conflict', 'The resource changes too often; try again.', { cause: error });
-      await sleep(Math.random() * Math.min(longestPause, 2 ** Math.min(attempt, 10)));
+      await sleep(Math.random() * Math.min(longestPauseMs, 2 ** Math.min(attempt, 10)));
     }
   }
 }
@@ -44,23 +46,12 @@ function contended(error: unknown): string {
 }
 
 /** Runs the work behind those who came before; but whoever holds the turn for too long loses it. */
-async function inTurn<R>(name: string, work: () => Promise<R>): Promise<R> {
-  const before = queues.get(name);
-  let done: () => void = () => undefined;
-  const ended = new Promise<void>((resolve) => (done = resolve));
-  const mine = (before ?? Promise.resolve()).then(() => ended);
-  queues.set(name, mine);
-  try {
-    await before;
+async function inTurn<R>(key: string, work: () => Promise<R>): Promise<R> {
+  const { result } = await losers.run(key, async () => {
+    const result = work();
     // A stuck turn must not hold up the rest for ever.
-    const timer = setTimeout(done, longestTurn).unref();
-    try {
-      return await work();
-    } finally {
-      clearTimeout(timer);
-    }
-  } finally {
-    done();
-    if (queues.get(name) === mine) queues.delete(name);
-  }
+    await settlesWithin(result, longestTurnMs);
+    return { result };
+  });
+  return result;
 }

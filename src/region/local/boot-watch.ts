@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import { PromptWatch } from './console-log.js';
 import type { Emulator } from './emulator.js';
 import { cpuSeconds } from './process-identity.js';
-import { pause } from './time.js';
+import { pause } from '../../platform/time.js';
 
 /** Milliseconds. */
 const interval = 250;

@@ -1,7 +1,7 @@
 /** Writes the record of a server down that could not be written when it changed, as soon as it can be. */
 import type { Operations } from './operations.js';
 import type { ServerState } from './server-state.js';
-import { pause } from './time.js';
+import { pause } from '../../platform/time.js';
 
 /** Milliseconds to the next try; doubled each time up to the second. */
 const first = 250;

@@ -13,7 +13,7 @@ import { errorCode } from './files.js';
 import { journalName, readEnding, readTail, type Ending } from './journal.js';
 import { identify, isAlive, killEmulator, type ProcessIdentity } from './process-identity.js';
 import { Qmp, QmpError } from './qmp.js';
-import { pause, settlesWithin } from './time.js';
+import { pause, settlesWithin } from '../../platform/time.js';
 
 const run = promisify(execFile);
 

@@ -31,7 +31,7 @@ import { sweepDeleted } from './server-folder.js';
 import { identityOf } from './region-identity.js';
 import { absent } from './server-state.js';
 import { StartQueue } from './start-queue.js';
-import { orAbort } from './time.js';
+import { orAbort } from '../../platform/time.js';
 import { findTools } from './tools.js';
 
 export type { LocalFlavor, LocalRegionOptions } from './options.js';

@@ -5,11 +5,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
+import { KeyedMutex } from '../../platform/keyed-mutex.js';
+import { orAbort } from '../../platform/time.js';
 import { type RebootOptions, RegionError, type ServerObservation, type ServerRequest } from '../provider.js';
 import { readConsole } from './console-log.js';
 import { readable } from './file-fault.js';
 import { keepHouse } from './housekeeping.js';
-import { Mutex } from './mutex.js';
 import { type Operation, Operations } from './operations.js';
 import { Power, type PowerHost } from './power.js';
 import { readEnding, type Ending } from './journal.js';
@@ -17,7 +18,6 @@ import { findEmulator, type ProcessIdentity } from './process-identity.js';
 import { damaged, type ServerRecord } from './record.js';
 import { createServer, removeFolder } from './server-folder.js';
 import { absent, ServerState } from './server-state.js';
-import { orAbort } from './time.js';
 
 export interface MachineHost extends PowerHost {
   /** Folder of all servers, a real path. */
@@ -37,7 +37,7 @@ export class Machine {
   readonly #host: MachineHost;
   readonly #log: Log;
   readonly #operations = new Operations();
-  readonly #console = new Mutex();
+  readonly #mutex = new KeyedMutex();
   readonly #state: ServerState;
   readonly #power: Power;
 
@@ -127,13 +127,13 @@ export class Machine {
   /** Rejects with `not_found` if there is no server. */
   async readConsole(lines: number | undefined): Promise<string> {
     if (this.observation === undefined) throw absent();
-    return this.#console.run(() => readConsole(this.#state.folder, this.#host.consoleLimit, lines));
+    return this.#mutex.run('console', () => readConsole(this.#state.folder, this.#host.consoleLimit, lines));
   }
 
   async keepHouse(): Promise<void> {
     await this.recall();
     if (this.#state.record === undefined) return;
-    await this.#console.run(() =>
+    await this.#mutex.run('console', () =>
       keepHouse(this.#state.folder, this.#power.emulator, this.#host.consoleLimit),
     );
   }

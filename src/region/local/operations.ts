@@ -1,6 +1,6 @@
 /** The acts on one machine: one after the other, each of which another may overtake while it waits. */
-import { Mutex } from './mutex.js';
-import { orAbort } from './time.js';
+import { KeyedMutex } from '../../platform/keyed-mutex.js';
+import { orAbort } from '../../platform/time.js';
 
 export interface Operation {
   /** The caller gave up, or somebody overtook. */
@@ -16,7 +16,7 @@ interface Entry extends Operation {
 }
 
 export class Operations {
-  readonly #mutex = new Mutex();
+  readonly #mutex = new KeyedMutex();
   readonly #entries = new Set<Entry>();
   #current: Entry | undefined;
   #closed: Error | undefined;
@@ -48,11 +48,15 @@ export class Operations {
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#entries.add(entry);
     const result = this.#mutex
-      .run(async () => {
-        if (this.#closed !== undefined) throw this.#closed;
-        this.#current = entry;
-        return work(entry);
-      }, given.signal)
+      .run(
+        'machine',
+        async () => {
+          if (this.#closed !== undefined) throw this.#closed;
+          this.#current = entry;
+          return work(entry);
+        },
+        given.signal,
+      )
       .finally(() => {
         signal?.removeEventListener('abort', onAbort);
         this.#entries.delete(entry);
@@ -78,6 +82,6 @@ export class Operations {
   async close(reason: Error): Promise<void> {
     this.#closed = reason;
     for (const entry of this.#entries) entry.overtake(reason);
-    await this.#mutex.idle();
+    await this.#mutex.idle('machine');
   }
 }

@@ -7,7 +7,7 @@ import { RegionError } from '../provider.js';
 import { unreadable } from './file-fault.js';
 import { errorCode } from './files.js';
 import { identify, isAlive } from './process-identity.js';
-import { pause } from './time.js';
+import { pause } from '../../platform/time.js';
 
 const Owner = Type.Object({
   pid: Type.Integer(),

@@ -16,7 +16,7 @@ import type { ServerRecord } from './record.js';
 import type { Workshop } from './server-folder.js';
 import { setState, type ServerState } from './server-state.js';
 import type { StartQueue } from './start-queue.js';
-import { settlesWithin } from './time.js';
+import { settlesWithin } from '../../platform/time.js';
 import { judge, remains, troubleOf, type Fact } from './verdict.js';
 
 /** How often a guest that does not react is asked again, in ms: one that still boots does not listen yet. */

@@ -14,14 +14,15 @@ import {
   statSync,
   type BigIntStats,
 } from 'node:fs';
+import { readProcessStat, statIn } from '../../platform/process-stat.js';
+import { pause } from '../../platform/time.js';
 import { RegionError } from '../provider.js';
 import { reasonOf } from './file-fault.js';
 import { errorCode } from './files.js';
-import { pause } from './time.js';
 
 export interface ProcessIdentity {
   pid: number;
-  /** Field 22 of /proc/PID/stat: clock ticks after boot. */
+  /** Clock ticks after boot. */
   startTime: string;
   /** Of the host, without which the start time means nothing. */
   bootId: string;
@@ -34,9 +35,6 @@ export interface Guest {
   folder: string;
 }
 
-/** Linux shows times to programs in 1/100 s on every architecture that runs Node. */
-const ticksPerSecond = 100;
-
 let bootId: string | undefined;
 
 export function hostBootId(): string {
@@ -44,56 +42,17 @@ export function hostBootId(): string {
   return bootId;
 }
 
-interface ProcessStatus {
-  startTime: string;
-  cpuSeconds: number;
-}
-
-/** Undefined: there is no such process. Throws the system's error when that cannot be told. */
-function readStatus(pid: number): ProcessStatus | undefined {
-  try {
-    return statusIn(`/proc/${pid}`);
-  } catch (error) {
-    if (isAbsent(error, pid)) return undefined;
-    throw error;
-  }
-}
-
-/** Undefined: it is dead, and only waits for its parent. */
-function statusIn(folder: string): ProcessStatus | undefined {
-  const text = readFileSync(`${folder}/stat`, 'latin1');
-  // The second field is the program's name in parentheses, which may hold anything.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  const [state, startTime] = [fields[0], fields[19]];
-  if (state === undefined || startTime === undefined || state === 'Z' || state === 'X') return undefined;
-  const ticks = Number(fields[11]) + Number(fields[12]);
-  return { startTime, cpuSeconds: ticks / ticksPerSecond };
-}
-
-/** Whether the error means that the process is gone. A host may also hide those of other users (hidepid of proc(5)). */
-function isAbsent(error: unknown, pid: number): boolean {
-  const code = errorCode(error);
-  if (code !== 'ENOENT' && code !== 'ESRCH') return false;
-  try {
-    process.kill(pid, 0);
-  } catch (refusal) {
-    return errorCode(refusal) === 'ESRCH';
-  }
-  // It came, or became a zombie, meanwhile.
-  return true;
-}
-
 /** Undefined: it is gone. Throws the system's error when that cannot be told. */
 export function identify(pid: number): ProcessIdentity | undefined {
-  const status = readStatus(pid);
-  return status === undefined ? undefined : { pid, startTime: status.startTime, bootId: hostBootId() };
+  const stat = readProcessStat(pid);
+  return stat === undefined ? undefined : { pid, startTime: stat.startTime, bootId: hostBootId() };
 }
 
 /** False only if it is known to be gone. */
 export function isAlive(process: ProcessIdentity): boolean {
   if (hostBootId() !== process.bootId) return false;
   try {
-    return readStatus(process.pid)?.startTime === process.startTime;
+    return readProcessStat(process.pid)?.startTime === process.startTime;
   } catch {
     return true;
   }
@@ -102,7 +61,7 @@ export function isAlive(process: ProcessIdentity): boolean {
 /** CPU time used so far; undefined when the process is gone, or does not show it. */
 export function cpuSeconds(process: ProcessIdentity): number | undefined {
   try {
-    return isAlive(process) ? readStatus(process.pid)?.cpuSeconds : undefined;
+    return isAlive(process) ? readProcessStat(process.pid)?.cpuSeconds : undefined;
   } catch {
     return undefined;
   }
@@ -195,17 +154,26 @@ function prove(pid: number, guest: Guest): string | undefined {
     const held = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       const folder = `/proc/self/fd/${held}`;
-      const status = statusIn(folder);
-      if (status === undefined) return undefined;
+      const stat = statIn(folder);
+      if (stat === undefined) return undefined;
       const named = readFileSync(`${folder}/cmdline`, 'utf8').split('\0').includes(`guest=${guest.id}`);
-      return named && worksIn(folder, guest.folder) ? status.startTime : undefined;
+      return named && worksIn(folder, guest.folder) ? stat.startTime : undefined;
     } finally {
       closeSync(held);
     }
   } catch (error) {
     if (error instanceof RegionError) throw error;
-    if (isAbsent(error, pid)) return undefined;
+    if (hasEnded(pid)) return undefined;
     throw unclear(error, pid);
+  }
+}
+
+/** False also when that cannot be told. */
+function hasEnded(pid: number): boolean {
+  try {
+    return readProcessStat(pid) === undefined;
+  } catch {
+    return false;
   }
 }
 

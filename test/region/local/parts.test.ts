@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { PromptWatch, readConsole, rotateConsole } from '../../../src/region/local/console-log.js';
 import { Operations } from '../../../src/region/local/operations.js';
 import { StartQueue } from '../../../src/region/local/start-queue.js';
-import { orAbort, pause, settlesWithin } from '../../../src/region/local/time.js';
+import { orAbort, pause, settlesWithin } from '../../../src/platform/time.js';
 import { lastLines } from '../../../src/region/last-lines.js';
 import { patient, rejectionOf, scratchFolder } from '../../support/region.js';
 

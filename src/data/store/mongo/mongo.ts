@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Collection, Db, MongoClient } from 'mongodb';
 import type { Interruption } from '../../../model/interruption.js';
+import { KeyedMutex } from '../../../platform/keyed-mutex.js';
 import type {
   ChangePage,
   ChangeQuery,
@@ -45,7 +46,6 @@ import { countedBy, orderColumns, pageOf } from './queries.js';
 import { singleFlight } from './single-flight.js';
 import { Sweeper } from './sweeper.js';
 import { probeTransactions } from './transaction.js';
-import { Turns } from './turns.js';
 
 export interface MongoOptions {
   /** `never` goes the journal's way on any server. */
@@ -74,7 +74,7 @@ export class MongoStore implements Store {
   readonly #log: ChangeLog;
   readonly #sweeper: Sweeper;
   readonly #failed: (error: unknown) => void;
-  readonly #claims = new Turns();
+  readonly #claims = new KeyedMutex();
   readonly #shared = singleFlight();
   /** What is under way, for the end to wait for. */
   readonly #running = new Set<Promise<unknown>>();
@@ -262,7 +262,7 @@ export class MongoStore implements Store {
     query: PageQuery,
     change: (document: Document<T>) => T,
   ): Promise<Document<T>[]> {
-    const claiming = this.#claims.take(collection.name, async () => {
+    const claiming = this.#claims.run(collection.name, async () => {
       const won: Document<T>[] = [];
       for (;;) {
         const wanted = query.limit - won.length;

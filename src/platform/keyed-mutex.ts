@@ -1,0 +1,23 @@
+import { orAbort } from './time.js';
+
+/** Work under one key runs one at a time, in the order in which it was asked for. */
+export class KeyedMutex {
+  readonly #tails = new Map<string, Promise<void>>();
+
+  /** Runs `work` when all earlier work is done. An abort while waiting gives up the place; later it changes nothing. */
+  run<R>(key: string, work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
+    const turn = this.#tails.get(key) ?? Promise.resolve();
+    const result = (signal === undefined ? turn : orAbort(turn, signal)).then(work);
+    // Whoever comes next waits for all before it, also when this one gave up early.
+    const tail = Promise.allSettled([turn, result]).then(() => {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    });
+    this.#tails.set(key, tail);
+    return result;
+  }
+
+  /** Resolves when everything that was asked for until now is done. */
+  async idle(key: string): Promise<void> {
+    await this.#tails.get(key);
+  }
+}
