@@ -13,12 +13,12 @@ import { KeptAnswers } from './pipeline/kept-answers.js';
 import type { RequestOptions } from './pipeline/middleware.js';
 import { errorBoundary, requestScope } from './pipeline/middleware.js';
 import { openApiDocument } from './pipeline/openapi.js';
-import type { PipelineEnvironment } from './pipeline/route-manager.js';
 import type { RateLimitOptions } from './pipeline/rate-limit.js';
 import { RateLimit } from './pipeline/rate-limit.js';
-import { checkRoutes } from './pipeline/registry.js';
 import { RememberingRouter } from './pipeline/remembering-router.js';
-import { answerUnmatched, register } from './pipeline/route-manager.js';
+import { checkRoutes } from './pipeline/route-conflicts.js';
+import { register } from './pipeline/route-manager.js';
+import { answerUnmatched, type PipelineEnvironment, serve } from './pipeline/serve.js';
 import type { Route } from './route.js';
 
 export interface ApiOptions extends RequestOptions, RouteOptions {
@@ -69,7 +69,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     answers: options.keepAnswers ? new KeptAnswers(connector.version) : undefined,
   };
   checkRoutes(routes);
-  for (const route of routes) register(router, route, environment);
+  for (const route of routes) register(router, route, serve(environment));
   render();
   return router;
 }

@@ -61,7 +61,7 @@ export function bodyReader(limit: number): BodyReader {
   };
   const parse = bodyParser(options);
   return async (ctx) => {
-    if (!mayHaveBody(ctx)) throw missing();
+    if (!hasBody(ctx)) throw missing();
     const charset = ctx.request.charset.toLowerCase();
     const types = ctx.method === 'PATCH' ? patchTypes : [json];
     if (ctx.is(types) === false || (charset !== '' && charset !== 'utf-8')) {
@@ -112,7 +112,7 @@ function isWellFormed(value: unknown): boolean {
 }
 
 /** By the head alone. A body of unknown length, which proxies like to announce, may yet be empty. */
-function mayHaveBody(ctx: Context): boolean {
+export function hasBody(ctx: Context): boolean {
   const { headers } = ctx.req;
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
@@ -135,7 +135,7 @@ const nothing = /^[ \t\r\n]*(?:\{[ \t\r\n]*\}|null)?[ \t\r\n]*$/;
  * proxies announce bodies that are empty, and some clients always send an object.
  */
 export function refuseBody(ctx: Context): Promise<void> | undefined {
-  return mayHaveBody(ctx) ? refuseContent(ctx) : undefined;
+  return hasBody(ctx) ? refuseContent(ctx) : undefined;
 }
 
 async function refuseContent(ctx: Context): Promise<void> {

@@ -72,6 +72,21 @@ export class LiveContext implements RequestContext {
   }
 }
 
+/** State that the pipeline keeps on koa's context. */
+export interface PipelineState {
+  requestId: string;
+  life: Life;
+  /** Seconds of `Prefer: wait`. */
+  wait: number;
+  traceparent?: string | undefined;
+  /** The route's pattern, for logs and metrics. */
+  routePattern?: string;
+  user?: string;
+  /** What lay behind a refusal, and which of several reasons it had, for the log. */
+  cause?: string | undefined;
+  reason?: string | undefined;
+}
+
 /** The project context, if a prefetch found one. */
 export function getProjectContext(context: RequestContext): ProjectContext | undefined {
   return context.project;

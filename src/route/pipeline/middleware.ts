@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
 import type { Tracer } from '../../model/trace.js';
+import type { PipelineState } from './context.js';
 import { Life } from './life.js';
 import { writeError } from './error-response.js';
 import { waitOf } from './prefer.js';
 import { refusalOf } from './client-error.js';
 import type { RequestListeners } from './request-line.js';
 import { causeOf, clientClosed, givenRequestId, tell } from './request-line.js';
-import type { PipelineState } from './route-manager.js';
 import { endOfTurn } from './turn.js';
 
 export interface RequestOptions extends RequestListeners {

@@ -225,20 +225,14 @@ function inRoute<R>(where: string, render: () => R): R {
   }
 }
 
-/** Renders the routes. Throws when two different schemas share a title or an operation id is used twice. */
+/** Renders the routes. Throws when two different schemas share a title. */
 export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: DocumentInfo): Json {
   const components = new Components(info.examples);
   const paths: Record<string, Json> = {};
-  const ids = new Set<string>();
   for (const manager of managers) {
     const path: Json = (paths[pathOf(manager)] ??= {});
     for (const method of manager.methods) {
-      const { operationId } = method.requestHandler.declaration;
       const where = `${method.methodType} ${pathOf(manager)}`;
-      if (ids.has(operationId)) {
-        throw new RegistrationError(`${where}: the operation id "${operationId}" is taken`);
-      }
-      ids.add(operationId);
       path[method.methodType.toLowerCase()] = inRoute(where, () => operation(manager, method, components));
     }
   }

@@ -1,8 +1,6 @@
-/** What a handler gives back, and the one place that turns it into an HTTP answer. */
+/** What a handler gives back, and the HTTP answer that is made of it. */
 import type { Readable } from 'node:stream';
-import type { Context } from 'koa';
-import type { Life } from './life.js';
-import { entityTag, unmodifiedTag } from './preconditions.js';
+import { entityTag } from './preconditions.js';
 
 /** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
 export class JsonText {
@@ -103,42 +101,4 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   const text = JSON.stringify(result) as string | undefined;
   if (text === undefined) throw new Error(`A ${typeof result} has no JSON`);
   return { status, headers, body: text };
-}
-
-/** Sends the answer, or 304 when the client has it already. */
-export function send(ctx: Context, { status, headers, body }: Answer): void {
-  const tag = headers['ETag'];
-  const { res } = ctx;
-  const { method, headers: asked } = ctx.req;
-  const reading = method === 'GET' || method === 'HEAD';
-  const unmodified = tag !== undefined && reading ? unmodifiedTag(asked, tag) : undefined;
-  ctx.status = unmodified === undefined ? status : 304;
-  if (unmodified === undefined && body !== undefined) {
-    // Koa guesses the type of a body that has none yet.
-    if (headers['Content-Type'] !== undefined) res.setHeader('Content-Type', headers['Content-Type']);
-    ctx.body = body instanceof StreamBody ? streamFor(ctx, body) : body;
-  } else {
-    ctx.body = null;
-    // Koa makes any answer with a null body 204; an accepted task (202) has no body either.
-    ctx.status = unmodified === undefined ? status : 304;
-    if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
-  }
-  for (const name in headers) {
-    if (name !== 'Content-Type') res.setHeader(name, valueOf(ctx, name, headers[name] ?? ''));
-  }
-  if (unmodified !== undefined) ctx.set('ETag', unmodified);
-  if (body === undefined) ctx.remove('Content-Type');
-}
-
-/** A stream lives as long as its client listens, not as long as a request may take. */
-function streamFor(ctx: Context, body: StreamBody): Readable | string {
-  if (ctx.method === 'HEAD') return '';
-  (ctx.state as { life: Life }).life.release();
-  return body.open();
-}
-
-/** Links of the answer stand beside those that announce a deprecation. */
-function valueOf(ctx: Context, name: string, value: string): string {
-  const known = name === 'Link' ? ctx.res.getHeader('Link') : undefined;
-  return known === undefined ? value : `${String(known)}, ${value}`;
 }

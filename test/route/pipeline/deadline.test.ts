@@ -15,12 +15,8 @@ import type { Claim } from '../../../src/route/pipeline/idempotency.js';
 import { errorBoundary, requestScope } from '../../../src/route/pipeline/middleware.js';
 import { RateLimit } from '../../../src/route/pipeline/rate-limit.js';
 import { openApiDocument } from '../../../src/route/pipeline/openapi.js';
-import {
-  type PipelineEnvironment,
-  type PrefetchFunc,
-  register,
-  type RouteManager,
-} from '../../../src/route/pipeline/route-manager.js';
+import { type PrefetchFunc, register, type RouteManager } from '../../../src/route/pipeline/route-manager.js';
+import { type PipelineEnvironment, serve } from '../../../src/route/pipeline/serve.js';
 import { checkedFetch, learnDocument, type OpenApi } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
 import { converse } from '../../support/fuzz-socket.js';
@@ -91,7 +87,7 @@ describe('the time limit of a request', () => {
       { route: '/user', methods: [{ ...identified, requestHandler: counting('c') }] },
       { route: '/fetch', methods: [{ ...prefetched, requestHandler: counting('d') }] },
     ];
-    for (const route of routes) register(router, route, environment);
+    for (const route of routes) register(router, route, serve(environment));
     const options = {
       log,
       observe: () => undefined,

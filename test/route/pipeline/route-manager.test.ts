@@ -12,14 +12,14 @@ import { mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipelin
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import type { Declaration } from '../../../src/route/pipeline/handler.js';
 import type { Deprecation } from '../../../src/route/pipeline/deprecation.js';
-import { checkRoutes } from '../../../src/route/pipeline/registry.js';
+import { checkRoutes } from '../../../src/route/pipeline/route-conflicts.js';
 import {
   type MethodHandler,
-  type PipelineEnvironment,
   register,
   RegistrationError,
   type RouteManager,
 } from '../../../src/route/pipeline/route-manager.js';
+import { type PipelineEnvironment, serve } from '../../../src/route/pipeline/serve.js';
 import { defineHandler, type Route } from '../../../src/route/route.js';
 import type { Connector } from '../../../src/data/connector.js';
 import { Api } from '../../support/conform.js';
@@ -61,7 +61,7 @@ function refusal(...managers: RouteManager<Connector>[]): Error {
   const router = new Router();
   try {
     checkRoutes(managers);
-    for (const manager of managers) register(router, manager, environment);
+    for (const manager of managers) register(router, manager, serve(environment));
   } catch (error) {
     if (error instanceof RegistrationError) return error;
     throw error;
@@ -74,7 +74,11 @@ const params = Type.Object({ id: Type.String() }, closed);
 
 describe('the registration of a route', () => {
   it('takes a route that is whole', () => {
-    register(new Router(), { route: '/things/{id}', version: 2, methods: [method({ params })] }, environment);
+    register(
+      new Router(),
+      { route: '/things/{id}', version: 2, methods: [method({ params })] },
+      serve(environment),
+    );
   });
 
   it('refuses a method without an authenticator, and names it', () => {
@@ -187,7 +191,11 @@ describe('the registration of a route', () => {
       expect(message).to.include('/things: ').and.to.include(named);
     }
     const methods = [method()];
-    register(new Router(), { route: '/things', methods, deprecation: { since, sunset: since } }, environment);
+    register(
+      new Router(),
+      { route: '/things', methods, deprecation: { since, sunset: since } },
+      serve(environment),
+    );
   });
 
   it('refuses a handler that declares no response', () => {

@@ -1,0 +1,335 @@
+/**
+ * The way of a request through its route: identify, authorize, readInput, execute, respond (docs/pipeline.md). The caller
+ * is known, and where a user is needed demanded, before anything is read for the request; the body is read last.
+ *
+ * A step gives a promise only where there is something to wait for: each await of what is there already costs a part
+ * of a microsecond.
+ */
+import { validateHeaderValue } from 'node:http';
+import type { Readable } from 'node:stream';
+import type Router from '@koa/router';
+import type { Context } from 'koa';
+import { ApiError } from '../../model/error.js';
+import type { Interruption } from '../../model/interruption.js';
+import { queryNames } from './aliases.js';
+import { unauthorized } from './authenticator.js';
+import { type BodyReader, hasBody, patchTypes, refuseBody } from './body.js';
+import { LiveContext, type PipelineState, type User } from './context.js';
+import type { CursorCodec } from './cursor.js';
+import { errorAnswer, keptRefusal } from './error-response.js';
+import type { Declaration, RouteRequest } from './handler.js';
+import type { IdempotencyKeeper } from './idempotency.js';
+import { claimed, idempotencyKeyOf, kept, meaningOf, once } from './idempotency.js';
+import type { KeptAnswers } from './kept-answers.js';
+import { preconditionOf, unmodifiedTag } from './preconditions.js';
+import type { RateLimit } from './rate-limit.js';
+import { type Answer, answerOf, type ResponseData, StreamBody } from './response.js';
+import { type MethodHandler, RegistrationError } from './route-manager.js';
+import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
+
+/** What the pipeline needs of its surroundings. */
+export interface PipelineEnvironment<C> {
+  connector: C;
+  cursors: CursorCodec;
+  /** Base URL under which clients reach the server, without a trailing slash. */
+  publicUrl: () => string;
+  /** The caller of the request; undefined without credentials. Throws 401 for wrong ones. */
+  identify: (
+    headers: Context['headers'],
+    interruption: Interruption,
+  ) => Promise<User | undefined> | User | undefined;
+  readBody: BodyReader;
+  rateLimit: RateLimit;
+  /** Undefined: an Idempotency-Key means nothing. */
+  idempotency?: IdempotencyKeeper | undefined;
+  /** Undefined: none are kept. */
+  answers?: KeptAnswers | undefined;
+}
+
+/** One method of a route, with all that its requests share. */
+interface Operation<C> {
+  /** Method and path. */
+  name: string;
+  path: string;
+  method: MethodHandler<C>;
+  declaration: Declaration;
+  environment: PipelineEnvironment<C>;
+  check: ReturnType<typeof checksOf>;
+  /** Where answers to it are kept. */
+  answers: KeptAnswers | undefined;
+}
+
+type Parameters = Record<string, unknown>;
+
+/** A request whose parts have passed their schemas. */
+interface Input extends Omit<RouteRequest, 'params' | 'query' | 'body'> {
+  readonly params: Parameters;
+  readonly query: Parameters;
+  body: object;
+}
+
+/** Answers the requests of the environment's routes: what `register` takes for each method of a route. */
+export function serve<C>(environment: PipelineEnvironment<C>) {
+  return (path: string, method: MethodHandler<C>) => {
+    const name = `${method.methodType} ${path}`;
+    const { declaration } = method.requestHandler;
+    const check = checksOf(declaration, name);
+    const answers = declaration.stored === true ? environment.answers : undefined;
+    const operation: Operation<C> = { name, path, method, declaration, environment, check, answers };
+    return (ctx: Context) => answer(operation, ctx);
+  };
+}
+
+async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
+  const context = contextOf(operation, ctx);
+  const identifying = identify(operation, ctx, context);
+  if (identifying !== undefined) await identifying;
+  const params = operation.check.params(ctx['params'] as Record<string, string>);
+  const authorizing = authorize(operation, context, params);
+  if (authorizing !== undefined) await authorizing;
+  const { answers } = operation;
+  const known = hasBody(ctx) ? undefined : answers?.get(context.user, ctx.url);
+  if (known !== undefined) {
+    respond(ctx, known);
+    return;
+  }
+  const version = answers?.version();
+  const reading = readInput(operation, ctx, context, params);
+  const input = reading instanceof Promise ? await reading : reading;
+  const made = await execute(operation, ctx, context, input);
+  if (version !== undefined) answers?.keep(context.user, ctx.url, made, version);
+  respond(ctx, made);
+}
+
+function contextOf<C>({ declaration }: Operation<C>, ctx: Context): LiveContext {
+  const { requestId, life, wait, traceparent } = ctx.state as PipelineState;
+  const waiting = declaration.waits === true ? wait : 0;
+  if (waiting > 0) life.extend(waiting * 1000);
+  return new LiveContext(requestId, life, waiting, traceparent);
+}
+
+/** Who calls, where a user is needed, and whether not too often. */
+function identify<C>(
+  { method, environment }: Operation<C>,
+  ctx: Context,
+  context: LiveContext,
+): Promise<void> | undefined {
+  if (!method.authenticator.needsUser) return undefined;
+  const user = environment.identify(ctx.req.headers, context.life);
+  if (user instanceof Promise)
+    return context.life.race(user).then((found) => admit(environment.rateLimit, ctx, context, found));
+  admit(environment.rateLimit, ctx, context, user);
+  return undefined;
+}
+
+function admit(rateLimit: RateLimit, ctx: Context, context: LiveContext, user: User | undefined): void {
+  if (user === undefined) throw unauthorized(false);
+  (ctx.state as PipelineState).user = user.name;
+  rateLimit.take(ctx.res, user.id);
+  context.user = user;
+}
+
+/** Whether the caller may, by what the prefetch functions find. */
+function authorize<C>(
+  { method, environment }: Operation<C>,
+  context: LiveContext,
+  params: Parameters,
+): Promise<void> | undefined {
+  const { prefetchFunctions, authenticator } = method;
+  if (prefetchFunctions === undefined) {
+    authenticator.authenticate(context);
+    return undefined;
+  }
+  const prefetchAndAuthenticate = async () => {
+    for (const prefetch of prefetchFunctions) {
+      const fetching = prefetch(context, environment.connector, params as Record<string, string>);
+      const fetched = await context.life.race(fetching);
+      if (fetched !== undefined) Object.assign(context, fetched);
+    }
+    authenticator.authenticate(context);
+  };
+  return prefetchAndAuthenticate();
+}
+
+/** Query and body, checked against their schemas. */
+function readInput<C>(
+  { declaration, environment, check }: Operation<C>,
+  ctx: Context,
+  context: LiveContext,
+  params: Parameters,
+): Promise<Input> | Input {
+  const querystring = check.names(ctx.querystring);
+  const input: Input = {
+    params,
+    query: check.query(querystring),
+    body: {},
+    headers: ctx.req.headers,
+    path: ctx.path,
+    querystring,
+    context,
+  };
+  if (declaration.body === undefined) return refuseBody(ctx)?.then(() => input) ?? input;
+  return environment.readBody(ctx).then((body) => {
+    check.body(body);
+    input.body = body as object;
+    return input;
+  });
+}
+
+/** The work; that of a change on its conditions, and with an Idempotency-Key only once. */
+function execute<C>(
+  operation: Operation<C>,
+  ctx: Context,
+  context: LiveContext,
+  input: Input,
+): Promise<Answer> {
+  const { method, environment } = operation;
+  if (method.methodType === 'GET') return perform(operation, ctx, context, input);
+  context.precondition = preconditionOf(ctx.req.headers);
+  context.remember = (data) => {
+    answerToChange(operation, data);
+    return [];
+  };
+  return method.methodType === 'POST' && environment.idempotency !== undefined
+    ? performOnce(operation, environment.idempotency, ctx, context, input)
+    : perform(operation, ctx, context, input);
+}
+
+async function perform<C>(
+  operation: Operation<C>,
+  ctx: Context,
+  { life, wait }: LiveContext,
+  input: Input,
+): Promise<Answer> {
+  const { connector, cursors } = operation.environment;
+  const handler = operation.method.requestHandler.handler();
+  const parsing = handler.parseAndValidate(input as RouteRequest, cursors);
+  if (parsing !== undefined) await life.race(parsing);
+  // Nobody waits for it any more: the time went by while the body came.
+  if (life.reason !== undefined) throw life.reason;
+  const data = await life.race(handler.execute(connector));
+  if (wait > 0) ctx.set('Preference-Applied', `wait=${wait}`);
+  return answerTo(operation, data);
+}
+
+async function performOnce<C>(
+  operation: Operation<C>,
+  idempotency: IdempotencyKeeper,
+  ctx: Context,
+  context: LiveContext,
+  input: Input,
+): Promise<Answer> {
+  const key = idempotencyKeyOf(ctx);
+  if (key === undefined) return perform(operation, ctx, context, input);
+  const { path, declaration, environment } = operation;
+  const { params, query, body } = input;
+  const named = path.replaceAll(/\{([A-Za-z_]+)\}/g, (_all, name: string) => String(params[name]));
+  const asked = {
+    userId: context.user?.id ?? '',
+    key,
+    operation: `${ctx.method} ${named}`,
+    content: `[${meaningOf(query, declaration.query?.properties)},${meaningOf(body, declaration.body?.properties)}]`,
+    formerContent: () => JSON.stringify([query, body]),
+  };
+  const claim = await claimed(context.life, idempotency.begin(asked, context.signal));
+  context.remember = (data) => claim.writes(kept(answerToChange(operation, data)));
+  const answer = await once(
+    context.life,
+    claim,
+    () => perform(operation, ctx, context, input),
+    (error) => kept(errorAnswer(error, context.requestId, environment.publicUrl())),
+  );
+  return claim.answer === undefined ? answer : keptRefusal(ctx, answer, environment.publicUrl());
+}
+
+/** The answer with the handler's data. Stops what the document knows nothing of. */
+function answerTo<C>({ name, declaration, environment }: Operation<C>, data: ResponseData): Answer {
+  const answer = answerOf(data, environment.publicUrl());
+  if (Object.hasOwn(declaration.responses, answer.status)) return answer;
+  throw new Error(`${name}: answers with the status ${answer.status}, which is not declared`);
+}
+
+/** The same, made before the change is stored: a mistake in it must leave nothing behind. */
+function answerToChange<C>(operation: Operation<C>, data: ResponseData): Answer {
+  const answer = answerTo(operation, data);
+  for (const [name, value] of Object.entries(answer.headers)) validateHeaderValue(name, value);
+  return answer;
+}
+
+/** Sends the answer, or 304 when the client has it already. */
+function respond(ctx: Context, { status, headers, body }: Answer): void {
+  const tag = headers['ETag'];
+  const { res } = ctx;
+  const { method, headers: asked } = ctx.req;
+  const reading = method === 'GET' || method === 'HEAD';
+  const unmodified = tag !== undefined && reading ? unmodifiedTag(asked, tag) : undefined;
+  ctx.status = unmodified === undefined ? status : 304;
+  if (unmodified === undefined && body !== undefined) {
+    // Koa guesses the type of a body that has none yet.
+    if (headers['Content-Type'] !== undefined) res.setHeader('Content-Type', headers['Content-Type']);
+    ctx.body = body instanceof StreamBody ? streamFor(ctx, body) : body;
+  } else {
+    ctx.body = null;
+    // Koa makes any answer with a null body 204; an accepted task (202) has no body either.
+    ctx.status = unmodified === undefined ? status : 304;
+    if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
+  }
+  for (const name in headers) {
+    if (name !== 'Content-Type') res.setHeader(name, valueOf(ctx, name, headers[name] ?? ''));
+  }
+  if (unmodified !== undefined) ctx.set('ETag', unmodified);
+  if (body === undefined) ctx.remove('Content-Type');
+}
+
+/** A stream lives as long as its client listens, not as long as a request may take. */
+function streamFor(ctx: Context, body: StreamBody): Readable | string {
+  if (ctx.method === 'HEAD') return '';
+  (ctx.state as PipelineState).life.release();
+  return body.open();
+}
+
+/** Links of the answer stand beside those that announce a deprecation. */
+function valueOf(ctx: Context, name: string, value: string): string {
+  const known = name === 'Link' ? ctx.res.getHeader('Link') : undefined;
+  return known === undefined ? value : `${String(known)}, ${value}`;
+}
+
+/** What checks a request's parts against their schemas. */
+function checksOf(declaration: Declaration, where: string) {
+  try {
+    for (const { schema } of Object.values(declaration.responses)) {
+      if (schema !== undefined) assertSchema(schema);
+    }
+    const none = { type: 'object', properties: {}, additionalProperties: false } as never;
+    const params = parameterValidator(declaration.params ?? none);
+    const query = parameterValidator(declaration.query ?? none);
+    return {
+      params: (raw: Record<string, string>) => params(Object.entries(raw)),
+      names: queryNames(declaration.query ?? none),
+      query: (text: string) => query(text === '' ? [] : new URLSearchParams(text)),
+      body: declaration.body === undefined ? () => undefined : bodyValidator(declaration.body),
+    };
+  } catch (cause) {
+    throw new RegistrationError(`${where}: a schema cannot be compiled: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** Answers what no route matched: OPTIONS with what the path allows, 405 with Allow when it exists, else 404. */
+export function answerUnmatched(router: Router, ctx: Context): void {
+  const matched = router.match(ctx.path, ctx.method);
+  const methods = new Set(matched.path.flatMap((layer) => layer.methods));
+  if (methods.size === 0) {
+    throw new ApiError('not_found', `There is no ${ctx.path.slice(0, 200)} here; /docs lists what there is.`);
+  }
+  const allow = [...methods, 'OPTIONS'].sort().join(', ');
+  if (ctx.method !== 'OPTIONS') {
+    throw new ApiError('method_not_allowed', `${ctx.method} is not possible here; allowed are ${allow}.`, {
+      headers: { Allow: allow },
+    });
+  }
+  const patches = methods.has('PATCH') ? { 'Accept-Patch': patchTypes.join(', ') } : {};
+  const answer: Answer = { status: 204, headers: { Allow: allow, 'Cache-Control': 'no-cache', ...patches } };
+  respond(ctx, answer);
+}
