@@ -1,6 +1,7 @@
+import { LRUCache } from 'lru-cache';
 import type { Store } from './port.js';
 
-/** Entries kept; beyond it the cache starts anew, which costs a read each and no more. */
+/** Entries of each cache. */
 const entryLimit = 10_000;
 
 /**
@@ -8,9 +9,9 @@ const entryLimit = 10_000;
  * announces at once, or by another, which its epoch shows. So a revoked key or a removed member is refused with the very
  * next request.
  */
-export class ReadCache<V> {
+export class ReadCache<V extends object> {
   readonly #store: Store;
-  readonly #entries = new Map<string, V>();
+  readonly #entries = new LRUCache<string, V>({ max: entryLimit });
   #epoch: number;
   /** Counts invalidations, so that a read that was under way meanwhile is not kept. */
   #generation = 0;
@@ -40,7 +41,6 @@ export class ReadCache<V> {
     const generation = this.#generation;
     const value = await read();
     if (value === undefined || generation !== this.#generation) return value;
-    if (this.#entries.size >= entryLimit) this.#entries.clear();
     this.#entries.set(key, value);
     return value;
   }

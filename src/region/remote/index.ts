@@ -1,4 +1,5 @@
 /** A region that another process drives, as far as an API process needs it: the reads, asked of that worker. */
+import { LRUCache } from 'lru-cache';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { RegionFeatures, RegionType } from '../../model/region.js';
@@ -6,11 +7,12 @@ import type { ConsoleOutput, RegionPrincipal, RegionProvider, ServerObservation 
 import { RegionError } from '../provider.js';
 import { type Call, errorKinds, type Failure, pathOf } from './protocol.js';
 
-/** Milliseconds that a worker has for an answer. */
-const patience = 10_000;
+/** The time that a worker has for an answer, and the same where there is an answer that can stand in. */
+const timeoutMs = 10_000;
+const shortTimeoutMs = 2000;
 
-/** The same where there is an answer that can stand in. */
-const shortPatience = 2000;
+/** Catalogs that are remembered of one region: one for each principal and call. */
+const catalogLimit = 1000;
 
 export interface RemoteOptions {
   regionId: string;
@@ -30,7 +32,7 @@ export interface RemoteOptions {
 
 /** What is known of the worker, by all who ask it. */
 interface Known {
-  catalogs: Map<string, { time: number; value: unknown }>;
+  catalogs: LRUCache<string, { time: number; value: unknown }>;
   /** Whether the last call was answered. */
   answers: boolean | undefined;
   /** When a catalog was asked for in vain (ms since 1970). */
@@ -53,7 +55,7 @@ export class RemoteRegion implements RegionProvider {
     this.address = options.address;
     this.#options = options;
     this.#fresh = options.fresh ?? 5000;
-    this.#known = known ?? { catalogs: new Map(), answers: undefined, missed: 0 };
+    this.#known = known ?? { catalogs: new LRUCache({ max: catalogLimit }), answers: undefined, missed: 0 };
   }
 
   get answers(): boolean | undefined {
@@ -66,7 +68,7 @@ export class RemoteRegion implements RegionProvider {
   }
 
   /** Asks for no server at all: only whether the worker answers. */
-  async isThere(signal = AbortSignal.timeout(patience)): Promise<boolean> {
+  async isThere(signal = AbortSignal.timeout(timeoutMs)): Promise<boolean> {
     return this.describeServers([], signal).then(
       () => true,
       () => false,
@@ -141,9 +143,8 @@ export class RemoteRegion implements RegionProvider {
         call,
         [principal],
         signal,
-        known === undefined ? patience : shortPatience,
+        known === undefined ? timeoutMs : shortTimeoutMs,
       );
-      if (catalogs.size >= 1000) catalogs.clear();
       catalogs.set(key, { time: Date.now(), value });
       this.#known.missed = 0;
       return value;
@@ -161,9 +162,9 @@ export class RemoteRegion implements RegionProvider {
     return call === 'listFlavors' ? kept?.flavors : kept?.images;
   }
 
-  async #ask<R>(call: Call, args: readonly unknown[], signal: AbortSignal, within = patience): Promise<R> {
+  async #ask<R>(call: Call, args: readonly unknown[], signal: AbortSignal, withinMs = timeoutMs): Promise<R> {
     try {
-      const answer = await this.#fetch<R>(call, args, signal, within);
+      const answer = await this.#fetch<R>(call, args, signal, withinMs);
       this.#known.answers = true;
       return answer;
     } catch (error) {
@@ -173,7 +174,7 @@ export class RemoteRegion implements RegionProvider {
     }
   }
 
-  async #fetch<R>(call: Call, args: readonly unknown[], signal: AbortSignal, within: number): Promise<R> {
+  async #fetch<R>(call: Call, args: readonly unknown[], signal: AbortSignal, withinMs: number): Promise<R> {
     const { regionId, secret, traceparent } = this.#options;
     if (this.address === '') throw new RegionError('transient', 'no worker of it is known yet.');
     let response: Response;
@@ -187,7 +188,7 @@ export class RemoteRegion implements RegionProvider {
           ...(traceparent === undefined ? {} : { traceparent }),
         },
         body: JSON.stringify(args),
-        signal: AbortSignal.any([signal, AbortSignal.timeout(within)]),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(withinMs)]),
         redirect: 'error',
       });
       text = await response.text();

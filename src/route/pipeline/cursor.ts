@@ -3,6 +3,7 @@
  * told apart from a valid one. A key holds the position of a row, not the row: it outlives it.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { ApiError } from '../../model/error.js';
 
 export interface PageKey {
@@ -17,13 +18,13 @@ export interface PageKey {
 const version = 1;
 const keyPattern = /^[A-Za-z0-9_-]{2,1500}\.[A-Za-z0-9_-]{22}$/;
 
-/** Signatures kept; beyond it the memory starts anew. */
+/** Signatures that are remembered. */
 const signatureLimit = 2000;
 
 export class CursorCodec {
   readonly #secret: Buffer;
   /** Of keys that we gave out or have verified: they come back, and a signature costs 4 µs. */
-  readonly #signatures = new Map<string, string>();
+  readonly #signatures = new LRUCache<string, string>({ max: signatureLimit });
 
   constructor(secret: Buffer) {
     this.#secret = secret;
@@ -60,7 +61,6 @@ export class CursorCodec {
   }
 
   #remember(payload: string, binding: string, signature: string): void {
-    if (this.#signatures.size >= signatureLimit) this.#signatures.clear();
     this.#signatures.set(`${binding}\n${payload}`, signature);
   }
 

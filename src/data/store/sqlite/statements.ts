@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3';
+import { LRUCache } from 'lru-cache';
 import type { Scalar } from '../port.js';
 
 /** Distinct statements kept prepared. Statement texts come from declarations, so their number is small. */
@@ -7,7 +8,7 @@ const statementLimit = 500;
 /** One connection and the statements that it has prepared. */
 export class Statements {
   readonly db: Database.Database;
-  readonly #prepared = new Map<string, Database.Statement<Scalar[]>>();
+  readonly #prepared = new LRUCache<string, Database.Statement<Scalar[]>>({ max: statementLimit });
   readonly #run: Database.Transaction<(work: () => unknown) => unknown>;
 
   constructor(db: Database.Database) {
@@ -18,7 +19,6 @@ export class Statements {
   get(sql: string): Database.Statement<Scalar[]> {
     let statement = this.#prepared.get(sql);
     if (statement === undefined) {
-      if (this.#prepared.size >= statementLimit) this.#prepared.clear();
       statement = this.db.prepare<Scalar[]>(sql);
       this.#prepared.set(sql, statement);
     }
