@@ -178,15 +178,15 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
   // The first key is told by an API process, which whoever sets up the site looks at. A worker may come first.
   if (role !== 'worker') await firstRun(config, options, store, userData, dataDir);
+  const owner = ownerName();
+  const workers = new WorkerData(store, owner);
   const { open, failures } =
-    role === 'api' ? { open: [], failures: [] } : await openRegions(config, dataDir, store, log);
+    role === 'api' ? { open: [], failures: [] } : await openRegions(config, dataDir, store, workers, log);
   undo.push(async () => {
     for (const region of open) await region.provider.close();
   });
   const feed = new ChangeFeed(store, config.tasks.notice * seconds);
   undo.push(() => feed.close());
-  const owner = ownerName();
-  const workers = new WorkerData(store, owner);
   return { config, options, store, userData, tracing, feed, owner, workers, open, failures, undo };
 }
 

@@ -50,6 +50,17 @@ export class ForeignRegion extends Error {
   }
 }
 
+/** Rejects with ForeignRegion when the region was opened with another identity before. */
+export async function checkIdentity(store: Store, id: string, identity: string): Promise<void> {
+  const region = await store.get(regions, id);
+  if (region === undefined) throw notFound();
+  if (isForeign(region.value, identity)) throw new ForeignRegion(region.value.name);
+}
+
+function isForeign(region: RegionRecord, identity: string | undefined): boolean {
+  return region.identity !== undefined && identity !== undefined && region.identity !== identity;
+}
+
 /** Remembers what was opened for the region. Rejects with ForeignRegion when that is not what was opened before. */
 export async function bindRegion(
   store: Store,
@@ -59,9 +70,7 @@ export async function bindRegion(
   await retrying(async () => {
     const region = await store.get(regions, id);
     if (region === undefined) throw notFound();
-    const known = region.value.identity;
-    if (known !== undefined && identity !== undefined && known !== identity)
-      throw new ForeignRegion(region.value.name);
+    if (isForeign(region.value, identity)) throw new ForeignRegion(region.value.name);
     const bound = { ...region.value, features, ...(identity === undefined ? {} : { identity }) };
     if (!isDeepStrictEqual(bound, region.value)) await store.write([replace(regions, region, bound)]);
   });

@@ -82,6 +82,9 @@ export interface ServerEvent {
   observation: ServerObservation | undefined;
 }
 
+/** Rejects when the region with this identity is not for this process to drive. */
+export type Admission = (identity: string) => Promise<void>;
+
 export interface RegionProvider {
   readonly type: RegionType;
   /** Known after `open`. */
@@ -94,8 +97,12 @@ export interface RegionProvider {
   /** Whether the region answered when it was asked last. Only where a call goes to another process. */
   readonly answers?: boolean | undefined;
 
-  /** Connects and adopts the servers that live on from before. Rejects with the reason and what to do about it. */
-  open(): Promise<void>;
+  /**
+   * Connects and adopts the servers that live on from before. Rejects with the reason and what to do about it. `admit` is
+   * called with the region's identity before any machine is started or signalled; when it rejects, none is. A provider whose
+   * opening does neither need not call it.
+   */
+  open(admit?: Admission): Promise<void>;
   /** Lets go of everything without touching a server. */
   close(): Promise<void>;
 

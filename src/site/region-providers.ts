@@ -4,7 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Config, ConfigError } from '../config.js';
 import { CatalogData } from '../data/catalog.js';
 import type { OpenRegion, RegionSource } from '../data/region.js';
-import { bindRegion, regions } from '../data/region.js';
+import { bindRegion, checkIdentity, regions } from '../data/region.js';
+import { secretFor } from '../data/secret.js';
 import { setUpRegion } from '../data/setup.js';
 import type { Store } from '../data/store/port.js';
 import type { WorkerData, WorkerRecord } from '../data/worker.js';
@@ -14,6 +15,7 @@ import { LocalRegion } from '../region/local/index.js';
 import type { RegionProvider } from '../region/provider.js';
 import { RemoteRegion } from '../region/remote/index.js';
 import { SimulatedRegion } from '../region/simulated/index.js';
+import { mustBeAlone } from './registration.js';
 
 export interface RegionFailure {
   name: string;
@@ -56,18 +58,23 @@ export async function openRegions(
   config: Config,
   dataDir: string,
   store: Store,
+  workers: WorkerData,
   log: Log,
 ): Promise<{ open: OpenRegion[]; failures: RegionFailure[] }> {
   const open: OpenRegion[] = [];
   const failures: RegionFailure[] = [];
   const wanted: Named[] = [];
+  const secret = await secretFor(store, 'worker');
   for (const region of config.regions) wanted.push(await partsOf(region, store));
   for (const { name, type } of wanted) {
     const { id, creationTime, type: known } = await setUpRegion(store, name, type);
     const provider = makeProvider(name, type, id, config, dataDir, log.child({ region: name }));
     try {
       if (known !== type) throw new OtherType(name, known);
-      await provider.open();
+      await provider.open(async (identity) => {
+        await checkIdentity(store, id, identity);
+        await mustBeAlone(workers, { id, name }, secret);
+      });
       await bindRegion(store, id, provider);
       open.push({ id, name, creationTime, provider });
     } catch (error) {

@@ -1,8 +1,9 @@
 /** Tells the API processes of the site where the regions of this process are asked, for as long as it runs. */
 import { hostname } from 'node:os';
 import type { OpenRegion } from '../data/region.js';
-import type { WorkerData } from '../data/worker.js';
+import type { WorkerData, WorkerRecord } from '../data/worker.js';
 import type { Log } from '../model/log.js';
+import type { RegionType } from '../model/region.js';
 import { RemoteRegion } from '../region/remote/index.js';
 
 export interface RegistrationOptions {
@@ -31,6 +32,36 @@ export function isOnlyHere(address: string): boolean {
 }
 
 /**
+ * The folder of real machines may have been copied to another host. Rejects when a worker there drives them already, which
+ * has registered under another address than `own`.
+ */
+export async function mustBeAlone(
+  workers: WorkerData,
+  region: Pick<OpenRegion, 'id' | 'name'>,
+  secret: Buffer,
+  own?: string,
+): Promise<void> {
+  const registered = await workers.of(region.id);
+  if (registered === undefined || registered.address === own) return;
+  if (!(await answers(registered, 'local', secret))) return;
+  throw new Error(
+    `Region ${region.name} is driven by another worker already, which answers at ${registered.address}. ` +
+      'End that one, or give this region a name of its own.',
+  );
+}
+
+/** Whether the registered worker answers for its region. */
+function answers(
+  { regionId, features, address }: WorkerRecord,
+  type: RegionType,
+  secret: Buffer,
+  signals: AbortSignal[] = [],
+): Promise<boolean> {
+  const worker = new RemoteRegion({ regionId, type, features, address, secret });
+  return worker.isThere(AbortSignal.any([...signals, AbortSignal.timeout(patience)]));
+}
+
+/**
  * Several processes may drive a region; the last to register is asked. When that one dies, one of the others takes its
  * place.
  */
@@ -52,7 +83,9 @@ export class Registration {
 
   async start(): Promise<void> {
     for (const region of this.#open) {
-      if (region.provider.type === 'local') await this.#mustBeAlone(region);
+      const { address, secret } = this.#options;
+      // Again: another one may have begun at the same time.
+      if (region.provider.type === 'local') await mustBeAlone(this.#workers, region, secret, address);
       await this.#register(region);
     }
     this.#plan();
@@ -92,25 +125,12 @@ export class Registration {
     }
   }
 
-  /** The folder of real machines may have been copied to another host. Rejects when a worker there drives them already. */
-  async #mustBeAlone(region: OpenRegion): Promise<void> {
-    const registered = await this.#workers.of(region.id);
-    if (registered === undefined || registered.address === this.#options.address) return;
-    if (!(await this.#isServed(region))) return;
-    throw new Error(
-      `Region ${region.name} is driven by another worker already, which answers at ${registered.address}. ` +
-        'End that one, or give this region a name of its own.',
-    );
-  }
-
   /** Whether whoever is registered for the region answers for it; of this process that is taken for granted. */
   async #isServed({ id, provider }: OpenRegion): Promise<boolean> {
     const { address, secret } = this.#options;
     const registered = await this.#workers.of(id);
     if (registered === undefined) return false;
     if (registered.address === address) return true;
-    const { type, features } = provider;
-    const other = new RemoteRegion({ regionId: id, type, features, address: registered.address, secret });
-    return other.isThere(AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]));
+    return answers(registered, provider.type, secret, [this.#closing.signal]);
   }
 }

@@ -1,6 +1,7 @@
 /** Data folders as operators treat them: copied, moved, and read by the wrong user. The machines are real. */
 import { execFileSync } from 'node:child_process';
-import { lstatSync, readlinkSync, renameSync, symlinkSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { lstatSync, readFileSync, readlinkSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Event } from '../../src/model/event.js';
@@ -136,6 +137,34 @@ describe('a data folder with real machines', function () {
     expect((await client.get<Event[]>('/api/v2/events?limit=1000')).body).to.deep.equal(before);
     expect(emulatorsIn(copy)).to.deep.equal([]);
     expect(emulatorsIn(dataDir)).to.have.length(1);
+  });
+
+  it('that is refused starts none of its machines, though one was about to start', async () => {
+    const site = { ...environment, COPSE_STORE: `sqlite:${join(folder, 'site.sqlite')}` };
+    const listening = { ...site, COPSE_WORKER_LISTEN: 'true', COPSE_WORKER_PORT: '0' };
+    const first = await startServer({ dataDir, environment: listening });
+    servers.push(first);
+    const { metadata } = await createInstance(first.client, 'queued', await offerOf(first.client));
+    await untilPower(first.client, metadata.id, 'Running');
+    const copy = join(folder, 'copy');
+    execFileSync('cp', ['-a', dataDir, copy]);
+    const file = join(copy, 'local', 'servers', metadata.id, 'state.json');
+    const record = JSON.parse(readFileSync(file, 'utf8')) as object;
+    const refused = async (state: string, reason: RegExp) => {
+      const about = JSON.stringify({ ...record, powerState: state });
+      writeFileSync(file, about);
+      const second = new ServerProcess({ dataDir: copy, environment: site });
+      servers.push(second);
+      expect(await second.exit, state).to.equal(1);
+      expect(second.stderr).to.match(reason);
+      expect(readFileSync(file, 'utf8'), state).to.equal(about);
+      expect(emulatorsIn(copy), state).to.deep.equal([]);
+    };
+    for (const state of ['Queued', 'Building'])
+      await refused(state, /Region local is driven by another worker already/);
+    writeFileSync(join(copy, 'local', 'identity'), randomUUID());
+    await refused('Queued', /in another data folder/);
+    await untilPower(first.client, metadata.id, 'Running', 5);
   });
 
   it('that was moved keeps its machines', async () => {

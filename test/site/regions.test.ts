@@ -39,7 +39,7 @@ describe('a region that is named without its type', () => {
   });
 
   const open = (...names: string[]) =>
-    openRegions(testConfig(folder, { regions: names }), folder, store, log);
+    openRegions(testConfig(folder, { regions: names }), folder, store, new WorkerData(store, 'me'), log);
 
   it('has the type that the store knows of it', async () => {
     const { id } = await setUpRegion(store, 'rack1', 'simulated');
@@ -70,7 +70,13 @@ describe('the machines of a region', () => {
   };
   const open = async (at: string, ...names: string[]) => {
     const flags = { regions: names, store: 'sqlite:site.sqlite' };
-    const { open: found, failures } = await openRegions(testConfig(at, flags), at, store, log);
+    const { open: found, failures } = await openRegions(
+      testConfig(at, flags),
+      at,
+      store,
+      new WorkerData(store, 'me'),
+      log,
+    );
     for (const { provider } of found) await provider.close();
     return { names: found.map(({ name }) => name), failures };
   };

@@ -11,6 +11,7 @@ import type { Image } from '../../model/image.js';
 import type { RegionFeatures } from '../../model/region.js';
 import {
   RegionError,
+  type Admission,
   type ConsoleOutput,
   type RebootOptions,
   type RegionPrincipal,
@@ -76,8 +77,8 @@ export class LocalRegion implements RegionProvider {
    * Checks the programs, chooses the accelerator and adopts the machines that run. Rejects with a terminal RegionError
    * that says what to install or change.
    */
-  open(): Promise<void> {
-    this.#opening ??= this.#open().catch((error: unknown) => {
+  open(admit?: Admission): Promise<void> {
+    this.#opening ??= this.#open(admit).catch((error: unknown) => {
       this.#opening = undefined;
       throw error;
     });
@@ -149,13 +150,14 @@ export class LocalRegion implements RegionProvider {
     return () => this.#listeners.delete(listener);
   }
 
-  async #open(): Promise<void> {
+  async #open(admit?: Admission): Promise<void> {
     const options = this.#options;
     const servers = join(options.dataDir, 'servers');
     await mkdir(servers, { recursive: true, mode: 0o700 });
     const giveBack = await takeFolder(options.dataDir, (options.handover ?? 15) * 1000);
     try {
       const identity = await identityOf(options.dataDir);
+      await admit?.(identity);
       const tools = await findTools(options);
       const images = await this.#catalog.all();
       const { qemu, qemuVersion } = tools;
