@@ -165,7 +165,6 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   undo.push(() => tracing.close());
   const dataDir = makeDataDir(config);
   const store = await openStore(config.store, dataDir, collections, {
-    keptPages: config.cache.pages * 2 ** 20,
     checkLimit: config.check.limit * 2 ** 20,
     lockWait: config.locks.wait * seconds,
     log,
@@ -311,7 +310,7 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     timeout: server.requestTimeout * seconds,
     rateLimit: config.limits,
     streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
-    keepAnswers: config.cache.pages > 0,
+    responseCache: config.cache.pages * 2 ** 20,
     corsOrigins: server.corsOrigins,
     authorizationServers: auth.authorizationServers,
     scopes: auth.scopes,

@@ -9,7 +9,6 @@ import { allRoutes, type RouteOptions } from './index.js';
 import { bodyReader } from './pipeline/body.js';
 import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
-import { KeptAnswers } from './pipeline/kept-answers.js';
 import type { RequestOptions } from './pipeline/middleware.js';
 import { errorBoundary, requestScope } from './pipeline/middleware.js';
 import { openApiDocument } from './pipeline/openapi.js';
@@ -18,6 +17,7 @@ import { RateLimit } from './pipeline/rate-limit.js';
 import { RememberingRouter } from './pipeline/remembering-router.js';
 import { checkRoutes } from './pipeline/route-conflicts.js';
 import { register } from './pipeline/route-manager.js';
+import { ResponseCache } from './pipeline/response-cache.js';
 import { answerUnmatched, type PipelineEnvironment, serve } from './pipeline/serve.js';
 import type { Route } from './route.js';
 
@@ -28,8 +28,8 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
   /** Bytes. */
   bodyLimit: number;
   rateLimit: RateLimitOptions;
-  /** Whether lists are kept in memory until something is written. */
-  keepAnswers: boolean;
+  /** Bytes of lists that are kept in memory until something is written; 0: none. */
+  responseCache: number;
   /** Origins of other sites whose pages may call the API. */
   corsOrigins: readonly string[];
   /** Routes beyond those of the API itself. */
@@ -66,7 +66,8 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     readBody: bodyReader(options.bodyLimit),
     rateLimit: new RateLimit(options.rateLimit),
     idempotency: connector.idempotency,
-    answers: options.keepAnswers ? new KeptAnswers(connector.version) : undefined,
+    cache:
+      options.responseCache > 0 ? new ResponseCache(options.responseCache, connector.version) : undefined,
   };
   checkRoutes(routes);
   for (const route of routes) register(router, route, serve(environment));

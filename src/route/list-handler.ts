@@ -21,7 +21,7 @@ export function listHandler<const D extends Declaration, A>(
   { orders, args, list }: ListCode<D, A>,
 ): RequestHandler<Connector> {
   return new PaginationExecutor<Connector, A, D>({
-    declaration: { ...declaration, stored: true },
+    declaration: { ...declaration, cacheable: true },
     orders,
     args,
     async paginator(key, limit, wanted, connector, { sort: order, descending }) {
@@ -31,7 +31,7 @@ export function listHandler<const D extends Declaration, A>(
         (page) => list(connector, wanted, { ...page, order }),
         descending,
       );
-      return { items: new JsonText(slice.body, slice.kept), pages };
+      return { items: new JsonText(slice.body), pages };
     },
   });
 }

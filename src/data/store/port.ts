@@ -74,8 +74,6 @@ export interface TextPage {
   more: boolean;
   /** Position of the last row, if the page is full: values of the order's columns, and the id. */
   last?: Scalar[];
-  /** Whether the engine keeps these very bytes in memory, for whoever asks next. */
-  kept?: true;
 }
 
 /** What a list answers of which the caller may see nothing. */

@@ -28,8 +28,8 @@ export interface Declaration {
   query?: TObject;
   /** Request headers that the handler itself reads and checks, for the document. */
   headers?: TObject;
-  /** Whether the answer comes from the store alone, so that it holds for its caller until anything is written. */
-  stored?: boolean;
+  /** Whether the answer comes from the store alone, so that it is true for its caller until anything is written. */
+  cacheable?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
   waits?: boolean;
   /** JSON body; none: a body that says anything is refused. */

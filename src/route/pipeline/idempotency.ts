@@ -6,7 +6,7 @@ import type { Life } from './life.js';
 import { type Answer, StreamBody } from './response.js';
 
 /** An answer without bytes that are not text. */
-export type KeptAnswer = Omit<Answer, 'body' | 'kept'> & { body?: string };
+export type KeptAnswer = Omit<Answer, 'body'> & { body?: string };
 
 export interface Claim {
   /** The answer, if the work was done before. */

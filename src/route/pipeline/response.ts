@@ -5,12 +5,9 @@ import { entityTag } from './preconditions.js';
 /** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
 export class JsonText {
   readonly text: string | Buffer;
-  /** Whether these very bytes stay in memory, for whoever asks next. */
-  readonly kept: boolean;
 
-  constructor(text: string | Buffer, kept = false) {
+  constructor(text: string | Buffer) {
     this.text = text;
-    this.kept = kept;
   }
 }
 
@@ -69,8 +66,6 @@ export interface Answer {
   status: number;
   headers: Record<string, string>;
   body?: string | Buffer | StreamBody;
-  /** Whether the very bytes of the body stay in memory. */
-  kept?: true;
 }
 
 const json = 'application/json; charset=utf-8';
@@ -96,8 +91,7 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   if (result instanceof RawBody)
     return { status, headers: { ...headers, 'Content-Type': result.mediaType }, body: result.content };
   headers['Content-Type'] = json;
-  if (result instanceof JsonText)
-    return { status, headers, body: result.text, ...(result.kept ? { kept: true } : {}) };
+  if (result instanceof JsonText) return { status, headers, body: result.text };
   const text = JSON.stringify(result) as string | undefined;
   if (text === undefined) throw new Error(`A ${typeof result} has no JSON`);
   return { status, headers, body: text };

@@ -64,7 +64,7 @@ function faultOfMethod<C>(method: MethodHandler<C>, path: string): string | unde
   const handler = method.requestHandler as Partial<RequestHandler<C>> | undefined;
   if (handler?.declaration === undefined) return 'has no requestHandler with a declaration';
   const { declaration } = handler;
-  if (declaration.stored === true && method.methodType !== 'GET')
+  if (declaration.cacheable === true && method.methodType !== 'GET')
     return 'only the answer to a GET can be one from the store alone';
   if (Object.keys(declaration.responses).length === 0) return 'declares no response';
   return faultOfParams(path, declaration);

@@ -20,9 +20,9 @@ import { errorAnswer, keptRefusal } from './error-response.js';
 import type { Declaration, RouteRequest } from './handler.js';
 import type { IdempotencyKeeper } from './idempotency.js';
 import { claimed, idempotencyKeyOf, kept, meaningOf, once } from './idempotency.js';
-import type { KeptAnswers } from './kept-answers.js';
 import { preconditionOf, unmodifiedTag } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
+import type { ResponseCache } from './response-cache.js';
 import { type Answer, answerOf, type ResponseData, StreamBody } from './response.js';
 import { type MethodHandler, RegistrationError } from './route-manager.js';
 import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
@@ -42,8 +42,8 @@ export interface PipelineEnvironment<C> {
   rateLimit: RateLimit;
   /** Undefined: an Idempotency-Key means nothing. */
   idempotency?: IdempotencyKeeper | undefined;
-  /** Undefined: none are kept. */
-  answers?: KeptAnswers | undefined;
+  /** Of routes that are declared `cacheable`. Undefined: none. */
+  cache?: ResponseCache | undefined;
 }
 
 /** One method of a route, with all that its requests share. */
@@ -55,8 +55,7 @@ interface Operation<C> {
   declaration: Declaration;
   environment: PipelineEnvironment<C>;
   check: ReturnType<typeof checksOf>;
-  /** Where answers to it are kept. */
-  answers: KeptAnswers | undefined;
+  cache: ResponseCache | undefined;
 }
 
 type Parameters = Record<string, unknown>;
@@ -74,8 +73,8 @@ export function serve<C>(environment: PipelineEnvironment<C>) {
     const name = `${method.methodType} ${path}`;
     const { declaration } = method.requestHandler;
     const check = checksOf(declaration, name);
-    const answers = declaration.stored === true ? environment.answers : undefined;
-    const operation: Operation<C> = { name, path, method, declaration, environment, check, answers };
+    const cache = declaration.cacheable === true ? environment.cache : undefined;
+    const operation: Operation<C> = { name, path, method, declaration, environment, check, cache };
     return (ctx: Context) => answer(operation, ctx);
   };
 }
@@ -87,17 +86,17 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const params = operation.check.params(ctx['params'] as Record<string, string>);
   const authorizing = authorize(operation, context, params);
   if (authorizing !== undefined) await authorizing;
-  const { answers } = operation;
-  const known = hasBody(ctx) ? undefined : answers?.get(context.user, ctx.url);
-  if (known !== undefined) {
-    respond(ctx, known);
+  const { cache } = operation;
+  const cached = hasBody(ctx) ? undefined : cache?.get(context.user, ctx.url);
+  if (cached !== undefined) {
+    respond(ctx, cached);
     return;
   }
-  const version = answers?.version();
+  const version = cache?.version();
   const reading = readInput(operation, ctx, context, params);
   const input = reading instanceof Promise ? await reading : reading;
   const made = await execute(operation, ctx, context, input);
-  if (version !== undefined) answers?.keep(context.user, ctx.url, made, version);
+  if (version !== undefined) cache?.put(context.user, ctx.url, made, version);
   respond(ctx, made);
 }
 

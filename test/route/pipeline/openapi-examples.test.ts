@@ -368,7 +368,7 @@ describe('the OpenAPI document and the server', () => {
       bodyLimit: 1024,
       rateLimit: { requests: 0, window: 1 },
       streams: { heartbeat: 15_000, lifetime: 3_600_000 },
-      keepAnswers: true,
+      responseCache: 2 ** 20,
       corsOrigins: [],
       authorizationServers: [],
       scopes: [],

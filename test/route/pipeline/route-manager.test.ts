@@ -119,7 +119,7 @@ describe('the registration of a route', () => {
   it('refuses to keep the answer to anything but a GET', () => {
     const { message } = refusal({
       route: '/things',
-      methods: [method({ stored: true }, { methodType: 'POST' })],
+      methods: [method({ cacheable: true }, { methodType: 'POST' })],
     });
     expect(message).to.include('POST /things').and.to.include('GET');
   });

@@ -28,7 +28,6 @@ import { ChangeLog } from './change-log.js';
 import { isBusy, storeFailure, unusable } from './failure.js';
 import { open } from './file.js';
 import { GroupCommit } from './group-commit.js';
-import { KeptPages } from './kept-pages.js';
 import { layOut } from './layout.js';
 import { setMark } from './marks.js';
 import { Place } from './place.js';
@@ -47,8 +46,6 @@ const shortWait = 25;
 const lastWait = 5000;
 
 export interface SqliteOptions {
-  /** Bytes of pages that are kept in memory until their collection is written; 0, the default, keeps none. */
-  keptPages?: number;
   /** Bytes up to which a file that was not closed is checked with its indexes, and not only looked through; else all. */
   checkLimit?: number;
   /** Milliseconds that a write waits for another process. Default: 5,000. */
@@ -64,7 +61,6 @@ export class SqliteStore implements Store {
   readonly #commits: GroupCommit;
   readonly #log: ChangeLog;
   readonly #writer: Writer;
-  readonly #kept: KeptPages;
   readonly #space: Space;
   readonly #unmark: () => void;
   readonly #place: Place | undefined;
@@ -83,8 +79,6 @@ export class SqliteStore implements Store {
       check: () => this.#place?.check(),
       failureFor: this.#failureFor,
     });
-    this.#kept = new KeptPages(options.keptPages ?? 0);
-    this.watch((collection) => this.#kept.forget(collection));
     this.#log = new ChangeLog(this.#statements);
     this.#writer = new Writer(this.#statements, this.#log, collections);
     this.#dataVersion = db.prepare<[]>('PRAGMA data_version').pluck(true);
@@ -150,13 +144,7 @@ export class SqliteStore implements Store {
   }
 
   pageTexts(collection: AnyCollection, query: TextQuery, signal?: Interruption): Promise<TextPage> {
-    return this.#attempt(
-      () =>
-        this.#kept.through(collection.name, JSON.stringify(query), this.epoch(), () =>
-          this.#readTexts(collection, query),
-        ),
-      signal,
-    );
+    return this.#attempt(() => this.#readTexts(collection, query), signal);
   }
 
   #readTexts(collection: AnyCollection, query: TextQuery): TextPage {

@@ -10,7 +10,7 @@ import { projects } from '../../../src/data/project.js';
 import { insert, remove, replace } from '../../../src/data/store/port.js';
 import type { Instance } from '../../../src/model/instance.js';
 import { RequireUserAuthenticator } from '../../../src/route/pipeline/authenticator.js';
-import { KeptAnswers } from '../../../src/route/pipeline/kept-answers.js';
+import { ResponseCache } from '../../../src/route/pipeline/response-cache.js';
 import { type Answer, JsonText } from '../../../src/route/pipeline/response.js';
 import { defineHandler, type Route } from '../../../src/route/route.js';
 import { openStore } from '../../../src/site/stores.js';
@@ -22,7 +22,7 @@ import { onMongo } from '../../support/store.js';
 
 const path = '/api/v2/instances';
 
-describe('answers that are kept', () => {
+describe('cacheable answers', () => {
   let server: TestServer;
   let dataDir: string;
   let made = 0;
@@ -39,7 +39,7 @@ describe('answers that are kept', () => {
             operationId: 'getCounted',
             summary: 'How often it was made',
             tags: ['things'],
-            stored: true,
+            cacheable: true,
             query: Type.Object({ a: Type.Optional(Type.Integer()) }, { additionalProperties: false }),
             responses: { 200: { description: 'The number.', schema: Type.Array(Type.Integer()) } },
           },
@@ -47,7 +47,7 @@ describe('answers that are kept', () => {
             parse: () => undefined,
             execute: () => {
               made += 1;
-              return { result: new JsonText(Buffer.from(`[${made}]`), true) };
+              return { result: new JsonText(Buffer.from(`[${made}]`)) };
             },
           },
         ),
@@ -68,9 +68,9 @@ describe('answers that are kept', () => {
     (await api.get<number[]>(`/api/v2/counted${query}`)).body[0];
 
   it('are made once for each caller and address while nobody writes', async function () {
-    // MongoDB's writers elsewhere can only be noticed by asking, so nothing is kept there beyond a turn.
+    // Writes of other processes on MongoDB can only be noticed by asking, so nothing is cached there.
     if (onMongo) {
-      process.stdout.write('!!! SKIPPED: nothing is kept on MongoDB\n');
+      process.stdout.write('!!! SKIPPED: nothing is cached on MongoDB\n');
       this.skip();
     }
     const { api } = await addPerson(server.app, 'other');
@@ -165,52 +165,71 @@ describe('answers that are kept', () => {
   });
 });
 
-describe('the memory of answers', () => {
+describe('the response cache', () => {
   const u = { id: '1', name: 'u', superUser: false };
   const v = { id: '2', name: 'v', superUser: false };
+  const limit = 64_000;
   let version = 0;
-  const answer = (body: string | Buffer = Buffer.from('[]')): Answer => ({
+  let cache: ResponseCache;
+  const answer = (bytes = 2): Answer => ({
     status: 200,
     headers: { Link: '<x>' },
-    body,
-    kept: true,
+    body: Buffer.alloc(bytes),
+  });
+  /** As the pipeline asks for an answer that takes no time; whether it had to be made. */
+  const isMade = (address: string, bytes = 2) => {
+    if (cache.get(u, address) !== undefined) return false;
+    cache.put(u, address, answer(bytes), version);
+    return true;
+  };
+  const isMadeFor = (times: number, address: string, bytes?: number) =>
+    Array.from({ length: times }, () => isMade(address, bytes));
+
+  beforeEach(() => {
+    cache = new ResponseCache(limit, () => version);
   });
 
-  it('tells an answer as it was, to the same caller at the same address, until the version is another', () => {
-    const kept = new KeptAnswers(() => version);
+  it('has an answer as it was, for the same caller at the same address, until the version is another', () => {
     const given = answer();
-    kept.keep(u, '/a', given, version);
-    expect(kept.get(u, '/a')).to.deep.include({ status: 200, headers: given.headers, body: given.body });
-    expect(kept.get(v, '/a')).to.equal(undefined);
-    expect(kept.get({ ...u, superUser: true }, '/a')).to.equal(undefined);
-    expect(kept.get(undefined, '/a')).to.equal(undefined);
-    expect(kept.get(u, '/b')).to.equal(undefined);
+    for (const time of [1, 2]) {
+      expect(cache.get(u, '/a'), `before ${time}`).to.equal(undefined);
+      cache.put(u, '/a', given, version);
+    }
+    expect(cache.get(u, '/a')).to.equal(given);
+    expect(cache.get(v, '/a')).to.equal(undefined);
+    expect(cache.get({ ...u, superUser: true }, '/a')).to.equal(undefined);
+    expect(cache.get(undefined, '/a')).to.equal(undefined);
+    expect(cache.get(u, '/b')).to.equal(undefined);
     version += 1;
-    expect(kept.get(u, '/a')).to.equal(undefined);
+    expect(cache.get(u, '/a')).to.equal(undefined);
   });
 
-  it('keeps no answer during whose making something was written, and none of an older version', () => {
-    const kept = new KeptAnswers(() => version);
+  it('takes what is asked for the second time, and remembers the demand beyond a write', () => {
+    expect(isMadeFor(4, '/a')).to.deep.equal([true, true, false, false]);
+    version += 1;
+    expect(isMadeFor(3, '/a')).to.deep.equal([true, false, false]);
+    expect(isMadeFor(3, '/b')).to.deep.equal([true, true, false]);
+  });
+
+  it('takes no answer during whose making something was written, and none of an older version', () => {
+    isMadeFor(2, '/a');
     const older = version;
-    kept.keep(u, '/a', answer(), version);
     version += 1;
-    kept.keep(u, '/b', answer(), older);
-    expect(kept.get(u, '/b')).to.equal(undefined);
-    kept.keep(u, '/c', answer(), version);
-    expect(kept.get(u, '/a')).to.equal(undefined);
-    expect(kept.get(u, '/c')).not.to.equal(undefined);
+    for (let time = 0; time < 3; time += 1) cache.put(u, '/b', answer(), older);
+    expect(cache.get(u, '/b')).to.equal(undefined);
+    expect(isMadeFor(3, '/c')).to.deep.equal([true, true, false]);
+    expect(cache.get(u, '/a')).to.equal(undefined);
   });
 
-  it('keeps bytes alone that stay in memory anyway, and not more than a thousand', () => {
-    const kept = new KeptAnswers(() => version);
-    const { status, headers, body } = answer();
-    kept.keep(u, '/passing', { status, headers, ...(body === undefined ? {} : { body }) }, version);
-    expect(kept.get(u, '/passing')).to.equal(undefined);
-    kept.keep(u, '/text', answer('[]'), version);
-    expect(kept.get(u, '/text')).to.equal(undefined);
-    const bodies = Array.from({ length: 1001 }, () => Buffer.from('[]'));
-    for (const [index, body] of bodies.entries()) kept.keep(u, `/${index}`, answer(body), version);
-    expect(kept.get(u, '/0')).to.equal(undefined);
-    expect(kept.get(u, '/1000')).not.to.equal(undefined);
+  it('takes no huge answer, and nothing more when it is full, until something is written', () => {
+    expect(isMadeFor(4, '/huge', limit / 32)).to.deep.equal([true, true, true, true]);
+    const addresses = Array.from({ length: 100 }, (_, index) => `/page/${index}`);
+    const walk = () => addresses.filter((address) => isMade(address, 900));
+    expect(walk()).to.have.length(100);
+    expect(walk()).to.have.length(100);
+    for (let time = 0; time < 3; time += 1) expect(walk()).to.deep.equal(addresses.slice(33));
+    expect(isMadeFor(3, '/late', 900)).to.deep.equal([true, true, true]);
+    version += 1;
+    expect(isMadeFor(2, '/late', 900)).to.deep.equal([true, false]);
   });
 });
