@@ -3,7 +3,6 @@
  * before each write; a worker whose lease was taken over finds another revision and another token, and writes nothing.
  */
 import type { InstanceRecord } from '../model/instance.js';
-import { worked } from '../model/instance-task.js';
 import type { TaskCause, TaskRecord, TaskStep } from '../model/task.js';
 import { historyLimit } from '../model/task.js';
 import type { TaskEnd } from '../model/task-state.js';
@@ -12,7 +11,7 @@ import { instances } from './instance.js';
 import type { Document, Store, Write } from './store/port.js';
 import { replace, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
-import { endingWrites, type InstanceChange } from './task-end.js';
+import { endingWrites, type InstanceChange, worked } from './task-end.js';
 import { tasks } from './task.js';
 import { instanceAfter } from './wish.js';
 

@@ -5,7 +5,7 @@ import { ApiError, notFound } from '../model/error.js';
 import type { InstanceCreate, InstanceRecord } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { presentInstance } from '../model/instance.js';
-import { checkPower, wished } from '../model/instance-task.js';
+import { taskEffects } from '../model/task-effects.js';
 import type { PowerVerb } from '../model/power.js';
 import type { TaskInput, TaskType } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
@@ -169,7 +169,7 @@ export class InstanceData {
       desiredPower: 'running',
       openTasks: [],
     };
-    const record = wished(asked, 'instance.create');
+    const record = taskEffects['instance.create'].onAccepted(asked);
     const task = openTask({ id, revision: 0, value: record }, 'instance.create', {}, caller);
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
@@ -222,8 +222,8 @@ export class InstanceData {
       const next = changedRecord(value, wish, this.#maxLifetime);
       if (replaced.length > 0) {
         await this.#refuseWhileBusy(instance);
-        const renewed = wished(by(caller, { ...next, flavor: flavor ?? null }), 'instance.replace');
-        return this.#open(caller, instance, renewed, 'instance.replace', pick(wish.spec));
+        const asked = by(caller, { ...next, flavor: flavor ?? null });
+        return this.#open(caller, instance, asked, 'instance.replace', pick(wish.spec));
       }
       // The machine of a repeated request is on its way: whoever repeats it can follow the same task.
       const same = sharable(await this.#openTasks(instance), 'instance.replace');
@@ -252,26 +252,24 @@ export class InstanceData {
       if (same !== undefined) return { id, taskId: same.id };
       const { writes, left } = superseded(open);
       const rest = { ...instance.value, openTasks: left };
-      const next = wished(rest, 'instance.delete');
-      return this.#open(caller, { ...instance, value: rest }, next, 'instance.delete', {}, writes);
+      return this.#open(caller, { ...instance, value: rest }, rest, 'instance.delete', {}, writes);
     });
   }
 
   /** Accepts a power verb, or says why the instance cannot take it now. */
   power(caller: Caller, id: string, verb: PowerVerb, input: { hard?: boolean } = {}): Promise<Accepted> {
-    return this.request(caller, id, `instance.${verb}`, input, (instance) => checkPower(instance, verb));
+    return this.request(caller, id, `instance.${verb}`, input);
   }
 
   /**
    * Accepts a task for the instance: shares an equal one that is open, and refuses while another is in the way that does
-   * not yield to it. `check` throws when the instance cannot take it now.
+   * not yield to it, or when the instance cannot take it now.
    */
   async request<T extends TaskType>(
     caller: Caller,
     id: string,
     type: T,
     input: TaskInput<T>,
-    check: (instance: InstanceRecord) => void = () => undefined,
   ): Promise<Accepted> {
     return retrying(async () => {
       const instance = await this.#living(caller, id);
@@ -287,9 +285,8 @@ export class InstanceData {
       const { writes, left } = superseded(open);
       // Of what is superseded, nothing is left to wish for.
       const before = open.reduce((value, task) => ({ ...value, ...task.value.ifCancelled }), instance.value);
-      check(before);
       const rest = { ...before, openTasks: left };
-      return this.#open(caller, { ...instance, value: rest }, wished(rest, type), type, input, writes);
+      return this.#open(caller, { ...instance, value: rest }, rest, type, input, writes);
     });
   }
 
@@ -331,14 +328,16 @@ export class InstanceData {
     });
   }
 
+  /** `asked`: the instance with what comes with the request itself. */
   async #open<T extends TaskType>(
     caller: Caller,
     instance: Document<InstanceRecord>,
-    next: InstanceRecord,
+    asked: InstanceRecord,
     type: T,
     input: TaskInput<T>,
     others: readonly Write[] = [],
   ): Promise<Accepted> {
+    const next = taskEffects[type].onAccepted(asked);
     const task = openTask(instance, type, input, caller);
     return this.#commit(caller, instance, { ...next, openTasks: task.openTasks }, { taskId: task.id }, [
       task.write,

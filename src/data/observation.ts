@@ -2,30 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { InstanceRecord } from '../model/instance.js';
+import { observed, vanished } from '../model/observation.js';
 import type { ServerObservation } from '../region/provider.js';
 import { instances } from './instance.js';
 import type { Document, Store } from './store/port.js';
 import { replace } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { instanceAfter } from './wish.js';
-
-/** The instance with what was seen of its server. */
-export function observed(instance: InstanceRecord, seen: ServerObservation): InstanceRecord {
-  const { powerMessage, ...rest } = instance;
-  return {
-    ...rest,
-    powerState: seen.powerState,
-    ...(seen.message === undefined ? {} : { powerMessage: seen.message }),
-    ...(seen.privateIP === undefined ? {} : { privateIP: seen.privateIP }),
-    ...(seen.publicIP === undefined ? {} : { publicIP: seen.publicIP }),
-    ...(seen.macAddress === undefined ? {} : { macAddress: seen.macAddress }),
-  };
-}
-
-/** The instance whose server the region no longer has. */
-export function vanished(instance: InstanceRecord): InstanceRecord {
-  return { ...instance, powerState: 'Error', powerMessage: 'The region no longer has this machine.' };
-}
 
 /** Milliseconds after which what was seen of a server is looked at again before it is stored. */
 const staleAfter = 1000;

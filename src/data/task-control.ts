@@ -2,7 +2,7 @@
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
-import { wishedAgain } from '../model/instance-task.js';
+import { effectsOf } from '../model/task-effects.js';
 import type { TaskCause, TaskPatch, TaskRecord } from '../model/task.js';
 import { presentTask, priorityCeiling } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
@@ -94,16 +94,13 @@ export class TaskControl {
         throw new ApiError('task_state_conflict', 'The instance of the task is gone.');
       await this.#checkFree(instance, type);
       const { principal, requestId } = caller;
+      const again = acceptedAnew(instance.value, task.value);
       const next = restarted(task.value, { user: principal.name, requestId, time: timestamp() });
       const accepted = { id, taskId: id };
       await this.#store.write(
         [
           replace(tasks, task, taskAfter(task, next)),
-          replace(
-            instances,
-            instance,
-            instanceAfter(instance, { ...wishedAgain(instance.value, task.value), openTasks: [id] }),
-          ),
+          replace(instances, instance, instanceAfter(instance, { ...again, openTasks: [id] })),
           ...(caller.remember?.(accepted) ?? []),
         ],
         caller.signal,
@@ -141,6 +138,12 @@ export async function abortWrites(store: Store, task: Document<TaskRecord>, by: 
     ...instance,
     ...task.value.ifCancelled,
   }));
+}
+
+/** Throws when the task makes no sense for the instance as it is now. */
+function acceptedAnew(instance: InstanceRecord, task: TaskRecord): InstanceRecord {
+  const effects = effectsOf(task.type);
+  return effects === undefined ? instance : effects.onAccepted(effects.onRestart(instance, task));
 }
 
 function hasEnded({ status }: TaskRecord): ApiError {

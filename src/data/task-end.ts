@@ -1,7 +1,6 @@
 /** How a task ends: what is written with its end, in one step. */
 import type { InstanceRecord } from '../model/instance.js';
-import { worked } from '../model/instance-task.js';
-import type { TaskRecord } from '../model/task.js';
+import type { TaskRecord, TaskType } from '../model/task.js';
 import type { TaskEnd } from '../model/task-state.js';
 import { ended, placed } from '../model/task-state.js';
 import { instances } from './instance.js';
@@ -38,4 +37,18 @@ export async function endingWrites(
   const blocked = following === undefined ? undefined : await store.get(tasks, following);
   if (blocked?.value.queue === 'blocked') writes.push(replace(tasks, blocked, placed(blocked.value, false)));
   return writes;
+}
+
+/**
+ * What the work of a task of this type makes of the instance. Once that is being deleted, only its deletion says how far it
+ * is: a create may end after the delete was accepted, and before it learns of that.
+ */
+export function worked<R extends InstanceRecord | undefined>(
+  instance: InstanceRecord,
+  type: TaskType,
+  change: (instance: InstanceRecord) => R,
+): R {
+  const next = change(instance);
+  if (next === undefined || instance.deletionTime === undefined || type === 'instance.delete') return next;
+  return { ...next, provisioning: instance.provisioning };
 }

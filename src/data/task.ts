@@ -2,7 +2,7 @@ import { uuidv7 } from 'uuidv7';
 import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
-import { calledOff } from '../model/instance-task.js';
+import { taskEffects } from '../model/task-effects.js';
 import type { TaskInput, TaskRecord, TaskStatus, TaskType } from '../model/task.js';
 import { presentTask } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
@@ -123,7 +123,7 @@ export function openTask<T extends TaskType>(
     steps: [],
     token: 0,
     wishRevision: 1,
-    ifCancelled: calledOff(instance.value, type),
+    ifCancelled: taskEffects[type].onCancelled(instance.value),
   };
   return { id, write: insert(tasks, id, record), openTasks: [...openTasks, id] };
 }

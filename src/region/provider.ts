@@ -8,7 +8,7 @@
  */
 import type { Flavor } from '../model/flavor.js';
 import type { Image } from '../model/image.js';
-import type { PowerState } from '../model/power.js';
+import type { Observation } from '../model/observation.js';
 import type { RegionFeatures, RegionType } from '../model/region.js';
 
 /**
@@ -62,14 +62,8 @@ export interface RebootOptions {
 }
 
 /** What the region sees of one server. */
-export interface ServerObservation {
+export interface ServerObservation extends Observation {
   id: string;
-  powerState: PowerState;
-  privateIP?: string;
-  publicIP?: string;
-  macAddress?: string;
-  /** Why the state is Error, or what is unusual. Shown to users. */
-  message?: string;
 }
 
 export interface ConsoleOutput {

@@ -1,14 +1,13 @@
 /** One attempt at a claimed task: heartbeat, steps, and the decision what a failure means. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { observed, vanished } from '../data/observation.js';
 import { type HeldTask, LeaseLost } from '../data/held-task.js';
 import type { Document } from '../data/store/port.js';
 import { timestamp } from '../model/common.js';
 import { isOutage } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
-import { isPassing } from '../model/power.js';
-import type { TaskCause } from '../model/task.js';
+import type { TaskCause, TaskType } from '../model/task.js';
+import { type TaskEffects, taskEffects, type TaskResult } from '../model/task-effects.js';
 import { attemptsEnded, interruptions } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
 import type { RegionProvider } from '../region/provider.js';
@@ -116,14 +115,18 @@ export class Attempt {
       return this.#fail(code, { code: 'unprocessable', message, retryable: false });
     }
     this.#log.info({ attempt: task.attempts.length }, 'task begins');
-    let change;
+    let result: TaskResult<TaskType>;
     try {
       this.#controller.signal.throwIfAborted();
-      change = await code.run(this.#work(instance, task.input));
+      result = await code.run(this.#work(instance, task.input));
     } catch (error) {
       return await this.#afterFailure(code, error);
     }
-    await this.#insist(() => this.#task.finish({ status: 'succeeded' }, change));
+    // The code and the effects are of one type.
+    const { onResult } = taskEffects[code.type];
+    await this.#insist(() =>
+      this.#task.finish({ status: 'succeeded' }, (instance) => onResult(instance, result as never)),
+    );
     this.#log.info({}, 'task succeeded');
     return {};
   }
@@ -207,48 +210,36 @@ export class Attempt {
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
     const { by } = (await this.#insist(() => this.#task.abort())) ?? {};
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task pointless.');
-    const asItIs = await this.#observation(AbortSignal.timeout(observationTime));
+    const asItIs = await this.#inspect(code, AbortSignal.timeout(observationTime));
     return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
-      code.failed(asItIs(instance), cause),
+      taskEffects[code.type].onFailed(asItIs(instance), cause),
     );
   }
 
   async #fail(code: TaskCode, cause: TaskCause): Promise<AttemptEnd> {
     const { signal } = this.#controller;
-    const asItIs = await this.#observation(AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
+    const asItIs = await this.#inspect(code, AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
     await this.#insist(() =>
-      this.#task.finish({ status: 'failed', cause }, (instance) => code.failed(asItIs(instance), cause)),
+      this.#task.finish({ status: 'failed', cause }, (instance) =>
+        taskEffects[code.type].onFailed(asItIs(instance), cause),
+      ),
     );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
   }
 
-  /**
-   * Makes of the instance what the machine does now, so that the record does not go on to say what was hoped for. Where the
-   * region cannot tell, that is what was known before.
-   */
-  async #observation(signal: AbortSignal): Promise<(instance: InstanceRecord) => InstanceRecord> {
-    const { subject, type, ifCancelled } = this.#task.value;
-    const passing = (change: (instance: InstanceRecord) => InstanceRecord) => (instance: InstanceRecord) =>
-      isPassing(instance.powerState) ? change(instance) : instance;
-    try {
-      const [seen] = await this.#provider.describeServers([subject.id], signal);
-      if (seen !== undefined) return (instance) => observed(instance, seen);
-      // A machine that was to be made is not missed.
-      return type === 'instance.create' || type === 'instance.replace'
-        ? (instance) => instance
-        : passing(vanished);
-    } catch (error) {
-      this.#log.warn({ err: error }, 'cannot observe the machine after a failure; the observer will');
-      const before = ifCancelled?.powerState;
-      return passing((instance) => (before === undefined ? instance : { ...instance, powerState: before }));
-    }
+  /** What is true of the subject by now. */
+  #inspect(
+    { inspect }: TaskCode,
+    signal: AbortSignal,
+  ): Promise<(instance: InstanceRecord) => InstanceRecord> {
+    return inspect({ task: this.#task, provider: this.#provider, signal, log: this.#log });
   }
 
   async #cancel(
     code: 'superseded' | 'aborted',
     message: string,
-    change: TaskCode['failed'] = (instance) => instance,
+    change: TaskEffects<InstanceRecord>['onFailed'] = (instance) => instance,
   ): Promise<AttemptEnd> {
     const cause: TaskCause = { code, message, retryable: false };
     await this.#insist(() =>

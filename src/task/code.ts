@@ -1,8 +1,9 @@
 /** What one type of task does: the contract between the runner and the files of the task types. */
-import type { InstanceChange } from '../data/task-end.js';
 import type { Document } from '../data/store/port.js';
 import type { InstanceRecord } from '../model/instance.js';
-import type { TaskCause, TaskInput, TaskRecord, TaskType } from '../model/task.js';
+import type { Log } from '../model/log.js';
+import type { TaskInput, TaskRecord, TaskType } from '../model/task.js';
+import type { TaskResult } from '../model/task-effects.js';
 import type { RegionProvider } from '../region/provider.js';
 
 /** One attempt at a task, as its code sees it. */
@@ -36,25 +37,16 @@ export interface RetryRule {
   backoffMax: number;
 }
 
+/** What is known to the code of a task that has failed. */
+export interface Inspection extends Pick<Work, 'task' | 'provider' | 'signal'> {
+  readonly log: Log;
+}
+
 export interface TaskCode<T extends TaskType = TaskType> {
   readonly type: T;
   readonly retry?: Partial<RetryRule>;
-  /** Does the work and says what its success makes of the instance (undefined removes the record). */
-  run(work: Work<T>): Promise<InstanceChange>;
-  /** What it makes of the instance that the task failed for good, or was aborted once it had begun. */
-  failed: (instance: InstanceRecord, cause: TaskCause) => InstanceRecord;
-}
-
-/** A power verb that failed leaves a working record; what the machine does now is for the observer to tell. */
-export function powerFailed(instance: InstanceRecord, cause: TaskCause): InstanceRecord {
-  return { ...instance, powerMessage: cause.message };
-}
-
-/** A machine that could not be made. */
-export function provisioningFailed(instance: InstanceRecord, cause: TaskCause): InstanceRecord {
-  return {
-    ...instance,
-    provisioning: { status: 'error', reason: 'Errored', message: cause.message },
-    powerState: 'Error',
-  };
+  /** Does the work. What it gives changes the instance as `onResult` of the type says (`src/model/task-effects.ts`). */
+  run(work: Work<T>): Promise<TaskResult<T>>;
+  /** Asks how the instance is after a failure or an abort, and says so; then `onFailed` follows. Must not reject. */
+  inspect: (failed: Inspection) => Promise<(instance: InstanceRecord) => InstanceRecord>;
 }

@@ -1,16 +1,15 @@
-import { observed } from '../data/observation.js';
-import type { InstanceChange } from '../data/task-end.js';
 import type { InstanceRecord } from '../model/instance.js';
+import type { ServerObservation } from '../region/provider.js';
 import type { Work } from './code.js';
 
 /**
- * The step that creates and replacements share: have the server of the instance, and take over what it reports. `begun`:
+ * The step that creates and replacements share: have the server of the instance. `begun`:
  * what its beginning makes of the instance.
  */
-export async function ensureServer(
+export function ensureServer(
   work: Work,
   begun?: (instance: InstanceRecord) => InstanceRecord,
-): Promise<InstanceChange> {
+): Promise<ServerObservation> {
   const { id, value } = work.instance;
   const request = {
     id,
@@ -23,6 +22,5 @@ export async function ensureServer(
     ...(value.desiredPower === 'stopped' ? { power: value.desiredPower } : {}),
     ...(value.userData === undefined ? {} : { userData: Buffer.from(value.userData, 'base64') }),
   };
-  const seen = await work.step('ensureServer', () => work.provider.ensureServer(request, work.signal), begun);
-  return (instance) => ({ ...observed(instance, seen), provisioning: { status: 'provisioned' } });
+  return work.step('ensureServer', () => work.provider.ensureServer(request, work.signal), begun);
 }

@@ -1,6 +1,5 @@
-import { observed } from '../data/observation.js';
 import type { TaskCode } from './code.js';
-import { powerFailed } from './code.js';
+import { inspectServer } from './inspect-server.js';
 
 /**
  * Reboots softly or hard, once: the region knows a repeat by the request, which a restart of the task makes another. When an
@@ -17,11 +16,9 @@ export const instanceReboot: TaskCode<'instance.reboot'> = {
     const [before] = repeated
       ? await work.step('describeServer', () => work.provider.describeServers([id], work.signal))
       : [];
-    const seen =
-      before?.powerState === 'Stopped'
-        ? await work.step('startServer', () => work.provider.startServer(id, work.signal))
-        : await work.step('rebootServer', () => work.provider.rebootServer(id, options, work.signal));
-    return (instance) => observed(instance, seen);
+    return before?.powerState === 'Stopped'
+      ? work.step('startServer', () => work.provider.startServer(id, work.signal))
+      : work.step('rebootServer', () => work.provider.rebootServer(id, options, work.signal));
   },
-  failed: powerFailed,
+  inspect: inspectServer,
 };

@@ -1,6 +1,6 @@
 import type { TaskCode } from './code.js';
-import { provisioningFailed } from './code.js';
 import { ensureServer } from './ensure-server.js';
+import { inspectNewServer } from './inspect-server.js';
 
 /** The step whose record says that the old machine is gone, and that what is found now is the new one. */
 const removal = 'deleteServer';
@@ -15,5 +15,5 @@ export const instanceReplace: TaskCode<'instance.replace'> = {
     if (!removed) await work.step(removal, () => work.provider.deleteServer(work.instance.id, work.signal));
     return ensureServer(work);
   },
-  failed: provisioningFailed,
+  inspect: inspectNewServer,
 };

@@ -36,22 +36,19 @@ function follow(page: string, folder: string): void {
   expect(saved).to.have.length(2);
   for (const [, file = '', code = ''] of saved) writeFileSync(join(folder, file), code);
 
-  const [inputs = '', list = '', input = ''] = found(
-    page,
-    /In `([^`]+)`, add to `(\w+)`:\n\n```ts\n([\s\S]*?)```/,
-  );
-  edit(inputs, (text) => text.replace(`export const ${list} = {\n`, `export const ${list} = {\n${input}`));
-
-  const [registry = '', name = '', from = '', codes = '', line = ''] = found(
-    page,
-    /In `([^`]+)`, import `(\w+)` from `([^`]+)` and add this line to `(\w+)`[^\n]*\n\n```ts\n([\s\S]*?)```/,
-  );
-  edit(registry, (text) =>
-    `import { ${name} } from '${from}';\n${text}`.replace(
-      new RegExp(`(const ${codes}: [^\\n]* = \\{\\n)`),
-      `$1${line}`,
+  const added = [
+    ...page.matchAll(
+      /In `([^`]+)`, (?:import `(\w+)` from `([^`]+)` and )?add to `(\w+)`:\n\n```ts\n([\s\S]*?)```/g,
     ),
-  );
+  ];
+  expect(added).to.have.length(3);
+  for (const [, file = '', name, from = '', list = '', lines = ''] of added) {
+    const imported = name === undefined ? '' : `import { ${name} } from '${from}';\n`;
+    edit(
+      file,
+      (text) => imported + text.replace(new RegExp(`(const ${list}(: [^\\n]*)? = \\{\\n)`), `$1${lines}`),
+    );
+  }
 
   const [table = '', routes = ''] = found(page, /In `([^`]+)`, import `(\w+)` and add `\.\.\.\w+`/);
   const file = saved.map(([, path = '']) => path).find((path) => path.startsWith(dirname(table))) ?? '';

@@ -1,0 +1,30 @@
+/** What a region reports about a machine, and what that says of its instance. */
+import type { InstanceRecord } from './instance.js';
+import type { PowerState } from './power.js';
+
+export interface Observation {
+  powerState: PowerState;
+  privateIP?: string;
+  publicIP?: string;
+  macAddress?: string;
+  /** Why the state is Error, or what is unusual. Shown to users. */
+  message?: string;
+}
+
+/** The instance with what was seen of its machine. */
+export function observed(instance: InstanceRecord, seen: Observation): InstanceRecord {
+  const { powerMessage, ...rest } = instance;
+  return {
+    ...rest,
+    powerState: seen.powerState,
+    ...(seen.message === undefined ? {} : { powerMessage: seen.message }),
+    ...(seen.privateIP === undefined ? {} : { privateIP: seen.privateIP }),
+    ...(seen.publicIP === undefined ? {} : { publicIP: seen.publicIP }),
+    ...(seen.macAddress === undefined ? {} : { macAddress: seen.macAddress }),
+  };
+}
+
+/** The instance whose machine the region no longer has. */
+export function vanished(instance: InstanceRecord): InstanceRecord {
+  return { ...instance, powerState: 'Error', powerMessage: 'The region no longer has this machine.' };
+}

@@ -1,0 +1,146 @@
+/** What each type of task means for the record of its subject, from the moment at which it is accepted. */
+import { timestamp } from './common.js';
+import { ApiError } from './error.js';
+import type { InstanceRecord } from './instance.js';
+import { type Observation, observed } from './observation.js';
+import type { PowerVerb } from './power.js';
+import { leadsOn } from './power.js';
+import type { TaskCause, TaskInput, TaskRecord, TaskType } from './task.js';
+
+/** The five moments at which a task changes its subject. */
+export interface TaskEffects<R> {
+  /** The subject once the task is accepted. Throws when the subject cannot take it now. */
+  onAccepted: (subject: R) => R;
+  /** The subject once the task has succeeded, by what its work found; undefined removes the record. */
+  onResult: (subject: R, result: never) => R | undefined;
+  /** The subject once the task has failed for good, or was aborted after it had begun. */
+  onFailed: (subject: R, cause: TaskCause) => R;
+  /** What is put back, or said, when the task is cancelled before its first attempt. `before`: as it was when asked. */
+  onCancelled: (before: R) => Partial<R>;
+  /** The subject for which the ended task is accepted anew. Throws when there is nothing left to do. */
+  onRestart: (subject: R, task: TaskRecord) => R;
+}
+
+/** The compiler misses the row of a type that has none. */
+export const taskEffects = {
+  'instance.create': {
+    onAccepted: (instance) => ({ ...instance, provisioning: { status: 'pending' }, powerState: 'Pending' }),
+    onResult: provisioned,
+    onFailed: provisioningFailed,
+    // There is nothing to go back to.
+    onCancelled: () => ({
+      ...aborted('The creation was aborted. Restart its task, or delete the instance.'),
+      powerState: 'Error',
+    }),
+    onRestart: unprovisioned,
+  },
+  'instance.replace': {
+    onAccepted: (instance) => ({
+      ...instance,
+      provisioning: { status: 'provisioning' },
+      powerState: 'Rebuilding',
+    }),
+    onResult: provisioned,
+    onFailed: provisioningFailed,
+    onCancelled: (before) => {
+      const { provisioning, flavorId, imageId, flavor = null } = before;
+      return { ...power(before), provisioning, flavorId, imageId, flavor };
+    },
+    onRestart: (instance, task) => forgottenReplacement(instance, task) ?? unprovisioned(instance),
+  },
+  'instance.delete': {
+    onAccepted: (instance) => ({
+      ...instance,
+      deletionTime: timestamp(),
+      provisioning: { status: 'deprovisioning' },
+    }),
+    onResult: () => undefined,
+    onFailed: (instance, { message }) => ({
+      ...instance,
+      provisioning: {
+        status: 'error',
+        reason: 'Deprovisioning',
+        message: `${message} Delete it again to retry.`,
+      },
+    }),
+    // What the deletion superseded is gone, so there is no way back.
+    onCancelled: () => aborted('The deletion was aborted. Delete it again to go on.'),
+    onRestart: (instance) => instance,
+  },
+  'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
+  'instance.stop': powerEffects('stop', { desiredPower: 'stopped', powerState: 'Stopping' }),
+  'instance.reboot': powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
+} satisfies Readonly<Record<TaskType, TaskEffects<InstanceRecord>>>;
+
+/** What the work of a task of the type gives. */
+export type TaskResult<T extends TaskType> = T extends TaskType
+  ? (typeof taskEffects)[T]['onResult'] extends (subject: never, result: infer R) => unknown
+    ? R
+    : never
+  : never;
+
+/** The effects of a task that was read from the store. Undefined: of a type that only a newer program knows. */
+export function effectsOf(type: TaskType): TaskEffects<InstanceRecord> | undefined {
+  return Object.hasOwn(taskEffects, type) ? taskEffects[type] : undefined;
+}
+
+function powerEffects(verb: PowerVerb, asked: Pick<InstanceRecord, 'desiredPower' | 'powerState'>) {
+  return {
+    onAccepted: (instance: InstanceRecord) => {
+      checkPower(instance, verb);
+      return { ...instance, ...asked };
+    },
+    onResult: (instance: InstanceRecord, seen: Observation) => observed(instance, seen),
+    // The record goes on to work; what the machine does now is for the observer to tell.
+    onFailed: (instance: InstanceRecord, { message }: TaskCause) => ({ ...instance, powerMessage: message }),
+    onCancelled: power,
+    onRestart: (instance: InstanceRecord) => instance,
+  };
+}
+
+function power({ desiredPower, powerState }: InstanceRecord): Partial<InstanceRecord> {
+  return { desiredPower, ...(powerState === undefined ? {} : { powerState }) };
+}
+
+/** Throws when the instance is in another power state than the verb needs. */
+function checkPower({ powerState }: InstanceRecord, verb: PowerVerb): void {
+  if (leadsOn(powerState, verb)) return;
+  const state = powerState ?? 'in no power state';
+  throw new ApiError('power_state_conflict', `The instance is ${state}; it cannot ${verb} now.`);
+}
+
+/** To make a machine, also anew, wishes nothing about its power. */
+function provisioned(instance: InstanceRecord, seen: Observation): InstanceRecord {
+  return { ...observed(instance, seen), provisioning: { status: 'provisioned' } };
+}
+
+function provisioningFailed(instance: InstanceRecord, { message }: TaskCause): InstanceRecord {
+  return { ...instance, provisioning: { status: 'error', reason: 'Errored', message }, powerState: 'Error' };
+}
+
+function aborted(message: string): Pick<InstanceRecord, 'provisioning'> {
+  return { provisioning: { status: 'error', reason: 'Aborted', message } };
+}
+
+/** Throws when the instance has its machine. */
+function unprovisioned(instance: InstanceRecord): InstanceRecord {
+  const { status } = instance.provisioning;
+  if (status === 'error') return instance;
+  const message = `The instance is ${status}; there is nothing left for the task to do.`;
+  throw new ApiError('task_state_conflict', message);
+}
+
+/**
+ * A replacement that was cancelled before it began has been forgotten by the instance, and is asked for anew. One that has
+ * begun is not: a later one may have taken its place.
+ */
+function forgottenReplacement(
+  instance: InstanceRecord,
+  { status, attempts, input }: TaskRecord,
+): InstanceRecord | undefined {
+  if (status !== 'cancelled' || attempts.length > 0) return undefined;
+  const { flavorId, imageId } = { ...instance, ...(input as TaskInput<'instance.replace'>) };
+  if (flavorId === instance.flavorId && imageId === instance.imageId) return undefined;
+  const flavor = flavorId === instance.flavorId ? (instance.flavor ?? null) : null;
+  return { ...instance, flavorId, imageId, flavor };
+}

@@ -1,0 +1,36 @@
+import type { InstanceRecord } from '../model/instance.js';
+import { observed, vanished } from '../model/observation.js';
+import { isPassing } from '../model/power.js';
+import type { Inspection } from './code.js';
+
+type Change = (instance: InstanceRecord) => InstanceRecord;
+
+/**
+ * What the machine does after a failure, so that the record does not go on to say what was hoped for. Where the region
+ * cannot tell, that is what was known before.
+ */
+export function inspectServer(failed: Inspection): Promise<Change> {
+  return inspection(failed, passing(vanished));
+}
+
+/** The same of a machine that was to be made, which is not missed. */
+export function inspectNewServer(failed: Inspection): Promise<Change> {
+  return inspection(failed, (instance) => instance);
+}
+
+async function inspection({ task, provider, signal, log }: Inspection, missing: Change): Promise<Change> {
+  const { subject, ifCancelled } = task.value;
+  try {
+    const [seen] = await provider.describeServers([subject.id], signal);
+    return seen === undefined ? missing : (instance) => observed(instance, seen);
+  } catch (error) {
+    log.warn({ err: error }, 'cannot observe the machine after a failure; the observer will');
+    const before = ifCancelled?.powerState;
+    return passing((instance) => (before === undefined ? instance : { ...instance, powerState: before }));
+  }
+}
+
+/** Only a state that the machine should pass through is corrected. */
+function passing(change: Change): Change {
+  return (instance) => (isPassing(instance.powerState) ? change(instance) : instance);
+}
