@@ -10,6 +10,12 @@ export class Faults {
   #armed: { operation: string; code: FaultCode } | undefined;
   #lasting: { what: string; from: number; code: FaultCode } | undefined;
   #failed = false;
+  #refusals = 0;
+
+  /** How many operations have failed since the work began. */
+  get refusals(): number {
+    return this.#refusals;
+  }
 
   /** All operations that the work does. */
   async record(work: () => Promise<unknown>): Promise<string[]> {
@@ -51,10 +57,15 @@ export class Faults {
   meet(what: string): FaultCode | undefined {
     const count = (this.#counts.get(what) ?? 0) + 1;
     this.#counts.set(what, count);
-    const operation = `${what} #${count}`;
-    this.#recorded?.add(operation);
+    this.#recorded?.add(`${what} #${count}`);
+    const code = this.#codeOf(what, count);
+    if (code !== undefined) this.#refusals += 1;
+    return code;
+  }
+
+  #codeOf(what: string, count: number): FaultCode | undefined {
     if (what === this.#lasting?.what && count >= this.#lasting.from) return this.#lasting.code;
-    if (this.#failed || this.#armed?.operation !== operation) return undefined;
+    if (this.#failed || this.#armed?.operation !== `${what} #${count}`) return undefined;
     this.#failed = true;
     return this.#armed.code;
   }
@@ -62,5 +73,6 @@ export class Faults {
   #begin(): void {
     this.#counts = new Map();
     this.#failed = false;
+    this.#refusals = 0;
   }
 }
