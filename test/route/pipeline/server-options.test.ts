@@ -1,5 +1,7 @@
 /** Options of the HTTP server that operators tune, and what each does to a connection. */
+import { spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Instance } from '../../../src/model/instance.js';
 import { EventStream } from '../../support/event-stream.js';
@@ -7,6 +9,7 @@ import { wire } from '../../support/fuzz-http.js';
 import { converse, get } from '../../support/fuzz-socket.js';
 import { adminKey, startServer, testConfig, type TestServer } from '../../support/server.js';
 
+const connectionsFile = join(import.meta.dirname, '../../support/connections-child.js');
 const keepAlive = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
 
 describe('an option of the server', function () {
@@ -49,6 +52,20 @@ describe('an option of the server', function () {
 
     server = await startServer({ flags: { server: { keepAliveTimeout: 0.5 } } });
     expect(await idleEnd(server.url, 20_000)).to.be.within(400, 10_000);
+  });
+
+  it('lets as many connections wait as backlog says while the process is busy', async () => {
+    for (const [backlog, least, most] of [
+      [3, 3, 4],
+      [64, 20, 20],
+    ] as const) {
+      server = await startServer({ flags: { server: { backlog } } });
+      // It accepts none of them meanwhile: this process waits for the other.
+      const child = spawnSync(process.execPath, [connectionsFile, server.url, '20'], { encoding: 'utf8' });
+      expect(Number(child.stdout), child.stderr).to.be.within(least, most);
+      await server.stop();
+      server = undefined;
+    }
   });
 
   it('takes headers up to headerLimit, and refuses more', async () => {
