@@ -3,12 +3,10 @@ import { QueueCleared, RestartResult, RestartWindow } from '../model/admin.js';
 import { Uuid } from '../model/common.js';
 import { TaskType } from '../model/task.js';
 import { callerOf } from './caller.js';
-import { SuperUserAuthenticator } from './pipeline/authenticator.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 /** DELETE /api/v2/admin/task_queue */
-const clearQueue = defineHandler(
+export const clearTaskQueue = defineHandler(
   {
     operationId: 'clearTaskQueue',
     summary: 'Cancel all tasks that wait',
@@ -38,7 +36,7 @@ const clearQueue = defineHandler(
 );
 
 /** POST /api/v2/admin/restart */
-const restart = defineHandler(
+export const restartFailedTasks = defineHandler(
   {
     operationId: 'restartFailedTasks',
     summary: 'Restart the tasks that failed in a window of time',
@@ -58,18 +56,3 @@ const restart = defineHandler(
     }),
   },
 );
-
-export const adminRoutes: Route[] = [
-  {
-    route: '/admin/task_queue',
-    version: 2,
-    methods: [
-      { methodType: 'DELETE', authenticator: new SuperUserAuthenticator(), requestHandler: clearQueue },
-    ],
-  },
-  {
-    route: '/admin/restart',
-    version: 2,
-    methods: [{ methodType: 'POST', authenticator: new SuperUserAuthenticator(), requestHandler: restart }],
-  },
-];

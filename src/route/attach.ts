@@ -5,7 +5,7 @@ import type Koa from 'koa';
 import type { Connector } from '../data/connector.js';
 import { exampleIds } from './example.js';
 import { identify } from './identity.js';
-import { allRoutes, type RouteOptions } from './index.js';
+import { type RouteOptions, routeTable } from './index.js';
 import { bodyReader } from './pipeline/body.js';
 import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
@@ -19,7 +19,7 @@ import { checkRoutes } from './pipeline/route-conflicts.js';
 import { register } from './pipeline/route-manager.js';
 import { ResponseCache } from './pipeline/response-cache.js';
 import { answerUnmatched, type PipelineEnvironment, serve } from './pipeline/serve.js';
-import type { Route } from './route.js';
+import { type Route, routesOf } from './route.js';
 
 export interface ApiOptions extends RequestOptions, RouteOptions {
   connector: Connector;
@@ -43,10 +43,8 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
 export function getHandler(router: Router, options: ApiOptions): Router {
   const { connector, publicUrl } = options;
   let rendered: string | undefined;
-  const routes: Route[] = [
-    ...allRoutes(options, () => (rendered ??= render())),
-    ...(options.extraRoutes ?? []),
-  ];
+  const table = routeTable(options, () => (rendered ??= render()));
+  const routes: Route[] = [...routesOf(table), ...(options.extraRoutes ?? [])];
   const render = () =>
     JSON.stringify(
       openApiDocument(routes, {

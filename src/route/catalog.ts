@@ -1,11 +1,39 @@
-/** What the routes of one region, flavor or image share: the answer, which a client may keep for a while. */
+/** What a region offers, and the regions themselves: answers that a client may keep for a while. */
 import { createHash } from 'node:crypto';
+import type { Caller } from '../data/caller.js';
+import type { Connector } from '../data/connector.js';
+import { callerOf } from './caller.js';
+import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
 import type { ResponseData } from './pipeline/response.js';
 import { JsonText } from './pipeline/response.js';
+import { defineHandler } from './route.js';
+
+const cacheControl = 'private, max-age=60';
+
+/** The handler of a part of the catalog: `read` gives one item of it, or a list. */
+export function catalogHandler<const D extends Omit<Declaration, 'tags'>>(
+  declaration: D,
+  read: (
+    connector: Connector,
+    caller: Caller,
+    params: RouteRequest<D>['params'],
+  ) => Promise<object | object[]>,
+): RequestHandler<Connector> {
+  return defineHandler(
+    { ...declaration, tags: ['catalog'] },
+    {
+      parse: ({ params, context }) => ({ caller: callerOf(context), params }),
+      execute: async (connector, { caller, params }) => {
+        const result = await read(connector, caller, params);
+        return Array.isArray(result) ? { result, metadata: { cacheControl } } : itemAnswer(result);
+      },
+    },
+  );
+}
 
 /** Nothing in the catalog has a revision: the tag is of the bytes. */
-export function catalogAnswer(item: object): ResponseData {
+function itemAnswer(item: object): ResponseData {
   const text = JSON.stringify(item);
   const revision = createHash('sha256').update(text).digest('base64url').slice(0, 22);
-  return { result: new JsonText(text), metadata: { revision, cacheControl: 'private, max-age=60' } };
+  return { result: new JsonText(text), metadata: { revision, cacheControl } };
 }

@@ -3,11 +3,9 @@ import { Uuid } from '../model/common.js';
 import { Drift } from '../model/drift.js';
 import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
-import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { Route } from './route.js';
 
 /** GET /api/v2/status/drift */
-const list = listHandler(
+export const listDrift = listHandler(
   {
     operationId: 'listDrift',
     summary: 'Where a region differs from what is wished',
@@ -31,11 +29,3 @@ const list = listHandler(
     list: (connector, { caller, filter }, page) => connector.drifts.list(caller, filter, page),
   },
 );
-
-export const driftRoutes: Route[] = [
-  {
-    route: '/status/drift',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
-  },
-];

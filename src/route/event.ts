@@ -14,10 +14,8 @@ import { Uuid } from '../model/common.js';
 import { ApiError, isOutage } from '../model/error.js';
 import { Event, EventId, eventIdPattern, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
-import { RequireUserAuthenticator } from './pipeline/authenticator.js';
 import type { ResponseData } from './pipeline/response.js';
 import { JsonText, StreamBody } from './pipeline/response.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 /** Events that a stream reads at a time. */
@@ -83,7 +81,7 @@ function positionOf(
   return Number(text);
 }
 
-const list = (times: StreamTimes) =>
+export const listEvents = (times: StreamTimes) =>
   defineHandler(
     {
       operationId: 'listEvents',
@@ -219,15 +217,4 @@ function textOf(events: readonly { position: number; type: string; text: string 
   return events
     .map((event) => `id: ${event.position}\nevent: ${event.type}\ndata: ${event.text}\n\n`)
     .join('');
-}
-
-export function eventRoutes(times: StreamTimes): Route[] {
-  const authenticator = new RequireUserAuthenticator();
-  return [
-    {
-      route: '/events',
-      version: 2,
-      methods: [{ methodType: 'GET', authenticator, requestHandler: list(times) }],
-    },
-  ];
 }

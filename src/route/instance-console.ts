@@ -1,7 +1,6 @@
 import { Type } from 'typebox';
 import { callerOf } from './caller.js';
-import { instanceParams, memberOnly } from './instance-access.js';
-import type { Route } from './route.js';
+import { instanceParams } from './instance-access.js';
 import { defineHandler } from './route.js';
 
 const ConsoleOutput = Type.Object(
@@ -17,7 +16,7 @@ const ConsoleOutput = Type.Object(
 const maxLines = 100_000;
 
 /** GET /api/v2/instances/{instanceID}/consoleoutput */
-const consoleOutput = defineHandler(
+export const getConsoleOutput = defineHandler(
   {
     operationId: 'getConsoleOutput',
     summary: 'What the instance wrote to its console',
@@ -52,7 +51,3 @@ const consoleOutput = defineHandler(
     }),
   },
 );
-
-export const instanceConsoleRoutes: Route[] = [
-  { route: '/instances/{instanceID}/consoleoutput', version: 2, methods: [memberOnly('GET', consoleOutput)] },
-];

@@ -1,10 +1,9 @@
 import { ExpirationExtension, Instance } from '../model/instance.js';
 import type { Accepted } from '../data/caller.js';
 import { callerOf } from './caller.js';
-import { instanceParams, memberOnly } from './instance-access.js';
+import { instanceParams } from './instance-access.js';
 import type { ResponseData } from './pipeline/response.js';
 import { JsonText } from './pipeline/response.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 function changed({ text = '', revision = 1 }: Accepted): ResponseData {
@@ -12,7 +11,7 @@ function changed({ text = '', revision = 1 }: Accepted): ResponseData {
 }
 
 /** POST /api/v2/instances/{instanceID}/extend_expiration. Model: Evergreen's hosts. */
-const extendExpiration = defineHandler(
+export const extendExpiration = defineHandler(
   {
     operationId: 'extendInstanceExpiration',
     summary: 'Let an instance live longer',
@@ -35,11 +34,3 @@ const extendExpiration = defineHandler(
       changed(await connector.expiry.extend(caller, id, body)),
   },
 );
-
-export const instanceExpirationRoutes: Route[] = [
-  {
-    route: '/instances/{instanceID}/extend_expiration',
-    version: 2,
-    methods: [memberOnly('POST', extendExpiration)],
-  },
-];

@@ -3,12 +3,10 @@ import { Uuid } from '../model/common.js';
 import { Network, presentNetwork } from '../model/network.js';
 import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
-import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 /** GET /api/v2/networks */
-const list = listHandler(
+export const listNetworks = listHandler(
   {
     operationId: 'listNetworks',
     summary: 'Networks that instances of the caller can be attached to',
@@ -24,7 +22,7 @@ const list = listHandler(
 );
 
 /** GET /api/v2/networks/{networkID} */
-const get = defineHandler(
+export const getNetwork = defineHandler(
   {
     operationId: 'getNetwork',
     summary: 'One network of the caller',
@@ -40,16 +38,3 @@ const get = defineHandler(
     },
   },
 );
-
-export const networkRoutes: Route[] = [
-  {
-    route: '/networks',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
-  },
-  {
-    route: '/networks/{networkID}',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: get }],
-  },
-];

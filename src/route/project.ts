@@ -3,12 +3,10 @@ import { Uuid } from '../model/common.js';
 import { Project, presentProject } from '../model/project.js';
 import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
-import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 /** GET /api/v2/projects */
-const list = listHandler(
+export const listProjects = listHandler(
   {
     operationId: 'listProjects',
     summary: 'Projects of the caller',
@@ -25,7 +23,7 @@ const list = listHandler(
 );
 
 /** GET /api/v2/projects/{projectID} */
-const get = defineHandler(
+export const getProject = defineHandler(
   {
     operationId: 'getProject',
     summary: 'One project of the caller',
@@ -41,16 +39,3 @@ const get = defineHandler(
     },
   },
 );
-
-export const projectRoutes: Route[] = [
-  {
-    route: '/projects',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
-  },
-  {
-    route: '/projects/{projectID}',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: get }],
-  },
-];

@@ -4,12 +4,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Type } from 'typebox';
 import { errorCodes, notFound } from '../model/error.js';
-import { NoAuthAuthenticator } from './pipeline/authenticator.js';
 import { JsonText, RawBody } from './pipeline/response.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
-const open = new NoAuthAuthenticator();
 const cacheControl = 'public, max-age=3600';
 
 const page = `<!doctype html>
@@ -66,11 +63,9 @@ function assets(): ReadonlyMap<string, RawBody> {
   ]);
 }
 
-/** `document` renders on first use, when every route is known. */
-export function referenceRoutes(document: () => string): Route[] {
-  const files = assets();
-  /** GET /openapi.json */
-  const openapi = defineHandler(
+/** GET /openapi.json; `document` renders on first use, when every route is known. */
+export const getOpenApi = (document: () => string) =>
+  defineHandler(
     {
       operationId: 'getOpenApi',
       summary: 'This document',
@@ -81,18 +76,20 @@ export function referenceRoutes(document: () => string): Route[] {
     },
     { parse: () => undefined, execute: () => ({ result: new JsonText(document()) }) },
   );
-  /** GET /docs */
-  const docs = defineHandler(
-    {
-      operationId: 'getReference',
-      summary: 'Reference page',
-      tags: ['service'],
-      responses: { 200: { description: 'A page that shows this document.', mediaType: 'text/html' } },
-    },
-    { parse: () => undefined, execute: () => ({ result: new RawBody('text/html; charset=utf-8', page) }) },
-  );
-  /** GET /docs/{asset} */
-  const asset = defineHandler(
+/** GET /docs */
+export const getReference = defineHandler(
+  {
+    operationId: 'getReference',
+    summary: 'Reference page',
+    tags: ['service'],
+    responses: { 200: { description: 'A page that shows this document.', mediaType: 'text/html' } },
+  },
+  { parse: () => undefined, execute: () => ({ result: new RawBody('text/html; charset=utf-8', page) }) },
+);
+/** GET /docs/{asset} */
+export function getReferenceAsset() {
+  const files = assets();
+  return defineHandler(
     {
       operationId: 'getReferenceAsset',
       summary: 'A file of the reference page',
@@ -109,12 +106,4 @@ export function referenceRoutes(document: () => string): Route[] {
       },
     },
   );
-  return [
-    {
-      route: '/openapi.json',
-      methods: [{ methodType: 'GET', authenticator: open, requestHandler: openapi }],
-    },
-    { route: '/docs', methods: [{ methodType: 'GET', authenticator: open, requestHandler: docs }] },
-    { route: '/docs/{asset}', methods: [{ methodType: 'GET', authenticator: open, requestHandler: asset }] },
-  ];
 }

@@ -2,9 +2,7 @@
 import { Type } from 'typebox';
 import { Timestamp } from '../model/common.js';
 import { ApiError } from '../model/error.js';
-import { NoAuthAuthenticator, RequireUserAuthenticator } from './pipeline/authenticator.js';
 import { RawBody } from './pipeline/response.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 export interface ServiceState {
@@ -52,9 +50,9 @@ const Ready = Type.Object(
   { title: 'Ready', additionalProperties: false },
 );
 
-export function serviceRoutes(state: ServiceState): Route[] {
-  /** GET /api/version */
-  const version = defineHandler(
+/** GET /api/version */
+export const getVersion = (state: ServiceState) =>
+  defineHandler(
     {
       operationId: 'getVersion',
       summary: 'Name and version of the server',
@@ -63,8 +61,9 @@ export function serviceRoutes(state: ServiceState): Route[] {
     },
     { parse: () => undefined, execute: () => ({ result: { name: 'copse', version: state.version } }) },
   );
-  /** GET /health */
-  const health = defineHandler(
+/** GET /health */
+export const getHealth = (state: ServiceState) =>
+  defineHandler(
     {
       operationId: 'getHealth',
       summary: 'Whether the parts of the server work',
@@ -102,8 +101,9 @@ export function serviceRoutes(state: ServiceState): Route[] {
       },
     },
   );
-  /** GET /ready */
-  const ready = defineHandler(
+/** GET /ready */
+export const getReady = (state: ServiceState) =>
+  defineHandler(
     {
       operationId: 'getReady',
       summary: 'Whether the server takes requests now',
@@ -129,8 +129,9 @@ export function serviceRoutes(state: ServiceState): Route[] {
       },
     },
   );
-  /** GET /metrics */
-  const metrics = defineHandler(
+/** GET /metrics */
+export const getMetrics = (state: ServiceState) =>
+  defineHandler(
     {
       operationId: 'getMetrics',
       summary: 'Counters and histograms for Prometheus, by route pattern',
@@ -145,24 +146,3 @@ export function serviceRoutes(state: ServiceState): Route[] {
       }),
     },
   );
-  return [
-    {
-      route: '/metrics',
-      methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: metrics }],
-    },
-    {
-      route: '/api/version',
-      methods: [
-        { methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: version },
-      ],
-    },
-    {
-      route: '/health',
-      methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: health }],
-    },
-    {
-      route: '/ready',
-      methods: [{ methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: ready }],
-    },
-  ];
-}

@@ -4,13 +4,11 @@ import { ApiError } from '../model/error.js';
 import { QueueStatus, RecentTasks } from '../model/status.js';
 import { TaskStatus } from '../model/task.js';
 import { callerOf } from './caller.js';
-import { RequireUserAuthenticator, SuperUserAuthenticator } from './pipeline/authenticator.js';
 import { JsonText } from './pipeline/response.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 /** GET /api/v2/status/recent_tasks */
-const recentTasks = defineHandler(
+export const getRecentTasks = defineHandler(
   {
     operationId: 'getRecentTasks',
     summary: 'How many tasks were made lately, by their status',
@@ -61,7 +59,7 @@ const recentTasks = defineHandler(
 );
 
 /** GET /api/v2/status/queue */
-const queue = defineHandler(
+export const getQueueStatus = defineHandler(
   {
     operationId: 'getQueueStatus',
     summary: 'Depth, age and speed of the task queue, by region and type',
@@ -78,18 +76,3 @@ const queue = defineHandler(
     }),
   },
 );
-
-export const statusRoutes: Route[] = [
-  {
-    route: '/status/recent_tasks',
-    version: 2,
-    methods: [
-      { methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: recentTasks },
-    ],
-  },
-  {
-    route: '/status/queue',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new SuperUserAuthenticator(), requestHandler: queue }],
-  },
-];

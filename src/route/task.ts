@@ -2,14 +2,12 @@ import { Type } from 'typebox';
 import { Timestamp, Uuid } from '../model/common.js';
 import { ApiError } from '../model/error.js';
 import { Task, TaskPatch, TaskStatus, TaskType } from '../model/task.js';
-import { acceptedAnswer, answerWhenEnded, callerOf } from './caller.js';
-import { memberOnly } from './instance-access.js';
+import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
-import { RequireUserAuthenticator } from './pipeline/authenticator.js';
-import type { Declaration } from './pipeline/handler.js';
 import { JsonText } from './pipeline/response.js';
-import type { Route } from './route.js';
+import { prefetchProjectContext } from './prefetch.js';
 import { defineHandler } from './route.js';
+import { taskAnswers, taskHandler } from './task-handler.js';
 
 /** RFC 3339 knows leap seconds, which no clock here can tell. */
 function timeOf(parameter: string, text: string | undefined): number | undefined {
@@ -21,7 +19,7 @@ function timeOf(parameter: string, text: string | undefined): number | undefined
 }
 
 /** GET /api/v2/tasks */
-const list = listHandler(
+export const listTasks = listHandler(
   {
     operationId: 'listTasks',
     summary: 'Background work, oldest first',
@@ -65,8 +63,12 @@ const list = listHandler(
 
 const taskParams = Type.Object({ taskID: Uuid }, { additionalProperties: false });
 
+export const projectOfTask = prefetchProjectContext('taskID', (connector, id, interruption) =>
+  connector.tasks.readForAccess(id, interruption),
+);
+
 /** GET /api/v2/tasks/{taskID} */
-const get = defineHandler(
+export const getTask = defineHandler(
   {
     operationId: 'getTask',
     summary: 'One task: its state, attempts, steps and cause',
@@ -109,17 +111,10 @@ export const taskExecutionPatchHandler = defineHandler(
   },
 );
 
-const accepted: Declaration['responses'] = {
-  202: { description: 'Accepted; follow Location.', headers: ['Location', 'Retry-After'] },
-  200: {
-    description: 'The client waited for the end of the task, which this is.',
-    schema: Task,
-    headers: ['ETag'],
-  },
-};
+const answers = taskAnswers('Accepted; follow Location.');
 
 /** POST /api/v2/tasks/{taskID}/abort */
-const abort = defineHandler(
+export const abortTask = taskHandler(
   {
     operationId: 'abortTask',
     summary: 'End a task before it is done',
@@ -127,31 +122,23 @@ const abort = defineHandler(
       'A task that has not begun is cancelled at once, and its instance is as before. One that has begun is told to stop: its step ends, and the instance says what was left undone. Repeating it changes nothing.',
     tags: ['tasks'],
     params: taskParams,
-    waits: true,
-    responses: accepted,
     errors: ['task_state_conflict', 'conflict', 'precondition_failed'],
   },
   {
-    parse: ({ params, context }) => ({
-      caller: callerOf(context, acceptedAnswer),
-      id: params.taskID,
-      wait: context.wait,
-    }),
-    execute: async (connector, { caller, id, wait }) =>
-      answerWhenEnded(connector, caller, await connector.taskControl.abort(caller, id), wait),
+    answers,
+    parse: ({ params }) => params.taskID,
+    accept: (connector, caller, id) => connector.taskControl.abort(caller, id),
   },
 );
 
 /** POST /api/v2/tasks/{taskID}/restart */
-const restart = defineHandler(
+export const restartTask = taskHandler(
   {
     operationId: 'restartTask',
     summary: 'Run a failed or cancelled task again',
     description: 'Under the same id; its attempts go on counting, and the limit of attempts begins anew.',
     tags: ['tasks'],
     params: taskParams,
-    waits: true,
-    responses: accepted,
     errors: [
       'task_state_conflict',
       'power_state_conflict',
@@ -162,27 +149,8 @@ const restart = defineHandler(
     ],
   },
   {
-    parse: ({ params, context }) => ({
-      caller: callerOf(context, acceptedAnswer),
-      id: params.taskID,
-      wait: context.wait,
-    }),
-    execute: async (connector, { caller, id, wait }) =>
-      answerWhenEnded(connector, caller, await connector.taskControl.restart(caller, id), wait),
+    answers,
+    parse: ({ params }) => params.taskID,
+    accept: (connector, caller, id) => connector.taskControl.restart(caller, id),
   },
 );
-
-export const taskRoutes: Route[] = [
-  {
-    route: '/tasks',
-    version: 2,
-    methods: [{ methodType: 'GET', authenticator: new RequireUserAuthenticator(), requestHandler: list }],
-  },
-  {
-    route: '/tasks/{taskID}',
-    version: 2,
-    methods: [memberOnly('GET', get), memberOnly('PATCH', taskExecutionPatchHandler)],
-  },
-  { route: '/tasks/{taskID}/abort', version: 2, methods: [memberOnly('POST', abort)] },
-  { route: '/tasks/{taskID}/restart', version: 2, methods: [memberOnly('POST', restart)] },
-];

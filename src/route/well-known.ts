@@ -6,8 +6,6 @@
  * below `/copse`: a proxy hands it on as it is, so that path is served too.
  */
 import { Type } from 'typebox';
-import { NoAuthAuthenticator } from './pipeline/authenticator.js';
-import type { Route } from './route.js';
 import { defineHandler } from './route.js';
 
 const ProtectedResource = Type.Object(
@@ -28,42 +26,37 @@ export interface ProtectedResourceOptions {
   scopes: readonly string[];
 }
 
-export function wellKnownRoutes(options: ProtectedResourceOptions): Route[] {
-  const { publicUrl, authorizationServers, scopes } = options;
-  const handler = (operationId: string) =>
-    defineHandler(
-      {
-        operationId,
-        summary: 'OAuth protected resource metadata',
-        tags: ['service'],
-        responses: { 200: { description: 'The metadata.', schema: ProtectedResource } },
-      },
-      {
-        parse: () => undefined,
-        execute: () => ({
-          result: {
-            resource: publicUrl(),
-            resource_name: 'Copse',
-            resource_documentation: `${publicUrl()}/docs`,
-            // RFC 9728 section 3.2: members without a value are left out.
-            ...(authorizationServers.length === 0 ? {} : { authorization_servers: authorizationServers }),
-            ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
-            bearer_methods_supported: ['header'],
-          },
-          metadata: { cacheControl: 'private, max-age=86400' },
-        }),
-      },
-    );
-  const route = (name: string, operationId: string): Route => ({
-    route: `/.well-known/${name}`,
-    methods: [
-      { methodType: 'GET', authenticator: new NoAuthAuthenticator(), requestHandler: handler(operationId) },
-    ],
-  });
-  const below = URL.canParse(publicUrl()) ? new URL(publicUrl()).pathname.replace(/\/$/, '') : '';
-  return [
-    route('oauth-protected-resource', 'getOAuthProtectedResource'),
-    ...(below === '' ? [] : [route(`oauth-protected-resource${below}`, 'getOAuthProtectedResourceBelow')]),
-    route('openid-protected-resource', 'getOpenIdProtectedResource'),
-  ];
+/** GET /.well-known/oauth-protected-resource, and its other paths, each with an operation id of its own. */
+export const getProtectedResource = (
+  operationId: string,
+  { publicUrl, authorizationServers, scopes }: ProtectedResourceOptions,
+) =>
+  defineHandler(
+    {
+      operationId,
+      summary: 'OAuth protected resource metadata',
+      tags: ['service'],
+      responses: { 200: { description: 'The metadata.', schema: ProtectedResource } },
+    },
+    {
+      parse: () => undefined,
+      execute: () => ({
+        result: {
+          resource: publicUrl(),
+          resource_name: 'Copse',
+          resource_documentation: `${publicUrl()}/docs`,
+          // RFC 9728 section 3.2: members without a value are left out.
+          ...(authorizationServers.length === 0 ? {} : { authorization_servers: authorizationServers }),
+          ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
+          bearer_methods_supported: ['header'],
+        },
+        metadata: { cacheControl: 'private, max-age=86400' },
+      }),
+    },
+  );
+
+/** Where the document of a public URL that has a path stands too. */
+export function pathsBelow(publicUrl: string, document: string): string[] {
+  const path = URL.canParse(publicUrl) ? new URL(publicUrl).pathname.replace(/\/$/, '') : '';
+  return path === '' ? [] : [document + path];
 }

@@ -4,12 +4,15 @@ import { Type } from 'typebox';
 import { ApiError } from '../../src/model/error.js';
 import { NoAuthAuthenticator } from '../../src/route/pipeline/authenticator.js';
 import type { RequestContext } from '../../src/route/pipeline/context.js';
-import { prefetchProjectContext } from '../../src/route/prefetch.js';
+import { projectOfInstance } from '../../src/route/instance-access.js';
+import { projectInPath } from '../../src/route/prefetch.js';
 import { defineHandler, type Route } from '../../src/route/route.js';
+import { projectOfTask } from '../../src/route/task.js';
 import { Api } from '../support/conform.js';
 import { absentId } from '../support/fuzz-seed.js';
 import { startServer, type TestServer } from '../support/server.js';
 
+const prefetches = { instanceID: projectOfInstance, taskID: projectOfTask, projectID: projectInPath };
 const parameters = ['instanceID', 'taskID', 'projectID'] as const;
 
 describe('prefetchProjectContext', () => {
@@ -28,7 +31,7 @@ describe('prefetchProjectContext', () => {
           (context, connector, params) => {
             const value = leaving === undefined ? context.interruption : AbortSignal.abort(leaving);
             const ended = Object.create(context, { interruption: { value } }) as RequestContext;
-            return prefetchProjectContext(ended, connector, params);
+            return prefetches[parameter](ended, connector, params);
           },
         ],
         requestHandler: defineHandler(

@@ -44,7 +44,7 @@ export interface Declaration {
 type Part<S> = S extends TSchema ? Static<S> : Record<string, never>;
 
 /** A request whose parts have passed their schemas. Only `parseAndValidate` ever sees it. */
-export interface RouteRequest<D extends Declaration = Declaration> {
+export interface RouteRequest<D extends Pick<Declaration, 'params' | 'query' | 'body'> = Declaration> {
   readonly params: Part<D['params']>;
   readonly query: Part<D['query']>;
   readonly body: Part<D['body']>;

@@ -1,0 +1,98 @@
+/** Routes whose work a task carries out: they answer as soon as it is accepted, or wait for its end with `Prefer: wait`. */
+import type { Accepted, Caller } from '../data/caller.js';
+import type { Connector } from '../data/connector.js';
+import { taskAddress } from '../data/task.js';
+import { toApiError } from '../model/error.js';
+import { Task } from '../model/task.js';
+import { callerOf } from './caller.js';
+import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
+import type { ResponseData } from './pipeline/response.js';
+import { JsonText } from './pipeline/response.js';
+import { defineHandler } from './route.js';
+
+/** How accepted work is answered. */
+export interface TaskAnswers {
+  responses: Declaration['responses'];
+  /** To a client that does not wait; also to the repeat of a request under its Idempotency-Key. */
+  accepted: (accepted: Accepted) => ResponseData;
+  /** To a client that has waited, whether or not the task has ended; undefined: the same. */
+  waited: (
+    connector: Connector,
+    caller: Caller,
+    accepted: Accepted,
+    ended: boolean,
+  ) => Promise<ResponseData | undefined>;
+}
+
+/** 202 with the address of the task; 200 with the task once a client has waited for its end. */
+export function taskAnswers(description = 'A task carries it out; follow Location.'): TaskAnswers {
+  return {
+    responses: {
+      202: { description, headers: ['Location', 'Retry-After'] },
+      200: {
+        description: 'The client waited for the end of the task, which this is.',
+        schema: Task,
+        headers: ['ETag'],
+      },
+    },
+    accepted: ({ taskId = '' }) => ({
+      metadata: { status: 202, location: taskAddress(taskId), retryAfter: 1 },
+    }),
+    waited: async (connector, caller, { taskId = '' }, ended) => {
+      if (!ended) return undefined;
+      const { text, revision } = await connector.tasks.text(caller, taskId);
+      return { result: new JsonText(text), metadata: { revision, cacheControl: 'no-store' } };
+    },
+  };
+}
+
+/** What a handler of accepted work declares itself; the rest follows from its answers. */
+export type TaskDeclaration = Omit<Declaration, 'responses' | 'waits'>;
+
+export interface TaskCode<D extends TaskDeclaration, I> {
+  answers?: TaskAnswers;
+  /** The only function that sees the request. What it returns is all that `accept` gets of it. */
+  parse: (request: RouteRequest<D>) => I;
+  /** Stores the change together with its task. A change that needs no task has no `taskId`. */
+  accept: (connector: Connector, caller: Caller, input: I) => Promise<Accepted>;
+}
+
+/** The handler of a change that a task carries out. */
+export function taskHandler<const D extends TaskDeclaration, I>(
+  declaration: D,
+  { answers = taskAnswers(), parse, accept }: TaskCode<D, I>,
+): RequestHandler<Connector> {
+  return defineHandler(
+    { ...declaration, waits: true, responses: answers.responses },
+    {
+      parse: (request) => ({
+        caller: callerOf(request.context, answers.accepted),
+        wait: request.context.wait,
+        input: parse(request),
+      }),
+      execute: async (connector, { caller, wait, input }) => {
+        const accepted = await accept(connector, caller, input);
+        const { taskId } = accepted;
+        if (taskId === undefined || wait === 0) return answers.accepted(accepted);
+        const answer = await afterChange(caller, async () => {
+          const ended = await connector.tasks.ended(caller, taskId, wait * 1000);
+          return answers.waited(connector, caller, accepted, ended);
+        });
+        return answer ?? answers.accepted(accepted);
+      },
+    },
+  );
+}
+
+/**
+ * What is learnt after a change is stored, for a better answer than "accepted". A failure, such as a store that is away by now,
+ * must not make the change look as if it had failed: then there is nothing to add.
+ */
+async function afterChange<R>(caller: Caller, learn: () => Promise<R>): Promise<R | undefined> {
+  try {
+    return await learn();
+  } catch (error) {
+    if (caller.signal.aborted || toApiError(error).code === 'internal') throw error;
+    return undefined;
+  }
+}
