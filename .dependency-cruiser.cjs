@@ -88,6 +88,14 @@ module.exports = {
       'site/registration\\.ts$',
     ]),
     layer('site/registration\\.ts$', ['model/', 'data/', 'region/']),
+    layer('site/worker-server\\.ts$', [
+      'config\\.ts$',
+      'http/server\\.ts$',
+      'model/',
+      'route/pipeline/',
+      'site/worker-routes\\.ts$',
+    ]),
+    layer('site/worker-routes\\.ts$', ['model/', 'region/', 'route/pipeline/']),
     layer('site/catalog-keeper\\.ts$', ['model/', 'data/']),
     layer('site/first-run\\.ts$', ['config\\.ts$', 'model/', 'data/']),
     layer('app\\.ts$', [
@@ -114,7 +122,11 @@ module.exports = {
     layer('telemetry/tracing\\.ts$', ['config\\.ts$', 'model/']),
     layer('telemetry/logger\\.ts$', ['model/', 'config\\.ts$', 'telemetry/log-output\\.ts$']),
     layer('telemetry/log-output\\.ts$', []),
-    fence('koa-in-route-and-app-only', '^node_modules/(koa|@koa|koa-bodyparser)/', '^src/(route/|app\\.ts$)'),
+    fence(
+      'koa-where-http-is-served-only',
+      '^node_modules/(koa|@koa|koa-bodyparser)/',
+      '^src/(route/|app\\.ts$|site/worker-server\\.ts$)',
+    ),
     fence(
       'sqlite-in-its-store-and-the-simulation-only',
       '^node_modules/better-sqlite3/',

@@ -55,7 +55,7 @@ export default tseslint.config(
   {
     // So that every answer of the whole suite is held against the OpenAPI document: test/support/conform.ts.
     files: ['test/**'],
-    ignores: ['test/support/conform.ts', 'test/support/gate.ts', 'test/client/client.test.ts'],
+    ignores: ['test/support/conform.ts', 'test/support/worker.ts', 'test/client/client.test.ts'],
     rules: {
       'no-restricted-globals': ['error', { name: 'fetch', message: 'Use checkedFetch or Api.' }],
       'no-restricted-syntax': [

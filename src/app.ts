@@ -29,12 +29,12 @@ import { createMetrics } from './telemetry/metrics.js';
 import type { RegionFailure } from './site/region-providers.js';
 import { openRegions, RegionDirectory } from './site/region-providers.js';
 import { isOnlyHere, registeredAddress, Registration } from './site/registration.js';
-import { RegionGate } from './region/remote/gate.js';
 import { attachHandler } from './route/attach.js';
 import type { Route } from './route/route.js';
 import type { ServiceState } from './route/service.js';
 import { HttpServer } from './http/server.js';
 import { assertAddress, openStore, sqliteFile } from './site/stores.js';
+import { WorkerServer } from './site/worker-server.js';
 import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { reconciliation } from './task/reconciler.js';
@@ -151,9 +151,9 @@ async function compose(
   );
   await keepCatalogs(base);
   // Before any work: a region that another worker drives is refused, and what this one sees of it is not to be recorded.
-  const gate = role === 'worker' || config.worker.listen ? await openGate(base, secret) : '';
+  const workerUrl = role === 'worker' || config.worker.listen ? await serveRegions(base, secret) : '';
   const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
-  const url = role === 'worker' ? gate : await serve(base, connector);
+  const url = role === 'worker' ? workerUrl : await serve(base, connector);
   // At once at the end, while the server still drains: what is claimed now would only be handed back.
   undo.push(() => Promise.resolve(runner?.stopClaiming()));
   return { url, store, connector, regions: open, stop };
@@ -237,22 +237,21 @@ async function keepCatalogs({ store, open, options, undo }: Base): Promise<void>
 }
 
 /** Answers the API processes of the site about the regions of this one. */
-async function openGate(base: Base, secret: Buffer): Promise<string> {
+async function serveRegions(base: Base, secret: Buffer): Promise<string> {
   const { config, options, workers, tracing, open, undo } = base;
   const { host, port } = config.worker;
   const { log } = options;
   const regions = new Map(open.map(({ id, provider }) => [id, provider]));
-  const gate = new RegionGate({
-    host,
-    port,
+  const server = new WorkerServer({
+    server: { ...config.server, host, port },
     secret,
     regions,
     tracer: tracing.tracer,
     log,
     storeTrouble: () => options.availability.trouble,
   });
-  const listening = await gate.listen();
-  undo.push(() => gate.close());
+  const listening = await server.listen();
+  undo.push(() => server.close());
   const address = registeredAddress(config.worker.address, listening);
   // Processes that share a SQLite file are on one machine.
   if (isOnlyHere(address) && !config.store.startsWith('sqlite:')) {

@@ -11,7 +11,7 @@ import { retrying } from './store/retry.js';
 
 export interface WorkerRecord {
   regionId: string;
-  /** Base URL of its gate. */
+  /** Base URL of its server. */
   address: string;
   features: RegionFeatures;
   owner: string;

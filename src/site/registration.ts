@@ -7,20 +7,20 @@ import type { RegionType } from '../model/region.js';
 import { RemoteRegion } from '../region/remote/index.js';
 
 export interface RegistrationOptions {
-  /** Base URL of this process's gate. */
+  /** Base URL of this process's WorkerServer. */
   address: string;
   secret: Buffer;
-  /** Ms between looks whether the regions are still registered with somebody who answers. Default: 5,000. */
-  every?: number;
+  /** Between checks whether the regions are still registered with somebody who answers. Default: 5,000. */
+  intervalMs?: number;
 }
 
-/** Milliseconds that a registered worker has to show that it is there. */
-const patience = 3000;
+/** The time that a registered worker has to show that it is there. */
+const timeoutMs = 3000;
 
 const anyAddress = /^(https?:\/\/)(0\.0\.0\.0|\[::\])(?=[:/]|$)/;
 const loopback = /^https?:\/\/(localhost|127\.[0-9.]+|\[::1\])([:/]|$)/;
 
-/** The address to register: the configured one, or where the gate listens; "any address" of a machine is its name. */
+/** The address to register: the configured one, or where the server listens; "any address" of a machine is its name. */
 export function registeredAddress(configured: string, listening: string): string {
   const address = configured === '' ? listening : configured.replace(/\/+$/, '');
   return address.replace(anyAddress, (_all, scheme: string) => scheme + hostname());
@@ -58,7 +58,7 @@ function answers(
   signals: AbortSignal[] = [],
 ): Promise<boolean> {
   const worker = new RemoteRegion({ regionId, type, features, address, secret });
-  return worker.isThere(AbortSignal.any([...signals, AbortSignal.timeout(patience)]));
+  return worker.isThere(AbortSignal.any([...signals, AbortSignal.timeout(timeoutMs)]));
 }
 
 /**
@@ -72,7 +72,7 @@ export class Registration {
   readonly #log: Log;
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
+  #checking: Promise<void> | undefined;
 
   constructor(workers: WorkerData, open: readonly OpenRegion[], options: RegistrationOptions, log: Log) {
     this.#workers = workers;
@@ -94,7 +94,7 @@ export class Registration {
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#timer);
-    await this.#looking;
+    await this.#checking;
   }
 
   #register({ id, provider }: OpenRegion): Promise<void> {
@@ -108,29 +108,30 @@ export class Registration {
   #plan(): void {
     if (this.#closing.signal.aborted) return;
     this.#timer = setTimeout(() => {
-      this.#looking = this.#look()
+      this.#checking = this.#takeOverUnanswered()
         .catch((error: unknown) =>
           this.#log.warn({ err: error }, 'cannot look after the registration of the regions'),
         )
         .finally(() => this.#plan());
-    }, this.#options.every ?? 5000);
+    }, this.#options.intervalMs ?? 5000);
   }
 
-  async #look(): Promise<void> {
+  async #takeOverUnanswered(): Promise<void> {
     for (const region of this.#open) {
-      if (await this.#isServed(region)) continue;
+      const registered = await this.#workers.of(region.id);
+      if (registered !== undefined && (await this.#isServed(registered, region.provider))) continue;
       if (this.#closing.signal.aborted) return;
+      // Somebody else may have taken its place while it was asked.
+      if ((await this.#workers.of(region.id))?.address !== registered?.address) continue;
       await this.#register(region);
       this.#log.info({ region: region.name }, 'took the place of a worker that does not answer');
     }
   }
 
-  /** Whether whoever is registered for the region answers for it; of this process that is taken for granted. */
-  async #isServed({ id, provider }: OpenRegion): Promise<boolean> {
+  /** Whether the registered worker answers; of this process that is taken for granted. */
+  async #isServed(registered: WorkerRecord, { type }: OpenRegion['provider']): Promise<boolean> {
     const { address, secret } = this.#options;
-    const registered = await this.#workers.of(id);
-    if (registered === undefined) return false;
     if (registered.address === address) return true;
-    return answers(registered, provider.type, secret, [this.#closing.signal]);
+    return answers(registered, type, secret, [this.#closing.signal]);
   }
 }

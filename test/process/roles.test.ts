@@ -9,7 +9,7 @@ import type { Region } from '../../src/model/region.js';
 import type { Task } from '../../src/model/task.js';
 import { checkedClient, unlessBreach } from '../support/conform.js';
 import { EventStream } from '../support/event-stream.js';
-import { askGate } from '../support/gate.js';
+import { askWorker } from '../support/worker.js';
 import {
   adminKey,
   cleanUp,
@@ -225,17 +225,17 @@ describe('an API process and a worker on one store', function () {
   });
 
   it('keep the worker’s door shut: only who knows the store’s secret is answered', async () => {
-    const gate = await worker();
+    const driving = await worker();
     const server = await api('one');
     const { regionId } = await offered(server);
-    const health = await askGate(`${gate.url}/health`);
+    const health = await askWorker(`${driving.url}/health`);
     expect([health.status, await health.json()]).to.deep.equal([200, { status: 'pass' }]);
     for (const headers of [
       {},
       { Authorization: 'Bearer x' },
       { Authorization: `Bearer ${'A'.repeat(43)}` },
     ]) {
-      const response = await askGate(`${gate.url}/regions/${regionId}/describeServers`, {
+      const response = await askWorker(`${driving.url}/regions/${regionId}/describeServers`, {
         method: 'POST',
         headers,
         body: '[null]',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { workers } from '../../src/data/worker.js';
 import { checkedFetch } from '../support/conform.js';
-import { askGate } from '../support/gate.js';
+import { askWorker } from '../support/worker.js';
 import { eventually } from '../support/eventually.js';
 import { adminKey, startServer, type TestServer } from '../support/server.js';
 
@@ -72,21 +72,21 @@ describe('an outage of the store', function () {
     expect((await ask('/health')).status).to.equal(200);
   });
 
-  it('is told by the health of a worker’s gate, too', async () => {
+  it('is told by the health of a worker, too', async () => {
     const [worker] = await server.app.store.page(workers, { order: 'id', limit: 1 });
-    const gate = `${worker?.value.address ?? ''}/health`;
+    const health = `${worker?.value.address ?? ''}/health`;
     const status = async () => {
-      const response = await askGate(gate);
+      const response = await askWorker(health);
       await response.body?.cancel();
       return response.status;
     };
     expect(await status()).to.equal(200);
     away();
-    await eventually(async () => (await status()) === 503, { within: 10_000, what: 'the gate to tell' });
+    await eventually(async () => (await status()) === 503, { within: 10_000, what: 'the worker to tell' });
     back();
     await eventually(async () => (await status()) === 200, {
       within: 10_000,
-      what: 'the gate to tell of its end',
+      what: 'the worker to tell of its end',
     });
   });
 

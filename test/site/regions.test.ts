@@ -9,13 +9,13 @@ import { setUpRegion } from '../../src/data/setup.js';
 import type { Store } from '../../src/data/store/port.js';
 import { WorkerData } from '../../src/data/worker.js';
 import { type OpenRegion, regions, unbindRegion } from '../../src/data/region.js';
-import { ConfigError } from '../../src/config.js';
+import { ConfigError, loadConfig } from '../../src/config.js';
 import { passingTracer } from '../../src/model/trace.js';
 import { RemoteRegion } from '../../src/region/remote/index.js';
-import { RegionGate } from '../../src/region/remote/gate.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
 import { isOnlyHere, registeredAddress, Registration } from '../../src/site/registration.js';
 import { openRegions, RegionDirectory } from '../../src/site/region-providers.js';
+import { WorkerServer } from '../../src/site/worker-server.js';
 import { eventually, failureOf } from '../support/eventually.js';
 import { scratchFolder } from '../support/region.js';
 import { testConfig } from '../support/server.js';
@@ -147,21 +147,20 @@ describe('the registration of workers', () => {
   /** A worker of the region, as far as others see it. `die` ends it without a word. */
   async function worker(name: string) {
     const served = new Map([[opened.id, opened.provider]]);
-    const gate = new RegionGate({
-      host: '127.0.0.1',
-      port: 0,
+    const server = new WorkerServer({
+      server: { ...loadConfig({ environment: {} }).server, port: 0 },
       secret,
       regions: served,
       tracer: passingTracer,
       log,
     });
-    const address = await gate.listen();
-    const options = { address, secret, every: 20 };
+    const address = await server.listen();
+    const options = { address, secret, intervalMs: 20 };
     const registration = new Registration(new WorkerData(store, name), [opened], options, log);
     await registration.start();
     const die = async () => {
       await registration.close();
-      await gate.close();
+      await server.close();
     };
     undo.push(die);
     return { address, die };

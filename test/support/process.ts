@@ -112,7 +112,7 @@ export class ServerProcess {
       throw new Error(`the server ended with ${code}: ${this.stderr}`);
     });
     this.#url = await Promise.race([listening, ended]);
-    // Now, because a server that drains could not tell it any more. A worker has a gate, which is not the API.
+    // Now, because a server that drains could not tell it any more. What a worker serves is not the API.
     if (this.#command === 'serve') await Promise.race([learnDocument(this.#url), ended]);
     return this;
   }

@@ -18,7 +18,7 @@ export interface RemoteOptions {
   regionId: string;
   type: RegionType;
   features: RegionFeatures;
-  /** Base URL of the worker's gate. */
+  /** Base URL of the worker's server. */
   address: string;
   /** What workers and API processes of one site share. */
   secret: Buffer;

@@ -46,7 +46,7 @@ function malformed(options = {}): ApiError {
  * `limit` in bytes, of the body after any decompression. The parser hands out the bytes as they are (as Latin-1), because
  * its own decoding would put replacement characters where the client sent broken UTF-8.
  */
-export function bodyReader(limit: number): BodyReader {
+export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'): BodyReader {
   const options: bodyParser.Options & { encoding: string } = {
     enableTypes: ['text'],
     extendTypes: { text: patchTypes },
@@ -73,7 +73,7 @@ export function bodyReader(limit: number): BodyReader {
     }
     if (Number(ctx.get('Content-Length')) > limit) throw tooLarge(limit);
     await parse(ctx, () => Promise.resolve());
-    return objectOf(ctx.request.rawBody as string | undefined);
+    return valueOf(shape, ctx.request.rawBody as string | undefined);
   };
 }
 
@@ -81,7 +81,7 @@ function missing(): ApiError {
   return new ApiError('malformed_json', 'A JSON body is needed.');
 }
 
-function objectOf(raw = ''): object {
+function valueOf(shape: 'object' | 'array', raw = ''): object {
   if (raw === '') throw missing();
   let text: string;
   let value: unknown;
@@ -91,7 +91,8 @@ function objectOf(raw = ''): object {
   } catch (cause) {
     throw malformed({ cause });
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed();
+  if (typeof value !== 'object' || value === null || Array.isArray(value) !== (shape === 'array'))
+    throw malformed();
   // Only an escape can smuggle in half of a surrogate pair, which no store and no other client could take.
   if (text.includes('\\u') && !isWellFormed(value)) {
     throw new ApiError('invalid_body', 'The body holds half of a surrogate pair, which is no Unicode text.');

@@ -1,13 +1,14 @@
-/** A region of another process: the gate of the worker, and the provider that asks it. Over real HTTP. */
+/** A region of another process: the worker's server, and the provider that asks it. Over real HTTP. */
 import { expect } from 'chai';
+import { loadConfig } from '../../src/config.js';
 import { silentLog } from '../../src/model/log.js';
 import type { Tracer } from '../../src/model/trace.js';
 import { RegionError } from '../../src/region/provider.js';
-import { RegionGate } from '../../src/region/remote/gate.js';
 import { RemoteRegion, type RemoteOptions } from '../../src/region/remote/index.js';
 import { SimulatedRegion } from '../../src/region/simulated/index.js';
+import { WorkerServer } from '../../src/site/worker-server.js';
 import { eventually, failureOf } from '../support/eventually.js';
-import { askGate } from '../support/gate.js';
+import { askWorker } from '../support/worker.js';
 
 const regionId = '0193a5c0-0000-7000-8000-000000000001';
 const serverId = '0193a5c0-0000-7000-8000-000000000002';
@@ -18,7 +19,7 @@ const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
 
 describe('a region that another process drives', () => {
   let region: SimulatedRegion;
-  let gate: RegionGate;
+  let worker: WorkerServer;
   let address: string;
   let spans: { name: string; parent: string | undefined; failed?: boolean }[];
   const tracer: Tracer = {
@@ -41,18 +42,17 @@ describe('a region that another process drives', () => {
     });
     await region.open();
     const regions = new Map([[regionId, region]]);
-    gate = new RegionGate({
-      host: '127.0.0.1',
-      port: 0,
+    worker = new WorkerServer({
+      server: { ...loadConfig({ environment: {} }).server, port: 0 },
       secret,
       regions,
       tracer,
       log: silentLog,
     });
-    address = await gate.listen();
+    address = await worker.listen();
   });
   afterEach(async () => {
-    await gate.close();
+    await worker.close();
     await region.close();
   });
 
@@ -120,7 +120,7 @@ describe('a region that another process drives', () => {
     const asking = remote({ fresh: 0 });
     const images = await asking.listImages(principal, signal);
     region.program({ verb: 'describeServers', error: 'terminal', times: 1 });
-    await gate.close();
+    await worker.close();
     expect(await asking.listImages(principal, signal)).to.deep.equal(images);
     expect(await kindOf(asking.listImages({ ...principal, projectIds: [serverId] }, signal))).to.equal(
       'transient',
@@ -132,7 +132,7 @@ describe('a region that another process drives', () => {
   it('is asked at most once in a while for its catalog', async () => {
     const asking = remote({ fresh: 60_000 });
     const images = await asking.listImages(principal, signal);
-    await gate.close();
+    await worker.close();
     expect(await asking.listImages(principal, signal)).to.deep.equal(images);
     const traced = asking.traced(traceparent);
     expect(await traced.listImages(principal, signal)).to.deep.equal(images);
@@ -152,7 +152,7 @@ describe('a region that another process drives', () => {
     const begun = spans.length;
     const asked = kindOf(remote().describeServers(undefined, signal));
     await eventually(() => spans.length > begun);
-    await gate.close();
+    await worker.close();
     expect(await asked).to.equal('transient');
   });
 
@@ -186,8 +186,11 @@ describe('a region that another process drives', () => {
 
   it('lets nobody in without the secret, and takes no other path, method, call or too large a body', async () => {
     const call = async (path: string, init: RequestInit = {}) => {
-      const headers = { Authorization: `Bearer ${secret.toString('base64url')}` };
-      const response = await askGate(address + path, { method: 'POST', headers, body: '[null]', ...init });
+      const headers = {
+        Authorization: `Bearer ${secret.toString('base64url')}`,
+        'Content-Type': 'application/json',
+      };
+      const response = await askWorker(address + path, { method: 'POST', headers, body: '[null]', ...init });
       await response.body?.cancel();
       return response.status;
     };

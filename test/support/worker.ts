@@ -1,0 +1,9 @@
+/** fetch for a worker, which is not the API and has no document to hold its answers against. */
+
+export async function askWorker(url: string, init: RequestInit = {}): Promise<Response> {
+  const response = await fetch(url, init);
+  // A worker ends the connection with each answer.
+  if (response.headers.get('connection') !== 'close')
+    throw new Error(`${url} is the API, whose answers must be checked: use checkedFetch or Api`);
+  return response;
+}
