@@ -10,7 +10,7 @@ import type { CollectionSpec, Document, Store, Write } from './store/port.js';
 import { remove, replace, StoreConflict } from './store/port.js';
 
 /** An answer as it is kept: all that a repeat must get again. */
-export interface StoredAnswer {
+export interface StoredResponse {
   status: number;
   headers: Record<string, string>;
   body?: string;
@@ -26,7 +26,7 @@ export interface IdempotencyRecord {
   created: number;
   /** Counts the holder's signs of life; absent before the first, which only work that takes long needs. */
   beat?: number;
-  answer?: StoredAnswer;
+  answer?: StoredResponse;
 }
 
 export const idempotency: CollectionSpec<IdempotencyRecord> = {
@@ -190,7 +190,7 @@ async function unlessLost(work: Promise<void>): Promise<void> {
 
 /** The right to do the work of a key, or the answer if it has been done. */
 export class IdempotencyClaim {
-  readonly answer: StoredAnswer | undefined;
+  readonly answer: StoredResponse | undefined;
   readonly #keeper: ClaimKeeper;
   readonly #record: Claimed;
   /** What a batch was given to keep. */
@@ -203,13 +203,13 @@ export class IdempotencyClaim {
   }
 
   /** The write that keeps the answer, for the batch of the effect. */
-  writes(answer: StoredAnswer): Write[] {
+  writes(answer: StoredResponse): Write[] {
     this.#kept = JSON.stringify(answer);
     return [this.#keep(answer, this.#record.revision)];
   }
 
   /** Keeps the final answer, unless the batch of the effect has kept the same. A batch that failed kept nothing. */
-  async finish(answer: StoredAnswer, afterFailure = false): Promise<void> {
+  async finish(answer: StoredResponse, afterFailure = false): Promise<void> {
     const { revision } = this.#record;
     if (this.#kept === undefined || afterFailure)
       await this.#keeper.keep(this.#record, this.#keep(answer, revision));
@@ -232,7 +232,7 @@ export class IdempotencyClaim {
     return lost ? running(error) : error;
   }
 
-  #keep(answer: StoredAnswer, revision: number): Write {
+  #keep(answer: StoredResponse, revision: number): Write {
     return replace(idempotency, { ...this.#record, revision }, { ...this.#record.value, answer });
   }
 }

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.js';
 import { Connections } from './connections.js';
 import { answerClientError, answerConnect } from '../route/pipeline/client-error.js';
-import type { RequestListeners } from '../route/pipeline/request-line.js';
+import type { RequestListeners } from '../route/pipeline/access-log.js';
 
 const seconds = 1000;
 

@@ -14,7 +14,7 @@ import { errorBoundary, requestScope } from './pipeline/middleware.js';
 import { openApiDocument } from './pipeline/openapi.js';
 import type { RateLimitOptions } from './pipeline/rate-limit.js';
 import { RateLimit } from './pipeline/rate-limit.js';
-import { RememberingRouter } from './pipeline/remembering-router.js';
+import { CachingRouter } from './pipeline/caching-router.js';
 import { checkRoutes } from './pipeline/route-conflicts.js';
 import { register } from './pipeline/route-manager.js';
 import { ResponseCache } from './pipeline/response-cache.js';
@@ -109,7 +109,7 @@ export function attachHandler(app: Koa, options: ApiOptions): void {
   app.on('error', (error: unknown) => {
     options.log.warn({ err: error }, 'an answer could not be sent whole');
   });
-  const router = getHandler(new RememberingRouter({ strict: true, sensitive: true }), options);
+  const router = getHandler(new CachingRouter({ strict: true, sensitive: true }), options);
   app.use(requestScope(options));
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins));
   app.use(errorBoundary(options));

@@ -12,7 +12,7 @@ import type { User } from '../route/pipeline/context.js';
 import { CursorCodec } from '../route/pipeline/cursor.js';
 import { errorBoundary, type RequestOptions, requestScope } from '../route/pipeline/middleware.js';
 import { RateLimit } from '../route/pipeline/rate-limit.js';
-import { RememberingRouter } from '../route/pipeline/remembering-router.js';
+import { CachingRouter } from '../route/pipeline/caching-router.js';
 import { register } from '../route/pipeline/route-manager.js';
 import { type PipelineEnvironment, serve } from '../route/pipeline/serve.js';
 import { type DrivenRegions, workerRoutes, type WorkerRoutesOptions } from './worker-routes.js';
@@ -50,7 +50,7 @@ export class WorkerServer {
       // API processes ask seldom: a connection that waits for them would only be one that may break.
       draining: () => true,
     };
-    const router = new RememberingRouter({ strict: true, sensitive: true });
+    const router = new CachingRouter({ strict: true, sensitive: true });
     const answering = serve(environmentOf(options, scope.publicUrl));
     for (const route of workerRoutes(options)) register(router, route, answering);
     koa.use(requestScope(scope)).use(errorBoundary(scope)).use(router.routes());

@@ -1,6 +1,6 @@
 /** The one place that knows prom-client: what Prometheus reads at /metrics. */
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
-import type { RequestSummary } from '../route/pipeline/request-line.js';
+import type { RequestSummary } from '../route/pipeline/access-log.js';
 
 export interface Metrics {
   observe: (summary: RequestSummary) => void;

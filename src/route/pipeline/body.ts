@@ -119,7 +119,7 @@ export function hasBody(ctx: Context): boolean {
 }
 
 /** Bytes of a body where none is taken that are read to see whether it says anything. */
-const glance = 1024;
+const peekLimit = 1024;
 
 const undo: Readonly<Record<string, typeof gunzipSync>> = {
   gzip: gunzipSync,
@@ -150,13 +150,13 @@ async function refuseContent(ctx: Context): Promise<void> {
 function textOf(body: Buffer, coding: string): string {
   try {
     const plain = body.length === 0 ? undefined : undo[coding.trim().toLowerCase()];
-    return utf8.decode(plain === undefined ? body : plain(body, { maxOutputLength: glance }));
+    return utf8.decode(plain === undefined ? body : plain(body, { maxOutputLength: peekLimit }));
   } catch {
     return 'unreadable';
   }
 }
 
-/** The body's bytes as they came; undefined when there are more than a glance takes, of which the rest is dropped. */
+/** The body's bytes as they came; undefined when there are more than `peekLimit`, of which the rest is dropped. */
 function smallBody(ctx: Context): Promise<Buffer | undefined> {
   const { req } = ctx;
   return new Promise((resolve, reject) => {
@@ -171,11 +171,11 @@ function smallBody(ctx: Context): Promise<Buffer | undefined> {
     const take = (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > glance) settle(undefined);
+      if (size > peekLimit) settle(undefined);
     };
     const end = () => settle(Buffer.concat(chunks));
     const fail = () => reject(new ApiError('request_timeout', 'The body did not arrive whole.'));
-    if (Number(ctx.get('Content-Length')) > glance) settle(undefined);
+    if (Number(ctx.get('Content-Length')) > peekLimit) settle(undefined);
     else req.on('data', take).on('end', end).on('error', fail).on('close', fail);
   });
 }

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { uuidv7 } from 'uuidv7';
 import { ApiError, type ErrorCode } from '../../model/error.js';
 import { errorBody } from './error-response.js';
-import { causeOf, givenRequestId, type RequestListeners, tell } from './request-line.js';
+import { causeOf, givenRequestId, logRequest, type RequestListeners } from './access-log.js';
 
 const faults: Readonly<Record<string, [ErrorCode, string]>> = {
   HPE_HEADER_OVERFLOW: ['headers_too_large', 'The request headers are larger than the limit.'],
@@ -82,7 +82,14 @@ function refuse(
   const bytes = endWith(socket, failure, requestId);
   const summary = { method, route: undefined, status: failure.status, seconds: 0 };
   const { code } = failure;
-  tell(listeners, summary, { requestId, target, user: undefined, bytes, code, cause: causeOf(failure) });
+  logRequest(listeners, summary, {
+    requestId,
+    target,
+    user: undefined,
+    bytes,
+    code,
+    cause: causeOf(failure),
+  });
 }
 
 /** Sends the refusal, and cuts the connection soon after, whether or not the client ends its side. */

@@ -10,7 +10,7 @@ const brotli = promisify(brotliCompress);
 const deflate = promisify(gzip);
 
 /** Compressed forms of bodies that do not change, such as the files of the reference page. */
-const kept = new WeakMap<Buffer, Map<string, Promise<Buffer>>>();
+const compressed = new WeakMap<Buffer, Map<string, Promise<Buffer>>>();
 
 function compress(body: Buffer | string, coding: string): Promise<Buffer> {
   if (coding === 'gzip') return deflate(body, { level: 1 });
@@ -18,8 +18,8 @@ function compress(body: Buffer | string, coding: string): Promise<Buffer> {
 }
 
 function compressOnce(body: Buffer, coding: string): Promise<Buffer> {
-  const forms = kept.get(body) ?? new Map<string, Promise<Buffer>>();
-  kept.set(body, forms);
+  const forms = compressed.get(body) ?? new Map<string, Promise<Buffer>>();
+  compressed.set(body, forms);
   const form = forms.get(coding) ?? compress(body, coding);
   forms.set(coding, form);
   return form;

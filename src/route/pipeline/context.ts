@@ -1,6 +1,6 @@
 /** What is known of a request besides its input. Built step by step: identification, prefetch, then read-only. */
 import type { Interruption } from '../../model/interruption.js';
-import type { Life } from './life.js';
+import type { RequestLifetime } from './request-lifetime.js';
 import type { Precondition } from './preconditions.js';
 import type { ResponseData } from './response.js';
 
@@ -45,9 +45,9 @@ export interface RequestContext extends Fetched {
 }
 
 /** The context while the pipeline builds it. All fields are there from the start: copies with ever more cost 5 µs. */
-export class LiveContext implements RequestContext {
+export class MutableContext implements RequestContext {
   readonly requestId: string;
-  readonly life: Life;
+  readonly lifetime: RequestLifetime;
   readonly wait: number;
   readonly traceparent: string | undefined;
   user: User | undefined = undefined;
@@ -56,26 +56,26 @@ export class LiveContext implements RequestContext {
   precondition: RequestContext['precondition'] = undefined;
   remember: RequestContext['remember'] = undefined;
 
-  constructor(requestId: string, life: Life, wait: number, traceparent: string | undefined) {
+  constructor(requestId: string, lifetime: RequestLifetime, wait: number, traceparent: string | undefined) {
     this.requestId = requestId;
-    this.life = life;
+    this.lifetime = lifetime;
     this.wait = wait;
     this.traceparent = traceparent;
   }
 
   get signal(): AbortSignal {
-    return this.life.signal;
+    return this.lifetime.signal;
   }
 
   get interruption(): Interruption {
-    return this.life;
+    return this.lifetime;
   }
 }
 
 /** State that the pipeline keeps on koa's context. */
 export interface PipelineState {
   requestId: string;
-  life: Life;
+  lifetime: RequestLifetime;
   /** Seconds of `Prefer: wait`. */
   wait: number;
   traceparent?: string | undefined;

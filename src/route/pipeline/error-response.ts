@@ -38,8 +38,8 @@ function prefersProblem(ctx: Context): boolean {
   return ctx.accepts('application/json', problemType) === problemType;
 }
 
-/** A refusal that was kept for a repeat of the request, in the form that this client prefers. */
-export function keptRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
+/** A refusal that was stored for a repeat of the request, in the form that this client prefers. */
+export function storedRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
   const { body: text } = answer;
   if (answer.status < 400 || typeof text !== 'string' || !prefersProblem(ctx)) return answer;
   const body = JSON.parse(text) as ErrorBody;

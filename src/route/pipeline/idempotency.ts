@@ -2,19 +2,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
-import type { Life } from './life.js';
+import type { RequestLifetime } from './request-lifetime.js';
 import { type Answer, StreamBody } from './response.js';
 
-/** An answer without bytes that are not text. */
-export type KeptAnswer = Omit<Answer, 'body'> & { body?: string };
+/** The answer that is stored under an Idempotency-Key: text alone. */
+export type StoredResponse = Omit<Answer, 'body'> & { body?: string };
 
 export interface Claim {
   /** The answer, if the work was done before. */
-  readonly answer: KeptAnswer | undefined;
+  readonly answer: StoredResponse | undefined;
   /** Writes that keep the answer, for the batch of the work's effect. */
-  writes(answer: KeptAnswer): unknown[];
+  writes(answer: StoredResponse): unknown[];
   /** Both resolve also when the store is away: then it is done later, beside the request. */
-  finish(answer: KeptAnswer, afterFailure?: boolean): Promise<void>;
+  finish(answer: StoredResponse, afterFailure?: boolean): Promise<void>;
   release(): Promise<void>;
   /** What a failure of the work means when the claim was lost meanwhile. */
   explain?(error: unknown): unknown;
@@ -56,9 +56,9 @@ export function idempotencyKeyOf(ctx: Context): string | undefined {
 }
 
 /** The claim, unless the request ends before. One that comes later is given up: nobody does the work. */
-export async function claimed(life: Life, beginning: Promise<Claim>): Promise<Claim> {
+export async function claimed(lifetime: RequestLifetime, beginning: Promise<Claim>): Promise<Claim> {
   try {
-    return await life.race(beginning);
+    return await lifetime.race(beginning);
   } catch (error) {
     const giveUp = async () => {
       const claim = await beginning;
@@ -69,41 +69,41 @@ export async function claimed(life: Life, beginning: Promise<Claim>): Promise<Cl
   }
 }
 
-/** Milliseconds that a refusal waits for its key to be free again, so that a repeat finds it so. */
-const patience = 1000;
+/** How long a refusal waits for its key to be free again, so that a repeat finds it so. */
+const releaseTimeoutMs = 1000;
 
 /**
  * Does the work once: keeps its answer, a lasting refusal too, and forgets the key when nothing was done. `answerError`
- * renders a refusal as it would be sent. A store that hangs keeps nobody from his answer.
+ * renders a refusal as it would be sent. A store that hangs does not delay the answer.
  */
 export async function once(
-  life: Life,
+  lifetime: RequestLifetime,
   claim: Claim,
   work: () => Promise<Answer>,
-  answerError: (error: ApiError) => KeptAnswer,
+  answerError: (error: ApiError) => StoredResponse,
 ): Promise<Answer> {
   if (claim.answer !== undefined) {
     return { ...claim.answer, headers: { ...claim.answer.headers, 'Idempotency-Replayed': 'true' } };
   }
   let answer: Answer;
-  let keeping: KeptAnswer;
+  let stored: StoredResponse;
   try {
     answer = await work();
-    keeping = kept(answer);
+    stored = storedResponse(answer);
   } catch (thrown) {
     const failure = claim.explain?.(thrown) ?? thrown;
     const error = toApiError(failure);
     const refusal = error.lasting ? rendered(() => answerError(error)) : undefined;
-    if (refusal !== undefined) await life.race(claim.finish(refusal, true));
-    else await Promise.race([claim.release(), sleep(patience, undefined, { ref: false })]);
+    if (refusal !== undefined) await lifetime.race(claim.finish(refusal, true));
+    else await Promise.race([claim.release(), sleep(releaseTimeoutMs, undefined, { ref: false })]);
     throw failure;
   }
-  await life.race(claim.finish(keeping));
+  await lifetime.race(claim.finish(stored));
   return answer;
 }
 
 /** Undefined for a refusal that cannot be sent: then it is a defect, and nothing to keep. */
-function rendered(render: () => KeptAnswer): KeptAnswer | undefined {
+function rendered(render: () => StoredResponse): StoredResponse | undefined {
   try {
     return render();
   } catch {
@@ -131,7 +131,7 @@ function inOrder(value: object): object {
   return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)));
 }
 
-export function kept({ status, headers, body }: Answer): KeptAnswer {
-  if (body instanceof StreamBody) throw new Error('A stream cannot be kept for a repeat of the request.');
+export function storedResponse({ status, headers, body }: Answer): StoredResponse {
+  if (body instanceof StreamBody) throw new Error('A stream cannot be stored for a repeat of the request.');
   return body === undefined ? { status, headers } : { status, headers, body: body.toString() };
 }

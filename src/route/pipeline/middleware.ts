@@ -2,15 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
-import type { Tracer } from '../../model/trace.js';
+import type { Span, Tracer } from '../../model/trace.js';
 import type { PipelineState } from './context.js';
-import { Life } from './life.js';
+import { RequestLifetime } from './request-lifetime.js';
 import { writeError } from './error-response.js';
 import { waitOf } from './prefer.js';
 import { refusalOf } from './client-error.js';
-import type { RequestListeners } from './request-line.js';
-import { causeOf, clientClosed, givenRequestId, tell } from './request-line.js';
-import { endOfTurn } from './turn.js';
+import type { RequestListeners } from './access-log.js';
+import { causeOf, clientClosed, givenRequestId, logRequest } from './access-log.js';
+import { endOfTick } from './end-of-tick.js';
 
 export interface RequestOptions extends RequestListeners {
   publicUrl: () => string;
@@ -25,9 +25,9 @@ export interface RequestOptions extends RequestListeners {
 const targetLimit = 8192;
 
 /** Where Node has said 100 by itself. */
-const goOn = /(?:^|\W)100-continue(?:$|\W)/i;
+const continuePattern = /(?:^|\W)100-continue(?:$|\W)/i;
 
-/** Gives the request an id (the client's, if it is well formed), an abort signal, a span and one log line. */
+/** Gives the request an id (the client's, if it is well formed), a lifetime, a span and one log line. */
 export function requestScope(options: RequestOptions): Middleware {
   return async (ctx, next) => {
     const started = performance.now();
@@ -37,64 +37,67 @@ export function requestScope(options: RequestOptions): Middleware {
     const { traceparent } = headers;
     const parent = typeof traceparent === 'string' ? traceparent : undefined;
     const span = options.tracer.start(method, 'server', parent);
-    const life = new Life();
-    life.limit(
-      options.timeout,
-      () =>
-        new ApiError('deadline_exceeded', 'The request took too long and was given up.', {
-          headers: { 'Retry-After': '2' },
-        }),
-    );
+    const lifetime = new RequestLifetime();
+    lifetime.limit(options.timeout, tooLate);
     const state = ctx.state as PipelineState;
     state.requestId = requestId;
-    state.life = life;
+    state.lifetime = lifetime;
     state.wait = waitOf(headers['prefer']);
     state.traceparent = span.traceparent;
     // koa's set() does the same after several checks of its own, which add up over a dozen fields.
     ctx.res.setHeader('X-Request-Id', requestId);
     ctx.res.setHeader('X-Content-Type-Options', 'nosniff');
     ctx.res.on('close', () => {
-      life.release();
-      const whole = ctx.res.writableFinished;
-      if (!whole) life.abort(new ApiError('request_timeout', 'The client went away.'));
-      const status = whole ? ctx.status : unfinishedStatus(ctx);
-      const seconds = (performance.now() - started) / 1000;
-      const route = state.routePattern;
-      const { traceId } = span;
-      const bytes = status === clientClosed ? 0 : ctx.response.length;
-      const refusal = whole ? undefined : refusalOf(ctx.res);
-      tell(
-        options,
-        { method, route, status, seconds },
-        {
-          requestId,
-          target: ctx.req.url,
-          user: state.user,
-          bytes,
-          traceId,
-          code: refusal?.code ?? codeOf(ctx, status),
-          reason: state.reason,
-          cause: state.cause ?? refusal?.cause,
-        },
-      );
-      span.end({
-        // OpenTelemetry's name for it: few names, each of a route.
-        name: route === undefined ? method : `${method} ${route}`,
-        failed: status >= 500,
-        attributes: {
-          'http.request.method': method,
-          'http.route': route ?? '',
-          'http.response.status_code': status,
-        },
-      });
+      lifetime.release();
+      if (!ctx.res.writableFinished) lifetime.abort(new ApiError('request_timeout', 'The client went away.'));
+      report(options, ctx, span, (performance.now() - started) / 1000);
     });
-    // Of the turn in which the request began: what takes longer is sent as soon as it is there.
-    const turn = endOfTurn();
+    // Of the tick in which the request began: what takes longer is sent as soon as it is there.
+    const tick = endOfTick();
     await next();
-    await turn;
+    await tick;
     // Asked at the end: the shutdown may have begun while the request ran.
     if (options.draining()) ctx.set('Connection', 'close');
   };
+}
+
+function tooLate(): ApiError {
+  return new ApiError('deadline_exceeded', 'The request took too long and was given up.', {
+    headers: { 'Retry-After': '2' },
+  });
+}
+
+/** The log line, the observation and the span of a request that is over. */
+function report(options: RequestOptions, ctx: Context, span: Span, seconds: number): void {
+  const { method = 'GET', url } = ctx.req;
+  const { requestId, routePattern: route, user, reason, cause } = ctx.state as PipelineState;
+  const whole = ctx.res.writableFinished;
+  const status = whole ? ctx.status : unfinishedStatus(ctx);
+  const refusal = whole ? undefined : refusalOf(ctx.res);
+  logRequest(
+    options,
+    { method, route, status, seconds },
+    {
+      requestId,
+      target: url,
+      user,
+      bytes: status === clientClosed ? 0 : ctx.response.length,
+      traceId: span.traceId,
+      code: refusal?.code ?? codeOf(ctx, status),
+      reason,
+      cause: cause ?? refusal?.cause,
+    },
+  );
+  span.end({
+    // OpenTelemetry's name for it: few names, each of a route.
+    name: route === undefined ? method : `${method} ${route}`,
+    failed: status >= 500,
+    attributes: {
+      'http.request.method': method,
+      'http.route': route ?? '',
+      'http.response.status_code': status,
+    },
+  });
 }
 
 /** The error code of the answer, whoever made it. */
@@ -126,7 +129,7 @@ function checkTarget(ctx: Context): void {
     throw new ApiError('invalid_parameter', 'A request must have one Host header.');
   }
   // RFC 9110 section 10.1.1. Whether the body still follows is not known, so that the connection cannot go on.
-  if (headers.expect !== undefined && httpVersion === '1.1' && !goOn.test(headers.expect)) {
+  if (headers.expect !== undefined && httpVersion === '1.1' && !continuePattern.test(headers.expect)) {
     throw new ApiError('expectation_failed', 'Only "Expect: 100-continue" is possible.', {
       headers: { Connection: 'close' },
     });

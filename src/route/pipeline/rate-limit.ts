@@ -22,7 +22,7 @@ export class RateLimit {
   readonly #interval: number;
   readonly #span: number;
   readonly #policy: string;
-  /** For each caller the time (ms, monotonic) at which all of his quota is back. */
+  /** For each caller the time (ms, monotonic) at which the whole quota is back. */
   readonly #full = new Map<string, number>();
 
   constructor({ requests, window }: RateLimitOptions) {

@@ -46,7 +46,7 @@ export interface ResponseMetadata {
   status?: number;
   /** Path of what was created (201) or of the task to follow (202). Made absolute by the encoder. */
   location?: string;
-  /** Seconds after which a look at `location` makes sense. */
+  /** Seconds after which it makes sense to ask at `location`. */
   retryAfter?: number;
   pages?: Links;
   /** Default: no-cache, so that a client may keep the answer and must ask whether it still holds. */

@@ -14,12 +14,12 @@ import type { Interruption } from '../../model/interruption.js';
 import { queryNames } from './aliases.js';
 import { unauthorized } from './authenticator.js';
 import { type BodyReader, hasBody, patchTypes, refuseBody } from './body.js';
-import { LiveContext, type PipelineState, type User } from './context.js';
+import { MutableContext, type PipelineState, type User } from './context.js';
 import type { CursorCodec } from './cursor.js';
-import { errorAnswer, keptRefusal } from './error-response.js';
+import { errorAnswer, storedRefusal } from './error-response.js';
 import type { Declaration, RouteRequest } from './handler.js';
 import type { IdempotencyKeeper } from './idempotency.js';
-import { claimed, idempotencyKeyOf, kept, meaningOf, once } from './idempotency.js';
+import { claimed, idempotencyKeyOf, meaningOf, once, storedResponse } from './idempotency.js';
 import { preconditionOf, unmodifiedTag } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
 import type { ResponseCache } from './response-cache.js';
@@ -100,28 +100,28 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   respond(ctx, made);
 }
 
-function contextOf<C>({ declaration }: Operation<C>, ctx: Context): LiveContext {
-  const { requestId, life, wait, traceparent } = ctx.state as PipelineState;
+function contextOf<C>({ declaration }: Operation<C>, ctx: Context): MutableContext {
+  const { requestId, lifetime, wait, traceparent } = ctx.state as PipelineState;
   const waiting = declaration.waits === true ? wait : 0;
-  if (waiting > 0) life.extend(waiting * 1000);
-  return new LiveContext(requestId, life, waiting, traceparent);
+  if (waiting > 0) lifetime.extend(waiting * 1000);
+  return new MutableContext(requestId, lifetime, waiting, traceparent);
 }
 
 /** Who calls, where a user is needed, and whether not too often. */
 function identify<C>(
   { method, environment }: Operation<C>,
   ctx: Context,
-  context: LiveContext,
+  context: MutableContext,
 ): Promise<void> | undefined {
   if (!method.authenticator.needsUser) return undefined;
-  const user = environment.identify(ctx.req.headers, context.life);
+  const user = environment.identify(ctx.req.headers, context.lifetime);
   if (user instanceof Promise)
-    return context.life.race(user).then((found) => admit(environment.rateLimit, ctx, context, found));
+    return context.lifetime.race(user).then((found) => admit(environment.rateLimit, ctx, context, found));
   admit(environment.rateLimit, ctx, context, user);
   return undefined;
 }
 
-function admit(rateLimit: RateLimit, ctx: Context, context: LiveContext, user: User | undefined): void {
+function admit(rateLimit: RateLimit, ctx: Context, context: MutableContext, user: User | undefined): void {
   if (user === undefined) throw unauthorized(false);
   (ctx.state as PipelineState).user = user.name;
   rateLimit.take(ctx.res, user.id);
@@ -131,7 +131,7 @@ function admit(rateLimit: RateLimit, ctx: Context, context: LiveContext, user: U
 /** Whether the caller may, by what the prefetch functions find. */
 function authorize<C>(
   { method, environment }: Operation<C>,
-  context: LiveContext,
+  context: MutableContext,
   params: Parameters,
 ): Promise<void> | undefined {
   const { prefetchFunctions, authenticator } = method;
@@ -142,7 +142,7 @@ function authorize<C>(
   const prefetchAndAuthenticate = async () => {
     for (const prefetch of prefetchFunctions) {
       const fetching = prefetch(context, environment.connector, params as Record<string, string>);
-      const fetched = await context.life.race(fetching);
+      const fetched = await context.lifetime.race(fetching);
       if (fetched !== undefined) Object.assign(context, fetched);
     }
     authenticator.authenticate(context);
@@ -154,7 +154,7 @@ function authorize<C>(
 function readInput<C>(
   { declaration, environment, check }: Operation<C>,
   ctx: Context,
-  context: LiveContext,
+  context: MutableContext,
   params: Parameters,
 ): Promise<Input> | Input {
   const querystring = check.names(ctx.querystring);
@@ -179,7 +179,7 @@ function readInput<C>(
 function execute<C>(
   operation: Operation<C>,
   ctx: Context,
-  context: LiveContext,
+  context: MutableContext,
   input: Input,
 ): Promise<Answer> {
   const { method, environment } = operation;
@@ -197,16 +197,16 @@ function execute<C>(
 async function perform<C>(
   operation: Operation<C>,
   ctx: Context,
-  { life, wait }: LiveContext,
+  { lifetime, wait }: MutableContext,
   input: Input,
 ): Promise<Answer> {
   const { connector, cursors } = operation.environment;
   const handler = operation.method.requestHandler.handler();
   const parsing = handler.parseAndValidate(input as RouteRequest, cursors);
-  if (parsing !== undefined) await life.race(parsing);
+  if (parsing !== undefined) await lifetime.race(parsing);
   // Nobody waits for it any more: the time went by while the body came.
-  if (life.reason !== undefined) throw life.reason;
-  const data = await life.race(handler.execute(connector));
+  if (lifetime.reason !== undefined) throw lifetime.reason;
+  const data = await lifetime.race(handler.execute(connector));
   if (wait > 0) ctx.set('Preference-Applied', `wait=${wait}`);
   return answerTo(operation, data);
 }
@@ -215,7 +215,7 @@ async function performOnce<C>(
   operation: Operation<C>,
   idempotency: IdempotencyKeeper,
   ctx: Context,
-  context: LiveContext,
+  context: MutableContext,
   input: Input,
 ): Promise<Answer> {
   const key = idempotencyKeyOf(ctx);
@@ -230,15 +230,15 @@ async function performOnce<C>(
     content: `[${meaningOf(query, declaration.query?.properties)},${meaningOf(body, declaration.body?.properties)}]`,
     formerContent: () => JSON.stringify([query, body]),
   };
-  const claim = await claimed(context.life, idempotency.begin(asked, context.signal));
-  context.remember = (data) => claim.writes(kept(answerToChange(operation, data)));
+  const claim = await claimed(context.lifetime, idempotency.begin(asked, context.signal));
+  context.remember = (data) => claim.writes(storedResponse(answerToChange(operation, data)));
   const answer = await once(
-    context.life,
+    context.lifetime,
     claim,
     () => perform(operation, ctx, context, input),
-    (error) => kept(errorAnswer(error, context.requestId, environment.publicUrl())),
+    (error) => storedResponse(errorAnswer(error, context.requestId, environment.publicUrl())),
   );
-  return claim.answer === undefined ? answer : keptRefusal(ctx, answer, environment.publicUrl());
+  return claim.answer === undefined ? answer : storedRefusal(ctx, answer, environment.publicUrl());
 }
 
 /** The answer with the handler's data. Stops what the document knows nothing of. */
@@ -283,7 +283,7 @@ function respond(ctx: Context, { status, headers, body }: Answer): void {
 /** A stream lives as long as its client listens, not as long as a request may take. */
 function streamFor(ctx: Context, body: StreamBody): Readable | string {
   if (ctx.method === 'HEAD') return '';
-  (ctx.state as PipelineState).life.release();
+  (ctx.state as PipelineState).lifetime.release();
   return body.open();
 }
 

@@ -8,8 +8,8 @@ import {
   RequireUserAuthenticator,
   SuperUserAuthenticator,
 } from '../../../src/route/pipeline/authenticator.js';
-import { LiveContext, type RequestContext } from '../../../src/route/pipeline/context.js';
-import { Life } from '../../../src/route/pipeline/life.js';
+import { MutableContext, type RequestContext } from '../../../src/route/pipeline/context.js';
+import { RequestLifetime } from '../../../src/route/pipeline/request-lifetime.js';
 
 type Caller = 'anonymous' | 'stranger' | 'member' | 'admin' | 'superuser';
 const callers: Caller[] = ['anonymous', 'stranger', 'member', 'admin', 'superuser'];
@@ -20,7 +20,7 @@ function contextOf(caller: Caller, withProject: boolean): RequestContext {
     isMember: (id: string) => id === 'member' || id === 'admin',
     isAdmin: (id: string) => id === 'admin',
   };
-  return Object.assign(new LiveContext('r', new Life(), 0, undefined), {
+  return Object.assign(new MutableContext('r', new RequestLifetime(), 0, undefined), {
     ...(caller === 'anonymous'
       ? {}
       : { user: { id: caller, name: caller, superUser: caller === 'superuser' } }),

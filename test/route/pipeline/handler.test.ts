@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { Type } from 'typebox';
-import { LiveContext, mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
+import { MutableContext, mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
-import { Life } from '../../../src/route/pipeline/life.js';
+import { RequestLifetime } from '../../../src/route/pipeline/request-lifetime.js';
 import { type RouteRequest, requestHandler } from '../../../src/route/pipeline/handler.js';
 import { PaginationExecutor } from '../../../src/route/pipeline/pagination.js';
 import { failureOf } from '../../support/eventually.js';
@@ -77,7 +77,7 @@ describe('a request handler', () => {
 });
 
 describe('the context of a request', () => {
-  const context = new LiveContext('r', new Life(), 0, undefined);
+  const context = new MutableContext('r', new RequestLifetime(), 0, undefined);
 
   it('fails loudly when a handler counts on what its route did not provide', async () => {
     expect((await failureOf(() => mustHaveUser(context))).message).to.include('authenticator');

@@ -1,7 +1,7 @@
-/** What a request that ends does to its reads on the way to MongoDB: with the request's own Life, as in the pipeline. */
+/** What a request that ends does to its reads on the way to MongoDB: with the request's own RequestLifetime, as in the pipeline. */
 import { expect } from 'chai';
 import { MongoStore } from '../../../../src/data/store/mongo/mongo.js';
-import { Life } from '../../../../src/route/pipeline/life.js';
+import { RequestLifetime } from '../../../../src/route/pipeline/request-lifetime.js';
 import { counters } from '../../../contract/store/bench.js';
 import { failureOf } from '../../../support/eventually.js';
 import { dropDatabase, freshDatabase, mongoMissing } from '../../../support/mongo.js';
@@ -27,17 +27,17 @@ describe('a read of the MongoDB store that is under way when its request ends', 
   });
 
   const reads = {
-    get: (life: Life) => store.get(counters, 'a', life),
-    page: (life: Life) => store.page(counters, { order: 'id', limit: 1 }, life),
-    count: (life: Life) => store.count(counters, {}, life),
+    get: (lifetime: RequestLifetime) => store.get(counters, 'a', lifetime),
+    page: (lifetime: RequestLifetime) => store.page(counters, { order: 'id', limit: 1 }, lifetime),
+    count: (lifetime: RequestLifetime) => store.count(counters, {}, lifetime),
   };
   for (const [name, read] of Object.entries(reads)) {
     it(`ends with the reason, and is answered while the request lives: ${name}`, async () => {
-      await read(new Life());
-      const life = new Life();
+      await read(new RequestLifetime());
+      const lifetime = new RequestLifetime();
       const reason = new Error('the client went away');
-      const reading = failureOf(read(life));
-      life.abort(reason);
+      const reading = failureOf(read(lifetime));
+      lifetime.abort(reason);
       expect(await reading).to.equal(reason);
     });
   }

@@ -1,11 +1,11 @@
 import Router, { type MatchResult } from '@koa/router';
 
 /**
- * A router that looks for a path without parameters only once: the library tries the patterns of all routes at each
+ * A router that caches which route a path without parameters has: the library tries the patterns of all routes at each
  * request, which is a fiftieth of what a list costs. Routes must be there before the first request.
  */
-export class RememberingRouter extends Router {
-  /** Bounded by the routes: paths that match none, or one with parameters, are not remembered. */
+export class CachingRouter extends Router {
+  /** Bounded by the routes: paths that match none, or one with parameters, are not cached. */
   readonly #matches = new Map<string, MatchResult>();
 
   override match(path: string, method: string): MatchResult {

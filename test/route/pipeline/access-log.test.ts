@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { replace } from '../../../src/data/store/port.js';
 import { users } from '../../../src/data/user.js';
-import { pathForLog } from '../../../src/route/pipeline/request-line.js';
+import { pathForLog } from '../../../src/route/pipeline/access-log.js';
 import { eventually } from '../../support/eventually.js';
 import { wire, type WireReply } from '../../support/fuzz-http.js';
 import { absentId } from '../../support/fuzz-seed.js';

@@ -41,7 +41,11 @@ export function givenRequestId(header: string | string[] | undefined): string | 
 /** The status of a request whose client left before there was an answer: no answer at all, as nginx has it. */
 export const clientClosed = 499;
 
-export function tell({ log, observe }: RequestListeners, summary: RequestSummary, details: Details): void {
+export function logRequest(
+  { log, observe }: RequestListeners,
+  summary: RequestSummary,
+  details: Details,
+): void {
   const { method, route, status, seconds } = summary;
   const { target } = details;
   observe(summary);

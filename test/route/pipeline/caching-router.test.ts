@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { RememberingRouter } from '../../../src/route/pipeline/remembering-router.js';
+import { CachingRouter } from '../../../src/route/pipeline/caching-router.js';
 
 describe('the router that remembers', () => {
-  const router = new RememberingRouter({ strict: true, sensitive: true });
+  const router = new CachingRouter({ strict: true, sensitive: true });
   const answer = () => undefined;
   router.register('/things', ['GET'], answer);
   router.register('/things', ['POST'], answer);

@@ -1,7 +1,7 @@
 import type { Interruption, ListenerOptions } from '../../model/interruption.js';
 
-/** Whether a request still wants its answer. The AbortSignal is made only for those who ask for it: it costs 3 µs. */
-export class Life implements Interruption {
+/** How long a request lives: until its answer is sent, its client leaves or its time is up. The AbortSignal is made only for those who ask for it: it costs 3 µs. */
+export class RequestLifetime implements Interruption {
   #controller: AbortController | undefined;
   #reason: Error | undefined;
   #abandon: ((reason: Error) => void) | undefined;
