@@ -85,7 +85,9 @@ export async function startApp(config: Config, options: AppOptions): Promise<App
     await check(config, options.role);
     return await compose(config, { ...options, log, availability }, undo, stop);
   } catch (error) {
-    await stop().catch((failure: unknown) => log.warn({ err: failure }, 'cannot undo the start'));
+    await stop().catch((failure: unknown) =>
+      log.warn({ err: failure }, 'cannot clean up after a failed start'),
+    );
     throw error;
   }
 }
@@ -256,7 +258,7 @@ async function serveRegions(base: Base, secret: Buffer): Promise<string> {
   // Processes that share a SQLite file are on one machine.
   if (isOnlyHere(address) && !config.store.startsWith('sqlite:')) {
     const advice =
-      'API processes on other machines cannot reach this worker there; give worker.address (--address)';
+      'API processes on other machines cannot reach this address; set worker.address (--address)';
     log.warn({ address }, advice);
   }
   const registration = new Registration(workers, open, { address, secret }, log);
@@ -389,7 +391,7 @@ function checksOf(open: readonly OpenRegion[], failures: readonly RegionFailure[
   const failed = failures.map(({ name }) => ({
     name: `region ${name}`,
     status: 'fail' as const,
-    message: 'cannot be opened; the log says why',
+    message: 'cannot be opened; see the log',
   }));
   return [...failed, ...working];
 }

@@ -55,7 +55,7 @@ function parseYaml(text: string): unknown {
   try {
     return document.toJS() as unknown;
   } catch {
-    throw new Error('an alias without its anchor, or too many');
+    throw new Error('an alias without an anchor, or too many aliases');
   }
 }
 
@@ -75,7 +75,7 @@ function readTree(file: string): Tree {
   }
   if (tree === null) return {};
   if (!isTree(tree))
-    throw new ConfigError(`${file}: must hold a map of options, as config/default.yaml does`);
+    throw new ConfigError(`${file}: must contain a map of options, like config/default.yaml`);
   return tree;
 }
 
@@ -152,8 +152,7 @@ export function unknownVariables(
 
 function accepts(error: ErrorObject): string {
   const { keyword, params, parentSchema } = error;
-  if (keyword === 'additionalProperties')
-    return `is not an option; the nearest is ${nearestTo(keyOf(error))}`;
+  if (keyword === 'additionalProperties') return `is not an option; did you mean ${nearestTo(keyOf(error))}?`;
   const choices = (parentSchema?.['anyOf'] as { const?: unknown }[] | undefined)?.map(
     (choice) => choice.const,
   );
@@ -164,7 +163,7 @@ function accepts(error: ErrorObject): string {
   const bounds = ['minimum', 'exclusiveMinimum', 'maximum'].flatMap((bound) =>
     parentSchema?.[bound] === undefined ? [] : [`${bound} ${String(parentSchema[bound])}`],
   );
-  return `${error.message ?? 'is wrong'}${bounds.length === 0 ? '' : ` (${bounds.join(', ')})`}`;
+  return `${error.message ?? 'is invalid'}${bounds.length === 0 ? '' : ` (${bounds.join(', ')})`}`;
 }
 
 /** The option that was meant: one that is called so elsewhere, or else that whose path comes nearest. */

@@ -68,7 +68,7 @@ async function run(role: 'all' | 'api' | 'worker', file: string | undefined, fla
   const log = createLogger(config.log.level);
   const life = new Life(log);
   for (const { variable, nearest } of unknownVariables())
-    log.warn({ variable, nearest }, 'the variable is no option and changes nothing');
+    log.warn({ variable, nearest }, 'the variable matches no option and is ignored');
   const counts = { lostLines: () => log.lost(), strayFailures: () => life.stray() };
   const app = await startApp(config, { log, role, onNewKey: showKey, counts });
   const regions = app.regions.map(({ name }) => name);
@@ -97,25 +97,25 @@ const program = new Command('copse')
 program
   .command('serve')
   .description('serve the API and run its tasks')
-  .option('--config <file>', 'YAML or JSON file over config/default.yaml')
+  .option('--config <file>', 'YAML or JSON file that overrides config/default.yaml')
   .option('--host <address>', 'address to listen on')
   .option('--port <number>', 'port to listen on; 0 picks a free one')
-  .option('--data-dir <folder>', 'folder of everything that must survive')
+  .option('--data-dir <folder>', 'folder for everything that must survive')
   .option(
     '--region <name...>',
     'regions to drive: local, simulated, NAME=TYPE, or a NAME that the store knows',
   )
-  .option('--no-worker', 'serve the API only; workers elsewhere on the same store drive the regions')
+  .option('--no-worker', 'serve the API only; workers on the same store drive the regions')
   .action(serve);
 
 program
   .command('worker')
-  .description('drive regions and run their tasks, for API processes elsewhere on the same store')
-  .option('--config <file>', 'YAML or JSON file over config/default.yaml')
+  .description('drive regions and run their tasks, for API processes on the same store')
+  .option('--config <file>', 'YAML or JSON file that overrides config/default.yaml')
   .option('--host <address>', 'address to listen on for API processes')
   .option('--port <number>', 'port to listen on; 0 picks a free one')
   .option('--address <url>', 'URL under which API processes reach this worker')
-  .option('--data-dir <folder>', 'folder of everything that must survive')
+  .option('--data-dir <folder>', 'folder for everything that must survive')
   .option(
     '--region <name...>',
     'regions to drive: local, simulated, NAME=TYPE, or a NAME that the store knows',
@@ -124,9 +124,9 @@ program
 
 program
   .command('demo')
-  .description('show the main job on a running server, each call as a curl line')
+  .description('demonstrate the main features on a running server, showing each call as a curl command')
   .option('--url <url>', 'address of the server', 'http://127.0.0.1:8080')
-  .option('--key-file <file>', 'file that holds the API key', 'data/admin.key')
+  .option('--key-file <file>', 'file with the API key', 'data/admin.key')
   .option('--name <name>', 'name of the instance to create', 'hello')
   .option('--no-stop', 'leave the instance running at the end')
   .action(async (flags: DemoFlags) => {
@@ -136,38 +136,38 @@ program
 
 const ofStore = (command: Command) =>
   command
-    .option('--config <file>', 'YAML or JSON file over config/default.yaml')
-    .option('--data-dir <folder>', 'folder of everything that must survive');
+    .option('--config <file>', 'YAML or JSON file that overrides config/default.yaml')
+    .option('--data-dir <folder>', 'folder for everything that must survive');
 
 ofStore(program.command('backup'))
-  .description('copy the SQLite store into a file, also while a server runs')
-  .argument('<file>', 'the backup to write; it must not exist')
+  .description('copy the SQLite store into a file, even while a server is running')
+  .argument('<file>', 'the file to write; it must not exist yet')
   .action(async (file: string, flags: StoreFlags) => {
     const { backup } = await import('./command/backup.js');
     await backup(file, flags);
   });
 
 ofStore(program.command('restore'))
-  .description('put a backup in the place of the SQLite store; no server may run')
-  .argument('<file>', 'the backup')
-  .option('--force', 'also when a store is there, which is kept under another name')
+  .description('replace the SQLite store with a backup; no server may be running')
+  .argument('<file>', 'the backup file')
+  .option('--force', 'replace an existing store, which is renamed and not deleted')
   .action(async (file: string, flags: StoreFlags & { force?: boolean }) => {
     const { restore } = await import('./command/restore.js');
     restore(file, flags);
   });
 
-ofStore(program.command('region').description('care for regions').command('rebind'))
-  .description('let a region be driven on another data folder than before; nothing may drive it meanwhile')
-  .argument('<name>', 'the region')
+ofStore(program.command('region').description('manage regions').command('rebind'))
+  .description('let a region be driven with a different data folder; no process may be driving it')
+  .argument('<name>', 'name of the region')
   .action(async (name: string, flags: StoreFlags) => {
     const { rebindRegion } = await import('./command/region-rebind.js');
     await rebindRegion(name, flags);
   });
 
-const store = program.command('store').description('care for stores');
+const store = program.command('store').description('manage stores');
 
 ofStore(store.command('compact'))
-  .description('give unused space of the SQLite store back')
+  .description('release unused space of the SQLite store')
   .action(async (flags: StoreFlags) => {
     const { compactStore } = await import('./command/store-compact.js');
     await compactStore(flags);
@@ -175,7 +175,7 @@ ofStore(store.command('compact'))
 
 ofStore(store.command('copy'))
   .description(
-    'copy a store into an empty one, of any engine, and compare them; goes on where it was interrupted',
+    'copy a store into an empty one, of any engine, and compare them; resumes after an interruption',
   )
   .argument('<from>', 'address of the store, as in COPSE_STORE')
   .argument('<to>', 'address of the empty store')
@@ -188,6 +188,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const known = error instanceof ConfigError;
-  process.stderr.write(`copse: ${known ? 'wrong configuration:\n' : ''}${(error as Error).message}\n`);
+  process.stderr.write(`copse: ${known ? 'invalid configuration:\n' : ''}${(error as Error).message}\n`);
   process.exitCode = 1;
 }

@@ -298,8 +298,8 @@ describe('the configuration', () => {
         [{ log: { level: 'mongodb://root:hunter2@db' } }, '***@db'],
         [{ server: 'mongodb://root:hunter2@db' }, '***@db'],
         [{ dataDir: { url: 'mongodb://root:hunter2@db' } }, 'dataDir must be string'],
-        [{ server: { adminKey: 'hunter2' } }, 'server.adminKey is not an option; the nearest is adminKey'],
-        [{ adminkey: 'hunter2' }, 'adminkey is not an option; the nearest is adminKey'],
+        [{ server: { adminKey: 'hunter2' } }, 'server.adminKey is not an option; did you mean adminKey?'],
+        [{ adminkey: 'hunter2' }, 'adminkey is not an option; did you mean adminKey?'],
         [{ 'mongodb://root:hunter2@db': 1 }, '… is not an option'],
       ];
       for (const [tree, shown] of cases) {
@@ -331,13 +331,13 @@ describe('the configuration', () => {
 
     it('as an unknown option names the one that comes nearest', () => {
       const cases: [Tree, string][] = [
-        [{ server: { prot: 1 } }, 'server.prot is not an option; the nearest is server.port'],
-        [{ port: 1 }, 'port is not an option; the nearest is server.port'],
+        [{ server: { prot: 1 } }, 'server.prot is not an option; did you mean server.port?'],
+        [{ port: 1 }, 'port is not an option; did you mean server.port?'],
         [
           { tasks: { maxattempts: 1 } },
-          'tasks.maxattempts is not an option; the nearest is tasks.maxAttempts',
+          'tasks.maxattempts is not an option; did you mean tasks.maxAttempts?',
         ],
-        [{ datadir: 'x' }, 'datadir is not an option; the nearest is dataDir'],
+        [{ datadir: 'x' }, 'datadir is not an option; did you mean dataDir?'],
       ];
       for (const [tree, message] of cases) expect(refusal(tree)).to.equal(message);
       expect(refusal(JSON.parse('{"__proto__":{"port":1}}') as Tree)).to.match(/^__proto__ is not an option/);
@@ -348,8 +348,8 @@ describe('the configuration', () => {
         [join(folder, 'absent.yaml'), /cannot be read/],
         [folder, /cannot be read/],
         [write('broken.yaml', 'server: {'), /neither YAML nor JSON/],
-        [write('list.yaml', '- a\n- b\n'), /must hold a map/],
-        [write('text.yaml', 'hello'), /must hold a map/],
+        [write('list.yaml', '- a\n- b\n'), /must contain a map/],
+        [write('text.yaml', 'hello'), /must contain a map/],
         [write('twice.yaml', 'dataDir: a\ndataDir: b\n'), /neither YAML nor JSON/],
       ];
       for (const [file, reason] of files) {

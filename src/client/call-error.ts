@@ -22,7 +22,7 @@ export class CallError extends Error {
   readonly requestId: string | undefined;
   /** The faults within the body or the query. */
   readonly errors: readonly FieldError[];
-  /** Address of the task in the way. */
+  /** Address of the task that blocks the request. */
   readonly blockedBy: string | undefined;
 
   constructor(status: number, headers: Headers, text: string) {
@@ -78,7 +78,7 @@ function plainText(text: string): string | undefined {
 }
 
 function sentence(status: number): string {
-  return `The server answered ${status}, and did not say why.`;
+  return `The server responded with status ${status} and no reason.`;
 }
 
 function codeOf(status: number): ErrorCode | 'unknown' {

@@ -139,6 +139,6 @@ function bodyOf(status: number, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Error(`The server answered ${status} with a body that is not JSON.`, { cause });
+    throw new Error(`The server responded with status ${status} and a body that is not JSON.`, { cause });
   }
 }

@@ -28,7 +28,7 @@ const patience = 300_000;
 export async function demo(options: DemoOptions): Promise<void> {
   const key = readFileSync(options.keyFile, 'utf8').trim();
   say(
-    `\nThe lines that begin with "curl" can be typed as they are, after:\n\n  KEY=$(cat ${quote(options.keyFile)})`,
+    `\nYou can run the lines that begin with "curl" as they are, after:\n\n  KEY=$(cat ${quote(options.keyFile)})`,
   );
   const shown = new Client(options.url, key, { onCall: showCurl });
   const quiet = new Client(options.url, key);
@@ -45,13 +45,13 @@ export async function demo(options: DemoOptions): Promise<void> {
   await followTask(shown, quiet, headers.get('location')?.split('/').at(-1));
   const { body } = await shown.get<Instance>(path);
   say(`  ${body.metadata.name} is ${body.status.powerState ?? 'unknown'}`);
-  say('\n# Every piece of work stays on record; a list comes in pages, each naming the next.');
+  say('\n# All work stays on record. Lists are paginated; each page links to the next.');
   await showList(shown, '/api/v2/tasks?limit=1');
   say(`\nStart it again:  curl -X POST -H "Authorization: Bearer $KEY" ${options.url}${path}/start`);
 }
 
 async function chooseFromCatalog(client: Client): Promise<{ region: Region; flavor: Flavor; image: Image }> {
-  say('\n# What is on offer: projects, regions, and their flavors and images.');
+  say('\n# The catalog: projects, regions, and their flavors and images.');
   const projects = await client.get<Project[]>('/api/v2/projects');
   const organization = first(projects.body, 'project').metadata.organizationId;
   const catalog = `/api/v1/organizations/${organization}/regions`;
@@ -78,13 +78,13 @@ async function createInstance(
   name: string,
   { region, flavor, image }: { region: Region; flavor: Flavor; image: Image },
 ): Promise<Instance> {
-  say('\n# Create an instance. The answer comes at once; a task makes the machine.');
+  say('\n# Create an instance. The response comes at once; a task creates the machine.');
   const spec = { regionId: region.metadata.id, flavorId: flavor.metadata.id, imageId: image.metadata.id };
   try {
     return (await client.post<Instance>('/api/v2/instances', { metadata: { name }, spec })).body;
   } catch (error) {
     if (!(error instanceof CallError) || error.code !== 'name_taken') throw error;
-    say(`  ${error.message} Taking that one.`);
+    say(`  ${error.message} Using that one.`);
     for await (const instance of client.items<Instance>('/api/v2/instances')) {
       if (instance.metadata.name === name) return instance;
     }
@@ -110,11 +110,11 @@ async function followTask(shown: Client, quiet: Client, id: string | undefined):
     line.show(text);
     await sleep(look);
   }
-  throw new Error(`Task ${id} has not ended after ${patience / 1000} s.`);
+  throw new Error(`Task ${id} has not finished after ${patience / 1000} s.`);
 }
 
 async function followConsole(shown: Client, quiet: Client, path: string): Promise<void> {
-  say('\n# Watch the console until the guest asks for a login.');
+  say('\n# Watch the console until the login prompt appears.');
   const output = `${path}/consoleoutput?length=20`;
   const line = new StatusLine();
   let contents = (await shown.get<{ contents: string }>(output)).body.contents;
@@ -129,7 +129,7 @@ async function followConsole(shown: Client, quiet: Client, path: string): Promis
 }
 
 async function showList(client: Client, path: string): Promise<void> {
-  say('\n# List; the Link header names the pages around this one.');
+  say('\n# List instances; the Link header has the addresses of the other pages.');
   let pages = 0;
   for await (const { body, headers } of client.pages<Instance | Task>(path)) {
     for (const item of body) {

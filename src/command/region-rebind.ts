@@ -14,7 +14,7 @@ export async function rebindRegion(name: string, flags: StoreFlags): Promise<voi
     await store.close();
   }
   say(
-    `The next process that drives region ${name} brings the folder that it belongs to from then on. ` +
-      'Machines that are not there are reported as gone.',
+    `Region ${name} will belong to the folder that the next process opens it with. ` +
+      'Machines that are not in that folder are reported as missing.',
   );
 }

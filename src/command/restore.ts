@@ -8,6 +8,6 @@ export function restore(backup: string, { force = false, ...flags }: StoreFlags 
   const file = fileOf(flags);
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const kept = restoreFile(backup, file, force, sayProgress);
-  if (kept !== undefined) say(`The database that was there is kept as ${kept}.`);
+  if (kept !== undefined) say(`The previous database was renamed to ${kept}.`);
   say(`Restored ${file} from ${backup}.`);
 }

@@ -26,7 +26,7 @@ export async function copy(from: string, to: string, flags: StoreFlags): Promise
   const file = sqliteFile(from, resolve(dataDir));
   if (file !== undefined && !existsSync(file)) throw new Error(`There is no database ${file}.`);
   if (file !== undefined && file === sqliteFile(to, resolve(dataDir)))
-    throw new Error('Both addresses are of the same database.');
+    throw new Error('Both addresses refer to the same database.');
   // Before anything is opened: a server's first write is the schema document, that of schema 1 was a secret.
   if (!(await isStore(from, resolve(dataDir), [schema, secrets])))
     throw new Error('The source is empty: there is no store at FROM. Nothing was changed.');
@@ -63,7 +63,7 @@ function report(compared: readonly Compared[]): void {
     say('Both sides are equal.');
   } else {
     say(
-      `Not equal: ${differing.join(', ')}. Something wrote meanwhile? Stop every server on both, and run the command again.`,
+      `Not equal: ${differing.join(', ')}. Something may have written in the meantime: stop every server on both stores and run the command again.`,
     );
     process.exitCode = 1;
   }

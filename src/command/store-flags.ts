@@ -23,7 +23,7 @@ export function fileOf(flags: StoreFlags): string {
   const file = sqliteFile(store, resolve(dataDir));
   if (file !== undefined) return file;
   throw new Error(
-    'This command is for a store in a SQLite file. MongoDB has its own: mongodump, mongorestore, compact.',
+    'This command works on SQLite stores only. For MongoDB use mongodump, mongorestore and compact.',
   );
 }
 

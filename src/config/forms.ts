@@ -23,20 +23,21 @@ function isHostName(host: string): boolean {
 function reasonOf(text: string): string {
   const [, port] = /^https?:\/\/(?:\[[^\]]*\]|[^:/?#]*):([^/?#]*)/i.exec(text) ?? [];
   if (port !== undefined && !(/^\d*$/.test(port) && Number(port) <= 65_535))
-    return 'its port is not 0 to 65535';
-  return 'its host is none';
+    return 'its port is not between 0 and 65535';
+  return 'its host is not valid';
 }
 
 function urlOf(text: string): URL {
   // Node would take some of these silently away.
-  if (/[\s\p{Cc}\\<>"{}|^`]/u.test(text)) throw new Wrong('it holds a space or a character that no URL has');
+  if (/[\s\p{Cc}\\<>"{}|^`]/u.test(text))
+    throw new Wrong('it contains a space or a character that is not allowed in a URL');
   if (!/^https?:\/\/[^/?#]/i.test(text))
-    throw new Wrong('it begins neither with http://HOST nor with https://HOST');
-  if (/^[^/]*\/\/[^/?#]*@/.test(text)) throw new Wrong('it holds a name or a password');
+    throw new Wrong('it does not start with http://HOST or https://HOST');
+  if (/^[^/]*\/\/[^/?#]*@/.test(text)) throw new Wrong('it contains a user name or a password');
   if (!URL.canParse(text)) throw new Wrong(reasonOf(text));
   const url = new URL(text);
   // Other names are now in Punycode, which is what a header may hold.
-  if (!url.hostname.startsWith('[') && !isHostName(url.hostname)) throw new Wrong('its host is none');
+  if (!url.hostname.startsWith('[') && !isHostName(url.hostname)) throw new Wrong('its host is not valid');
   if (text.includes('#')) throw new Wrong('it has a fragment');
   return url;
 }
@@ -51,20 +52,21 @@ function withoutQuery(text: string): URL {
 function baseUrl(text: string): string {
   const { href, pathname } = withoutQuery(text);
   if (!/^(\/[A-Za-z0-9._~-]+)*\/*$/.test(pathname))
-    throw new Wrong('its path holds more than letters, digits, ".", "_", "~" and "-"');
+    throw new Wrong('its path contains characters other than letters, digits, ".", "_", "~" and "-"');
   return href.replace(/\/+$/, '');
 }
 
 function listenHost(text: string): string {
   if (isIP(text) !== 0) return text;
-  if (/^\[.*\]$/.test(text)) throw new Wrong('an IPv6 address is given without brackets');
-  if (/[:/]/.test(text)) throw new Wrong('scheme, port and path are no part of it');
-  if (!isHostName(text) || /(^|\.)\d+\.?$/.test(text)) throw new Wrong('it is neither an address nor a name');
+  if (/^\[.*\]$/.test(text)) throw new Wrong('an IPv6 address must be written without brackets');
+  if (/[:/]/.test(text)) throw new Wrong('it must not contain a scheme, port or path');
+  if (!isHostName(text) || /(^|\.)\d+\.?$/.test(text))
+    throw new Wrong('it is neither an IP address nor a host name');
   return text;
 }
 
 function path(text: string): string {
-  if (text.includes('\0')) throw new Wrong('it holds a NUL character');
+  if (text.includes('\0')) throw new Wrong('it contains a NUL character');
   if (Buffer.byteLength(text) > 4095) throw new Wrong('it is longer than 4095 bytes');
   return text;
 }
@@ -72,23 +74,23 @@ function path(text: string): string {
 /** By the format of the schema. */
 export const forms = {
   'base-url': {
-    accepts: 'be empty or a URL https?://HOST[:PORT][/PATH], without name, password, query and fragment',
+    accepts: 'be empty or a URL https?://HOST[:PORT][/PATH], without user name, password, query or fragment',
     read: baseUrl,
   },
   'endpoint-url': {
-    accepts: 'be empty or a URL https?://HOST[:PORT]/PATH, without name, password and fragment',
+    accepts: 'be empty or a URL https?://HOST[:PORT]/PATH, without user name, password or fragment',
     read: (text) => urlOf(text).href,
   },
   // Issuers are compared character by character.
   'issuer-url': {
-    accepts: 'be a URL https?://HOST[:PORT][/PATH], without name, password, query and fragment',
+    accepts: 'be a URL https?://HOST[:PORT][/PATH], without user name, password, query or fragment',
     read: (text) => {
       const { href } = withoutQuery(text);
       return /^[\x21-\x7e]+$/.test(text) ? text : href;
     },
   },
   origin: {
-    accepts: 'be an origin https?://HOST[:PORT], without a path and *',
+    accepts: 'be an origin https?://HOST[:PORT], without path or "*"',
     read: (text) => {
       const url = withoutQuery(text);
       if (/^https?:\/\/[^/]+\//i.test(text)) throw new Wrong('it has a path');
@@ -96,7 +98,7 @@ export const forms = {
     },
   },
   'listen-host': {
-    accepts: 'be an IP address of this machine, or a name that it has',
+    accepts: 'be an IP address or a host name of this machine',
     read: listenHost,
   },
   path: { accepts: 'be a path', read: path },

@@ -51,7 +51,7 @@ export function makeDataDir(config: Config): string {
     } catch (error) {
       // Another process may be starting, too.
       if (codeOf(error) !== 'EEXIST')
-        throw new ConfigError(`dataDir: ${folder} cannot be made (${codeOf(error)})`, { cause: error });
+        throw new ConfigError(`dataDir: ${folder} cannot be created (${codeOf(error)})`, { cause: error });
     }
   }
   return dataDir;

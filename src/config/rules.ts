@@ -11,16 +11,16 @@ function twice(names: readonly string[]): string | undefined {
 export function contradictionsIn({ server, worker, tasks, regions, local }: Config): string[] {
   const found: string[] = [];
   const region = twice(regions.map((one) => one.split('=')[0] ?? ''));
-  if (region !== undefined) found.push(`regions must not name one twice (is "${region}")`);
+  if (region !== undefined) found.push(`regions must not contain duplicates (is "${region}")`);
   const flavor = twice(local.flavors.map(({ name }) => name));
-  if (flavor !== undefined) found.push(`local.flavors must not name one twice (is "${flavor}")`);
+  if (flavor !== undefined) found.push(`local.flavors must not contain duplicates (is "${flavor}")`);
   if (tasks.backoff > tasks.backoffMax)
     found.push(
-      `tasks.backoff must not be more than tasks.backoffMax (is ${tasks.backoff}, more than ${tasks.backoffMax})`,
+      `tasks.backoff must not exceed tasks.backoffMax (is ${tasks.backoff}; the maximum is ${tasks.backoffMax})`,
     );
   const together =
     server.host === worker.host || everywhere.includes(server.host) || everywhere.includes(worker.host);
   if (worker.listen && together && server.port !== 0 && server.port === worker.port)
-    found.push(`worker.port must not be that of server.port while worker.listen is on (is ${worker.port})`);
+    found.push(`worker.port must differ from server.port while worker.listen is on (is ${worker.port})`);
   return found;
 }

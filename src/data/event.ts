@@ -99,7 +99,7 @@ export class EventData {
     if (position < gone) {
       throw new ApiError(
         'events_expired',
-        `Events up to ${base + gone} are gone. List the resources anew, and follow the events from ${base + last} on.`,
+        `Events up to ${base + gone} are no longer stored. List the resources again, then follow the events after ${base + last}.`,
       );
     }
   }

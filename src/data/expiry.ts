@@ -62,10 +62,10 @@ export class ExpiryData {
     const refuse = (message: string) =>
       new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
     if (hours !== undefined && current === undefined)
-      throw refuse('The instance does not expire; give `expiresAt` if it shall.');
+      throw refuse('The instance does not expire; set `expiresAt` to make it expire.');
     const before = current === undefined ? 0 : Date.parse(current);
     const time = hours === undefined ? Date.parse(expiresAt ?? '') : before + hours * hour;
-    if (time <= before) throw refuse('The instance expires later than that already.');
+    if (time <= before) throw refuse('The instance already expires later than that.');
     checkExpiry(time, this.#options.maxLifetime, pointer);
     return timestamp(new Date(time));
   }

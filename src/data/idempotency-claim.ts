@@ -117,10 +117,7 @@ export class ClaimKeeper {
       await unlessLost(work());
       finished();
     } catch (error) {
-      this.#log.warn(
-        { err: error },
-        'the end of the work under an Idempotency-Key could not be stored; it is tried again',
-      );
+      this.#log.warn({ err: error }, 'the outcome for an Idempotency-Key could not be stored; retrying');
       void this.#again(work).then(finished);
     }
   }

@@ -95,7 +95,7 @@ export class IdempotencyData {
     if (!expired && !isSame(found.value, value, request)) {
       throw new ApiError(
         'idempotency_mismatch',
-        'The Idempotency-Key was used for another request; take a new one.',
+        'The Idempotency-Key was used for a different request; use a new one.',
       );
     }
     if (found.value.answer !== undefined && !expired) return new IdempotencyClaim(this.#keeper, found);

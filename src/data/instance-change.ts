@@ -56,7 +56,7 @@ export function replacedBy(instance: InstanceRecord, { spec }: InstanceUpdate): 
 
 export function replaceRequired(replaced: readonly Replacing[]): ApiError {
   const errors = replaced.map((field) => ({ pointer: `/spec/${field}`, message: 'Replaces the machine.' }));
-  const message = 'The change would delete the machine and its disk and make a new one.';
+  const message = 'The change would delete the machine and its disk and create a new one.';
   return new ApiError('replace_required', message, { errors });
 }
 

@@ -21,10 +21,10 @@ export function checkTags(tags: readonly Tag[] | undefined): void {
   const errors: FieldError[] = [];
   for (const [index, { name }] of (tags ?? []).entries()) {
     if (seen.has(name))
-      errors.push({ pointer: `/metadata/tags/${index}/name`, message: `Tag "${name}" is given twice.` });
+      errors.push({ pointer: `/metadata/tags/${index}/name`, message: `Tag "${name}" appears twice.` });
     seen.add(name);
   }
-  if (errors.length > 0) throw new ApiError('invalid_body', 'Tag names must differ.', { errors });
+  if (errors.length > 0) throw new ApiError('invalid_body', 'Tag names must be unique.', { errors });
 }
 
 /** No region has these yet; ignoring them would promise what does not happen. */
@@ -38,10 +38,10 @@ export function checkNetworking(networking: InstanceNetworking | undefined): voi
     .filter(([, wanted]) => wanted)
     .map(([field]) => ({
       pointer: `/spec/networking/${field}`,
-      message: 'No region offers this yet; leave it out.',
+      message: 'No region supports this yet; omit it.',
     }));
   if (errors.length > 0)
-    throw new ApiError('unprocessable', 'The region cannot give this networking.', { errors });
+    throw new ApiError('unprocessable', 'The region does not support this kind of network.', { errors });
 }
 
 export function checkUserData(userData: string | undefined): void {
@@ -74,9 +74,9 @@ export function checkExpiry(time: number, maxLifetime: number, pointer: string):
   const now = Date.now();
   const limit = now + maxLifetime;
   const message = !(time > now)
-    ? 'An instance can only expire in the future.'
+    ? 'The expiry must be in the future.'
     : time > limit
-      ? `An instance may expire ${timestamp(new Date(limit))} at the latest.`
+      ? `The latest possible expiry is ${timestamp(new Date(limit))}.`
       : undefined;
   if (message !== undefined) throw new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
 }
@@ -146,7 +146,7 @@ function isSoftReboot({ type, input }: TaskRecord): boolean {
 
 /** Ends open tasks that a later request makes pointless. `left`: those that are for their workers to end. */
 export function superseded(open: readonly Document<TaskRecord>[]): { writes: Write[]; left: string[] } {
-  const message = 'A later request made the task pointless.';
+  const message = 'A later request made the task obsolete.';
   const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
   const hasBegun = ({ value }: Document<TaskRecord>): boolean => value.attempts.length > 0;
   return {
@@ -160,7 +160,7 @@ export function superseded(open: readonly Document<TaskRecord>[]): { writes: Wri
 /** What a lost race for the name means to the client; any other failure as it is. */
 export function nameTaken(error: unknown, name: string): unknown {
   if (!(error instanceof StoreConflict) || error.kind !== 'unique' || error.key !== 'name') return error;
-  const message = `The project has an instance named "${name}" already.`;
+  const message = `The project already has an instance named "${name}".`;
   return new ApiError('name_taken', message, {
     cause: error,
     errors: [{ pointer: '/metadata/name', message }],

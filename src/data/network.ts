@@ -59,13 +59,13 @@ export class NetworkData {
       if (network?.value.projectId !== projectId)
         throw notFoundAt('/spec/networkId', 'network of the project');
       if (regionId !== undefined && network.value.regionId !== regionId) {
-        const message = 'The network is in another region; leave out regionId or networkId.';
+        const message = 'The network is in another region; omit regionId or networkId.';
         throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/regionId', message }] });
       }
       return network;
     }
     if (regionId === undefined) {
-      const message = 'Give networkId, or regionId for the default network there.';
+      const message = 'Set networkId, or regionId for the default network of that region.';
       throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/networkId', message }] });
     }
     const network = await this.#defaults.read(`${projectId} ${regionId}`, () =>

@@ -106,7 +106,7 @@ export class ProjectData {
     if (organizationId !== undefined && project.value.organizationId !== organizationId)
       throw notFoundAt('/spec/organizationId', 'organization of the project');
     if (!project.value.enabled) {
-      throw new ApiError('forbidden', `Project "${project.value.name}" is disabled and takes no new work.`);
+      throw new ApiError('forbidden', `Project "${project.value.name}" is disabled and accepts no new work.`);
     }
     return project;
   }
@@ -117,8 +117,8 @@ export class ProjectData {
     if (only !== undefined && mine.length === 1) return only;
     const message =
       mine.length === 0
-        ? 'You are in no project; ask an administrator to add you to one.'
-        : `You are in ${mine.length} projects; name one in projectId.`;
+        ? 'You are not a member of any project; ask an administrator to add you to one.'
+        : `You are a member of ${mine.length} projects; set projectId.`;
     throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/projectId', message }] });
   }
 }

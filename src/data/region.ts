@@ -42,9 +42,9 @@ export class ForeignRegion extends Error {
 
   constructor(region: string) {
     super(
-      `The machines of region ${region} are in another data folder than this one, as the store remembers it. ` +
-        'Start it with the folder that it has had (--data-dir), or give this region a name of its own. ' +
-        `If that folder is lost or given up on purpose, end what drives the region, run "copse region rebind ${region}", ` +
+      `According to the store, the machines of region ${region} are in another data folder than this one. ` +
+        'Start it with its previous folder (--data-dir), or give this region a different name. ' +
+        `If that folder is lost or was abandoned on purpose, stop whatever drives the region, run "copse region rebind ${region}", ` +
         'and start again.',
     );
   }
@@ -107,7 +107,7 @@ export function regionFailure(error: unknown): unknown {
     case 'busy':
     case 'transient':
     case 'terminal':
-      return new ApiError('unavailable', `The region cannot answer now: ${error.message}`, {
+      return new ApiError('unavailable', `The region is unavailable: ${error.message}`, {
         ...options,
         headers: { 'Retry-After': '5' },
       });
@@ -156,7 +156,7 @@ export class RegionData {
   /** A region that the site has, and that nobody is known to drive, is only away. */
   async #missing(regionId: string, signal: AbortSignal): Promise<ApiError> {
     if ((await this.#store.get(regions, regionId, signal)) === undefined) return notFound();
-    const message = 'The region cannot answer now: no worker of it is known yet.';
+    const message = 'The region is unavailable: no worker has registered for it yet.';
     return new ApiError('unavailable', message, { headers: { 'Retry-After': '5' } });
   }
 

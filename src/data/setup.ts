@@ -107,7 +107,7 @@ async function setKey(
   const hash = userData.hash(key);
   const holder = await store.find(apiKeys, 'hash', [hash]);
   if (holder?.value.userId === userId) return;
-  if (holder !== undefined) throw new Error('adminKey is the key of another user; choose a new one.');
+  if (holder !== undefined) throw new Error('adminKey is the key of another user; choose a different one.');
   const record = await ensure(store, apiKeys, 'name', [userId, name], () => ({
     userId,
     name,

@@ -32,7 +32,7 @@ export class TaskControl {
     if (priority !== undefined && priority > priorityCeiling && !caller.principal.superUser) {
       throw new ApiError(
         'forbidden',
-        `Priority ${priority} is above ${priorityCeiling}, the highest that you may set; only superusers may go further.`,
+        `Priority ${priority} exceeds ${priorityCeiling}, the highest that you may set; only superusers may exceed it.`,
       );
     }
     return retrying(async () => {
@@ -91,7 +91,7 @@ export class TaskControl {
       }
       const instance = await this.#store.get(instances, subject.id, caller.signal);
       if (instance === undefined)
-        throw new ApiError('task_state_conflict', 'The instance of the task is gone.');
+        throw new ApiError('task_state_conflict', 'The instance of the task no longer exists.');
       await this.#checkFree(instance, type);
       const { principal, requestId } = caller;
       const again = acceptedAnew(instance.value, task.value);

@@ -36,11 +36,11 @@ export class Life {
     this.#log = log;
     process.on('unhandledRejection', (error) => {
       this.#stray += 1;
-      this.#log.error({ err: error }, 'a failure that nothing handled; the server goes on');
+      this.#log.error({ err: error }, 'unhandled promise rejection; the server keeps running');
     });
     process.on('uncaughtException', (error) => {
       this.#stray += 1;
-      this.#log.fatal({ err: error }, 'a failure that nothing caught; the server stops');
+      this.#log.fatal({ err: error }, 'uncaught exception; shutting down');
       if (this.#end === undefined) process.exit(1);
       this.#end(1);
     });
@@ -75,7 +75,7 @@ export class Life {
     // A terminal that closes sends it twice: its shell does, and the system. Left alone, it would end the process at once.
     process.on('SIGHUP', () => undefined);
     const late = setTimeout(() => {
-      this.#log.error({ ms: limit }, 'the end took too long; the process ends at once');
+      this.#log.error({ ms: limit }, 'the shutdown took too long; exiting at once');
       process.exit(1);
     }, limit);
     await work();

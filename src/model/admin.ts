@@ -5,10 +5,10 @@ import { TaskType } from './task.js';
 
 export const RestartWindow = Type.Object(
   {
-    start: { ...Timestamp, description: 'RFC 3339. Tasks that failed from then on.' },
-    end: { ...Timestamp, description: 'RFC 3339. Tasks that failed before.' },
+    start: { ...Timestamp, description: 'RFC 3339. Tasks that failed at this time or later.' },
+    end: { ...Timestamp, description: 'RFC 3339. Tasks that failed before this time.' },
     dryRun: Type.Optional(
-      Type.Boolean({ default: false, description: 'Only tells what would be restarted.' }),
+      Type.Boolean({ default: false, description: 'Only report what would be restarted.' }),
     ),
     types: Type.Optional(Type.Array(TaskType, { maxItems: 20 })),
     projectIds: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
@@ -19,17 +19,17 @@ export type RestartWindow = Static<typeof RestartWindow>;
 
 export const RestartResult = Type.Object(
   {
-    restarted: Type.Array(Uuid, { description: 'Of a dry run: what would be tried.' }),
+    restarted: Type.Array(Uuid, { description: 'In a dry run: the tasks that would be restarted.' }),
     refused: Type.Array(
       Type.Object(
         { id: Uuid, code: Type.String(), message: Type.String() },
         { title: 'RestartRefusal', additionalProperties: false },
       ),
-      { description: 'Each with the error that its own restart would get.' },
+      { description: 'Each with the error that restarting it alone would return.' },
     ),
     next: Type.Optional({
       ...Timestamp,
-      description: 'The window held more than one call takes: `start` of the next call.',
+      description: 'The window contains more tasks than one call handles: `start` of the next call.',
     }),
   },
   { title: 'RestartResult', additionalProperties: false },
@@ -38,13 +38,13 @@ export type RestartResult = Static<typeof RestartResult>;
 
 export const QueueCleared = Type.Object(
   {
-    cancelled: Type.Integer({ minimum: 0, description: 'Tasks that had not begun and have ended now.' }),
+    cancelled: Type.Integer({ minimum: 0, description: 'Tasks that had not started and have now ended.' }),
     aborting: Type.Integer({
       minimum: 0,
       description: 'Tasks between two attempts, which a worker is about to end.',
     }),
     more: Type.Optional(
-      Type.Boolean({ description: 'The queue held more than one call takes: call again.' }),
+      Type.Boolean({ description: 'The queue contains more tasks than one call handles: call again.' }),
     ),
   },
   { title: 'QueueCleared', additionalProperties: false },

@@ -5,7 +5,7 @@ export const Uuid = Type.String({
   format: 'uuid',
   // The format alone would take capitals and urn:uuid:, which name no document here.
   pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
-  description: 'UUID in lower case. Ids made here are UUIDv7, so id order is creation order.',
+  description: 'UUID in lower case. Generated ids are UUIDv7, so id order is creation order.',
 });
 
 /** A DNS label (RFC 1123): what a hostname, a folder and a shell can all take without quoting. */

@@ -6,7 +6,7 @@ export const DriftKind = Type.Union(
   [Type.Literal('power'), Type.Literal('absent'), Type.Literal('unfinished'), Type.Literal('orphan')],
   {
     description:
-      '`power`: the machine runs or rests against the last wish, is in error, or stays in a state that it should only pass through. `absent`: the region has lost it. `unfinished`: the region has a machine that could not be made or deleted as a whole. `orphan`: the region has a machine that no instance accounts for.',
+      '`power`: the machine is on or off contrary to the last request, is in error, or is stuck in a transitional state. `absent`: the region has lost it. `unfinished`: the region has a machine whose creation or deletion failed. `orphan`: the region has a machine that belongs to no instance.',
   },
 );
 export type DriftKind = Static<typeof DriftKind>;
@@ -15,11 +15,11 @@ export const Drift = Type.Object(
   {
     kind: DriftKind,
     regionId: Uuid,
-    instanceId: { ...Uuid, description: 'Of the instance, or what the region calls the orphan.' },
+    instanceId: { ...Uuid, description: 'Id of the instance, or the id of the orphan in the region.' },
     name: Type.Optional(Name),
     projectId: Type.Optional(Uuid),
     message: Type.String({ description: 'What differs, and what to do about it.' }),
-    since: { ...Timestamp, description: 'When it was first seen.' },
+    since: { ...Timestamp, description: 'When the drift was first seen.' },
   },
   { title: 'Drift', additionalProperties: false },
 );

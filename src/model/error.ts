@@ -15,13 +15,13 @@ export const errorCodes = {
     status: 400,
     retryable: false,
     lasting: true,
-    meaning: 'The body is not JSON, or is empty where JSON is needed.',
+    meaning: 'The body is not JSON, or is empty where JSON is required.',
   },
   invalid_body: {
     status: 400,
     retryable: false,
     lasting: true,
-    meaning: 'The body breaks its schema; `errors` says where.',
+    meaning: 'The body violates its schema; `errors` says where.',
   },
   invalid_parameter: {
     status: 400,
@@ -33,20 +33,20 @@ export const errorCodes = {
     status: 400,
     retryable: false,
     lasting: true,
-    meaning: 'The page key is damaged or belongs to another list. Start again from the first page.',
+    meaning: 'The cursor is damaged or belongs to another list. Start again from the first page.',
   },
   invalid_reference: {
     status: 400,
     retryable: false,
     lasting: true,
     meaning:
-      'What the request names does not exist, or does not fit: a flavor or image of the region; a region or project of a filter. `errors` says which.',
+      'The request refers to something that does not exist or does not fit: a flavor or image of the region, or a region or project in a filter. `errors` says which.',
   },
   unauthorized: {
     status: 401,
     retryable: false,
     lasting: false,
-    meaning: 'No valid credential came with the request.',
+    meaning: 'The request has no valid credential.',
   },
   forbidden: {
     status: 403,
@@ -58,13 +58,13 @@ export const errorCodes = {
     status: 404,
     retryable: false,
     lasting: false,
-    meaning: 'It does not exist, or the caller may not know that it does.',
+    meaning: 'The resource does not exist, or the caller may not know that it does.',
   },
   method_not_allowed: {
     status: 405,
     retryable: false,
     lasting: true,
-    meaning: 'The path exists under the methods in `Allow`.',
+    meaning: 'The path supports only the methods in `Allow`.',
   },
   request_timeout: {
     status: 408,
@@ -77,19 +77,19 @@ export const errorCodes = {
     retryable: false,
     lasting: true,
     meaning:
-      'Events behind this position are no longer kept. List the resources anew, then follow from now on.',
+      'The events after this position are no longer stored. List the resources again, then follow new events.',
   },
   conflict: {
     status: 409,
     retryable: true,
     lasting: false,
-    meaning: 'Somebody else changed the resource meanwhile. Read it again.',
+    meaning: 'The resource was changed concurrently. Read it again.',
   },
   name_taken: {
     status: 409,
     retryable: false,
     lasting: false,
-    meaning: 'Another living resource of the project has this name.',
+    meaning: 'Another resource of the project has this name.',
   },
   power_state_conflict: {
     status: 409,
@@ -107,31 +107,31 @@ export const errorCodes = {
     status: 409,
     retryable: true,
     lasting: false,
-    meaning: 'The first request with this Idempotency-Key has no answer yet. Repeat after `Retry-After`.',
+    meaning: 'The first request with this Idempotency-Key is still in progress. Repeat after `Retry-After`.',
   },
   instance_busy: {
     status: 409,
     retryable: true,
     lasting: false,
-    meaning: 'A task for the instance is in the way; `blockedBy` is its address.',
+    meaning: 'Another task of the instance blocks the request; `blockedBy` is its address.',
   },
   being_deleted: {
     status: 409,
     retryable: false,
     lasting: false,
-    meaning: 'The resource is being deleted and takes no more changes.',
+    meaning: 'The resource is being deleted and accepts no more changes.',
   },
   gone: {
     status: 410,
     retryable: false,
     lasting: true,
-    meaning: 'The route was withdrawn; its `Link` names what to read.',
+    meaning: 'The route has been removed; `Link` names its documentation.',
   },
   precondition_failed: {
     status: 412,
     retryable: false,
     lasting: false,
-    meaning: 'The resource is not in the state that If-Match or If-None-Match demands. Read it again.',
+    meaning: 'The resource is not in the state that If-Match or If-None-Match requires. Read it again.',
   },
   too_large: { status: 413, retryable: false, lasting: true, meaning: 'The body is larger than the limit.' },
   uri_too_long: {
@@ -144,31 +144,31 @@ export const errorCodes = {
     status: 415,
     retryable: false,
     lasting: true,
-    meaning: 'The body has a media type that is not taken.',
+    meaning: 'The media type of the body is not supported.',
   },
   expectation_failed: {
     status: 417,
     retryable: false,
     lasting: true,
-    meaning: 'The `Expect` header asks for what is not offered.',
+    meaning: 'The `Expect` header asks for something that is not supported.',
   },
   unprocessable: {
     status: 422,
     retryable: false,
     lasting: true,
-    meaning: 'The body is well formed, but what it asks for cannot be done.',
+    meaning: 'The body is well formed, but the request cannot be carried out.',
   },
   idempotency_mismatch: {
     status: 422,
     retryable: false,
     lasting: true,
-    meaning: 'The Idempotency-Key was used for another request.',
+    meaning: 'The Idempotency-Key was used for a different request.',
   },
   replace_required: {
     status: 422,
     retryable: false,
     lasting: false,
-    meaning: 'The change would wipe the machine; repeat it with `allowReplace=true` if that is meant.',
+    meaning: 'The change would wipe the machine; repeat it with `allowReplace=true` to confirm.',
   },
   rate_limited: {
     status: 429,
@@ -186,26 +186,26 @@ export const errorCodes = {
     status: 500,
     retryable: true,
     lasting: false,
-    meaning: 'A defect on our side; the log has the cause under the request id.',
+    meaning: 'An internal error; the log has the cause under the request id.',
   },
   not_implemented: { status: 501, retryable: false, lasting: false, meaning: 'The region cannot do this.' },
   deadline_exceeded: {
     status: 503,
     retryable: true,
     lasting: false,
-    meaning: 'The work of the request took longer than is allowed. Try again after `Retry-After`.',
+    meaning: 'The request took longer than allowed. Try again after `Retry-After`.',
   },
   store_unavailable: {
     status: 503,
     retryable: true,
     lasting: false,
-    meaning: 'The database cannot be reached or written now. Try again after `Retry-After`.',
+    meaning: 'The database is unreachable or cannot be written. Try again after `Retry-After`.',
   },
   unavailable: {
     status: 503,
     retryable: true,
     lasting: false,
-    meaning: 'A part of the service is away; try again after `Retry-After`.',
+    meaning: 'A part of the service is unavailable. Try again after `Retry-After`.',
   },
 } as const satisfies Record<
   string,
@@ -306,7 +306,7 @@ export function toApiError(error: unknown): ApiError {
 }
 
 function internal(cause: unknown): ApiError {
-  const message = 'The server failed to answer. The request id leads to the cause in its log.';
+  const message = 'An internal error occurred. The server log has the cause under the request id.';
   return new ApiError('internal', message, { cause });
 }
 

@@ -20,7 +20,7 @@ export const EventType = Type.Union(
   {
     title: 'EventType',
     description:
-      'Subject and what happened to it. `instance.expiring`: it is about to be deleted, and has been marked so.',
+      'Subject and what happened to it. `instance.expiring`: the instance was marked as about to be deleted.',
   },
 );
 export type EventType = Static<typeof EventType>;
@@ -30,7 +30,7 @@ export const eventIdPattern = '^(0|[1-9][0-9]{0,14})$';
 /** Position in the change log, in decimal digits. */
 export const EventId = Type.String({
   pattern: eventIdPattern,
-  description: 'Position in the log. Grows from event to event; send the last one seen as Last-Event-ID.',
+  description: 'Position in the log. Increases with each event; send the last one seen as Last-Event-ID.',
 });
 
 export const Event = Type.Object(

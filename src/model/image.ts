@@ -5,7 +5,7 @@ import { Architecture, StaticMetadata } from './common.js';
 export const ImageSpec = Type.Object(
   {
     architecture: Architecture,
-    sizeGiB: Type.Integer({ minimum: 1, description: 'Smallest root disk in GiB, rounded up.' }),
+    sizeGiB: Type.Integer({ minimum: 1, description: 'Minimum root disk in GiB, rounded up.' }),
     virtualization: Type.Union([Type.Literal('virtualized'), Type.Literal('baremetal'), Type.Literal('any')]),
     os: Type.Object(
       {
@@ -19,7 +19,7 @@ export const ImageSpec = Type.Object(
       { title: 'ImageOs', additionalProperties: false },
     ),
     minMemoryMiB: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'Memory in MiB below which the image does not boot.' }),
+      Type.Integer({ minimum: 1, description: 'Minimum memory in MiB that the image needs to boot.' }),
     ),
   },
   { title: 'ImageSpec', additionalProperties: false },

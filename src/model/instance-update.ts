@@ -29,7 +29,8 @@ const InstanceUpdateSpec = Type.Object(
     ...writeSpec,
     userData: Type.Optional({
       ...UserData,
-      description: 'As for a create. Left out: kept, since it cannot be read back. Empty: cleared.',
+      description:
+        'As in a create. If omitted, the stored value is kept, since it cannot be read back; if empty, it is cleared.',
     }),
   },
   { title: 'InstanceUpdateSpec', additionalProperties: false },
@@ -46,7 +47,7 @@ export const InstanceUpdate = Type.Object(
       Type.Object(readOnlyStatus, {
         title: 'InstanceUpdateStatus',
         additionalProperties: false,
-        description: 'What a GET gave. It cannot be written, and may be left out.',
+        description: 'As returned by GET. Read-only; may be omitted.',
         readOnly: true,
       }),
     ),
@@ -99,7 +100,7 @@ export function readOnlyFaults(
       if (!whole && !(name in given)) continue;
       if (isSame(name, given[name], known[name])) continue;
       if (!current && wasShown(instance, shown, name, given[name])) continue;
-      const message = 'Cannot be written. Leave it out, or send it as it was read.';
+      const message = 'This is read-only. Omit it, or send it as it was read.';
       faults.push({ pointer: `/${part}/${name}`, message });
     }
   }

@@ -30,7 +30,7 @@ export const UserData = Type.String({
   maxLength: Math.ceil(userDataLimit / 3) * 4,
   pattern: '^[A-Za-z0-9+/]*={0,2}$',
   description:
-    'cloud-init input, base64, at most 64 KiB decoded. What cloud-init would ignore is refused: MIME multipart whose parts cannot be read, broken gzip, cloud-config that is no YAML mapping. Written, never read back.',
+    'cloud-init input, base64, at most 64 KiB decoded. Input that cloud-init would ignore is refused: MIME multipart whose parts cannot be read, broken gzip, cloud-config that is not a YAML mapping. Write-only.',
 });
 
 /** What of `spec` a create and an update have in common. */
@@ -42,7 +42,7 @@ export const writeSpec = {
   expiresAt: Type.Optional({
     ...Timestamp,
     description:
-      'RFC 3339. From then on the instance is deleted, with its machine and its disk. Left out: it stays.',
+      'RFC 3339. At this time the instance is deleted, with its machine and its disk. If omitted, the instance does not expire.',
   }),
 };
 
@@ -54,12 +54,12 @@ export const InstanceCreate = Type.Object(
         organizationId: Type.Optional(Uuid),
         projectId: Type.Optional({
           ...Uuid,
-          description: 'May be left out by a caller who has just one project.',
+          description: 'May be omitted by a caller who is a member of exactly one project.',
         }),
         networkId: Type.Optional(Uuid),
         regionId: Type.Optional({
           ...Uuid,
-          description: "In place of `networkId`: takes the project's network `default` in that region.",
+          description: "Instead of `networkId`: uses the project's network `default` in that region.",
         }),
         ...writeSpec,
       },
@@ -80,11 +80,11 @@ export const InstanceStatus = Type.Object(
     macAddress: Type.Optional(Type.String()),
     taskId: Type.Optional({
       ...Uuid,
-      description: 'The task that is working on the instance, or is next to.',
+      description: 'The task that is working on the instance, or that will be next.',
     }),
     expirationWarning: Type.Optional({
       ...Timestamp,
-      description: 'Since when the instance has been about to expire.',
+      description: 'When the instance was marked as about to expire.',
     }),
   },
   { title: 'InstanceStatus', additionalProperties: false },
@@ -114,10 +114,10 @@ export const ExpirationExtension = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: 8784,
-        description: 'Added to the time at which the instance expires.',
+        description: 'Hours to add to the current expiry.',
       }),
     ),
-    expiresAt: Type.Optional({ ...Timestamp, description: 'RFC 3339, later than the instance expires now.' }),
+    expiresAt: Type.Optional({ ...Timestamp, description: 'RFC 3339, later than the current expiry.' }),
   },
   { title: 'ExpirationExtension', additionalProperties: false, minProperties: 1, maxProperties: 1 },
 );

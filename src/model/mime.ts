@@ -41,7 +41,7 @@ export function partsOf(text: string): Part[] | undefined {
   if (!typeOf(block).startsWith('multipart/')) return undefined;
   // What cloud-init looks for, and how far.
   if (!/mime-version:/i.test(text.slice(0, 4096)))
-    throw new MimeFault('it has no MIME-Version header, without which cloud-init would not read it.');
+    throw new MimeFault('it has no MIME-Version header, which cloud-init requires.');
   const parts: Part[] = [];
   multipart(lines, block, lines.length, [], parts);
   return parts;

@@ -19,7 +19,7 @@ export const Project = Type.Object(
     metadata: OrganizationMetadata,
     spec: Type.Object(
       {
-        enabled: Type.Boolean({ description: 'A disabled project takes no new work.' }),
+        enabled: Type.Boolean({ description: 'A disabled project accepts no new work.' }),
         admins: Type.Array(Type.String(), { description: 'User ids.' }),
         members: Type.Array(Type.String(), { description: 'User ids.' }),
       },

@@ -15,7 +15,7 @@ export const RegionFeatures = Type.Object(
   {
     physicalNetworks: Type.Boolean(),
     consoleOutput: Type.Boolean(),
-    softReboot: Type.Boolean({ description: 'Whether a reboot can ask the guest first.' }),
+    softReboot: Type.Boolean({ description: 'Whether a reboot can ask the guest to shut down first.' }),
     accelerator: Type.Optional(
       Type.String({
         description: 'How guests run: `kvm` (hardware) or `tcg` (emulation, several times slower).',

@@ -8,7 +8,7 @@ const Count = Type.Integer({ minimum: 0 });
 export const RecentTasks = Type.Object(
   {
     minutes: Type.Integer({ description: 'Length of the window, which ends now.' }),
-    since: { ...Timestamp, description: 'Tasks that were made from then on are counted.' },
+    since: { ...Timestamp, description: 'Tasks created at this time or later are counted.' },
     total: Count,
     inactive: Count,
     pending: Count,
@@ -16,22 +16,25 @@ export const RecentTasks = Type.Object(
     succeeded: Count,
     failed: Count,
     cancelled: Count,
-    tasks: Type.Optional(Type.Array(Task, { description: 'With `verbose=true`: the newest first.' })),
+    tasks: Type.Optional(Type.Array(Task, { description: 'With `verbose=true`: the tasks, newest first.' })),
   },
   { title: 'RecentTasks', additionalProperties: false },
 );
 export type RecentTasks = Static<typeof RecentTasks>;
 
 const counts = {
-  depth: Type.Integer({ minimum: 0, description: 'Tasks that will run without anybody’s doing.' }),
-  ready: Type.Integer({ minimum: 0, description: 'Of these: may be claimed now.' }),
-  waiting: Type.Integer({ minimum: 0, description: 'Of these: until their next attempt is due.' }),
-  blocked: Type.Integer({ minimum: 0, description: 'Of these: behind another task of their instance.' }),
-  inactive: Type.Integer({ minimum: 0, description: 'Not in the depth: until somebody activates them.' }),
+  depth: Type.Integer({ minimum: 0, description: 'Tasks that will run without further action.' }),
+  ready: Type.Integer({ minimum: 0, description: 'Of these: ready to be claimed.' }),
+  waiting: Type.Integer({ minimum: 0, description: 'Of these: waiting for their next attempt.' }),
+  blocked: Type.Integer({ minimum: 0, description: 'Of these: waiting for another task of their instance.' }),
+  inactive: Type.Integer({ minimum: 0, description: 'Held until activated; not counted in the depth.' }),
   running: Count,
   ratePerMinute: Type.Integer({ minimum: 0, description: 'Tasks that ended within the last minute.' }),
-  oldestTime: Type.Optional({ ...Timestamp, description: 'When the oldest task of the depth was made.' }),
-  oldestAge: Type.Optional(Type.Integer({ minimum: 0, description: 'The same in seconds until now.' })),
+  oldestTime: Type.Optional({
+    ...Timestamp,
+    description: 'When the oldest task counted in the depth was created.',
+  }),
+  oldestAge: Type.Optional(Type.Integer({ minimum: 0, description: 'The age of that task in seconds.' })),
 };
 
 export type QueueCounts = Static<ReturnType<typeof Type.Object<typeof counts>>>;

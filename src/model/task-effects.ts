@@ -60,11 +60,11 @@ export const taskEffects = {
       provisioning: {
         status: 'error',
         reason: 'Deprovisioning',
-        message: `${message} Delete it again to retry.`,
+        message: `${message} Delete the instance again to retry.`,
       },
     }),
     // What the deletion superseded is gone, so there is no way back.
-    onCancelled: () => aborted('The deletion was aborted. Delete it again to go on.'),
+    onCancelled: () => aborted('The deletion was aborted. Delete the instance again to continue.'),
     onRestart: (instance) => instance,
   },
   'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
@@ -105,7 +105,7 @@ function power({ desiredPower, powerState }: InstanceRecord): Partial<InstanceRe
 /** Throws when the instance is in another power state than the verb needs. */
 function checkPower({ powerState }: InstanceRecord, verb: PowerVerb): void {
   if (leadsOn(powerState, verb)) return;
-  const state = powerState ?? 'in no power state';
+  const state = powerState ?? 'in an unknown power state';
   throw new ApiError('power_state_conflict', `The instance is ${state}; it cannot ${verb} now.`);
 }
 

@@ -53,12 +53,12 @@ export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): T
 export const interruptions = {
   interrupted: {
     code: 'interrupted',
-    message: 'The process that was at work ended or gave no sign; another one carries on.',
+    message: 'The process that ran the task died or stopped responding; another one continues.',
     retryable: true,
   },
   handed_over: {
     code: 'handed_over',
-    message: 'The process handed the task over for another one to carry on.',
+    message: 'The process handed the task over to another one.',
     retryable: true,
   },
 } as const satisfies Record<string, TaskCause>;

@@ -96,9 +96,9 @@ export const Task = Type.Object(
     status: TaskStatus,
     activated: Type.Boolean({ description: 'Whether the task may run.' }),
     aborting: Type.Optional(
-      Type.Boolean({ description: 'It has been asked to end, and its worker is about to.' }),
+      Type.Boolean({ description: 'The task has been asked to stop, and its worker is about to end it.' }),
     ),
-    priority: Type.Integer({ description: 'Higher runs first; members may set it up to 100.' }),
+    priority: Type.Integer({ description: 'Higher values run first; members may set at most 100.' }),
     subject: Type.Object(
       { type: Type.Literal('instance'), id: Uuid, name: Type.String() },
       { title: 'TaskSubject', additionalProperties: false },
@@ -115,13 +115,13 @@ export const Task = Type.Object(
       { title: 'TaskRequester', additionalProperties: false },
     ),
     restarts: Type.Optional(
-      Type.Array(Restart, { description: 'Who had the ended task run again, and when; the newest 50.' }),
+      Type.Array(Restart, { description: 'Who restarted the task, and when; the newest 50.' }),
     ),
     creationTime: Timestamp,
     startTime: Type.Optional(Timestamp),
     endTime: Type.Optional(Timestamp),
     retryTime: Type.Optional({ ...Timestamp, description: 'When the next attempt is due.' }),
-    attempts: Type.Array(Attempt, { description: 'The newest 100; a restart goes on counting.' }),
+    attempts: Type.Array(Attempt, { description: 'The newest 100; numbering continues after a restart.' }),
     steps: Type.Array(Step, { description: 'The newest 50.' }),
     cause: Type.Optional(Cause),
   },
@@ -141,7 +141,8 @@ export const TaskPatch = Type.Object(
   {
     activated: Type.Optional(
       Type.Boolean({
-        description: 'Whether the task may run. One that runs goes on, and waits before its next attempt.',
+        description:
+          'Whether the task may run. The current attempt of a running task continues; the next one waits.',
       }),
     ),
     priority: Type.Optional(
@@ -149,7 +150,7 @@ export const TaskPatch = Type.Object(
         minimum: -1_000_000_000,
         maximum: 1_000_000_000,
         description:
-          'Higher runs first. Above 100 for superusers only. Below 0 makes the task inactive, unless `activated` is true.',
+          'Higher values run first. Values above 100 require a superuser. A negative value makes the task inactive, unless `activated` is true.',
       }),
     ),
   },

@@ -37,7 +37,7 @@ export function userDataFault(base64: string): string | undefined {
   if (base64.length % 4 !== 0) return 'userData is not base64: its length is not a multiple of 4.';
   const data = Buffer.from(base64, 'base64');
   if (data.length > userDataLimit)
-    return `userData has ${data.length} bytes decoded; at most ${userDataLimit} are taken.`;
+    return `userData decodes to ${data.length} bytes; the limit is ${userDataLimit}.`;
   const budget = { plain: plainLimit, yaml: yamlLimit };
   try {
     check(isGzip(data) ? unpacked(data, 'userData', budget) : data, budget);
@@ -59,7 +59,7 @@ function check(data: Buffer, budget: Budget): void {
   const parts = partsOf(data.toString('latin1'));
   if (parts === undefined) {
     throw new Fault(
-      'userData is not cloud-init input: it must begin with #cloud-config, #!, #include, #cloud-boothook, #part-handler or "## template: jinja", or be MIME multipart or gzip.',
+      'userData is not cloud-init input: it must start with #cloud-config, #!, #include, #cloud-boothook, #part-handler or "## template: jinja", or be MIME multipart or gzip.',
     );
   }
   for (const part of parts) checkPart(part, budget);
@@ -120,7 +120,7 @@ function unpacked(data: Buffer, what: string, budget: Budget): Buffer {
   } catch (error) {
     throw new Fault(
       error instanceof RangeError
-        ? `${what} has more than ${plainLimit} bytes when it is decompressed.`
+        ? `${what} decompresses to more than ${plainLimit} bytes.`
         : `${what} is gzip that cannot be decompressed.`,
     );
   }

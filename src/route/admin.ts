@@ -9,9 +9,9 @@ import { defineHandler } from './route.js';
 export const clearTaskQueue = defineHandler(
   {
     operationId: 'clearTaskQueue',
-    summary: 'Cancel all tasks that wait',
+    summary: 'Cancel all waiting tasks',
     description:
-      'What runs goes on. Every filter narrows it; without any, all waiting tasks of the site are cancelled, deletions too. A region or project that does not exist is refused. One call ends 20000 tasks at most, and works for 10 seconds at most; `more` tells that another one is needed.',
+      'Running tasks continue. Each filter narrows the selection; without any, all waiting tasks of the site are cancelled, including deletions. A region or project that does not exist is refused. One call ends at most 20000 tasks and works for at most 10 seconds; `more` means that another call is needed.',
     tags: ['admin'],
     query: Type.Object(
       {
@@ -21,7 +21,7 @@ export const clearTaskQueue = defineHandler(
       },
       { additionalProperties: false },
     ),
-    responses: { 200: { description: 'How many.', schema: QueueCleared } },
+    responses: { 200: { description: 'The number of tasks.', schema: QueueCleared } },
     errors: ['invalid_reference'],
   },
   {
@@ -39,13 +39,13 @@ export const clearTaskQueue = defineHandler(
 export const restartFailedTasks = defineHandler(
   {
     operationId: 'restartFailedTasks',
-    summary: 'Restart the tasks that failed in a window of time',
+    summary: 'Restart the tasks that failed in a time window',
     description:
-      'Oldest failure first, at most 1000 in one call. Those that cannot be restarted are named with the reason; the others are not held up.',
+      'Oldest failure first, at most 1000 per call. Tasks that cannot be restarted are listed with the reason and do not affect the others.',
     tags: ['admin'],
     body: RestartWindow,
     example: { start: '2026-01-01T00:00:00Z', end: '2026-01-02T00:00:00Z', dryRun: true },
-    responses: { 200: { description: 'One result for each task.', schema: RestartResult } },
+    responses: { 200: { description: 'One result per task.', schema: RestartResult } },
     errors: ['invalid_reference'],
   },
   {

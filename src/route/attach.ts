@@ -51,7 +51,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
         title: 'Copse',
         version: options.service.version,
         description:
-          'A compute API for machines that people own. Ids are named `projectID` in paths and queries and `projectId` in bodies; `projectID`, `projectId` and `project_id` are taken for one another, of every id.',
+          'A compute API for machines that people own. Ids are named `projectID` in paths and queries and `projectId` in bodies; for every id the spellings `projectID`, `projectId` and `project_id` are equivalent.',
         serverUrl: publicUrl(),
         examples: exampleIds,
       }),
@@ -107,7 +107,7 @@ function crossOrigin(origins: readonly string[]) {
 /** Puts the whole API onto a koa app: what surrounds every request, the routes, and the answer where none matches. */
 export function attachHandler(app: Koa, options: ApiOptions): void {
   app.on('error', (error: unknown) => {
-    options.log.warn({ err: error }, 'an answer could not be sent whole');
+    options.log.warn({ err: error }, 'a response could not be sent completely');
   });
   const router = getHandler(new CachingRouter({ strict: true, sensitive: true }), options);
   app.use(requestScope(options));

@@ -8,9 +8,9 @@ import { listHandler } from './list-handler.js';
 export const listDrift = listHandler(
   {
     operationId: 'listDrift',
-    summary: 'Where a region differs from what is wished',
+    summary: 'Where a region differs from the desired state',
     description:
-      'What the last comparison of each region found in the caller’s projects. Superusers also see machines that no instance accounts for. A report goes when it is no longer true.',
+      'What the last comparison of each region found in the caller’s projects. Superusers also see machines that belong to no instance. A report disappears once it is no longer true.',
     tags: ['status'],
     query: Type.Object(
       {

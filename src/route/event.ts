@@ -43,10 +43,15 @@ const Query = Type.Object(
     after: Type.Optional({
       ...EventId,
       description:
-        'Begin behind this event; `Last-Event-ID` goes before it. 0 is the oldest. Default: a stream begins with what comes, a page with the oldest event.',
+        'Start after this event; `Last-Event-ID` takes precedence. 0 stands for the oldest. By default a stream starts with new events, a page with the oldest one.',
     }),
     limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'Events on a page at most.' }),
+      Type.Integer({
+        minimum: 1,
+        maximum: 1000,
+        default: 100,
+        description: 'Maximum number of events on the page.',
+      }),
     ),
   },
   { additionalProperties: false },
@@ -87,13 +92,13 @@ export const listEvents = (times: StreamTimes) =>
       operationId: 'listEvents',
       summary: 'What happened to instances and tasks, oldest first',
       description:
-        'With `Accept: text/event-stream` a stream of server-sent events without end: `id` is the position in the log, `event` the type, `data` the event. It resumes behind the `Last-Event-ID` header, and loses nothing however slowly it is read. Without it, a page of events as JSON; `Link` leads to the next one while there is more, and `after` with the last id goes on later. An id that is no longer kept answers 410: list the resources anew.',
+        'With `Accept: text/event-stream`, an endless stream of server-sent events: `id` is the position in the log, `event` the type, `data` the event. The stream resumes after the `Last-Event-ID` header, and loses nothing however slowly it is read. Otherwise, a page of events as JSON; `Link` points to the next page while there are more events, and `after` with the last id continues later. If the events after an id are no longer stored, the response is 410: list the resources again.',
       tags: ['events'],
       query: Query,
       headers: Type.Object({
         'Last-Event-ID': Type.Optional({
           ...EventId,
-          description: 'Begin behind this event, the last that was seen; goes before `after`.',
+          description: 'Start after this event, the last one seen; takes precedence over `after`.',
         }),
       }),
       responses: {

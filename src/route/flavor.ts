@@ -6,7 +6,7 @@ import { catalogHandler } from './catalog.js';
 export const listFlavors = catalogHandler(
   {
     operationId: 'listFlavors',
-    summary: 'Sizes of machine that the region offers',
+    summary: 'Machine sizes that the region offers',
     params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
     errors: ['conflict', 'not_implemented'],
     responses: { 200: { description: 'The flavors, smallest first.', schema: Type.Array(Flavor) } },
@@ -18,7 +18,7 @@ export const listFlavors = catalogHandler(
 export const getFlavor = catalogHandler(
   {
     operationId: 'getFlavor',
-    summary: 'One size of machine that the region offers',
+    summary: 'One machine size that the region offers',
     params: Type.Object({ regionID: Uuid, flavorID: Uuid }, { additionalProperties: false }),
     errors: ['conflict', 'not_implemented'],
     responses: { 200: { description: 'The flavor.', schema: Flavor, headers: ['ETag'] } },

@@ -6,10 +6,12 @@ import { catalogHandler } from './catalog.js';
 export const listImages = catalogHandler(
   {
     operationId: 'listImages',
-    summary: 'Images that instances can start from',
+    summary: 'Images that instances can be created from',
     params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
     errors: ['conflict', 'not_implemented'],
-    responses: { 200: { description: 'The images that are ready, by name.', schema: Type.Array(Image) } },
+    responses: {
+      200: { description: 'The images that are ready, ordered by name.', schema: Type.Array(Image) },
+    },
   },
   (connector, caller, { organizationID, regionID }) =>
     connector.images.list(caller, organizationID, regionID),
@@ -18,7 +20,7 @@ export const listImages = catalogHandler(
 export const getImage = catalogHandler(
   {
     operationId: 'getImage',
-    summary: 'One image that instances can start from',
+    summary: 'One image that instances can be created from',
     params: Type.Object({ regionID: Uuid, imageID: Uuid }, { additionalProperties: false }),
     errors: ['conflict', 'not_implemented'],
     responses: { 200: { description: 'The image.', schema: Image, headers: ['ETag'] } },

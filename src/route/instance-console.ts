@@ -6,7 +6,7 @@ import { defineHandler } from './route.js';
 const ConsoleOutput = Type.Object(
   {
     contents: Type.String({
-      description: 'What the guest wrote to its serial console, as it is: escapes and all.',
+      description: 'What the guest wrote to its serial console, unmodified, including escape sequences.',
     }),
   },
   { title: 'ConsoleOutput', additionalProperties: false },
@@ -19,7 +19,7 @@ const maxLines = 100_000;
 export const getConsoleOutput = defineHandler(
   {
     operationId: 'getConsoleOutput',
-    summary: 'What the instance wrote to its console',
+    summary: 'The console output of an instance',
     tags: ['instances'],
     params: instanceParams,
     query: Type.Object(
@@ -28,7 +28,7 @@ export const getConsoleOutput = defineHandler(
           Type.Integer({
             minimum: 1,
             maximum: maxLines,
-            description: 'Lines from the end; left out: all that is kept.',
+            description: 'Number of lines, counted from the end; by default all that are stored.',
           }),
         ),
       },

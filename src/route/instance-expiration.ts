@@ -14,9 +14,9 @@ function changed({ text = '', revision = 1 }: Accepted): ResponseData {
 export const extendExpiration = defineHandler(
   {
     operationId: 'extendInstanceExpiration',
-    summary: 'Let an instance live longer',
+    summary: 'Extend the lifetime of an instance',
     description:
-      'By hours from when it expires now, or up to a time; never shorter than now, and no further ahead than the site allows. PUT changes it both ways.',
+      'By hours, counted from the current expiry, or up to a time. The new expiry must be later than the current one, and within the limit of the site. PUT can change it in both directions.',
     tags: ['instances'],
     params: instanceParams,
     body: ExpirationExtension,

@@ -24,13 +24,13 @@ function verb(name: Exclude<PowerVerb, 'reboot'>, summary: string, description: 
 export const startInstance = verb(
   'start',
   'Start a stopped instance',
-  'Repeating it while the start is under way shares its task.',
+  'A repeat while the start is in progress returns the same task.',
 );
 
 export const stopInstance = verb(
   'stop',
   'Stop a running instance',
-  'Asks the guest to shut down and cuts the power after the region’s deadline.',
+  'Asks the guest to shut down, and cuts the power after the region’s deadline.',
 );
 
 /** POST /api/v2/instances/{instanceID}/reboot */
@@ -39,7 +39,7 @@ export const rebootInstance = taskHandler(
     operationId: 'rebootInstance',
     summary: 'Reboot an instance',
     description:
-      'Asks the guest first, and cuts the power when it does not go down in time; with `hard=true` at once.',
+      'Asks the guest to shut down, and cuts the power if it does not do so in time; with `hard=true`, cuts the power at once.',
     tags: ['instances'],
     params: instanceParams,
     query: Type.Object(

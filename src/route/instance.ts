@@ -18,7 +18,7 @@ export const listInstances = listHandler(
     operationId: 'listInstances',
     summary: 'Instances, oldest first',
     description:
-      'Values of one parameter are alternatives (except tags, which must all be there); different parameters must all hold.',
+      'Several values of one parameter are alternatives (except tags, which must all be present); all parameters must match.',
     tags: ['instances'],
     query: Type.Object(
       {
@@ -31,7 +31,7 @@ export const listInstances = listHandler(
         ),
         tag: Type.Optional(
           Type.Array(
-            Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may hold further "=".' }),
+            Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may contain more "=".' }),
             { maxItems: 32 },
           ),
         ),
@@ -73,7 +73,7 @@ const withInstance = (
 const created = withInstance(
   {
     201: {
-      description: 'The instance; not yet made, unless the client waited for that.',
+      description: 'The instance; its machine does not exist yet, unless the client waited for it.',
       schema: Instance,
       headers: ['Location', 'ETag'],
     },
@@ -90,7 +90,7 @@ export const createInstance = taskHandler(
     operationId: 'createInstance',
     summary: 'Create an instance',
     description:
-      'Answers at once; `status.taskId` names the task that makes the machine. Organization and project may be left out by a caller who has just one project, and `regionId` may stand in for `networkId`.',
+      'Responds at once; `status.taskId` names the task that creates the machine. Organization and project may be omitted by a caller who is a member of exactly one project, and `regionId` may be given instead of `networkId`.',
     tags: ['instances'],
     body: InstanceCreate,
     example: {
@@ -131,7 +131,7 @@ export const getInstance = defineHandler(
 const changed = withInstance(
   {
     202: {
-      description: 'The instance as it is wished now; Location names the task, if one is needed.',
+      description: 'The instance with its new desired state; Location names the task, if one is needed.',
       schema: Instance,
       headers: ['Location', 'Retry-After', 'ETag'],
     },
@@ -152,7 +152,7 @@ const changing = {
   params: instanceParams,
   query: Type.Object(
     {
-      allowReplace: Type.Optional(Type.Boolean({ description: 'Permit a change that wipes the machine.' })),
+      allowReplace: Type.Optional(Type.Boolean({ description: 'Allow a change that wipes the machine.' })),
     },
     { additionalProperties: false },
   ),
@@ -175,15 +175,15 @@ const changeOf = <B>({ params, query, body }: Omit<RouteRequest<typeof changing>
 });
 
 const effects =
-  'A new flavor or image deletes the machine with its disk and makes a new one; that needs `allowReplace=true`. New user data takes effect when the machine is next made. A repeat while the machine is being replaced shares the task. What only the server writes may come along as a GET gave it, now or earlier; another value of it is refused with 422. A change of nothing writes nothing.';
+  'A new flavor or image deletes the machine with its disk and creates a new one; this requires `allowReplace=true`. New user data takes effect when the machine is next created. A repeat while the machine is being replaced returns the same task. Read-only members may be included as a GET returned them, now or earlier; any other value is refused with 422. A change that changes nothing writes nothing.';
 
 /** PUT /api/v2/instances/{instanceID} */
 export const updateInstance = taskHandler(
   {
     ...changing,
     operationId: 'updateInstance',
-    summary: 'Replace what may be written of an instance',
-    description: `What is left out is cleared, except \`userData\`, which cannot be read back and is kept. ${effects}`,
+    summary: 'Replace the writable members of an instance',
+    description: `Omitted members are cleared, except \`userData\`, which cannot be read back and is kept. ${effects}`,
     body: InstanceUpdate,
     example: {
       metadata: { name: 'example', description: 'The machine of the examples' },
@@ -203,8 +203,8 @@ export const patchInstance = taskHandler(
   {
     ...changing,
     operationId: 'patchInstance',
-    summary: 'Change a part of what may be written of an instance',
-    description: `A JSON merge patch (RFC 7396): what is left out stays, \`null\` takes away, an array is replaced whole. ${effects}`,
+    summary: 'Change some writable members of an instance',
+    description: `A JSON merge patch (RFC 7396): omitted members stay, \`null\` removes a member, an array is replaced as a whole. ${effects}`,
     body: InstancePatch,
     example: { metadata: { description: 'The machine of the examples', tags: null } },
   },
@@ -222,13 +222,13 @@ export const deleteInstance = taskHandler(
     operationId: 'deleteInstance',
     summary: 'Delete an instance, its machine and its disk',
     description:
-      'What is under way for the instance is aborted. Repeating it while the deletion runs changes nothing.',
+      'Tasks in progress on the instance are aborted. A repeat while the deletion is running changes nothing.',
     tags: ['instances'],
     params: instanceParams,
     errors: ['precondition_failed'],
   },
   {
-    answers: taskAnswers('The deletion is under way.'),
+    answers: taskAnswers('The deletion is in progress.'),
     parse: ({ params }) => params.instanceID,
     accept: (connector, caller, id) => connector.instances.delete(caller, id),
   },

@@ -9,7 +9,7 @@ import { defineHandler } from './route.js';
 export const listNetworks = listHandler(
   {
     operationId: 'listNetworks',
-    summary: 'Networks that instances of the caller can be attached to',
+    summary: 'Networks that the caller’s instances can be attached to',
     tags: ['networks'],
     responses: {
       200: { description: 'A page of networks.', schema: Type.Array(Network), headers: ['Link'] },

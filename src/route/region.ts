@@ -6,7 +6,7 @@ import { catalogHandler } from './catalog.js';
 export const listRegions = catalogHandler(
   {
     operationId: 'listRegions',
-    summary: 'Regions that the organization may use',
+    summary: 'Regions that the organization can use',
     params: Type.Object({ organizationID: Uuid }, { additionalProperties: false }),
     responses: { 200: { description: 'The regions.', schema: Type.Array(Region) } },
   },

@@ -45,7 +45,7 @@ const Ready = Type.Object(
   {
     status: Type.Literal('ready'),
     started: Timestamp,
-    up: Type.String({ description: 'Time since the start.' }),
+    up: Type.String({ description: 'Time since startup.' }),
   },
   { title: 'Ready', additionalProperties: false },
 );
@@ -66,12 +66,12 @@ export const getHealth = (state: ServiceState) =>
   defineHandler(
     {
       operationId: 'getHealth',
-      summary: 'Whether the parts of the server work',
+      summary: 'Health of the server and its parts',
       tags: ['service'],
       responses: {
-        200: { description: 'All parts work.', schema: Health },
+        200: { description: 'All parts are healthy.', schema: Health },
         503: {
-          description: 'A part does not; `checks` says which.',
+          description: 'A part is not healthy; `checks` says which.',
           schema: Health,
           headers: ['Retry-After'],
         },
@@ -106,9 +106,9 @@ export const getReady = (state: ServiceState) =>
   defineHandler(
     {
       operationId: 'getReady',
-      summary: 'Whether the server takes requests now',
+      summary: 'Whether the server is ready for requests',
       tags: ['service'],
-      responses: { 200: { description: 'It does.', schema: Ready } },
+      responses: { 200: { description: 'The server is ready.', schema: Ready } },
     },
     {
       parse: () => undefined,

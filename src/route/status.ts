@@ -11,8 +11,8 @@ import { defineHandler } from './route.js';
 export const getRecentTasks = defineHandler(
   {
     operationId: 'getRecentTasks',
-    summary: 'How many tasks were made lately, by their status',
-    description: 'Counts the tasks of the caller’s projects; those of all for superusers.',
+    summary: 'Number of recently created tasks, by status',
+    description: 'Counts the tasks of the caller’s projects; for superusers, of all projects.',
     tags: ['status'],
     query: Type.Object(
       {
@@ -21,16 +21,19 @@ export const getRecentTasks = defineHandler(
         ),
         projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
         verbose: Type.Optional(
-          Type.Boolean({ default: false, description: 'Lists the newest tasks of the window too.' }),
+          Type.Boolean({ default: false, description: 'Also list the newest tasks of the window.' }),
         ),
         status: Type.Optional(
-          Type.Array(TaskStatus, { maxItems: 10, description: 'With `verbose=true`: lists these only.' }),
+          Type.Array(TaskStatus, {
+            maxItems: 10,
+            description: 'Requires `verbose=true`: list only tasks with these statuses.',
+          }),
         ),
         limit: Type.Optional(
           Type.Integer({
             minimum: 1,
             maximum: 1000,
-            description: 'With `verbose=true`: lists so many; 100.',
+            description: 'Requires `verbose=true`: maximum number of tasks to list; 100 by default.',
           }),
         ),
       },
@@ -43,7 +46,7 @@ export const getRecentTasks = defineHandler(
       const { minutes = 30, projectID, verbose = false, status, limit } = query;
       const idle = status === undefined ? 'limit' : 'status';
       if (!verbose && (status !== undefined || limit !== undefined)) {
-        const message = 'Only says something together with verbose=true.';
+        const message = 'Requires verbose=true.';
         const errors = [{ parameter: idle, message }];
         throw new ApiError('invalid_parameter', `${idle}: ${message}`, { errors });
       }
@@ -64,9 +67,9 @@ export const getQueueStatus = defineHandler(
     operationId: 'getQueueStatus',
     summary: 'Depth, age and speed of the task queue, by region and type',
     description:
-      'For superusers: it tells of everybody’s work. Members list their own with `GET /api/v2/tasks`.',
+      'For superusers only, because it covers the work of all projects. Members list their own tasks with `GET /api/v2/tasks`.',
     tags: ['status'],
-    responses: { 200: { description: 'The queue now.', schema: QueueStatus } },
+    responses: { 200: { description: 'The current state of the queue.', schema: QueueStatus } },
   },
   {
     parse: ({ context }) => ({ caller: callerOf(context) }),

@@ -25,12 +25,12 @@ export interface TaskAnswers {
 }
 
 /** 202 with the address of the task; 200 with the task once a client has waited for its end. */
-export function taskAnswers(description = 'A task carries it out; follow Location.'): TaskAnswers {
+export function taskAnswers(description = 'Accepted; a task does the work, follow Location.'): TaskAnswers {
   return {
     responses: {
       202: { description, headers: ['Location', 'Retry-After'] },
       200: {
-        description: 'The client waited for the end of the task, which this is.',
+        description: 'The client waited for the task; this is the finished task.',
         schema: Task,
         headers: ['ETag'],
       },

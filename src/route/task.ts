@@ -14,7 +14,7 @@ function timeOf(parameter: string, text: string | undefined): number | undefined
   if (text === undefined) return undefined;
   const time = Date.parse(text);
   if (!Number.isNaN(time)) return time;
-  const message = 'Is no time that can be told.';
+  const message = 'Not a valid time.';
   throw new ApiError('invalid_parameter', `${parameter}: ${message}`, { errors: [{ parameter, message }] });
 }
 
@@ -23,7 +23,7 @@ export const listTasks = listHandler(
   {
     operationId: 'listTasks',
     summary: 'Background work, oldest first',
-    description: 'Values of one parameter are alternatives; different parameters must all hold.',
+    description: 'Several values of one parameter are alternatives; all parameters must match.',
     tags: ['tasks'],
     query: Type.Object(
       {
@@ -34,11 +34,14 @@ export const listTasks = listHandler(
         requester: Type.Optional(
           Type.Array(Type.String({ minLength: 1, maxLength: 63 }), {
             maxItems: 20,
-            description: 'Names of users; `schedule` is the site itself.',
+            description: 'Names of users; `schedule` stands for the site itself.',
           }),
         ),
-        createdAfter: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made at that time or later.' }),
-        createdBefore: Type.Optional({ ...Timestamp, description: 'RFC 3339. Made before that time.' }),
+        createdAfter: Type.Optional({
+          ...Timestamp,
+          description: 'RFC 3339. Created at this time or later.',
+        }),
+        createdBefore: Type.Optional({ ...Timestamp, description: 'RFC 3339. Created before this time.' }),
       },
       { additionalProperties: false },
     ),
@@ -74,7 +77,7 @@ export const getTask = defineHandler(
     summary: 'One task: its state, attempts, steps and cause',
     tags: ['tasks'],
     params: taskParams,
-    description: 'With `Prefer: wait=N` the answer comes when the task has ended, or after N seconds.',
+    description: 'With `Prefer: wait=N` the response comes when the task has ended, or after N seconds.',
     waits: true,
     responses: { 200: { description: 'The task.', schema: Task, headers: ['ETag'] } },
   },
@@ -92,9 +95,9 @@ export const getTask = defineHandler(
 export const taskExecutionPatchHandler = defineHandler(
   {
     operationId: 'patchTask',
-    summary: 'Hold, release or hurry a task',
+    summary: 'Hold, release or prioritise a task',
     description:
-      'Both fields are applied in one step, or neither is. Tasks of the same instance that run before this one are activated with it and get no less priority.',
+      'Both fields are applied in one step, or neither is. Tasks of the same instance that run before this one are activated with it and get at least the same priority.',
     tags: ['tasks'],
     params: taskParams,
     body: TaskPatch,
@@ -117,9 +120,9 @@ const answers = taskAnswers('Accepted; follow Location.');
 export const abortTask = taskHandler(
   {
     operationId: 'abortTask',
-    summary: 'End a task before it is done',
+    summary: 'Abort a task',
     description:
-      'A task that has not begun is cancelled at once, and its instance is as before. One that has begun is told to stop: its step ends, and the instance says what was left undone. Repeating it changes nothing.',
+      'A task that has not started is cancelled at once, and its instance is as before. A task that has started is asked to stop: its step ends, and the instance reports what was left undone. A repeat changes nothing.',
     tags: ['tasks'],
     params: taskParams,
     errors: ['task_state_conflict', 'conflict', 'precondition_failed'],
@@ -135,8 +138,9 @@ export const abortTask = taskHandler(
 export const restartTask = taskHandler(
   {
     operationId: 'restartTask',
-    summary: 'Run a failed or cancelled task again',
-    description: 'Under the same id; its attempts go on counting, and the limit of attempts begins anew.',
+    summary: 'Restart a failed or cancelled task',
+    description:
+      'The task keeps its id. Its attempts continue to be counted, and the limit of attempts starts over.',
     tags: ['tasks'],
     params: taskParams,
     errors: [

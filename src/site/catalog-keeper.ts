@@ -63,7 +63,7 @@ export class CatalogKeeper {
         this.#kept.set(id, structuredClone(catalog));
       } catch (error) {
         if (this.#closing.signal.aborted) return;
-        this.#log.warn({ err: error, region: name }, 'cannot keep what the region offers');
+        this.#log.warn({ err: error, region: name }, 'cannot store the catalog of the region');
       }
     }
   }

@@ -33,7 +33,7 @@ export async function firstRun(
       writeFileSync(to, `${key}\n`, { mode: 0o600 });
       return true;
     } catch (error) {
-      log.error({ err: error }, 'the key of the superuser cannot be written into its file');
+      log.error({ err: error }, 'the key of the superuser cannot be written to its file');
       return false;
     }
   };

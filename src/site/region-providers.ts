@@ -49,7 +49,7 @@ async function partsOf(region: string, store: Store): Promise<Named> {
   const known = (await store.find(regions, 'name', [name]))?.value.type;
   if (isDriven(known)) return { name, type: known };
   throw new ConfigError(
-    `regions: the store knows no region "${name}" yet; give its type too: ${name}=local or ${name}=simulated`,
+    `regions: the store knows no region "${name}" yet; add its type: ${name}=local or ${name}=simulated`,
   );
 }
 
@@ -178,7 +178,7 @@ export class RegionDirectory implements RegionSource {
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#looking = this.#refresh()
-        .catch((error: unknown) => this.#log.warn({ err: error }, 'cannot look for workers'))
+        .catch((error: unknown) => this.#log.warn({ err: error }, 'cannot check for workers'))
         .finally(() => this.#plan());
     }, refreshInterval);
   }

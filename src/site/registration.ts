@@ -45,8 +45,8 @@ export async function mustBeAlone(
   if (registered === undefined || registered.address === own) return;
   if (!(await answers(registered, 'local', secret))) return;
   throw new Error(
-    `Region ${region.name} is driven by another worker already, which answers at ${registered.address}. ` +
-      'End that one, or give this region a name of its own.',
+    `Region ${region.name} is already driven by another worker at ${registered.address}. ` +
+      'Stop that worker, or give this region a different name.',
   );
 }
 
@@ -110,7 +110,7 @@ export class Registration {
     this.#timer = setTimeout(() => {
       this.#checking = this.#takeOverUnanswered()
         .catch((error: unknown) =>
-          this.#log.warn({ err: error }, 'cannot look after the registration of the regions'),
+          this.#log.warn({ err: error }, 'cannot check the registration of the regions'),
         )
         .finally(() => this.#plan());
     }, this.#options.intervalMs ?? 5000);
@@ -124,7 +124,7 @@ export class Registration {
       // Somebody else may have taken its place while it was asked.
       if ((await this.#workers.of(region.id))?.address !== registered?.address) continue;
       await this.#register(region);
-      this.#log.info({ region: region.name }, 'took the place of a worker that does not answer');
+      this.#log.info({ region: region.name }, 'took over from a worker that does not respond');
     }
   }
 

@@ -59,7 +59,7 @@ export async function openStore(
   }
   if (!address.startsWith(sqlite))
     throw new Error(
-      `"${address.slice(0, address.indexOf(':') + 1)}…" is no address of a store; sqlite:FILE and mongodb://… are.`,
+      `"${address.slice(0, address.indexOf(':') + 1)}…" is not a store address; use sqlite:FILE or mongodb://….`,
     );
   return new SqliteStore(sqliteFile(address, dataDir) ?? ':memory:', collections, options);
 }

@@ -32,7 +32,10 @@ function healthRoute({ storeTrouble }: WorkerRoutesOptions): RouteManager<Driven
       operationId: 'getWorkerHealth',
       summary: 'Whether the worker works',
       tags: ['worker'],
-      responses: { 200: { description: 'It does.' }, 503: { description: 'The store cannot be used.' } },
+      responses: {
+        200: { description: 'The server is ready.' },
+        503: { description: 'The store cannot be used.' },
+      },
     },
     {
       parse: () => undefined,

@@ -40,7 +40,7 @@ export class WorkerServer {
     const { server, log } = options;
     const listeners = { log: quietly(log), observe: () => undefined };
     const koa = new Koa();
-    koa.on('error', (error: unknown) => log.warn({ err: error }, 'an answer could not be sent whole'));
+    koa.on('error', (error: unknown) => log.warn({ err: error }, 'a response could not be sent completely'));
     const scope: RequestOptions = {
       ...listeners,
       publicUrl: () => this.#url,

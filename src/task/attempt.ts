@@ -68,7 +68,7 @@ export class Attempt {
   /** Ends the attempt, which writes nothing any more: the task has been claimed anew. */
   revoke(): void {
     this.#leaving.abort();
-    this.#controller.abort(new LeaseLost('The task has been claimed anew'));
+    this.#controller.abort(new LeaseLost('The task has been claimed again'));
   }
 
   /** Something wrote the task: see whether it was asked to end. */
@@ -104,17 +104,16 @@ export class Attempt {
     if (task.abort === true) this.#askAbort();
     const interruptions = attemptsEnded(task, 'interrupted');
     if (interruptions >= this.#options.maxInterruptions) {
-      const message = `The task was cut short ${interruptions} times by the end of its process and is not tried again.`;
+      const message = `The task was interrupted ${interruptions} times by the end of its process and is not retried.`;
       return this.#fail(code, { code: 'attempts_exhausted', message, retryable: false });
     }
     const instance = await this.#insist(() => this.#task.subject(), this.#controller.signal);
-    if (instance === undefined) return this.#cancel('superseded', 'The instance is gone.');
+    if (instance === undefined) return this.#cancel('superseded', 'The instance no longer exists.');
     if (!takes(task.type, task.input)) {
-      const message =
-        'The task was stored by another version of the program, with an input that is not known here.';
+      const message = 'The task was stored by another version, with an input that this one does not know.';
       return this.#fail(code, { code: 'unprocessable', message, retryable: false });
     }
-    this.#log.info({ attempt: task.attempts.length }, 'task begins');
+    this.#log.info({ attempt: task.attempts.length }, 'task started');
     let result: TaskResult<TaskType>;
     try {
       this.#controller.signal.throwIfAborted();
@@ -134,7 +133,7 @@ export class Attempt {
   /** A task of a newer program waits for a process that knows its type. */
   async #putOff(): Promise<AttemptEnd> {
     const { type } = this.#task.value;
-    const message = `This process does not know tasks of type ${type}; a newer one has to run it.`;
+    const message = `This process does not know tasks of type ${type}; a newer one must run it.`;
     this.#log.warn({}, message);
     const retryAt = Date.now() + this.#options.backoffMax;
     await this.#insist(() => this.#task.giveBack(retryAt));
@@ -182,7 +181,7 @@ export class Attempt {
     const reason: unknown = signal.aborted ? signal.reason : error;
     if (reason instanceof HandedBack) return interruptions.handed_over;
     if (reason instanceof AbortAsked)
-      return { code: 'aborted', message: 'The task was asked to end.', retryable: false };
+      return { code: 'aborted', message: 'The task was asked to stop.', retryable: false };
     return causeOf(error);
   }
 
@@ -209,7 +208,7 @@ export class Attempt {
   /** A later request has taken over the instance; after an abort by somebody nobody has, so it must tell how it is. */
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
     const { by } = (await this.#insist(() => this.#task.abort())) ?? {};
-    if (by === undefined) return this.#cancel('superseded', 'A later request made the task pointless.');
+    if (by === undefined) return this.#cancel('superseded', 'A later request made the task obsolete.');
     const asItIs = await this.#inspect(code, AbortSignal.timeout(observationTime));
     return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
       taskEffects[code.type].onFailed(asItIs(instance), cause),

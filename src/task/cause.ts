@@ -23,7 +23,7 @@ export function causeOf(error: unknown): TaskCause {
     return { code: known.code, message: known.publicMessage, retryable: known.retryable };
   return {
     code: 'internal',
-    message: 'The task met an unexpected fault; the log has it under the task id.',
+    message: 'The task failed unexpectedly; the log has the cause under the task id.',
     retryable: true,
   };
 }

@@ -56,7 +56,8 @@ export function housekeeping(
     {
       name: 'idempotency',
       every: calm * sweep,
-      run: async (signal) => told(await idempotency.purge(Date.now(), signal), 'removed old answers'),
+      run: async (signal) =>
+        told(await idempotency.purge(Date.now(), signal), 'removed old stored responses'),
     },
     // These two are one write each, with nothing after it that the loss of the turn could forbid.
     {

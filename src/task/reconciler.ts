@@ -101,7 +101,7 @@ async function compare(
   if (failed) return { kind: 'unfinished', ...about, message: unfinished(value) };
   if (seen === undefined) {
     const message =
-      'The region no longer has this machine. Delete the instance, or replace it to make it anew.';
+      'The region no longer has this machine. Delete the instance, or replace it to create the machine again.';
     return { kind: 'absent', ...about, message };
   }
   const message = powerDrift(seen.powerState, value.desiredPower === 'running', listed.lingers);
@@ -113,21 +113,21 @@ function powerDrift(state: PowerState, toRun: boolean, lingers: boolean): string
   if (isPassing(state)) {
     // A guest that reboots by itself passes through such states in a moment.
     return lingers
-      ? `The machine stays ${state} though no task is at work on it; start or stop it.`
+      ? `The machine is stuck in ${state}, and no task is working on it; start or stop it.`
       : undefined;
   }
   if (state === 'Error')
-    return `The machine is in error though it was last asked to ${toRun ? 'run' : 'stop'}; start or stop it.`;
+    return `The machine is in error, although it was last asked to ${toRun ? 'run' : 'stop'}; start or stop it.`;
   if ((state === 'Running') === toRun) return undefined;
   return toRun
-    ? 'The machine is off though it was last asked to run; start it, or stop the instance to agree.'
-    : 'The machine runs though it was last asked to stop; stop it, or start the instance to agree.';
+    ? 'The machine is off, although it was last asked to run; start it, or stop the instance to accept this.'
+    : 'The machine is on, although it was last asked to stop; stop it, or start the instance to accept this.';
 }
 
 function unfinished({ deletionTime }: InstanceRecord): string {
   return deletionTime === undefined
-    ? 'The region has this machine though making it has failed. Restart the task, or delete the instance.'
-    : 'The region still has this machine though the instance was to be deleted. Delete it again.';
+    ? 'The region has this machine, although its creation failed. Restart the task, or delete the instance.'
+    : 'The region still has this machine, although the instance was to be deleted. Delete it again.';
 }
 
 async function look(
@@ -154,6 +154,6 @@ async function settleOrphan(
     return undefined;
   }
   const message =
-    'No instance accounts for this machine, and none was deleted. Look at it before you remove it.';
+    'This machine belongs to no instance, not even a deleted one. Inspect it before you remove it.';
   return { kind: 'orphan', regionId: region.id, instanceId: id, message };
 }

@@ -80,7 +80,7 @@ export class TaskRunner {
       for (const id of await this.#queue.toEnd(this.#lanes.map(({ region }) => region.id)))
         this.#attempts.get(id)?.attempt.checkAbort();
     } catch (error) {
-      this.#log.warn({ err: error }, 'cannot look for tasks that are to end');
+      this.#log.warn({ err: error }, 'cannot check for tasks that are to be ended');
     }
   }
 
@@ -121,11 +121,11 @@ export class TaskRunner {
     try {
       const now = Date.now();
       const taken = await this.#queue.takeOver(performance.now(), isDeadOwner);
-      if (taken > 0) this.#log.info({ taken }, 'took over tasks of processes that ended');
+      if (taken > 0) this.#log.info({ taken }, 'took over tasks of dead processes');
       const due = await this.#queue.promoteDue(now);
       if (due !== undefined) wait = Math.min(wait, Math.max(due - Date.now(), 10));
     } catch (error) {
-      this.#log.error({ err: error }, 'cannot look after the task queue');
+      this.#log.error({ err: error }, 'cannot maintain the task queue');
     }
     if (this.#stopping) return;
     this.#pumpAll();
@@ -215,7 +215,7 @@ export class TaskRunner {
       if (retryAt !== undefined) this.#lookAt(retryAt);
     } catch (error) {
       if (error instanceof LeaseLost) log.warn({ err: error }, 'another process has the task');
-      else log.error({ err: error }, 'the task could not be recorded; its lease will run out');
+      else log.error({ err: error }, 'the task could not be stored; its lease will expire');
     }
   }
 

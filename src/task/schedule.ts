@@ -62,20 +62,21 @@ export class Schedule {
           (ours) => {
             if (!ours) lost.abort();
           },
-          (error: unknown) => this.#log.warn({ err: error, job: job.name }, 'cannot keep the turn at a job'),
+          (error: unknown) =>
+            this.#log.warn({ err: error, job: job.name }, 'cannot renew the lease of a periodic job'),
         );
       }, this.#lease / 4);
       try {
         await job.run(AbortSignal.any([this.#stopping.signal, lost.signal]));
       } catch (error) {
         if (!this.#stopping.signal.aborted)
-          this.#log.warn({ err: error, job: job.name }, 'a regular job failed; it will be tried again');
+          this.#log.warn({ err: error, job: job.name }, 'a periodic job failed; it will be retried');
       } finally {
         clearInterval(beat);
       }
       await this.#end(turn, job);
     } catch (error) {
-      this.#log.warn({ err: error, job: job.name }, 'cannot look after a regular job');
+      this.#log.warn({ err: error, job: job.name }, 'cannot check a periodic job');
     }
     return job.every;
   }
@@ -89,7 +90,7 @@ export class Schedule {
         return;
       } catch (error) {
         if (signal.aborted) throw error;
-        this.#log.warn({ err: error, job: name }, 'cannot end the turn at a job; it is tried again');
+        this.#log.warn({ err: error, job: name }, 'cannot release the lease of a periodic job; retrying');
       }
       await sleep(pause, undefined, { signal, ref: false }).catch(() => undefined);
     }

@@ -27,7 +27,7 @@ function isoTime(): string {
 /** Whatever the level is: lines of that level are missing. */
 function lostLine(lost: number, cause: string): string {
   const time = new Date().toISOString();
-  return `${JSON.stringify({ level: 'warn', time, ...base, lost, cause, msg: 'lines of the log were lost' })}\n`;
+  return `${JSON.stringify({ level: 'warn', time, ...base, lost, cause, msg: 'log lines were lost' })}\n`;
 }
 
 export function createLogger(level: Config['log']['level']): Logger {

@@ -20,16 +20,16 @@ export function createMetrics(counts: Counts): Metrics {
   collectDefaultMetrics({ register: registry, prefix: 'copse_' });
   const duration = new Histogram({
     name: 'copse_http_request_duration_seconds',
-    help: 'Time from the first byte of a request to the end of its answer; its count is the number of answers.',
+    help: 'Time from the first byte of a request to the end of its response; its count is the number of responses.',
     labelNames: ['method', 'route', 'status'] as const,
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     registers: [registry],
   });
-  count(registry, 'copse_log_lines_lost_total', 'Lines of the log that could not be written.', () =>
+  count(registry, 'copse_log_lines_lost_total', 'Log lines that could not be written.', () =>
     counts.lostLines(),
   );
   count(registry, 'copse_trace_spans_lost_total', 'Spans that could not be sent.', () => counts.lostSpans());
-  count(registry, 'copse_stray_failures_total', 'Failures that no part of the program handled.', () =>
+  count(registry, 'copse_stray_failures_total', 'Errors that no part of the program handled.', () =>
     counts.strayFailures(),
   );
   return {

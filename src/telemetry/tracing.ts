@@ -79,14 +79,14 @@ class Losses {
   #failed(spans: number, error: Error | undefined): void {
     if (this.#before === undefined) {
       this.#before = this.#lost;
-      this.#log.warn({ err: error }, 'spans cannot be sent; they are lost until they can');
+      this.#log.warn({ err: error }, 'spans cannot be sent and are lost');
     }
     this.#lost += spans;
   }
 
   #sent(): void {
     if (this.#before === undefined) return;
-    this.#log.warn({ lost: this.#lost - this.#before }, 'spans were lost; they can be sent again');
+    this.#log.warn({ lost: this.#lost - this.#before }, 'spans can be sent again; some were lost');
     this.#before = undefined;
   }
 }

@@ -286,7 +286,7 @@ describe('the client and other people’s servers', () => {
     for (const body of ['<html>Log in</html>', '{"metadata":{"na']) {
       const url = await serve((_request, response) => response.end(body));
       const error = await failureOf(new Client(url, 'k').get('/x'));
-      expect(error.message).to.equal('The server answered 200 with a body that is not JSON.');
+      expect(error.message).to.equal('The server responded with status 200 and a body that is not JSON.');
     }
     const url = await serve((_request, response) => response.writeHead(204).end());
     expect(await new Client(url, 'k').put('/x', {})).to.include({ status: 204, body: undefined });

@@ -352,9 +352,9 @@ describe('the value of an option', () => {
 
   it('is refused together with another that it contradicts', () => {
     const cases: [Tree, string][] = [
-      [{ tasks: { backoff: 10, backoffMax: 5 } }, 'tasks.backoff must not be more than tasks.backoffMax'],
-      [{ server: { port: 81 }, worker: { listen: true, port: 81 } }, 'worker.port must not be'],
-      [{ server: { port: 81, host: '::' }, worker: { listen: true, port: 81 } }, 'worker.port must not be'],
+      [{ tasks: { backoff: 10, backoffMax: 5 } }, 'tasks.backoff must not exceed tasks.backoffMax'],
+      [{ server: { port: 81 }, worker: { listen: true, port: 81 } }, 'worker.port must differ'],
+      [{ server: { port: 81, host: '::' }, worker: { listen: true, port: 81 } }, 'worker.port must differ'],
     ];
     for (const [tree, message] of cases) expect(refusal(tree)).to.include(message);
     expect(refusal({ server: { port: 81 }, worker: { port: 81 } })).to.be.undefined;

@@ -42,7 +42,7 @@ async function refused(server: ServerProcess, name: string, offer: Offer): Promi
   const { status, headers, body } = await create(server, name, offer);
   expect(status).to.equal(503);
   expect(body).to.include({ code: 'store_unavailable', retryable: true });
-  expect(body.message).to.include('takes no writes').and.not.to.include('SQLITE');
+  expect(body.message).to.include('accepts no writes').and.not.to.include('SQLITE');
   expect(Number(headers.get('retry-after'))).to.be.above(0);
 }
 

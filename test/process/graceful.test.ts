@@ -73,7 +73,7 @@ describe('SIGTERM', function () {
     });
 
   const begun = ({ metadata }: Instance) =>
-    server.log.find(({ msg, instanceId }) => msg === 'task begins' && instanceId === metadata.id);
+    server.log.find(({ msg, instanceId }) => msg === 'task started' && instanceId === metadata.id);
 
   const living = () => server.child.exitCode === null && server.child.signalCode === null;
 

@@ -54,7 +54,7 @@ describe('a start', function () {
     const values: [Record<string, string>, RegExp][] = [
       [
         { COPSE_SERVER_PUBLIC_URL: 'http://e.com:99999' },
-        /server\.publicUrl must .*its port is not 0 to 65535/,
+        /server\.publicUrl must .*its port is not between 0 and 65535/,
       ],
       [{ COPSE_SERVER_PUBLIC_URL: 'http://a b/' }, /server\.publicUrl must /],
       [{ COPSE_SERVER_PORT: 'abc' }, /server\.port must be integer .*\(is "abc"\)/],
@@ -65,12 +65,15 @@ describe('a start', function () {
       ],
       [
         { COPSE_STORE: 'mongodb://root:hunter2@a:99999999/x' },
-        /store: mongodb:\/\/a:99999999\/x is no connection string/,
+        /store: mongodb:\/\/a:99999999\/x is not a valid connection string/,
       ],
-      [{ COPSE_STORE: 'mongodb://root:hunter2@h/a.b' }, /store: mongodb:\/\/h\/a\.b is no connection string/],
+      [
+        { COPSE_STORE: 'mongodb://root:hunter2@h/a.b' },
+        /store: mongodb:\/\/h\/a\.b is not a valid connection string/,
+      ],
       [
         { COPSE_STORE: 'mongodb://root:hunter2@h/?nonsense=1' },
-        /store: mongodb:\/\/h.* is no connection string/,
+        /store: mongodb:\/\/h.* is not a valid connection string/,
       ],
       [
         { COPSE_STORE: 'sqlite:/absent/copse.sqlite' },
@@ -97,7 +100,7 @@ describe('a start', function () {
     const paths: [string[], Record<string, string>, RegExp][] = [
       [['--data-dir', 'file'], {}, /dataDir: .*file is not a folder/],
       [['--data-dir', 'file/below/it'], {}, /dataDir: .*file.* (is not a folder|cannot be used .*ENOTDIR)/],
-      [['--data-dir', '/proc/absent/data'], {}, /dataDir: \/proc\/absent cannot be made \(ENOENT\)/],
+      [['--data-dir', '/proc/absent/data'], {}, /dataDir: \/proc\/absent cannot be created \(ENOENT\)/],
       [['--data-dir', 'loop'], {}, /dataDir: .*loop cannot be used by this user \(ELOOP\)/],
       [['--data-dir', 'taken'], {}, /store: .*copse\.sqlite is not a file/],
       [['--data-dir', 'key'], {}, /dataDir: .*admin\.key is not a file/],

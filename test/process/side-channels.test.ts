@@ -47,7 +47,7 @@ describe('a log that cannot be written', function () {
 
   const requests = (lines: readonly LogLine[]) =>
     lines.filter(({ route }) => route === '/health' || route === '/metrics').length;
-  const told = (lines: readonly LogLine[]) => lines.filter(({ msg }) => msg === 'lines of the log were lost');
+  const told = (lines: readonly LogLine[]) => lines.filter(({ msg }) => msg === 'log lines were lost');
   const lost = (lines: readonly LogLine[]) =>
     told(lines).reduce((sum, line) => sum + Number(line['lost']), 0);
 

@@ -88,7 +88,7 @@ describe('a running server', function () {
     expect(await strays()).to.equal(0);
     server.child.kill('SIGWINCH');
     const line = await until('the rejection in the log', 10, () =>
-      said('a failure that nothing handled; the server goes on'),
+      said('unhandled promise rejection; the server keeps running'),
     );
     expect(line).to.include({ level: 'error' });
     expect(line['err']).to.include({ message: 'a stray rejection' }).and.to.include.keys('stack');
@@ -98,7 +98,7 @@ describe('a running server', function () {
     server.child.kill('SIGURG');
     expect(await server.exit).to.equal(1);
     await until('the end of the log', 5, () => said('stopped'));
-    expect(said('a failure that nothing caught; the server stops')).to.include({ level: 'fatal' });
+    expect(said('uncaught exception; shutting down')).to.include({ level: 'fatal' });
     expect(server.stderr).to.equal('');
   });
 });

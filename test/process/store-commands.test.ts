@@ -126,7 +126,7 @@ describe('commands about the store', function () {
     expect(online.stderr).to.include('a process has it open');
     expect((await server.client.get('/api/v2/instances')).status).to.equal(200);
     await server.kill('SIGTERM');
-    expect(copse('store', 'compact').stderr).to.include('written anew');
+    expect(copse('store', 'compact').stderr).to.include('rewritten');
   });
 
   it('copy a store, go on after kill -9, tell equality by count and digest, and differences by the exit code', async () => {
@@ -175,7 +175,7 @@ describe('commands about the store', function () {
       if (from.startsWith('mongodb')) expect(await collectionsAt(from)).to.deep.equal([]);
     }
     expect(tablesIn(join(dataDir, 'none.sqlite'))).to.deep.equal(['theirs']);
-    expect(copse('store', 'copy', 'nonsense', 'sqlite:x.sqlite').stderr).to.include('no address of a store');
+    expect(copse('store', 'copy', 'nonsense', 'sqlite:x.sqlite').stderr).to.include('not a store address');
   });
 
   it('do not start on a file that cannot be written, name it, and change nothing', async function () {
@@ -194,9 +194,7 @@ describe('commands about the store', function () {
       timeout: 30_000,
     });
     expect(status).to.equal(1);
-    expect(stderr).to.match(
-      /The database .*copse\.sqlite cannot be opened: .*readonly.*must be allowed to write/,
-    );
+    expect(stderr).to.match(/The database .*copse\.sqlite cannot be opened: .*readonly.*needs write access/);
     chmodSync(file, 0o600);
     const server = await startServer({ dataDir, args: simulated });
     expect(await names(server)).to.have.length(10);

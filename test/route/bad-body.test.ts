@@ -162,7 +162,7 @@ describe('a bad body', () => {
     ];
     for (const [method, address] of calls) {
       const reply = await server.admin.refused('invalid_body', method, address, { body: { force: true } });
-      expect(reply.body.message).to.include('no body');
+      expect(reply.body.message).to.include('No body');
     }
     expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
   });

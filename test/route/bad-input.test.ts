@@ -63,7 +63,7 @@ describe('bad input', () => {
 
     it('lists what is known where nothing is near', async () => {
       const { message } = await wrong((wish) => ({ ...wish, zzzzzzzzzzzzzzz: 1 }));
-      expect(message).to.include('Known are: metadata, spec');
+      expect(message).to.include('Expected one of metadata, spec');
     });
 
     it('escapes a hostile member name in the pointer (RFC 6901) and shortens it', async () => {

@@ -131,7 +131,7 @@ describe('bad requests', () => {
       ] as const;
       for (const [method, address] of calls) {
         const reply = await server.admin.refused('invalid_parameter', method, address);
-        expect(reply.body.message).to.include('None are taken here');
+        expect(reply.body.message).to.include('No query parameters are accepted here');
       }
       expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
     });

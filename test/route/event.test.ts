@@ -88,7 +88,7 @@ describe('events', () => {
       await server.admin.refused('invalid_parameter', 'GET', path, { headers });
       await server.app.store.trimChanges('2999-01-01T00:00:00.000Z');
       const { body } = await server.admin.refused('events_expired', 'GET', `${path}?after=0`);
-      const last = /from (\d+) on/.exec(body.message)?.[1] ?? '';
+      const last = /after (\d+)/.exec(body.message)?.[1] ?? '';
       expect(await page(`?after=${last}`)).to.deep.equal([]);
     });
   });

@@ -256,7 +256,7 @@ describe('who may see and do what', () => {
     const reply = await stranger.api.refused('invalid_body', 'POST', '/api/v2/instances', {
       body: server.instanceBody('none'),
     });
-    expect(reply.body.message).to.include('no project');
+    expect(reply.body.message).to.include('any project');
     const body = server.instanceBody('theirs', { spec: { projectId: red.id } });
     const hidden = await stranger.api.refused('not_found', 'POST', '/api/v2/instances', { body });
     const none = await stranger.api.refused('not_found', 'POST', '/api/v2/instances', {

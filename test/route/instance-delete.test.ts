@@ -102,7 +102,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
     expect(await server.ended(first.headers.get('location'))).to.include({ status: 'failed' });
     const { metadata } = await server.settled(instance.metadata.id);
     expect(metadata.provisioningStatus).to.equal('error');
-    expect(metadata.provisioningStatusDetail?.message).to.include('Delete it again');
+    expect(metadata.provisioningStatusDetail?.message).to.include('Delete the instance again');
     await server.admin.refused('being_deleted', 'POST', `${address(instance)}/stop`);
     const second = await server.admin.delete(address(instance));
     expect(second.headers.get('location')).not.to.equal(first.headers.get('location'));

@@ -189,7 +189,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
       expect(await done(await power(instance, verb))).to.include({ status: 'failed' });
       const { body } = await server.admin.get<Instance>(address(instance));
       expect(body.status.powerState).to.equal('Running');
-      expect(body.metadata.provisioningStatusDetail?.message).to.include('told to fail');
+      expect(body.metadata.provisioningStatusDetail?.message).to.include('programmed to fail');
       server.cloud.clearProgram();
       expect(await done(await power(instance, verb))).to.include({ status: 'succeeded' });
     });
@@ -231,7 +231,7 @@ describe('POST /api/v2/instances/{instanceID}/start, stop and reboot', () => {
     await done(await power(instance, 'stop'));
     const { body } = await server.admin.get<Instance>(address(instance));
     expect(body.metadata.provisioningStatusDetail).to.deep.include({ reason: 'Power' });
-    expect(body.metadata.provisioningStatusDetail?.message).to.include('told to fail');
+    expect(body.metadata.provisioningStatusDetail?.message).to.include('programmed to fail');
   });
 
   it('refuses a value of `hard` that is neither true nor false', async () => {

@@ -190,7 +190,7 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'failed' });
     const { metadata, status } = await server.settled(instance.metadata.id);
     expect(metadata).to.include({ provisioningStatus: 'error', healthStatus: 'error' });
-    expect(metadata.provisioningStatusDetail?.message).to.include('told to fail');
+    expect(metadata.provisioningStatusDetail?.message).to.include('programmed to fail');
     expect(status.powerState).to.equal('Error');
   });
 

@@ -102,8 +102,8 @@ describe('an outage of the store', function () {
     back();
     await eventually(async () => (await ready()) === 200, { within: 10_000 });
     const loud = server.log.entries.filter(({ level }) => level === 'error' || level === 'warn');
-    expect(loud.map(({ message }) => message)).to.deep.equal(['the store cannot be used']);
-    const ended = told('the store can be used again');
+    expect(loud.map(({ message }) => message)).to.deep.equal(['the store is unavailable']);
+    const ended = told('the store is available again');
     expect(ended.map(({ details }) => typeof details['seconds'])).to.deep.equal(['number']);
   });
 

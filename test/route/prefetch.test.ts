@@ -60,7 +60,7 @@ describe('prefetchProjectContext', () => {
       const path = `/api/v2/${parameter.toLowerCase()}/${absentId}`;
       leaving = undefined;
       expect((await api.get(path)).status).to.equal(204);
-      leaving = new ApiError('request_timeout', 'The client went away.');
+      leaving = new ApiError('request_timeout', 'The client disconnected.');
       await api.refused('request_timeout', 'GET', path);
     });
   }

@@ -153,17 +153,15 @@ describe('the observer’s full look', () => {
       server.cloud.program({ verb: 'describeServers', error: 'transient', times: 2 });
       await eventually(
         () =>
-          server.log.entries.filter(
-            ({ message }) => message === 'a regular job failed; it will be tried again',
-          ).length === 2,
+          server.log.entries.filter(({ message }) => message === 'a periodic job failed; it will be retried')
+            .length === 2,
       );
       // A look that finds the rule used up is one that succeeded.
       server.cloud.program({ verb: 'describeServers', error: 'transient', times: 1 });
       await eventually(
         () =>
-          server.log.entries.filter(
-            ({ message }) => message === 'a regular job failed; it will be tried again',
-          ).length === 3,
+          server.log.entries.filter(({ message }) => message === 'a periodic job failed; it will be retried')
+            .length === 3,
       );
     } finally {
       await server.stop();

@@ -123,7 +123,7 @@ describe('the reconciler', () => {
     await server.admin.post(`/api/v2/tasks/${made.status.taskId ?? ''}/restart`);
     await reports(0);
     const { body } = await server.admin.get<Instance>(`/api/v2/instances/${unmade.metadata.id}`);
-    expect(body.metadata.provisioningStatusDetail?.message).to.include('told to fail');
+    expect(body.metadata.provisioningStatusDetail?.message).to.include('programmed to fail');
   });
 
   it('tells of a machine that is left over from a deletion that failed', async () => {

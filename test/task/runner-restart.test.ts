@@ -130,9 +130,7 @@ describe('tasks beyond the life of their process', () => {
     const server = await start();
     expect(await outcomes(server, instance)).to.deep.equal(['interrupted', 'succeeded']);
     expect(machines(server, instance)).to.have.length(1);
-    expect(server.log.entries.map(({ message }) => message)).to.include(
-      'took over tasks of processes that ended',
-    );
+    expect(server.log.entries.map(({ message }) => message)).to.include('took over tasks of dead processes');
   });
 
   it('of a process that nobody can judge are left alone until it gave no sign for the time of a lease', async () => {

@@ -26,7 +26,7 @@ describe('the task runner', () => {
     server.cloud.program({ verb: 'ensureServer', error: 'transient', times: 3 });
     const instance = await server.createInstance('persists');
     const task = await server.ended(instance.status.taskId);
-    const message = 'The simulated region was told to fail (ensureServer).';
+    const message = 'The simulated region was programmed to fail (ensureServer).';
     const failed = { outcome: 'failed', cause: { code: 'unavailable', message, retryable: true } };
     expect(task.status).to.equal('succeeded');
     expect(task).not.to.have.any.keys('cause', 'retryTime');

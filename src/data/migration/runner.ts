@@ -57,13 +57,13 @@ export async function migrate(
     assertKnown(version, target);
     if (copyOf !== undefined) {
       throw new SchemaError(
-        'The store is an unfinished copy of another one. Run "copse store copy" again, which goes on where it ended.',
+        'The store is an unfinished copy of another one. Run "copse store copy" again; it resumes where it stopped.',
       );
     }
     if (version === target) return;
     const next = migrations.find((migration) => migration.version === version + 1);
     if (next === undefined) {
-      throw new SchemaError(`The store has schema ${version}, which this program cannot migrate from.`);
+      throw new SchemaError(`The store has schema ${version}, which this version cannot migrate from.`);
     }
     // Every page of the holder moves the revision. Its `until` is of its own clock, which may be hours from this one's.
     const silent = watch.silent(schemaId, `${found.revision}`, patience, performance.now());
@@ -87,7 +87,7 @@ export async function refuseNewer(read: ReadDocument, target: number): Promise<v
 function assertKnown(version: number, target: number): void {
   if (version <= target) return;
   throw new SchemaError(
-    `The store has schema ${version}; this program knows ${target}. Nothing was changed. Use the newer program that wrote it.`,
+    `The store has schema ${version}; this version supports ${target}. Nothing was changed. Use the newer version that wrote it.`,
   );
 }
 
@@ -202,7 +202,9 @@ class Run implements MigrationWork {
     try {
       await this.#store.write([replace(schema, this.#schema, value), ...writes]);
     } catch (error) {
-      throw isSchemaConflict(error) ? new LeaseTaken('another process migrates', { cause: error }) : error;
+      throw isSchemaConflict(error)
+        ? new LeaseTaken('another process is migrating', { cause: error })
+        : error;
     }
     this.#schema = { id: schemaId, revision: this.#schema.revision + 1, value };
   }

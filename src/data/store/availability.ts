@@ -112,7 +112,7 @@ export class Availability {
     this.#stopWaiting = () => stop.abort();
     const late = pause(this.#patience, stop.signal).then(() => {
       if (stop.signal.aborted) return false;
-      throw new ApiError('store_unavailable', 'The database does not answer.', {
+      throw new ApiError('store_unavailable', 'The database does not respond.', {
         headers: { 'Retry-After': '2' },
       });
     });
@@ -124,20 +124,20 @@ export class Availability {
   }
 
   #fails(error: unknown): void {
-    const why = isOutage(error) ? toApiError(error).message : 'The database cannot be used.';
-    if (this.#away === undefined) this.#log.error({ err: error }, 'the store cannot be used');
+    const why = isOutage(error) ? toApiError(error).message : 'The database is unavailable.';
+    if (this.#away === undefined) this.#log.error({ err: error }, 'the store is unavailable');
     this.#away = { since: this.#away?.since ?? performance.now(), why };
   }
 
   #works(suspicion: unknown): void {
     if (this.#away !== undefined) {
       const seconds = Math.round((performance.now() - this.#away.since) / 100) / 10;
-      this.#log.info({ seconds }, 'the store can be used again');
+      this.#log.info({ seconds }, 'the store is available again');
       this.#away = undefined;
       this.#suspicion = undefined;
       this.#back = performance.now();
     } else if (suspicion !== undefined && performance.now() - this.#back > aftermath) {
-      this.#log.warn({ err: suspicion }, 'the store could not do a piece of work, and can be used');
+      this.#log.warn({ err: suspicion }, 'a store operation failed, although the store is available');
     }
   }
 }

@@ -237,7 +237,7 @@ export interface Store {
 /** The values that a filter asks for, when it asks for one of several. */
 export function listed(wanted: unknown): readonly (string | number)[] | undefined {
   if (!Array.isArray(wanted)) return undefined;
-  if (wanted.includes(null)) throw new Error('A list of values to filter by holds a null');
+  if (wanted.includes(null)) throw new Error('A list of filter values contains null');
   return wanted as (string | number)[];
 }
 

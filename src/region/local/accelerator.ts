@@ -49,21 +49,21 @@ export async function chooseAccelerator(question: AcceleratorQuestion): Promise<
     log.info({ accelerator, reason }, 'accelerator chosen');
     return accelerator;
   };
-  if (wanted === 'tcg') return choose('tcg', 'the configuration asks for it');
+  if (wanted === 'tcg') return choose('tcg', 'set in the configuration');
   const device = question.device ?? '/dev/kvm';
   const usable = await access(device, constants.R_OK | constants.W_OK).then(
     () => true,
     () => false,
   );
   if (wanted === 'kvm') {
-    if (usable) return choose('kvm', 'the configuration asks for it');
+    if (usable) return choose('kvm', 'set in the configuration');
     throw new RegionError(
       'terminal',
-      'KVM is asked for, but /dev/kvm is not there or not open to this user. Use accelerator auto or tcg.',
+      'KVM is configured, but /dev/kvm is missing or not accessible to this user. Use accelerator auto or tcg.',
     );
   }
-  if (!usable) return choose('tcg', `${device} is not there or not open to this user`);
-  if (question.image === undefined) return choose('tcg', 'there is no image to try KVM with');
+  if (!usable) return choose('tcg', `${device} is missing or not accessible to this user`);
+  if (question.image === undefined) return choose('tcg', 'there is no image to test KVM with');
   const verdict = await verdictOnKvm(question, question.image);
   return choose(verdict.works ? 'kvm' : 'tcg', verdict.reason);
 }
@@ -85,13 +85,13 @@ async function verdictOnKvm(
     Value.Check(Verdict, kept) &&
     Object.entries(key).every(([name, value]) => Reflect.get(kept, name) === value)
   ) {
-    return { works: kept.works, reason: `${kept.reason} (tried before)` };
+    return { works: kept.works, reason: `${kept.reason} (cached)` };
   }
   const verdict = await tryKvm(question, image);
   // Not to remember it costs ten seconds at the next start, and no more.
   await writeDurably(path, `${JSON.stringify({ ...key, ...verdict }, undefined, 2)}\n`).catch(
     (error: unknown) => {
-      question.log.warn({ err: error }, 'the verdict on KVM cannot be kept');
+      question.log.warn({ err: error }, 'the result of the KVM test cannot be cached');
     },
   );
   return verdict;
@@ -102,7 +102,8 @@ async function readKept(path: string, log: Log): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') log.warn({ err: error }, 'the kept verdict on KVM cannot be read');
+    if (errorCode(error) !== 'ENOENT')
+      log.warn({ err: error }, 'the cached result of the KVM test cannot be read');
     return undefined;
   }
 }
@@ -131,7 +132,7 @@ function tryKvm(
     const finish = (works: boolean, reason: string): void => {
       clearTimeout(timer);
       child.kill('SIGKILL');
-      question.log.debug({ works, output, complaint }, 'KVM tried');
+      question.log.debug({ works, output, complaint }, 'KVM tested');
       resolve({ works, reason });
     };
     const timer = setTimeout(() => {
@@ -148,7 +149,7 @@ function tryKvm(
       finish(false, 'the emulator does not start');
     });
     child.on('close', () => {
-      finish(false, 'the emulator gives up under KVM');
+      finish(false, 'the emulator fails under KVM');
     });
   });
 }

@@ -143,10 +143,7 @@ export class Catalog {
       const reason = error instanceof Error ? error.message : String(error);
       const complaint = `${name}: ${reason}`;
       if (!this.#complaints.has(complaint))
-        this.#log.warn(
-          { folder, reason },
-          passing ? 'image cannot be read' : 'image left out: it is not valid',
-        );
+        this.#log.warn({ folder, reason }, passing ? 'image cannot be read' : 'invalid image ignored');
       this.#complaints.add(complaint);
       if (passing) throw unreadable(`The image in the folder ${name}`, error);
       return undefined;

@@ -76,7 +76,7 @@ export class Emulator {
         const identity = identityOf(child);
         if (identity !== undefined) return new Emulator(place, identity);
         const cause = await readLog(folder);
-        throw new RegionError('transient', 'The emulator ended at once.', { cause });
+        throw new RegionError('transient', 'The emulator exited at once.', { cause });
       } catch (error) {
         // Nobody would know of it, should it live.
         child.kill('SIGKILL');
@@ -121,16 +121,16 @@ export class Emulator {
       asked =
         !isAlive(this.identity) ||
         !(error instanceof RegionError || (error instanceof QmpError && error.timedOut));
-      if (!this.#gone) this.#place.log.debug({ err: error }, 'no answer to a quit');
+      if (!this.#gone) this.#place.log.debug({ err: error }, 'QEMU did not respond to quit');
     }
     if (!asked || !(await settlesWithin(this.ended, quitTimeout))) {
-      this.#place.log.warn({ pid: this.identity.pid }, 'QEMU does not end, killing it');
+      this.#place.log.warn({ pid: this.identity.pid }, 'QEMU does not exit; killing it');
       if (this.#misnamed) {
-        throw new RegionError('transient', "The machine's monitor bears another machine's name.");
+        throw new RegionError('transient', "The machine's monitor has the name of another machine.");
       }
       killEmulator(this.identity, this.#place);
       if (!(await settlesWithin(this.ended, quitTimeout))) {
-        throw new RegionError('transient', 'The machine could not be ended.');
+        throw new RegionError('transient', 'The machine could not be terminated.');
       }
     }
     return this.ended;
@@ -151,7 +151,7 @@ export class Emulator {
     const qmp = this.#connection();
     if (!late && qmp !== undefined) return qmp;
     if (this.#gone) throw new RegionError('transient', 'The machine ended.', { cause: await this.logTail() });
-    throw new RegionError('transient', 'The machine does not answer.');
+    throw new RegionError('transient', 'The machine does not respond.');
   }
 
   /** A method, because the compiler takes a field that it saw empty to be empty still. */
@@ -224,7 +224,7 @@ export class Emulator {
     try {
       this.#place.onStatus(await qmp.status());
     } catch (error) {
-      this.#place.log.debug({ err: error }, 'QEMU told no status');
+      this.#place.log.debug({ err: error }, 'QEMU reported no status');
     }
   }
 }

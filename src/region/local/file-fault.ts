@@ -12,7 +12,7 @@ const reasons: Record<string, string> = {
   EIO: 'input/output error',
   EISDIR: 'it is a folder',
   ENOTDIR: 'its folder is a file',
-  ELOOP: 'its links lead in a circle',
+  ELOOP: 'its symbolic links form a loop',
 };
 
 /** The system's reason in words; undefined when the error is not one of the system's. */
@@ -26,7 +26,7 @@ export function reasonOf(error: unknown): string | undefined {
 
 /** `what`: as a user may read it, without a path. Passing, because it is read again. */
 export function unreadable(what: string, cause: unknown): RegionError {
-  const reason = reasonOf(cause) ?? 'the host does not say why';
+  const reason = reasonOf(cause) ?? 'the host gives no reason';
   return new RegionError('transient', `${what} cannot be read: ${reason}.`, { cause });
 }
 

@@ -240,9 +240,9 @@ export class LocalRegion implements RegionProvider {
       return await work(machine);
     } catch (error) {
       if (error instanceof RegionError || (signal.aborted && error === signal.reason)) throw error;
-      host.log.error({ err: error, serverId: id }, 'local region: unforeseen failure');
+      host.log.error({ err: error, serverId: id }, 'local region: unexpected failure');
       const reason = reasonOf(error);
-      const message = `The region failed to do this${reason === undefined ? '' : `: ${reason}`}.`;
+      const message = `The operation failed in the region${reason === undefined ? '' : `: ${reason}`}.`;
       throw new RegionError('transient', message, { cause: error });
     } finally {
       this.#dropAbsent(machine);
@@ -252,7 +252,10 @@ export class LocalRegion implements RegionProvider {
   async #keepHouse(): Promise<void> {
     for (const machine of this.#machines.values()) {
       await machine.keepHouse().catch((error: unknown) => {
-        this.#options.log.warn({ err: error, serverId: machine.id }, 'cannot bound the files of a server');
+        this.#options.log.warn(
+          { err: error, serverId: machine.id },
+          'cannot limit the size of the files of a server',
+        );
       });
     }
   }

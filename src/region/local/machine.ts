@@ -91,7 +91,7 @@ export class Machine {
   }
 
   stop(signal: AbortSignal): Promise<ServerObservation> {
-    this.#operations.overtakeQueued(new RegionError('conflict', 'A stop overtook it.'));
+    this.#operations.overtakeQueued(new RegionError('conflict', 'A stop superseded it.'));
     return this.#act(signal, async (operation) => {
       await this.#power.stop(operation);
       return this.#state.mustObserve();
@@ -171,7 +171,7 @@ export class Machine {
     } catch (error) {
       if (!(error instanceof RegionError)) throw error;
       if (this.#state.fault?.message !== error.message)
-        this.#log.error({ err: error }, 'it is not known what a server is');
+        this.#log.error({ err: error }, 'the state of a server is unknown');
       this.#state.fail(error);
       return;
     }

@@ -51,14 +51,14 @@ export async function readManifest(folder: string): Promise<ImageManifest> {
     const [first] = Value.Errors(ImageManifest, manifest);
     throw new Error(`image.json${first?.instancePath ?? ''} ${first?.message ?? 'breaks its schema'}`);
   }
-  if (Number.isNaN(Date.parse(manifest.created))) throw new Error('image.json/created is no time');
+  if (Number.isNaN(Date.parse(manifest.created))) throw new Error('image.json/created is not a valid time');
   for (const name of Object.values(manifest.files)) await mustBeFile(join(folder, name), name);
   const size = await readQcow2Size(join(folder, manifest.files.disk)).catch((cause: unknown) => {
     throw new Error(`${manifest.files.disk}: ${cause instanceof Error ? cause.message : 'unreadable'}`, {
       cause,
     });
   });
-  if (size !== manifest.virtualSize) throw new Error('image.json/virtualSize is not that of the disk');
+  if (size !== manifest.virtualSize) throw new Error('image.json/virtualSize does not match the disk');
   return manifest;
 }
 

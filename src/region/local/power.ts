@@ -140,14 +140,14 @@ export class Power {
     if (await readable("The monitor's socket", isListenedTo(this.#state.folder, names.monitor))) {
       throw new RegionError(
         'transient',
-        'The machine still runs, as a process that cannot be ended from here.',
+        'The machine is still running, as a process that cannot be terminated from here.',
       );
     }
   }
 
   /** After a deletion that failed: whatever is left of the server does not run. */
   stay(operation: Operation): Promise<void> {
-    const message = 'The machine was ended, but its deletion was not finished.';
+    const message = 'The machine was stopped, but its deletion did not finish.';
     return this.#takeStock(operation, { wanted: 'stopped', powerState: 'Stopped', message });
   }
 
@@ -180,7 +180,7 @@ export class Power {
       status = await emulator.status(patience);
     } catch (error) {
       if (emulator.isGone) return;
-      this.#log.error({ err: error, pid: left.pid }, 'an adopted machine does not answer');
+      this.#log.error({ err: error, pid: left.pid }, 'an adopted machine does not respond');
     }
     this.#log.info({ pid: left.pid, status }, 'machine adopted');
     const finish = status !== undefined && (status === 'prelaunch' || record.rebooting);
@@ -289,7 +289,7 @@ export class Power {
     const record = this.#state.mustHave();
     const image = await this.#host.catalog.image(record.imageId);
     if (image === undefined) {
-      throw new RegionError('terminal', 'The image that the server was made from is no longer there.');
+      throw new RegionError('terminal', 'The image that the server was created from no longer exists.');
     }
     await this.#state.commit((next) => setState(next, 'Building'));
     const from = await sizeOf(join(this.#state.folder, names.console));
@@ -299,7 +299,7 @@ export class Power {
       await emulator.continue();
       const status = await emulator.status();
       if (status !== 'running')
-        throw new RegionError('transient', 'The machine does not run.', { cause: status });
+        throw new RegionError('transient', 'The machine is not running.', { cause: status });
     } catch (error) {
       this.#log.error(
         { err: error, qemu: await this.#emulator?.logTail() },
@@ -329,7 +329,7 @@ export class Power {
     if (emulator === undefined) return;
     const options = { from, limit: this.#host.startSlot, signal: this.#closing.signal };
     const sign = await waitBooted(emulator, this.#state.folder, options).catch(() => 'closing');
-    this.#log.debug({ sign }, 'place in the start queue given back');
+    this.#log.debug({ sign }, 'slot in the start queue released');
   }
 
   async #powerDown(emulator: Emulator, signal: AbortSignal): Promise<void> {
@@ -394,7 +394,7 @@ export class Power {
     if (this.#closing.signal.aborted) return;
     this.#operations.run(undefined, work).catch((error: unknown) => {
       if (!this.#closing.signal.aborted)
-        this.#log.warn({ err: error, what }, 'work on a machine was not finished');
+        this.#log.warn({ err: error, what }, 'an operation on a machine did not finish');
     });
   }
 }

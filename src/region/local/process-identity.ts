@@ -86,9 +86,13 @@ export function killEmulator(identity: ProcessIdentity, guest: Guest): void {
     process.kill(identity.pid, 'SIGKILL');
   } catch (error) {
     if (errorCode(error) === 'ESRCH') return;
-    throw new RegionError('transient', `The machine cannot be ended: ${reasonOf(error) ?? 'no signal'}.`, {
-      cause: error,
-    });
+    throw new RegionError(
+      'transient',
+      `The machine cannot be terminated: ${reasonOf(error) ?? 'it cannot be signalled'}.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -189,7 +193,7 @@ function worksIn(process: string, folder: string): boolean {
   if (home === undefined) return true;
   throw new RegionError(
     'transient',
-    'A machine runs whose folder was replaced; it has to be ended on its host.',
+    'A machine whose folder was replaced is still running; terminate it on its host.',
   );
 }
 
@@ -203,7 +207,7 @@ function folderAt(path: string): BigIntStats | undefined {
 }
 
 function unclear(cause: unknown, pid?: number): RegionError {
-  const reason = reasonOf(cause) ?? 'the host does not say why';
+  const reason = reasonOf(cause) ?? 'the host gives no reason';
   const what =
     pid === undefined ? 'The processes of the host' : `The process ${pid}, which may be the machine,`;
   return new RegionError('transient', `${what} cannot be examined: ${reason}.`, { cause });

@@ -114,7 +114,7 @@ export class Qmp {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
-        reject(new QmpError('The monitor does not greet: it is busy or hangs.', true));
+        reject(new QmpError('The monitor sends no greeting: it is busy or hangs.', true));
       }, timeout);
     });
     const lost = this.closed.then(() => Promise.reject(new QmpError('The monitor closed the connection.')));

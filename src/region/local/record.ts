@@ -40,7 +40,7 @@ export type ServerRecord = Static<typeof ServerRecord>;
 
 const fileName = 'state.json';
 const format = ServerRecord.properties.format.const;
-const damage = 'What the host knows about the server is damaged; it can only be deleted.';
+const damage = 'The record of the server on its host is damaged; the server can only be deleted.';
 
 /**
  * Undefined: there is none. Rejects with RegionError: `transient` when it cannot be read, or was written by a newer
@@ -56,7 +56,7 @@ export async function readRecord(folder: string, id: string): Promise<ServerReco
   }
   const record = parsed(text);
   if (isOfAnotherFormat(record)) {
-    const message = `The record of the server (${fileName}) has format ${record.format}; this program reads ${format}.`;
+    const message = `The record of the server (${fileName}) has format ${record.format}; this version reads ${format}.`;
     throw new RegionError('transient', message);
   }
   if (!Value.Check(ServerRecord, record) || record.id !== id) throw damaged(`${fileName} is damaged`);

@@ -67,7 +67,7 @@ export async function createServer(
   } catch (cause) {
     // A record that may not last would make a server of the folder at the next start, which nobody was told of.
     await dropRecord(folder).catch(() => undefined);
-    throw new RegionError('transient', "The server's disks could not be made.", { cause });
+    throw new RegionError('transient', "The server's disks could not be created.", { cause });
   }
   return record;
 }
@@ -94,7 +94,7 @@ export async function removeFolder(servers: string, id: string, gone: () => void
         await rm(join(servers, name), { recursive: true, force: true });
     }
   } catch (cause) {
-    const reason = reasonOf(cause) ?? 'the host does not say why';
+    const reason = reasonOf(cause) ?? 'the host gives no reason';
     throw new RegionError('transient', `The files of the server cannot be removed: ${reason}.`, { cause });
   }
 }
@@ -116,7 +116,7 @@ export async function sweepDeleted(servers: string, log: Log): Promise<void> {
   for (const name of await readable('The folder of the servers', readdir(servers))) {
     if (!name.startsWith(deletedPrefix)) continue;
     await rm(join(servers, name), { recursive: true, force: true }).catch((error: unknown) => {
-      log.warn({ err: error, folder: name }, 'what an interrupted delete left cannot be removed');
+      log.warn({ err: error, folder: name }, 'the remains of an interrupted delete cannot be removed');
     });
   }
 }

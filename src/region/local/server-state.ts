@@ -147,7 +147,7 @@ export class ServerState {
       // A write that failed late has left the new text in the file.
       this.#behind = true;
       const why = reasonOf(cause);
-      const message = `The host cannot write down what becomes of the server${why === undefined ? '' : `: ${why}`}.`;
+      const message = `The host cannot store the new state of the server${why === undefined ? '' : `: ${why}`}.`;
       throw new RegionError('transient', message, { cause });
     }
   }

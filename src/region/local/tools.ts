@@ -25,7 +25,7 @@ export async function findTools(options: { qemu: string; qemuImg: string }): Pro
   const qemuImg = await locate([options.qemuImg], 'The disk tool qemu-img', 'qemu-utils');
   const isoMaker = await locate(
     ['genisoimage', 'mkisofs', 'xorrisofs'],
-    'A program that makes ISO images',
+    'A program that creates ISO images',
     'genisoimage',
   );
   const qemuVersion = await versionOf(qemu, 'qemu-system-x86');
@@ -53,9 +53,13 @@ async function versionOf(program: string, debianPackage: string): Promise<string
   try {
     output = (await run(program, ['--version'], { timeout: 10_000 })).stdout;
   } catch (cause) {
-    throw new RegionError('terminal', `A program does not run. Reinstall the package ${debianPackage}.`, {
-      cause,
-    });
+    throw new RegionError(
+      'terminal',
+      `A required program does not run. Reinstall the package ${debianPackage}.`,
+      {
+        cause,
+      },
+    );
   }
   const match = /version (\d+)\.(\d+)(\.\d+)?/.exec(output);
   const [major, minor] = [Number(match?.[1]), Number(match?.[2])];

@@ -23,12 +23,12 @@ export function judge(
     case 'host-signal':
       return { restart: false, powerState: 'Stopped', message: 'The machine was stopped on its host.' };
     case 'other':
-      return { restart: false, powerState: 'Error', message: 'The emulator gave the machine up.' };
+      return { restart: false, powerState: 'Error', message: 'The emulator ended the machine.' };
     case 'unknown':
       return {
         restart: false,
         powerState: 'Error',
-        message: 'The machine ended; its host could not read why.',
+        message: 'The machine ended; its host could not read the reason.',
       };
     case 'crash':
       return sameHostBoot
@@ -45,9 +45,9 @@ export function troubleOf(status: string): string | undefined {
     case 'io-error':
       return "The host cannot write the server's disk; it may be full.";
     case 'internal-error':
-      return 'The emulator met an error that it cannot go on from.';
+      return 'The emulator met an error that it cannot recover from.';
     case 'unheard':
-      return "The machine's monitor does not answer.";
+      return "The machine's monitor does not respond.";
     default:
       return undefined;
   }
@@ -75,7 +75,7 @@ export function remains(
     return {
       wanted: 'running',
       powerState: 'Error',
-      message: troubleOf(status) ?? 'The machine does not run.',
+      message: troubleOf(status) ?? 'The machine is not running.',
     };
   }
   if (['Stopped', 'Error', 'Pending'].includes(record.powerState)) return undefined;

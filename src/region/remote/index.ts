@@ -176,7 +176,7 @@ export class RemoteRegion implements RegionProvider {
 
   async #fetch<R>(call: Call, args: readonly unknown[], signal: AbortSignal, withinMs: number): Promise<R> {
     const { regionId, secret, traceparent } = this.#options;
-    if (this.address === '') throw new RegionError('transient', 'no worker of it is known yet.');
+    if (this.address === '') throw new RegionError('transient', 'no worker has registered for it yet.');
     let response: Response;
     let text: string;
     try {
@@ -194,7 +194,7 @@ export class RemoteRegion implements RegionProvider {
       text = await response.text();
     } catch (cause) {
       signal.throwIfAborted();
-      throw new RegionError('transient', 'The worker of the region does not answer.', { cause });
+      throw new RegionError('transient', 'The worker of the region does not respond.', { cause });
     }
     if (response.ok) return JSON.parse(text) as R;
     throw failureOf(response.status, text);
@@ -206,12 +206,12 @@ function notHere(): RegionError {
 }
 
 function failureOf(status: number, text: string): RegionError {
-  const cause = new Error(`the worker answered ${status}: ${text.slice(0, 500)}`);
+  const cause = new Error(`the worker responded with ${status}: ${text.slice(0, 500)}`);
   try {
     const { kind, message } = JSON.parse(text) as Failure;
     if (errorKinds.includes(kind)) return new RegionError(kind, message, { cause });
   } catch {
     // Not a worker's answer: something stands between the two.
   }
-  return new RegionError('transient', 'The worker of the region does not answer.', { cause });
+  return new RegionError('transient', 'The worker of the region does not respond.', { cause });
 }

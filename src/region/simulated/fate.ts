@@ -123,7 +123,7 @@ export class Fates {
     if (rule === undefined) return undefined;
     const fate: Fate = { delay: rule.delay ?? delay, ambiguous: rule.ambiguous === 1 };
     if (rule.error !== null)
-      fate.error = new RegionError(rule.error, `The simulated region was told to fail (${verb}).`);
+      fate.error = new RegionError(rule.error, `The simulated region was programmed to fail (${verb}).`);
     return fate;
   }
 
@@ -143,7 +143,7 @@ export class Fates {
     // A real cloud also loses answers: every fourth failure comes after the work was done.
     return {
       ...fate,
-      error: new RegionError('transient', 'The simulated region failed by chance.'),
+      error: new RegionError('transient', 'The simulated region failed at random.'),
       ambiguous: hash.readUInt8(4) % 4 === 0,
     };
   }

@@ -291,7 +291,7 @@ export class SimulatedRegion implements RegionProvider {
       return this.#cloud.lastChange();
     } catch (error) {
       if (error instanceof RegionError) throw error;
-      this.#options.log.warn({ err: error }, 'simulated region: cannot tell what has changed so far');
+      this.#options.log.warn({ err: error }, 'simulated region: cannot find the end of its changes');
       return 0;
     }
   }
@@ -302,7 +302,7 @@ export class SimulatedRegion implements RegionProvider {
       this.#announce();
     } catch (error) {
       // Another process may hold the file for long; the next look will do.
-      this.#options.log.warn({ err: error }, 'simulated region: cannot look for changes');
+      this.#options.log.warn({ err: error }, 'simulated region: cannot poll for changes');
     }
   }
 

@@ -38,7 +38,7 @@ function renamed(querystring: string, aliases: ReadonlyMap<string, string>): str
     if (!query.has(alias)) continue;
     const values = query.getAll(alias);
     if (query.has(name) && !isDeepStrictEqual(values.toSorted(), query.getAll(name).toSorted())) {
-      const message = `Is "${name}" in another spelling, which is given with another value.`;
+      const message = `This is another spelling of "${name}", which has a different value.`;
       errors.push({ parameter: alias, message });
     }
     query.delete(alias);

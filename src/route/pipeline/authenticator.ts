@@ -19,7 +19,7 @@ export function unauthorized(credentialGiven: boolean, reason = 'missing'): ApiE
   const challenge = credentialGiven ? 'Bearer realm="copse", error="invalid_token"' : 'Bearer realm="copse"';
   const message = credentialGiven
     ? 'The credential is not valid.'
-    : 'A credential is needed: "Authorization: Bearer <API key>", or "Api-User" with "Api-Key".';
+    : 'A credential is required: "Authorization: Bearer <API key>", or "Api-User" with "Api-Key".';
   return new ApiError('unauthorized', message, { reason, headers: { 'WWW-Authenticate': challenge } });
 }
 

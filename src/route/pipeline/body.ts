@@ -24,13 +24,13 @@ function failure(error: Error & ParserFailure, limit: number): ApiError {
   if (error.status === 415) {
     return new ApiError(
       'unsupported_media_type',
-      'The body has a content coding that is not taken; send it plain or as gzip.',
+      'The content coding of the body is not supported; send it plain or as gzip.',
       // RFC 9110 section 12.5.3.
       { ...options, headers: { 'Accept-Encoding': 'gzip, deflate, br' } },
     );
   }
   if (error.type === 'request.aborted')
-    return new ApiError('request_timeout', 'The body did not arrive whole.', options);
+    return new ApiError('request_timeout', 'The body is incomplete.', options);
   return malformed(options);
 }
 
@@ -78,7 +78,7 @@ export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'):
 }
 
 function missing(): ApiError {
-  return new ApiError('malformed_json', 'A JSON body is needed.');
+  return new ApiError('malformed_json', 'A JSON body is required.');
 }
 
 function valueOf(shape: 'object' | 'array', raw = ''): object {
@@ -95,7 +95,10 @@ function valueOf(shape: 'object' | 'array', raw = ''): object {
     throw malformed();
   // Only an escape can smuggle in half of a surrogate pair, which no store and no other client could take.
   if (text.includes('\\u') && !isWellFormed(value)) {
-    throw new ApiError('invalid_body', 'The body holds half of a surrogate pair, which is no Unicode text.');
+    throw new ApiError(
+      'invalid_body',
+      'The body contains an unpaired surrogate, which is not valid Unicode.',
+    );
   }
   return value;
 }
@@ -142,7 +145,7 @@ export function refuseBody(ctx: Context): Promise<void> | undefined {
 async function refuseContent(ctx: Context): Promise<void> {
   const body = await smallBody(ctx);
   if (body !== undefined && nothing.test(textOf(body, ctx.get('Content-Encoding')))) return;
-  const message = 'This takes no body; send the request without one, or with an empty JSON object.';
+  const message = 'No body is accepted here; send the request without one, or with an empty JSON object.';
   throw new ApiError('invalid_body', message);
 }
 
@@ -174,7 +177,7 @@ function smallBody(ctx: Context): Promise<Buffer | undefined> {
       if (size > peekLimit) settle(undefined);
     };
     const end = () => settle(Buffer.concat(chunks));
-    const fail = () => reject(new ApiError('request_timeout', 'The body did not arrive whole.'));
+    const fail = () => reject(new ApiError('request_timeout', 'The body is incomplete.'));
     if (Number(ctx.get('Content-Length')) > peekLimit) settle(undefined);
     else req.on('data', take).on('end', end).on('error', fail).on('close', fail);
   });

@@ -61,7 +61,7 @@ export function answerConnect(request: IncomingMessage, socket: Duplex, listener
     socket.destroy();
     return;
   }
-  const failure = new ApiError('method_not_allowed', 'CONNECT is not possible here.', {
+  const failure = new ApiError('method_not_allowed', 'CONNECT is not supported.', {
     headers: { Allow: 'GET, HEAD, OPTIONS' },
   });
   const requestId = givenRequestId(request.headers['x-request-id']) ?? uuidv7();

@@ -102,6 +102,6 @@ export function mustHaveProjectContext(context: RequestContext): ProjectContext 
 /** The caller. Throws when there is none: the route lacks an authenticator that demands one, so 500. */
 export function mustHaveUser(context: RequestContext): User {
   if (context.user === undefined)
-    throw new Error('The route has no user; add an authenticator that demands one.');
+    throw new Error('The route has no user; add an authenticator that requires one.');
   return context.user;
 }

@@ -71,7 +71,9 @@ export class CursorCodec {
 }
 
 function invalid(): ApiError {
-  return new ApiError('invalid_cursor', 'The page key is not valid for this list and these filters.', {
-    errors: [{ parameter: 'key', message: 'Start again without a key, or follow the links of the answers.' }],
+  return new ApiError('invalid_cursor', 'The cursor is not valid for this list and these filters.', {
+    errors: [
+      { parameter: 'key', message: 'Start again without a cursor, or follow the links in the responses.' },
+    ],
   });
 }

@@ -18,7 +18,7 @@ export function faultOf({ since, sunset, link }: Deprecation): string | undefine
     return 'the deprecation has no valid date in "sunset"';
   if (sunset !== undefined && sunset < since) return 'the sunset is before the deprecation';
   if (link !== undefined && !/^[\x21-\x3b\x3d\x3f-\x7e]+$/.test(link))
-    return 'the link of the deprecation is no URL: spaces, "<" and ">" are to be escaped';
+    return 'the link of the deprecation is not a valid URL: escape spaces, "<" and ">"';
   return undefined;
 }
 
@@ -28,7 +28,7 @@ export function writeDeprecation(ctx: Context, { since, sunset, link }: Deprecat
   if (sunset !== undefined) ctx.set('Sunset', sunset.toUTCString());
   if (link !== undefined) ctx.set('Link', `<${link}>; rel="deprecation"`);
   if (sunset !== undefined && sunset.getTime() <= Date.now()) {
-    throw new ApiError('gone', `The route was withdrawn on ${sunset.toUTCString()}.`, {
+    throw new ApiError('gone', `The route was removed on ${sunset.toUTCString()}.`, {
       headers: link === undefined ? {} : { Link: `<${link}>; rel="sunset"` },
     });
   }

@@ -43,7 +43,7 @@ export function idempotencyKeyOf(ctx: Context): string | undefined {
   if (key !== undefined) return key;
   throw new ApiError(
     'invalid_parameter',
-    'Idempotency-Key must be 1 to 255 printable ASCII characters, best a UUID in quotes.',
+    'Idempotency-Key must be 1 to 255 printable ASCII characters, preferably a UUID in quotes.',
     {
       errors: [
         {

@@ -49,7 +49,8 @@ export function requestScope(options: RequestOptions): Middleware {
     ctx.res.setHeader('X-Content-Type-Options', 'nosniff');
     ctx.res.on('close', () => {
       lifetime.release();
-      if (!ctx.res.writableFinished) lifetime.abort(new ApiError('request_timeout', 'The client went away.'));
+      if (!ctx.res.writableFinished)
+        lifetime.abort(new ApiError('request_timeout', 'The client disconnected.'));
       report(options, ctx, span, (performance.now() - started) / 1000);
     });
     // Of the tick in which the request began: what takes longer is sent as soon as it is there.
@@ -62,7 +63,7 @@ export function requestScope(options: RequestOptions): Middleware {
 }
 
 function tooLate(): ApiError {
-  return new ApiError('deadline_exceeded', 'The request took too long and was given up.', {
+  return new ApiError('deadline_exceeded', 'The request took too long and was aborted.', {
     headers: { 'Retry-After': '2' },
   });
 }
@@ -118,7 +119,7 @@ function checkTarget(ctx: Context): void {
     throw new ApiError('uri_too_long', `The request target is longer than ${targetLimit} bytes.`);
   }
   if (httpVersion !== '1.1' && httpVersion !== '1.0') {
-    throw new ApiError('invalid_parameter', 'Only HTTP/1.0 and HTTP/1.1 are spoken here.');
+    throw new ApiError('invalid_parameter', 'Only HTTP/1.0 and HTTP/1.1 are supported.');
   }
   // RFC 9112 section 3.2.
   let hosts = 0;
@@ -126,11 +127,11 @@ function checkTarget(ctx: Context): void {
     if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts += 1;
   }
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
-    throw new ApiError('invalid_parameter', 'A request must have one Host header.');
+    throw new ApiError('invalid_parameter', 'A request must have exactly one Host header.');
   }
   // RFC 9110 section 10.1.1. Whether the body still follows is not known, so that the connection cannot go on.
   if (headers.expect !== undefined && httpVersion === '1.1' && !continuePattern.test(headers.expect)) {
-    throw new ApiError('expectation_failed', 'Only "Expect: 100-continue" is possible.', {
+    throw new ApiError('expectation_failed', 'Only "Expect: 100-continue" is supported.', {
       headers: { Connection: 'close' },
     });
   }
@@ -160,7 +161,7 @@ export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
         answer(ctx, thrown);
       } catch (failure) {
         // The error itself was made wrongly.
-        answer(ctx, new AggregateError([thrown, failure], 'An error could not be answered'));
+        answer(ctx, new AggregateError([thrown, failure], 'No response could be made for an error'));
       }
     }
   };

@@ -11,7 +11,7 @@ const codes = Object.keys(errorCodes) as ErrorCode[];
 const code: Json = {
   type: 'string',
   enum: codes,
-  description: 'Stable; act on this.',
+  description: 'Stable; base decisions on it.',
   'x-codes': errorCodes,
 };
 const retryable: Json = {
@@ -39,7 +39,7 @@ const common: Json = {
       additionalProperties: false,
     },
   },
-  blockedBy: { type: 'string', format: 'uri', description: 'Address of the task in the way.' },
+  blockedBy: { type: 'string', format: 'uri', description: 'Address of the task that blocks the request.' },
 };
 
 export const errorSchema: Json = {
@@ -172,7 +172,7 @@ export function errorResponses(given: readonly ErrorCode[], of: ErrorHeaders = {
 export function otherwise(): { responses: Record<string, Json>; statement: Json } {
   const errors = Object.entries(errorResponses([...anywhere, 'not_found', 'method_not_allowed']));
   const options: Json = {
-    description: 'What the path allows.',
+    description: 'The methods that the path supports.',
     headers: pickHeaders([
       'X-Request-Id',
       'X-Content-Type-Options',
@@ -189,7 +189,7 @@ export function otherwise(): { responses: Record<string, Json>; statement: Json 
     },
     statement: {
       description:
-        'OPTIONS on any path answers 204 with `Allow`, and `Accept-Patch` where there is a PATCH. HEAD is answered as GET, without a body. Another method on a path is 405 with `Allow`, another path 404.',
+        'OPTIONS on any path returns 204 with `Allow`, and `Accept-Patch` where there is a PATCH. HEAD is handled like GET, without a body. Any other method on a path returns 405 with `Allow`, an unknown path 404.',
       options: { responses: { 204: refer('Options') } },
       others: {
         responses: Object.fromEntries(errors.map(([status]) => [status, refer(`Error${status}`)])),

@@ -16,7 +16,7 @@ export const headers: Readonly<Record<string, Json>> = {
     'Id of the request: the client’s own, if it sent a well-formed one.',
     '01a1fc40-e4c0-7555-8353-2d75db03d2a7',
   ),
-  'X-Content-Type-Options': text('The media type is as it says; nobody need guess.', 'nosniff'),
+  'X-Content-Type-Options': text('Tells clients not to guess the media type.', 'nosniff'),
   Location: {
     description: 'Address of what was created, or of the task to follow.',
     schema: { type: 'string', format: 'uri' },
@@ -24,30 +24,33 @@ export const headers: Readonly<Record<string, Json>> = {
   },
   'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' }, example: 2 },
   Link: text(
-    'Pages beside this one (RFC 8288): next, prev, first; and what to read of a deprecation.',
+    'Other pages (RFC 8288): next, prev, first; also the documentation of a deprecation.',
     '<https://api.example.com/api/v2/instances?limit=100>; rel="first"',
   ),
   ETag: text('Strong entity tag of the representation.', '"3"'),
-  Allow: text('Methods that the path has.', 'GET, HEAD, OPTIONS'),
-  Accept: text('Media types that are taken as a body.', 'application/json'),
+  Allow: text('Methods that the path supports.', 'GET, HEAD, OPTIONS'),
+  Accept: text('Media types that are accepted for the body.', 'application/json'),
   'Accept-Patch': text(
-    'Media types that a PATCH takes (RFC 5789).',
+    'Media types that PATCH accepts (RFC 5789).',
     'application/merge-patch+json, application/json',
   ),
-  'Accept-Encoding': text('Content codings that are undone of a body.', 'gzip, deflate, br'),
+  'Accept-Encoding': text('Content codings that are accepted for the body.', 'gzip, deflate, br'),
   'WWW-Authenticate': text(
     'How to authenticate (RFC 6750, RFC 9728).',
     'Bearer realm="copse", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"',
   ),
-  'X-Error-Code': text('The error’s code, also where there is no body.', 'not_found'),
-  'Cache-Control': text('How long the answer may be kept.', 'no-cache'),
+  'X-Error-Code': text('The error code, even if there is no body.', 'not_found'),
+  'Cache-Control': text('How long the response may be cached.', 'no-cache'),
   'Preference-Applied': text('The wait that was granted (RFC 7240).', 'wait=10'),
-  'Idempotency-Replayed': text('`true` when the answer is that of an earlier request.', 'true'),
+  'Idempotency-Replayed': text('`true` if this is the stored response of an earlier request.', 'true'),
   'RateLimit-Policy': text('Requests (q) in a window of w seconds.', '"default";q=6000;w=60'),
-  RateLimit: text('Requests that remain (r), and seconds until all are back (t).', '"default";r=5999;t=1'),
-  Deprecation: text('Since when the route is deprecated (RFC 9745).', '@1769860800'),
-  Sunset: text('When the route stops to answer (RFC 8594).', 'Sat, 31 Jan 2026 12:00:00 GMT'),
-  'X-Accel-Buffering': text('`no`: a proxy must pass a stream on as it comes.', 'no'),
+  RateLimit: text(
+    'Requests that remain (r), and seconds until all are available again (t).',
+    '"default";r=5999;t=1',
+  ),
+  Deprecation: text('When the route was deprecated (RFC 9745).', '@1769860800'),
+  Sunset: text('When the route stops working (RFC 8594).', 'Sat, 31 Jan 2026 12:00:00 GMT'),
+  'X-Accel-Buffering': text('`no`: a proxy must not buffer the stream.', 'no'),
 };
 
 /** Request headers that the pipeline itself understands, as components. */
@@ -70,7 +73,7 @@ export const requestHeaders: Readonly<Record<string, Json>> = {
     name: 'Idempotency-Key',
     in: 'header',
     description:
-      'Makes a repeat safe: the same key with the same request gets the same answer, for 24 hours.',
+      'Makes a repeat safe: the same key with the same request gets the same response, for 24 hours.',
     schema: { type: 'string', minLength: 1, maxLength: 257 },
     example: '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
   },
@@ -78,7 +81,7 @@ export const requestHeaders: Readonly<Record<string, Json>> = {
     name: 'If-Match',
     in: 'header',
     description:
-      'Go on only if the resource still has one of these entity tags, or any (`*`); else 412. A change also goes on when only what is observed, such as the power state, is another than it was under the tag.',
+      'Proceed only if the resource still has one of these entity tags, or any (`*`); otherwise 412. A change also proceeds if only observed members, such as the power state, have changed since that tag.',
     schema: { type: 'string' },
     example: '*',
   },
@@ -86,7 +89,7 @@ export const requestHeaders: Readonly<Record<string, Json>> = {
     name: 'If-None-Match',
     in: 'header',
     description:
-      'Go on only if the resource has none of these entity tags; else 304 for a read, 412 for a change.',
+      'Proceed only if the resource has none of these entity tags; otherwise 304 for a read, 412 for a change.',
     schema: { type: 'string' },
     example: '"17"',
   },

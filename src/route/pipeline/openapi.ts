@@ -102,7 +102,7 @@ const commonHeaders = ['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control'
 
 /** A 304 has the header fields of the 200 that it stands for. */
 function notModified(success: Json | undefined): Json {
-  return { description: 'The client has the representation already.', headers: success?.['headers'] };
+  return { description: 'The client already has this representation.', headers: success?.['headers'] };
 }
 
 /** One status with two shapes: a part of the service that says how it is, and an error in place of that. */
@@ -141,7 +141,7 @@ function parameters(declaration: Declaration, components: Components): Json[] {
         ...(typeof meaning === 'string' ? [meaning] : []),
         ...(aliases.length === 0
           ? []
-          : [`Also taken as ${aliases.map((one) => `\`${one}\``).join(' or ')}.`]),
+          : [`Also accepted as ${aliases.map((one) => `\`${one}\``).join(' or ')}.`]),
       ].join(' ');
       list.push({
         name,

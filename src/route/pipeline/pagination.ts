@@ -116,19 +116,19 @@ function withPageParameters(
   const { properties = {} } = declaration.query ?? {};
   const sort = Type.Union(
     orders.map((order) => Type.Literal(order)),
-    { default: orders[0], description: 'Order of the items; ties are in the order of their ids.' },
+    { default: orders[0], description: 'Order of the items; ties are in id order.' },
   );
   const query = Type.Object(
     {
       ...properties,
       ...(orders.length > 1 ? { sort: Type.Optional(sort) } : {}),
-      descending: Type.Optional(Type.Boolean({ default: false, description: 'The other way round.' })),
+      descending: Type.Optional(Type.Boolean({ default: false, description: 'Reverses the order.' })),
       [key]: Type.Optional(
         Type.String({
           minLength: 1,
           maxLength: 2000,
           examples: ['eyJwb3NpdGlvbiI6WyJhIl19.AAAAAAAAAAAAAAAAAAAAAA'],
-          description: 'Where the page begins: taken from a link, never made up.',
+          description: 'The cursor of the page: take it from a link, never construct it.',
         }),
       ),
       [limit]: Type.Optional(
@@ -136,7 +136,7 @@ function withPageParameters(
           minimum: 1,
           maximum: maxLimit,
           default: defaultLimit,
-          description: 'Items on the page at most.',
+          description: 'Maximum number of items on the page.',
         }),
       ),
     },

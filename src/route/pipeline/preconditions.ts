@@ -13,7 +13,10 @@ function tagsOf(header: string): string[] | '*' {
   const tags = [...header.matchAll(/(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g)];
   const rest = header.replaceAll(/(W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g, '').replaceAll(/[\s,]/g, '');
   if (tags.length === 0 || rest !== '') {
-    throw new ApiError('invalid_parameter', 'If-Match and If-None-Match take entity tags in quotes, or "*".');
+    throw new ApiError(
+      'invalid_parameter',
+      'If-Match and If-None-Match accept entity tags in quotes, or "*".',
+    );
   }
   return tags.map((match) => match[0]);
 }
@@ -56,7 +59,7 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition | und
     const found = demanded === '*' || demanded.some((tag) => standsFor(tag, standing, weak));
     const tag = entityTag(standing.revision);
     if (found !== weak) return !weak && demanded !== '*' && matches(demanded, tag, false);
-    throw new ApiError('precondition_failed', `The resource has the entity tag ${tag} now.`);
+    throw new ApiError('precondition_failed', `The resource now has the entity tag ${tag}.`);
   };
 }
 
@@ -67,7 +70,7 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition | und
 export function unmodifiedTag(headers: IncomingHttpHeaders, tag: string): string | undefined {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
   if (ifMatch !== undefined && !matches(tagsOf(ifMatch), tag, false)) {
-    throw new ApiError('precondition_failed', `The resource has the entity tag ${tag} now.`);
+    throw new ApiError('precondition_failed', `The resource now has the entity tag ${tag}.`);
   }
   if (ifNoneMatch === undefined) return undefined;
   const tags = tagsOf(ifNoneMatch);

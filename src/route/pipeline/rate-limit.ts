@@ -43,7 +43,7 @@ export class RateLimit {
     if (over > slack) {
       const seconds = Math.max(1, Math.ceil(over / 1000));
       response.setHeader('RateLimit', `"default";r=0;t=${seconds}`);
-      throw new ApiError('rate_limited', 'You make requests faster than is allowed.', {
+      throw new ApiError('rate_limited', 'You are sending more requests than allowed.', {
         headers: { 'Retry-After': String(seconds) },
       });
     }

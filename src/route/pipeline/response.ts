@@ -93,6 +93,6 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   headers['Content-Type'] = json;
   if (result instanceof JsonText) return { status, headers, body: result.text };
   const text = JSON.stringify(result) as string | undefined;
-  if (text === undefined) throw new Error(`A ${typeof result} has no JSON`);
+  if (text === undefined) throw new Error(`A ${typeof result} cannot be written as JSON`);
   return { status, headers, body: text };
 }

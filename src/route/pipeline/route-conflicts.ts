@@ -40,7 +40,7 @@ function checkPath<C>(manager: RouteManager<C>): void {
     );
   }
   if (version !== undefined && !(Number.isSafeInteger(version) && version > 0))
-    throw new RegistrationError(`${path}: the version ${version} is no positive integer`);
+    throw new RegistrationError(`${path}: the version ${version} is not a positive integer`);
   const fault = deprecation === undefined ? undefined : faultOf(deprecation);
   if (fault !== undefined) throw new RegistrationError(`${path}: ${fault}`);
   if (methods.length === 0) throw new RegistrationError(`${path}: has no methods`);
@@ -57,10 +57,10 @@ function checkMethods<C>(manager: RouteManager<C>): void {
 }
 
 function faultOfMethod<C>(method: MethodHandler<C>, path: string): string | undefined {
-  if (!methodTypes.includes(method.methodType)) return `the method is none of ${methodTypes.join(', ')}`;
+  if (!methodTypes.includes(method.methodType)) return `the method is not one of ${methodTypes.join(', ')}`;
   // The types forbid it, but a route may be assembled at run time.
   if ((method.authenticator as Authenticator | undefined) === undefined)
-    return 'has no authenticator; say NoAuth if everybody may pass';
+    return 'has no authenticator; use NoAuth if everyone may pass';
   const handler = method.requestHandler as Partial<RequestHandler<C>> | undefined;
   if (handler?.declaration === undefined) return 'has no requestHandler with a declaration';
   const { declaration } = handler;
@@ -89,7 +89,7 @@ function checkReachable<C>(manager: RouteManager<C>, earlier: readonly RouteMana
     );
     if (shadow !== undefined) {
       throw new RegistrationError(
-        `${methodType} ${path}: is never reached, because ${pathOf(shadow)} stands before it`,
+        `${methodType} ${path}: is never reached, because ${pathOf(shadow)} comes before it`,
       );
     }
   }

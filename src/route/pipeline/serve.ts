@@ -320,11 +320,11 @@ export function answerUnmatched(router: Router, ctx: Context): void {
   const matched = router.match(ctx.path, ctx.method);
   const methods = new Set(matched.path.flatMap((layer) => layer.methods));
   if (methods.size === 0) {
-    throw new ApiError('not_found', `There is no ${ctx.path.slice(0, 200)} here; /docs lists what there is.`);
+    throw new ApiError('not_found', `There is nothing at ${ctx.path.slice(0, 200)}; /docs lists all routes.`);
   }
   const allow = [...methods, 'OPTIONS'].sort().join(', ');
   if (ctx.method !== 'OPTIONS') {
-    throw new ApiError('method_not_allowed', `${ctx.method} is not possible here; allowed are ${allow}.`, {
+    throw new ApiError('method_not_allowed', `${ctx.method} is not allowed here; use one of ${allow}.`, {
       headers: { Allow: allow },
     });
   }

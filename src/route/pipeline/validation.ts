@@ -16,10 +16,10 @@ formats.default(ajv, ['uuid', 'date-time', 'ipv4', 'ipv6', 'uri']);
 type Properties = Record<string, TSchema & Record<string, unknown>>;
 
 function suggestion(name: string, known: readonly string[]): string {
-  if (known.length === 0) return 'None are taken here.';
+  if (known.length === 0) return 'No query parameters are accepted here.';
   const nearest = closest(name, known);
   if (distance(name, nearest) <= Math.max(2, nearest.length / 3)) return `Did you mean "${nearest}"?`;
-  return `Known are: ${known.join(', ')}.`;
+  return `Expected one of ${known.join(', ')}.`;
 }
 
 function describe(error: ErrorObject): string {
@@ -33,19 +33,17 @@ function describe(error: ErrorObject): string {
     case 'required':
       return `"${String(params['missingProperty'])}" is missing.`;
     case 'enum':
-      return `Must be one of ${(params['allowedValues'] as string[]).join(', ')}.`;
+      return `Expected one of ${(params['allowedValues'] as string[]).join(', ')}.`;
     case 'anyOf': {
       const choices = (schema['anyOf'] as { const?: string }[]).map((choice) => choice.const);
       return choices.every((choice) => choice !== undefined)
-        ? `Must be one of ${choices.join(', ')}.`
-        : 'Matches none of the choices.';
+        ? `Expected one of ${choices.join(', ')}.`
+        : 'The value matches none of the alternatives.';
     }
     case 'pattern':
     case 'format': {
       const { description } = schema;
-      return typeof description === 'string'
-        ? `Is not a valid value. ${description}`
-        : sentence(error.message);
+      return typeof description === 'string' ? `Not a valid value. ${description}` : sentence(error.message);
     }
     default:
       return sentence(error.message);
@@ -124,7 +122,7 @@ export function parameterValidator(
         const list = (value[name] ??= []) as unknown[];
         list.push(typed(text, declared['items'] as Record<string, unknown>));
       } else if (declared !== undefined && name in value) {
-        faults.push({ parameter: name, message: 'Is given more than once.' });
+        faults.push({ parameter: name, message: 'Given more than once.' });
       } else {
         value[name] = declared === undefined ? text : typed(text, declared);
       }

@@ -190,7 +190,7 @@ export function migrationContract(makeFixture: () => StoreFixture, rows = 950): 
       await store.write([insert(schema, schemaId, { version: 4 })]);
       const before = await store.get(schema, schemaId);
       const failure = await failureOf(migrate(store, [ranksUp(2, { calls: 0 })], options()));
-      expect(failure.message).to.match(/schema 4; this program knows 2\. Nothing was changed/);
+      expect(failure.message).to.match(/schema 4; this version supports 2\. Nothing was changed/);
       expect(await store.get(schema, schemaId)).to.deep.equal(before);
       expect(await ranks()).to.deep.equal(shifted(0));
     });

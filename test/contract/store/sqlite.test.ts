@@ -65,7 +65,7 @@ describe('a SQLite file', () => {
     database.close();
     const before = statSync(file).size;
     expect(() => new SqliteStore(file, collections)).to.throw(
-      new RegExp(`layout ${schemaVersion + 1}.*knows ${schemaVersion}.*newer program`),
+      new RegExp(`layout ${schemaVersion + 1}.*supports ${schemaVersion}.*newer version`),
     );
     const after = new Database(file, { readonly: true });
     expect(after.pragma('user_version', { simple: true })).to.equal(schemaVersion + 1);

@@ -216,7 +216,7 @@ describe('a store of schema 1', function () {
     database.pragma(`user_version = ${schemaVersion + 1}`);
     database.close();
     const failure = await failureOf(serving(() => Promise.resolve()));
-    expect(failure.message).to.match(/layout 3; this program knows 2.*newer program/);
+    expect(failure.message).to.match(/layout 3; this version supports 2.*newer version/);
   });
 
   it('has a migration for each version in turn, and the layout of SQLite counts along', () => {

@@ -163,7 +163,9 @@ const suite = 'local region: whose a machine is';
       await bench.open();
       await bench.region.deleteServer(removed, patient());
       expect(isAlive(first)).to.equal(false);
-      expect(await bench.messageOf(replaced)).to.match(/folder was replaced; it has to be ended on its host/);
+      expect(await bench.messageOf(replaced)).to.match(
+        /folder was replaced is still running; terminate it on its host/,
+      );
       for (const call of [
         bench.region.deleteServer(replaced, patient()),
         bench.region.startServer(replaced, patient()),
@@ -313,7 +315,7 @@ describe('local region: proof of a process', () => {
     expect(error).to.be.instanceOf(RegionError).and.have.property('kind', 'transient');
     expect(error)
       .to.have.property('message')
-      .that.matches(/another machine's name/);
+      .that.matches(/the name of another machine/);
     expect(isAlive(identity)).to.equal(true);
   }).timeout(20_000);
 });

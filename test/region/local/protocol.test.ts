@@ -102,7 +102,7 @@ describe('the verdict on an ending', () => {
       expect(judge(running, 'unknown', sameHostBoot)).to.deep.equal({
         restart: false,
         powerState: 'Error',
-        message: 'The machine ended; its host could not read why.',
+        message: 'The machine ended; its host could not read the reason.',
       });
     }
     expect(judge({ wanted: 'running', rebooting: true }, 'unknown', true)).to.deep.equal({ restart: true });

@@ -24,7 +24,7 @@ const reasons: Partial<Record<SystemCode, string>> = {
   EMFILE: 'too many open files',
   EISDIR: 'it is a folder',
   ENOTDIR: 'its folder is a file',
-  ELOOP: 'its links lead in a circle',
+  ELOOP: 'its symbolic links form a loop',
 };
 const codes = Object.keys(reasons) as SystemCode[];
 /** Those that anything may fail with. */
@@ -128,7 +128,7 @@ const anywhere: SystemCode[] = ['EACCES', 'EIO', 'EMFILE'];
       for (const damage of ['', '{"format":1', '[]', 'null', '{"format":1}', other, '\0'.repeat(100)]) {
         writeFileSync(path, damage);
         await bench.open();
-        expect(await bench.messageOf(id), damage).to.match(/damaged; it can only be deleted/);
+        expect(await bench.messageOf(id), damage).to.match(/damaged; the server can only be deleted/);
         expect(await failureOf(bench.region.startServer(id, patient())), damage).to.equal('terminal');
         expect(bench.machines(id), damage).to.have.length(1);
       }
@@ -176,7 +176,7 @@ const anywhere: SystemCode[] = ['EACCES', 'EIO', 'EMFILE'];
       ],
       [
         'a record that links to itself',
-        /circle/,
+        /loop/,
         (folder) => {
           rmSync(join(folder, 'state.json'));
           symlinkSync('state.json', join(folder, 'state.json'));

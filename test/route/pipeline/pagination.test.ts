@@ -136,7 +136,7 @@ describe('a list in pages', () => {
       const reply = await server.admin.refused('invalid_cursor', 'GET', address);
       expect(reply.body.errors?.[0]).to.deep.equal({
         parameter: 'key',
-        message: 'Start again without a key, or follow the links of the answers.',
+        message: 'Start again without a cursor, or follow the links in the responses.',
       });
     }
     await server.admin.refused('invalid_parameter', 'GET', `${path}?key=`);

@@ -104,7 +104,9 @@ export function assertAddress(address: string): void {
   try {
     clientFor(address).db(databaseOf(address));
   } catch (error) {
-    throw new Error(`${shownAddress(address)} is no connection string: ${withoutSecrets(error, address)}`);
+    throw new Error(
+      `${shownAddress(address)} is not a valid connection string: ${withoutSecrets(error, address)}`,
+    );
   }
 }
 
@@ -112,7 +114,7 @@ export function assertAddress(address: string): void {
 export function unreachable(address: string, error: unknown): StoreUnreachable {
   return new StoreUnreachable(
     `The store ${shownAddress(address)} cannot be opened: ${withoutSecrets(error, address)}. ` +
-      'Check that the server runs, that it can be reached from here, and the name and password in COPSE_STORE.',
+      'Check that the server is running and reachable from here, and check the user name and password in COPSE_STORE.',
   );
 }
 

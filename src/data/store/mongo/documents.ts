@@ -62,7 +62,7 @@ function encoded(value: Scalar): string {
 function assertUnicode(...texts: readonly unknown[]): void {
   for (const text of texts) {
     if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
-      throw new Error('A key or column is no Unicode text');
+      throw new Error('A key or column is not valid Unicode');
   }
 }
 

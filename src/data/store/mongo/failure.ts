@@ -136,7 +136,7 @@ export function failureFor(error: unknown): unknown {
 }
 
 export function unavailable(cause?: unknown): ApiError {
-  return new ApiError('store_unavailable', 'The database cannot be reached now; try again.', {
+  return new ApiError('store_unavailable', 'The database is unreachable; try again.', {
     cause,
     headers: { 'Retry-After': '2' },
   });

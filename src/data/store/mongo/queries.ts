@@ -43,7 +43,7 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
 /** The types say so; but an object would be taken for operators here, and undefined for null. */
 function assertScalar(value: unknown): void {
   if (value !== null && typeof value !== 'string' && typeof value !== 'number')
-    throw new Error('A value to filter by is no text, number or null');
+    throw new Error('A filter value is not a string, a number or null');
 }
 
 /**
@@ -102,7 +102,7 @@ function boundOf(value: string | number | undefined): string | number | undefine
 }
 
 function positionText(columns: readonly string[], after: readonly Scalar[]): string {
-  if (after.length !== columns.length + 1) throw new Error('The position does not belong to the order');
+  if (after.length !== columns.length + 1) throw new Error('The position does not match the order');
   const id = after[columns.length];
   return orderText(after.slice(0, columns.length), String(id));
 }

@@ -43,7 +43,7 @@ async function assertThere<D extends Document>(
   const missing = ids.find((_id, at) => found[at] === null);
   if (missing === undefined) return;
   throw new Error(
-    `An index of ${collection.collectionName} that is not Copse's keeps ${String(missing)} out; drop it, and the write is completed.`,
+    `An index of ${collection.collectionName} that Copse did not create rejects ${String(missing)}; drop it, and the write will be completed.`,
     { cause },
   );
 }
@@ -68,7 +68,7 @@ export async function takeStepsIn(
 ): Promise<void> {
   const done = await collection.bulkWrite(steps.map(operationOf), { ordered: true, session });
   if (done.insertedCount + done.matchedCount + done.deletedCount !== steps.length)
-    throw new Error(`A document of ${collection.collectionName} was changed past the journal`);
+    throw new Error(`A document of ${collection.collectionName} was changed without the journal`);
 }
 
 /** Neighbours of one kind. */

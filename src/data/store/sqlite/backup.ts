@@ -138,7 +138,7 @@ export function restore(
   assertThere(backup);
   const there = existsSync(file);
   if (there && !force) {
-    throw new Error(`There is a database ${file} already. With --force it is kept under another name.`);
+    throw new Error(`The database ${file} already exists. With --force it is renamed, not deleted.`);
   }
   const unfinished = `${file}.unfinished-${process.pid}`;
   try {
@@ -165,7 +165,7 @@ function examine(copy: string, backup: string): void {
     try {
       assertKnown(db, backup);
       const ours = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'secrets'").get();
-      if (ours === undefined) throw new Error(`${backup} is a database, but not one of this program.`);
+      if (ours === undefined) throw new Error(`${backup} is a database, but not a Copse store.`);
     } finally {
       db.close();
     }
@@ -230,7 +230,7 @@ class InUse extends Error {
   override readonly name = 'InUse';
 
   constructor(file: string, options?: ErrorOptions) {
-    super(`A process has the database ${file} open. Stop every server on it first.`, options);
+    super(`A process has the database ${file} open. Stop every server that uses it first.`, options);
   }
 }
 

@@ -18,7 +18,7 @@ export class DamagedFile extends Error {
   constructor(file: string, found: string, options?: ErrorOptions) {
     super(
       `The database ${file} is damaged (${found}). Nothing was changed. Restore a backup with ` +
-        '"copse restore BACKUP --force", which keeps the damaged file beside it; docs/operations.md has more.',
+        '"copse restore BACKUP --force", which keeps the damaged file next to it; see docs/operations.md.',
       options,
     );
   }

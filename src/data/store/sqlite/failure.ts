@@ -3,19 +3,19 @@ import Database from 'better-sqlite3';
 import { ApiError } from '../../../model/error.js';
 
 const meanings: Readonly<Record<string, string>> = {
-  SQLITE_BUSY: 'another process is writing for too long',
-  SQLITE_LOCKED: 'another process is writing for too long',
-  SQLITE_PROTOCOL: 'another process is writing for too long',
+  SQLITE_BUSY: 'another process has been writing for too long',
+  SQLITE_LOCKED: 'another process has been writing for too long',
+  SQLITE_PROTOCOL: 'another process has been writing for too long',
   SQLITE_FULL: 'its disk is full',
   SQLITE_READONLY: 'its file cannot be written',
   SQLITE_PERM: 'its file cannot be written',
   SQLITE_CANTOPEN: 'its file cannot be opened',
-  SQLITE_IOERR: 'its disk fails',
+  SQLITE_IOERR: 'its disk reports errors',
   // A failed disk, or a file system that went read-only under the open file.
-  SQLITE_IOERR_WRITE: 'its disk takes no writes',
+  SQLITE_IOERR_WRITE: 'its disk accepts no writes',
   SQLITE_CORRUPT: 'its file is damaged',
   SQLITE_NOTADB: 'its file is damaged',
-  SQLITE_NOMEM: 'memory is short',
+  SQLITE_NOMEM: 'there is not enough memory',
 };
 
 /** What SQLite says of a statement or a value that is wrong, whenever it comes. Any other failure passes, or is the file's. */
@@ -51,7 +51,7 @@ export function storeFailure(error: unknown): unknown {
 }
 
 export function unusable(why: string, cause?: unknown): ApiError {
-  return new ApiError('store_unavailable', `The database cannot be used now: ${why}.`, {
+  return new ApiError('store_unavailable', `The database is unavailable: ${why}.`, {
     cause,
     headers: { 'Retry-After': '5' },
   });

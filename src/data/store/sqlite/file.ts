@@ -81,8 +81,8 @@ export function startFailure(file: string, error: unknown): unknown {
   if (isDamage(error)) return new DamagedFile(file, error.message, { cause: error });
   if (!(error instanceof Database.SqliteError)) return error;
   const hint = error.code.startsWith('SQLITE_READONLY')
-    ? 'This user must be allowed to write it and its folder.'
-    : 'docs/operations.md says what to do.';
+    ? 'This user needs write access to the file and its folder.'
+    : 'See docs/operations.md.';
   return new Error(`The database ${file} cannot be opened: ${error.message} (${error.code}). ${hint}`, {
     cause: error,
   });

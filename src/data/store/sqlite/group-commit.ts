@@ -100,7 +100,7 @@ export class GroupCommit {
     try {
       news();
     } catch (error) {
-      this.#log.error({ err: error }, 'a listener to the store failed');
+      this.#log.error({ err: error }, 'a store listener failed');
     }
   }
 

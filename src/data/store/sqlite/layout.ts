@@ -90,6 +90,6 @@ export function assertKnown(db: Database, file: string): void {
   const found = layoutOf(db);
   if (found <= schemaVersion) return;
   throw new Error(
-    `The database ${file} has layout ${found}; this program knows ${schemaVersion}. Use the newer program that wrote it.`,
+    `The database ${file} has layout ${found}; this version supports ${schemaVersion}. Use the newer version that wrote it.`,
   );
 }

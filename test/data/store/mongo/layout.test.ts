@@ -88,7 +88,7 @@ describe('a MongoDB store of another program', function () {
     const failure = await failureOf(openStore(address, '', real));
     expect(failure.name).to.equal('SchemaError');
     expect(failure.message).to.match(
-      new RegExp(`schema ${currentSchema + 1}; this program knows ${currentSchema}. Nothing was changed`),
+      new RegExp(`schema ${currentSchema + 1}; this version supports ${currentSchema}. Nothing was changed`),
     );
     const after = (await db.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
     expect(after.sort()).to.deep.equal(before.sort());

@@ -162,12 +162,12 @@ describe('a database that goes away behind its gateway', function () {
       await reading;
       const lines = running.log.entries.filter(({ message }) => message.startsWith('the store'));
       expect(lines.map(({ message }) => message)).to.deep.equal([
-        'the store cannot be used',
-        'the store can be used again',
+        'the store is unavailable',
+        'the store is available again',
       ]);
       expect(lines[1]?.details['seconds']).to.be.a('number').and.to.be.above(0);
       const loud = running.log.entries.filter(({ level }) => level === 'error' || level === 'warn');
-      expect(loud.map(({ message }) => message)).to.deep.equal(['the store cannot be used']);
+      expect(loud.map(({ message }) => message)).to.deep.equal(['the store is unavailable']);
     });
   }
 });

@@ -107,7 +107,7 @@ describe('a backup of a SQLite store', () => {
     expect(() => restore(target, file, true, quiet)).to.throw(/is damaged/);
     rmSync(target);
     new Database(target).exec('CREATE TABLE other (x)').close();
-    expect(() => restore(target, file, true, quiet)).to.throw(/not one of this program/);
+    expect(() => restore(target, file, true, quiet)).to.throw(/not a Copse store/);
     expect(readFileSync(file).equals(before)).to.equal(true);
     expect(files()).to.deep.equal(['backup.sqlite', 'copse.sqlite']);
   });
