@@ -27,11 +27,26 @@ import type { UserData } from './user.js';
 import { apiKeys, users } from './user.js';
 import { workers } from './worker.js';
 
-export interface Connector {
+/** A collection, and the part of the connector that is made from the store and the projects alone. */
+type Resource = readonly [
+  collection: CollectionSpec<never>,
+  part: new (store: Store, projects: ProjectData) => unknown,
+];
+
+/** The stored resources, a line each. Those that need more than the store and the projects are in `createConnector`. */
+const resources = {
+  organizations: [organizations, OrganizationData],
+  networks: [networks, NetworkData],
+  drifts: [drifts, DriftData],
+} satisfies Record<string, Resource>;
+
+type Resources = {
+  readonly [Name in keyof typeof resources]: InstanceType<(typeof resources)[Name][1]>;
+};
+
+export interface Connector extends Resources {
   readonly users: UserData;
-  readonly organizations: OrganizationData;
   readonly projects: ProjectData;
-  readonly networks: NetworkData;
   readonly regions: RegionData;
   readonly flavors: FlavorData;
   readonly images: ImageData;
@@ -39,7 +54,6 @@ export interface Connector {
   readonly expiry: ExpiryData;
   readonly tasks: TaskData;
   readonly events: EventData;
-  readonly drifts: DriftData;
   readonly taskControl: TaskControl;
   readonly status: StatusData;
   readonly admin: AdminData;
@@ -54,16 +68,14 @@ export const collections: readonly CollectionSpec<never>[] = [
   secrets,
   users,
   apiKeys,
-  organizations,
   projects,
-  networks,
+  ...Object.values(resources).map(([collection]) => collection),
   regions,
   instances,
   tasks,
   idempotency,
   workers,
   schedules,
-  drifts,
   catalogs,
   trials,
 ];
@@ -77,25 +89,25 @@ export function createConnector(
   expiryOptions: ExpiryOptions,
 ): Connector {
   const projectData = new ProjectData(store);
-  const organizationData = new OrganizationData(store, projectData);
-  const networkData = new NetworkData(store, projectData);
+  const parts = Object.fromEntries(
+    Object.entries(resources).map(([name, [, Part]]) => [name, new Part(store, projectData)]),
+  ) as unknown as Resources;
+  const { organizations: organizationData, networks: networkData } = parts;
   const regionData = new RegionData(store, regionSource, organizationData, projectData);
   const taskData = new TaskData(store, projectData, feed);
   const { maxLifetime } = expiryOptions;
   const instanceData = new InstanceData(store, projectData, networkData, regionData, taskData, maxLifetime);
   const taskControl = new TaskControl(store);
   return {
+    ...parts,
     users: userData,
-    organizations: organizationData,
     projects: projectData,
-    networks: networkData,
     regions: regionData,
     flavors: new FlavorData(regionData),
     images: new ImageData(regionData),
     instances: instanceData,
     expiry: new ExpiryData(store, instanceData, expiryOptions),
     tasks: taskData,
-    drifts: new DriftData(store, projectData),
     events: new EventData(store, projectData, userData, feed),
     taskControl,
     status: new StatusData(store, projectData),

@@ -7,6 +7,7 @@ import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
 import { instanceParams } from './instance-access.js';
 import { listHandler } from './list-handler.js';
+import { mustHaveFound } from './pipeline/context.js';
 import type { RouteRequest } from './pipeline/handler.js';
 import { JsonText } from './pipeline/response.js';
 import { defineHandler } from './route.js';
@@ -116,15 +117,8 @@ export const getInstance = defineHandler(
     responses: { 200: { description: 'The instance.', schema: Instance, headers: ['ETag'] } },
   },
   {
-    parse: ({ params, context }) => ({
-      caller: callerOf(context),
-      id: params.instanceID,
-      found: context.found,
-    }),
-    execute: async (connector, { caller, id, found }) => {
-      const { text, revision } = found ?? (await connector.instances.text(caller, id));
-      return { result: new JsonText(text), metadata: { revision } };
-    },
+    parse: ({ context }) => mustHaveFound(context),
+    execute: (_connector, { text, revision }) => ({ result: new JsonText(text), metadata: { revision } }),
   },
 );
 

@@ -1,7 +1,7 @@
 /** A page of docs/ that shows how to add something, followed literally in a copy of the program's sources. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import type * as AppModule from '../../src/app.js';
@@ -16,10 +16,14 @@ export function followPage(name: string, steps: { saved: number; added: number }
   const folder = join(packageRoot(), 'build', name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  cpSync(join(packageRoot(), 'src'), join(folder, 'src'), { recursive: true });
+  for (const sources of ['src', 'test/support'])
+    cpSync(join(packageRoot(), sources), join(folder, sources), { recursive: true });
   const saved = [...page.matchAll(/Save this as `([^`]+)`:\n\n```ts\n([\s\S]*?)```/g)];
   expect(saved).to.have.length(steps.saved);
-  for (const [, file = '', code = ''] of saved) writeFileSync(join(folder, file), code);
+  for (const [, file = '', code = ''] of saved) {
+    mkdirSync(join(folder, dirname(file)), { recursive: true });
+    writeFileSync(join(folder, file), code);
+  }
   const added = [
     ...page.matchAll(/In `([^`]+)`, (?:import ([^\n]+),? and )?add to `(\w+)`:\n\n```ts\n([\s\S]*?)```/g),
   ];
@@ -42,8 +46,8 @@ export function followPage(name: string, steps: { saved: number; added: number }
 export function compile(folder: string): string {
   const project = {
     extends: '../../tsconfig.json',
-    compilerOptions: { rootDir: 'src', outDir: 'out', types: ['node'] },
-    include: ['src'],
+    compilerOptions: { rootDir: '.', outDir: 'out' },
+    include: ['src', 'test/route'],
   };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(project));
   const compiler = join(packageRoot(), 'node_modules/typescript-native/bin/tsc');
@@ -53,7 +57,7 @@ export function compile(folder: string): string {
 
 /** The compiled copy as a running server with a simulated region, on the store of the tests. */
 export async function startCopy(folder: string, adminKey: string, flags: Record<string, unknown> = {}) {
-  const module = pathToFileURL(join(folder, 'out', 'app.js')).href;
+  const module = pathToFileURL(join(folder, 'out', 'src', 'app.js')).href;
   const { startApp } = (await import(module)) as typeof AppModule;
   const { address, clear } = await testAddress();
   const given = {

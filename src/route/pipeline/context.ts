@@ -99,6 +99,13 @@ export function mustHaveProjectContext(context: RequestContext): ProjectContext 
   return context.project;
 }
 
+/** What the prefetch has read of the path's resource. Throws when it has read nothing: the route lacks it, so 500. */
+export function mustHaveFound(context: RequestContext): NonNullable<Fetched['found']> {
+  if (context.found === undefined)
+    throw new Error('The route has no resource; add the prefetch that reads it.');
+  return context.found;
+}
+
 /** The caller. Throws when there is none: the route lacks an authenticator that demands one, so 500. */
 export function mustHaveUser(context: RequestContext): User {
   if (context.user === undefined)

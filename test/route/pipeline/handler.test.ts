@@ -1,6 +1,11 @@
 import { expect } from 'chai';
 import { Type } from 'typebox';
-import { MutableContext, mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
+import {
+  MutableContext,
+  mustHaveFound,
+  mustHaveProjectContext,
+  mustHaveUser,
+} from '../../../src/route/pipeline/context.js';
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import { RequestLifetime } from '../../../src/route/pipeline/request-lifetime.js';
 import { type RouteRequest, requestHandler } from '../../../src/route/pipeline/handler.js';
@@ -82,5 +87,6 @@ describe('the context of a request', () => {
   it('fails loudly when a handler counts on what its route did not provide', async () => {
     expect((await failureOf(() => mustHaveUser(context))).message).to.include('authenticator');
     expect((await failureOf(() => mustHaveProjectContext(context))).message).to.include('prefetch');
+    expect((await failureOf(() => mustHaveFound(context))).message).to.include('prefetch');
   });
 });
