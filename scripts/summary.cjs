@@ -1,5 +1,6 @@
 // What a run of tests ends with: its ten slowest files, and the plain line that CI reads. The counts also go to the file of
-// .ci/run, with a line for each failure: the gate repeats them at its end, where a log that was cut still has them.
+// .ci/run, with a line for each failure and the time of each file: the gate repeats them at its end, where a log that was
+// cut still has them.
 const { appendFileSync } = require('node:fs');
 
 /** Counts, `failed` as lines, and `files`: milliseconds by file. */
@@ -11,6 +12,8 @@ module.exports = function summarize({ passes, failures, pending, failed, files }
       process.stdout.write(`${(milliseconds / 1000).toFixed(1).padStart(8)} s  ${file}\n`);
   }
   const summary = process.env.COPSE_TEST_SUMMARY;
-  if (summary) appendFileSync(summary, [`${passes} ${failures} ${pending}`, ...failed, ''].join('\n'));
+  const times = slowest.map(([file, milliseconds]) => `# ${(milliseconds / 1000).toFixed(1)} ${file}`);
+  if (summary)
+    appendFileSync(summary, [`${passes} ${failures} ${pending}`, ...failed, ...times, ''].join('\n'));
   process.stdout.write(`${passes} passed, ${failures} failed, ${pending} skipped\n`);
 };

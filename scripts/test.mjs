@@ -1,6 +1,7 @@
 // npm test: sets the machine up like "npm run up", compiles, and runs mocha. `npm test -- --long` runs the long suites,
 // `npm test -- --store mongodb` those that ask through the API or the port, on that engine, and the engine's own, with
-// `--server secantusdb` on a server that has transactions; other arguments go to mocha.
+// `--server secantusdb` on a server that has transactions; other arguments go to mocha. `npm test -- --prepare` sets up
+// for all of these and runs nothing, so that several can then run side by side.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
@@ -13,6 +14,7 @@ import { say, StepFailed } from './setup/steps.mjs';
 const root = join(import.meta.dirname, '..');
 const given = process.argv.slice(2);
 const long = given.includes('--long');
+const onlyPrepare = given.includes('--prepare');
 /** Our own options, and the one value that each can have. */
 const ours = { '--store': 'mongodb', '--server': 'secantusdb' };
 const chosenBy = (name) => {
@@ -25,7 +27,9 @@ const chosenBy = (name) => {
 };
 const onMongo = chosenBy('--store') !== undefined;
 const server = chosenBy('--server');
-const rest = given.filter((word, at) => word !== '--long' && !isOurs(word) && !(given[at - 1] in ours));
+const rest = given.filter(
+  (word, at) => !['--long', '--prepare'].includes(word) && !isOurs(word) && !(given[at - 1] in ours),
+);
 if (onMongo) process.env.COPSE_TEST_STORE = 'mongodb';
 if (server !== undefined) process.env.COPSE_TEST_SERVER = server;
 
@@ -45,9 +49,9 @@ async function prepareMachines() {
 }
 
 /** Without a server the suites on MongoDB are skipped, and say so. */
-async function prepareMongo() {
+async function prepareMongo(which) {
   try {
-    await (server === 'secantusdb' ? ensureSecantusDb() : ensureMongoServer());
+    await (which === 'secantusdb' ? ensureSecantusDb() : ensureMongoServer());
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     say(`\n!!! The suites on MongoDB will be SKIPPED:\n${error.message}\n`);
@@ -69,22 +73,31 @@ const mongoSuites = filesOf([
 const engineSuites = filesOf(['route/**/*', 'task/**/*', 'data/**/*', 'client/**/*', 'process/roles']);
 
 /** What runs side by side: each lane takes these of all, and one more what none of them takes. */
-const lanes = onMongo
-  ? [[...mongoSuites, ...filesOf(['data/**/*'])]]
-  : [
-      // One machine at a time, as their tests measure; then what compiles, which keeps a core busy as they do.
-      filesOf(['{region,contract/region}/**/*', 'process/kill', '{route,task}/adding-a-*']),
-      filesOf(['process/!(kill)']),
-    ];
+const lanes = {
+  sqlite: [
+    // One machine at a time, as their tests measure; then what compiles, which keeps a core busy as they do.
+    filesOf(['{region,contract/region}/**/*', 'process/kill', '{route,task}/adding-a-*']),
+    filesOf(['process/!(kill)']),
+    filesOf(['route/!(pipeline|adding-a-*)', 'task/!(adding-a-*)']),
+  ],
+  mongodb: [[...mongoSuites, ...filesOf(['data/**/*'])], filesOf(['route/pipeline/**/*'])],
+  // Real machines, which keep the cores busy, and processes that die and wait.
+  long: [filesOf(['long/{chaos,many,region-faults,up}'])],
+}[long ? 'long' : onMongo ? 'mongodb' : 'sqlite'];
 
 const spec = (files) => files.flatMap((file) => ['--spec', file]);
 const ignore = (files) => files.flatMap((file) => ['--ignore', file]);
 
-/** Arguments of mocha for each process of the whole run. Kills and chaos take the machine for themselves. */
+/** All files of the run, and what their patterns take that does not belong to it. */
+function chosenFiles() {
+  if (long) return { all: filesOf(['long/**/*']), never: [] };
+  if (onMongo) return { all: [...engineSuites, ...mongoSuites], never: filesOf(['data/store/sqlite/**/*']) };
+  return { all: filesOf(['**/*']), never: [...filesOf(['long/**/*']), ...mongoSuites] };
+}
+
+/** Arguments of mocha for each process of the whole run. */
 function suites() {
-  if (long) return [spec(filesOf(['long/**/*']))];
-  const all = onMongo ? [...engineSuites, ...mongoSuites] : filesOf(['**/*']);
-  const never = onMongo ? filesOf(['data/store/sqlite/**/*']) : [...filesOf(['long/**/*']), ...mongoSuites];
+  const { all, never } = chosenFiles();
   return [
     ...lanes.map((files) => [...spec(files), ...ignore(never)]),
     [...spec(all), ...ignore([...never, ...lanes.flat()])],
@@ -103,23 +116,30 @@ function run(args) {
   return new Promise((done) => child.once('exit', (code, signal) => done(signal === null ? code : 1)));
 }
 
-try {
+/** What the tests need, each made once. What is fetched is fetched beside the packages, which take longest. */
+async function prepare() {
   checkNode();
-  await ensureNpmPackages();
-  if (!onMongo) await prepareMachines();
-  await prepareMongo();
+  const servers = async () => {
+    if (!onMongo) await prepareMachines();
+    await prepareMongo(server);
+    if (onlyPrepare) await prepareMongo('secantusdb');
+  };
+  await Promise.all([ensureNpmPackages(), servers()]);
   await buildProgram();
   await buildTests();
+}
+
+/** Runs what was chosen, or all; resolves with the exit code. */
+async function runTests() {
   const chosen = rest.some((word) => !word.startsWith('-'));
-  const all = chosen ? [[]] : suites();
-  process.exitCode =
-    all.length === 1
-      ? await run([...all[0], ...rest])
-      : await runLanes(
-          process.execPath,
-          all.map((args) => [...mocha, ...args, ...rest]),
-          { cwd: root },
-        );
+  if (chosen) return run(rest);
+  const all = suites().map((args) => [...mocha, ...args, ...rest]);
+  return runLanes(process.execPath, all, { cwd: root });
+}
+
+try {
+  await prepare();
+  if (!onlyPrepare) process.exitCode = await runTests();
 } catch (error) {
   if (!(error instanceof StepFailed)) throw error;
   say(`\n${error.message}`);

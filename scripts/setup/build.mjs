@@ -1,6 +1,6 @@
 // Compiles the program and makes the guest image; both only when their inputs changed.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { step } from './steps.mjs';
 
@@ -18,10 +18,12 @@ function fingerprint(paths) {
   return hash.digest('hex');
 }
 
-async function compile(project, folder, inputs) {
+/** `clean`: what was compiled of files that are gone goes too. */
+async function compile(project, folder, inputs, { clean = false } = {}) {
   const stamp = join(root, folder, '.inputs');
   const now = fingerprint([...inputs, 'tsconfig.json', project, 'package-lock.json']);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return;
+  if (clean) rmSync(join(root, folder), { recursive: true, force: true });
   await step(`compile ${inputs.join(', ')}`, process.execPath, [compiler, '-p', project], { cwd: root });
   writeFileSync(stamp, now);
 }
@@ -31,7 +33,7 @@ export async function buildProgram() {
 }
 
 export async function buildTests() {
-  await compile('tsconfig.test.json', 'build', ['src', 'test', 'bench']);
+  await compile('tsconfig.test.json', 'build', ['src', 'test', 'bench'], { clean: true });
 }
 
 /** Makes the tiny guest image in the folder, from Debian packages kept in .cache/debs. */

@@ -1,6 +1,6 @@
 /**
  * Chaos: users, processes that die, hang and have wrong clocks, a store that is away and a region that lies. At the end
- * everything that was accepted has happened, once and in order. COPSE_CHAOS_MINUTES (default 3), COPSE_CHAOS_SEED.
+ * everything that was accepted has happened, once and in order. COPSE_CHAOS_MINUTES (default 2), COPSE_CHAOS_SEED.
  */
 import { expect } from 'chai';
 import type { Event } from '../../src/model/event.js';
@@ -17,7 +17,7 @@ import type { Client } from '../../src/client/client.js';
 import { checkedClient } from '../support/conform.js';
 import { adminKey, type Offer, offerOf, until } from '../support/process.js';
 
-const minutes = Number(process.env['COPSE_CHAOS_MINUTES'] ?? 3);
+const minutes = Number(process.env['COPSE_CHAOS_MINUTES'] ?? 2);
 const seed = Number(process.env['COPSE_CHAOS_SEED'] ?? 20_261_121);
 const users = 6;
 const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
