@@ -15,6 +15,7 @@ import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
 import type { RegionSource } from './region.js';
 import { RegionData, regions } from './region.js';
+import type { ResourceData } from './resource.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
 import { StatusData } from './status.js';
@@ -27,10 +28,10 @@ import type { UserData } from './user.js';
 import { apiKeys, users } from './user.js';
 import { workers } from './worker.js';
 
-/** A collection, and the part of the connector that is made from the store and the projects alone. */
+/** A collection, and the part of the connector that works on it. */
 type Resource = readonly [
   collection: CollectionSpec<never>,
-  part: new (store: Store, projects: ProjectData) => unknown,
+  part: new (...parameters: ConstructorParameters<typeof ResourceData>) => ResourceData,
 ];
 
 /** The stored resources, a line each. Those that need more than the store and the projects are in `createConnector`. */

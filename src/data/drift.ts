@@ -2,9 +2,10 @@
 import type { Drift } from '../model/drift.js';
 import { timestamp } from '../model/common.js';
 import type { Caller } from './caller.js';
-import type { ProjectData } from './project.js';
-import type { CollectionSpec, ListPage, Store, TextPage } from './store/port.js';
-import { insert, remove, replace, StoreConflict } from './store/port.js';
+import { ResourceData } from './resource.js';
+import type { CollectionSpec, ListPage, TextPage } from './store/port.js';
+import { insert, remove, replace } from './store/port.js';
+import { unlessRaced } from './store/retry.js';
 import { tasks } from './task.js';
 
 export const drifts: CollectionSpec<Drift> = {
@@ -24,25 +25,20 @@ export interface DriftFilter {
   regionIds?: readonly string[] | undefined;
 }
 
-export class DriftData {
-  readonly #store: Store;
-  readonly #projects: ProjectData;
-
-  constructor(store: Store, projects: ProjectData) {
-    this.#store = store;
-    this.#projects = projects;
-  }
-
+export class DriftData extends ResourceData {
   /** Drift in the caller's projects; superusers also see what belongs to none. */
   list(caller: Caller, { projectIds, regionIds }: DriftFilter, page: ListPage): Promise<TextPage> {
-    return this.#projects.contents(drifts, caller, { projectIds, columns: { region_id: regionIds } }, page);
+    return this.projects.contents(drifts, caller, { projectIds, columns: { region_id: regionIds } }, page);
   }
 
-  /** Makes the findings all that is told of the region; gives back those that are new. */
+  /**
+   * Makes the findings all that is told of the region; gives back those that are new. When another process compares at the
+   * same time, what it wrote is as good.
+   */
   async settle(regionId: string, findings: readonly Finding[]): Promise<Finding[]> {
     const open = new Map(findings.map((finding) => [`${finding.instanceId}.${finding.kind}`, finding]));
     for (let after: [string] | undefined; ;) {
-      const page = await this.#store.page(drifts, {
+      const page = await this.store.page(drifts, {
         order: 'id',
         filter: { region_id: regionId },
         limit: 500,
@@ -53,29 +49,22 @@ export class DriftData {
         open.delete(known.id);
         const next = finding === undefined ? undefined : { ...finding, since: known.value.since };
         if (next !== undefined && JSON.stringify(next) === JSON.stringify(known.value)) continue;
-        await this.#unlessRaced([next === undefined ? remove(drifts, known) : replace(drifts, known, next)]);
+        const write = next === undefined ? remove(drifts, known) : replace(drifts, known, next);
+        await unlessRaced(this.store.write([write]));
       }
       const last = page.at(-1);
       if (last === undefined) break;
       after = [last.id];
     }
     const since = timestamp();
-    for (const [id, finding] of open) await this.#unlessRaced([insert(drifts, id, { ...finding, since })]);
+    for (const [id, finding] of open)
+      await unlessRaced(this.store.write([insert(drifts, id, { ...finding, since })]));
     return [...open.values()];
   }
 
   /** Whether an instance of this id was deleted, as its users wished: then nobody will ever ask for its machine again. */
   async wasDeleted(instanceId: string): Promise<boolean> {
     const filter = { subject_id: instanceId, type: 'instance.delete', status: 'succeeded' };
-    return (await this.#store.page(tasks, { order: 'id', filter, limit: 1 })).length > 0;
-  }
-
-  /** Another process compares at the same time: what it wrote is as good. */
-  async #unlessRaced(writes: Parameters<Store['write']>[0]): Promise<void> {
-    try {
-      await this.#store.write(writes);
-    } catch (error) {
-      if (!(error instanceof StoreConflict)) throw error;
-    }
+    return (await this.store.page(tasks, { order: 'id', filter, limit: 1 })).length > 0;
   }
 }

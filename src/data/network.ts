@@ -3,6 +3,7 @@ import type { NetworkRecord } from '../model/network.js';
 import { presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
+import { ResourceData } from './resource.js';
 import { ReadCache } from './store/cache.js';
 import type { CollectionSpec, Document, ListPage, Store, TextPage } from './store/port.js';
 
@@ -20,27 +21,24 @@ export const networks: CollectionSpec<NetworkRecord> = {
   indexes: [['project_id']],
 };
 
-export class NetworkData {
-  readonly #store: Store;
-  readonly #projects: ProjectData;
+export class NetworkData extends ResourceData {
   /** The network `default` of a project in a region, which most creates mean. */
   readonly #defaults: ReadCache<Document<NetworkRecord>>;
 
   constructor(store: Store, projects: ProjectData) {
-    this.#store = store;
-    this.#projects = projects;
+    super(store, projects);
     this.#defaults = new ReadCache(store, [networks.name]);
   }
 
   list(caller: Caller, page: ListPage): Promise<TextPage> {
-    return this.#projects.contents(networks, caller, {}, page);
+    return this.projects.contents(networks, caller, {}, page);
   }
 
   /** A network of a project that the caller may use. Else `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<NetworkRecord>> {
-    const network = await this.#store.get(networks, id, caller.signal);
+    const network = await this.store.get(networks, id, caller.signal);
     if (network === undefined) throw notFound();
-    await this.#projects.get(caller, network.value.projectId);
+    await this.projects.get(caller, network.value.projectId);
     return network;
   }
 
@@ -55,7 +53,7 @@ export class NetworkData {
   ): Promise<Document<NetworkRecord>> {
     const { networkId, regionId } = wanted;
     if (networkId !== undefined) {
-      const network = await this.#store.get(networks, networkId, caller.signal);
+      const network = await this.store.get(networks, networkId, caller.signal);
       if (network?.value.projectId !== projectId)
         throw notFoundAt('/spec/networkId', 'network of the project');
       if (regionId !== undefined && network.value.regionId !== regionId) {
@@ -69,7 +67,7 @@ export class NetworkData {
       throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/networkId', message }] });
     }
     const network = await this.#defaults.read(`${projectId} ${regionId}`, () =>
-      this.#store.find(networks, 'name', [projectId, regionId, 'default'], caller.signal),
+      this.store.find(networks, 'name', [projectId, regionId, 'default'], caller.signal),
     );
     if (network === undefined)
       throw notFoundAt('/spec/regionId', 'region with a network `default` of the project');

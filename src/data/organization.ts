@@ -1,8 +1,8 @@
 import { notFound } from '../model/error.js';
 import type { OrganizationRecord } from '../model/organization.js';
 import type { Caller } from './caller.js';
-import type { ProjectData } from './project.js';
-import type { CollectionSpec, Document, Store } from './store/port.js';
+import { ResourceData } from './resource.js';
+import type { CollectionSpec, Document } from './store/port.js';
 
 export const organizations: CollectionSpec<OrganizationRecord> = {
   name: 'organizations',
@@ -15,35 +15,27 @@ export const organizations: CollectionSpec<OrganizationRecord> = {
 /** Organizations that one superuser is asked about. */
 const organizationLimit = 1000;
 
-export class OrganizationData {
-  readonly #store: Store;
-  readonly #projects: ProjectData;
-
-  constructor(store: Store, projects: ProjectData) {
-    this.#store = store;
-    this.#projects = projects;
-  }
-
+export class OrganizationData extends ResourceData {
   /** The organizations that the caller belongs to through projects; all of them for a superuser. */
   async visible(caller: Caller): Promise<string[]> {
     if (caller.principal.superUser) {
-      const all = await this.#store.page(
+      const all = await this.store.page(
         organizations,
         { order: 'id', limit: organizationLimit },
         caller.signal,
       );
       return all.map((organization) => organization.id);
     }
-    const projects = await this.#projects.visible(caller);
+    const projects = await this.projects.visible(caller);
     return [...new Set(projects.map((project) => project.value.organizationId))];
   }
 
   /** An organization that the caller belongs to through a project. Else `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<OrganizationRecord>> {
-    const organization = await this.#store.get(organizations, id, caller.signal);
+    const organization = await this.store.get(organizations, id, caller.signal);
     if (organization === undefined) throw notFound();
     if (caller.principal.superUser) return organization;
-    const projects = await this.#projects.visible(caller);
+    const projects = await this.projects.visible(caller);
     if (!projects.some((project) => project.value.organizationId === id)) throw notFound();
     return organization;
   }

@@ -8,6 +8,7 @@ import { projects } from './project.js';
 import { regions } from './region.js';
 import type { CollectionSpec, Document, Scalar, Store } from './store/port.js';
 import { insert, replace, StoreConflict } from './store/port.js';
+import { unlessRaced } from './store/retry.js';
 import type { UserData } from './user.js';
 import { apiKeys, newApiKey, users } from './user.js';
 
@@ -88,13 +89,7 @@ async function addKey(
   key: string,
 ): Promise<boolean> {
   const record = { userId, name, hash: userData.hash(key), creationTime: timestamp() };
-  try {
-    await store.write([insert(apiKeys, uuidv7(), record)]);
-    return true;
-  } catch (error) {
-    if (error instanceof StoreConflict) return false;
-    throw error;
-  }
+  return unlessRaced(store.write([insert(apiKeys, uuidv7(), record)]));
 }
 
 async function setKey(

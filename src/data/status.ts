@@ -4,9 +4,8 @@ import type { TaskStatus, TaskType } from '../model/task.js';
 import { taskInputs } from '../model/task.js';
 import type { QueueCounts, QueueStatus, RecentTasks } from '../model/status.js';
 import type { Caller } from './caller.js';
-import type { ProjectData } from './project.js';
 import { regions } from './region.js';
-import type { Store } from './store/port.js';
+import { ResourceData } from './resource.js';
 import { madeIn, tasks } from './task.js';
 
 const statuses = ['inactive', 'pending', 'running', 'succeeded', 'failed', 'cancelled'] as const;
@@ -20,27 +19,19 @@ export interface RecentQuery {
   list?: { statuses?: readonly TaskStatus[] | undefined; limit: number } | undefined;
 }
 
-export class StatusData {
-  readonly #store: Store;
-  readonly #projects: ProjectData;
-
-  constructor(store: Store, projects: ProjectData) {
-    this.#store = store;
-    this.#projects = projects;
-  }
-
+export class StatusData extends ResourceData {
   /** The tasks that were made in the last minutes, as far as the caller may see them; as JSON text. */
   async recent(caller: Caller, { minutes, projectIds, list }: RecentQuery): Promise<string> {
     const { signal } = caller;
     const since = Date.now() - minutes * minute;
-    const scope = await this.#projects.scope(caller, projectIds);
+    const scope = await this.projects.scope(caller, projectIds);
     const nothing = scope?.length === 0;
     const span = madeIn(since, undefined);
     const within = defined({ project_id: scope });
     const counts = await Promise.all(
       statuses.map(async (status) => {
         const filter = { ...within, status };
-        return [status, nothing ? 0 : await this.#store.count(tasks, { filter, span }, signal)] as const;
+        return [status, nothing ? 0 : await this.store.count(tasks, { filter, span }, signal)] as const;
       }),
     );
     const total = counts.reduce((sum, [, count]) => sum + count, 0);
@@ -49,7 +40,7 @@ export class StatusData {
     if (list === undefined) return text;
     const filter = defined({ ...within, status: list.statuses });
     const query = { order: 'id', descending: true, limit: list.limit, filter, span };
-    const listed = nothing ? '[]' : (await this.#store.pageTexts(tasks, query, signal)).body.toString();
+    const listed = nothing ? '[]' : (await this.store.pageTexts(tasks, query, signal)).body.toString();
     return `${text.slice(0, -1)},"tasks":${listed}}`;
   }
 
@@ -57,7 +48,7 @@ export class StatusData {
   async queue(caller: Caller): Promise<QueueStatus> {
     const now = Date.now();
     const answer: QueueStatus = { ...none(), regions: [] };
-    const known = await this.#store.page(regions, { order: 'id', limit: 1000 }, caller.signal);
+    const known = await this.store.page(regions, { order: 'id', limit: 1000 }, caller.signal);
     for (const { id, value } of known) {
       const region = {
         regionId: id,
@@ -78,16 +69,16 @@ export class StatusData {
 
   async #counts(regionId: string, type: TaskType, now: number, signal: AbortSignal): Promise<QueueCounts> {
     const of = (queue: string) => ({ queue, region_id: regionId, type });
-    const count = (queue: string) => this.#store.count(tasks, { filter: of(queue) }, signal);
+    const count = (queue: string) => this.store.count(tasks, { filter: of(queue) }, signal);
     const [ready, later, blocked, inactive] = await Promise.all(waiting.map(count));
     const counts = { ready: ready ?? 0, waiting: later ?? 0, blocked: blocked ?? 0, inactive: inactive ?? 0 };
     const depth = counts.ready + counts.waiting + counts.blocked;
     const span = { column: 'ended', from: now - minute };
-    const ended = await this.#store.count(tasks, { filter: of('done'), span }, signal);
+    const ended = await this.store.count(tasks, { filter: of('done'), span }, signal);
     const oldest: string[] = [];
     for (const queue of ['ready', 'waiting', 'blocked'] as const) {
       if (counts[queue] === 0) continue;
-      const [first] = await this.#store.page(tasks, { order: 'ended', filter: of(queue), limit: 1 }, signal);
+      const [first] = await this.store.page(tasks, { order: 'ended', filter: of(queue), limit: 1 }, signal);
       if (first !== undefined) oldest.push(first.value.creationTime);
     }
     const [oldestTime] = oldest.sort();

@@ -6,6 +6,7 @@ import { isDeadOwner } from '../owner.js';
 import type { CollectionSpec, Document, ReadDocument, Store, Write } from '../store/port.js';
 import { insert, replace, StoreConflict } from '../store/port.js';
 import { splitIntoBatches } from '../store/batches.js';
+import { unlessRaced } from '../store/retry.js';
 import type { Migration, MigrationWork } from './migration.js';
 import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js';
 
@@ -104,16 +105,6 @@ async function schemaOf(
     const version = counts.some((count) => count > 0) ? 1 : target;
     // Whoever is first decides: nobody writes anything else before this document is there.
     await unlessRaced(store.write([insert(schema, schemaId, { version })]));
-  }
-}
-
-async function unlessRaced(work: Promise<void>): Promise<boolean> {
-  try {
-    await work;
-    return true;
-  } catch (error) {
-    if (error instanceof StoreConflict) return false;
-    throw error;
   }
 }
 

@@ -55,3 +55,14 @@ async function inTurn<R>(key: string, work: () => Promise<R>): Promise<R> {
   });
   return result;
 }
+
+/** Whether the write was stored; false when another process was faster, and what it wrote is as good. */
+export async function unlessRaced(write: Promise<void>): Promise<boolean> {
+  try {
+    await write;
+    return true;
+  } catch (error) {
+    if (error instanceof StoreConflict) return false;
+    throw error;
+  }
+}
