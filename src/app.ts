@@ -47,21 +47,21 @@ export interface AppOptions {
   log: Log;
   /** `api` serves requests, `worker` drives regions and runs their tasks, `all`, the default, does both. */
   role?: 'all' | 'api' | 'worker';
-  /** Told the first superuser's key when it is made now: it cannot be read again. */
+  /** Receives the first superuser's key when it is generated: it cannot be read again. */
   onNewKey?: (key: string, user: string, file: string) => void;
   extraRoutes?: readonly Route[];
-  /** What whoever starts it counts, for the metrics. */
+  /** Counters of the caller, for the metrics. */
   counts?: Omit<Counts, 'lostSpans'>;
 }
 
-/** A running server and what tests and the command line need of it. */
+/** A running server, and what tests and the command line need from it. */
 export interface App {
-  /** Of the API; of a worker, where it answers API processes. */
+  /** Of the API, or of the worker's endpoint for API processes. */
   readonly url: string;
   readonly store: Store;
   readonly connector: Connector;
   readonly regions: readonly OpenRegion[];
-  /** Ends running requests, hands back tasks, lets go of the regions. Guests live on. */
+  /** Ends running requests, hands back tasks, closes the regions. Guests keep running. */
   stop(): Promise<void>;
 }
 
@@ -69,14 +69,14 @@ const seconds = 1000;
 const hours = 3600 * seconds;
 const days = 24 * hours;
 
-/** Starts everything, in the order in which the parts need each other; what was begun is undone when a part fails. */
+/** Starts everything in the order of dependencies; if a part fails, the ones already started are stopped. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
   const log = withoutOutages(options.log);
   const availability = new Availability(options.log);
   const undo: (() => Promise<void>)[] = [];
   const stop = async () => {
     const failures: unknown[] = [];
-    // A part that cannot end keeps no other from it.
+    // A part that fails to stop must not keep the others from stopping.
     for (let step = undo.pop(); step !== undefined; step = undo.pop())
       await step().catch((failure: unknown) => failures.push(failure));
     if (failures.length > 0) throw failures[0];
@@ -152,11 +152,11 @@ async function compose(
     expiryOf(config),
   );
   await keepCatalogs(base);
-  // Before any work: a region that another worker drives is refused, and what this one sees of it is not to be recorded.
+  // Before any work: a region that another worker drives is refused, and what this one observes must not be recorded.
   const workerUrl = role === 'worker' || config.worker.listen ? await serveRegions(base, secret) : '';
   const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
   const url = role === 'worker' ? workerUrl : await serve(base, connector);
-  // At once at the end, while the server still drains: what is claimed now would only be handed back.
+  // Claiming stops at once, while the server still drains: a task claimed now would only be handed back.
   undo.push(() => Promise.resolve(runner?.stopClaiming()));
   return { url, store, connector, regions: open, stop };
 }
@@ -177,7 +177,7 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   undo.push(() => availability.close());
   await migrateStore(store, log);
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
-  // The first key is told by an API process, which whoever sets up the site looks at. A worker may come first.
+  // An API process prints the first key, because the administrator looks there; a worker may start earlier.
   if (role !== 'worker') await firstRun(config, options, store, userData, dataDir);
   const owner = ownerName();
   const workers = new WorkerData(store, owner);
@@ -191,7 +191,7 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   return { config, options, store, userData, tracing, feed, owner, workers, open, failures, undo };
 }
 
-/** Runs tasks, watches machines and keeps house. */
+/** Runs tasks, watches machines and does the periodic jobs. */
 async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<TaskRunner> {
   const { config, options, store, feed, owner, open, undo } = base;
   const lease = config.tasks.lease * seconds;
@@ -199,7 +199,7 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const runner = makeRunner(config, queue, open, base.tracing, options.log);
   await runner.start();
   undo.push(() => runner.stop());
-  // The queue itself tells of what this process has accepted.
+  // The queue itself announces what this process has accepted.
   feed.subscribe((foreign) => {
     if (foreign) runner.nudge();
   });
@@ -230,7 +230,7 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   return runner;
 }
 
-/** Before anybody can know of this process, so that whoever knows of it finds what it offers. */
+/** Before this process is registered, so that whoever finds the registration also finds the catalog. */
 async function keepCatalogs({ store, open, options, undo }: Base): Promise<void> {
   if (open.length === 0) return;
   const keeper = new CatalogKeeper(new CatalogData(store), open, options.log);
@@ -238,7 +238,7 @@ async function keepCatalogs({ store, open, options, undo }: Base): Promise<void>
   await keeper.start();
 }
 
-/** Answers the API processes of the site about the regions of this one. */
+/** Serves the regions of this process to the API processes of the site. */
 async function serveRegions(base: Base, secret: Buffer): Promise<string> {
   const { config, options, workers, tracing, open, undo } = base;
   const { host, port } = config.worker;
@@ -288,16 +288,16 @@ async function serve(base: Base, connector: Connector): Promise<string> {
     service,
     observe,
   });
-  // Last, so that it ends first: requests that wait for a task can only end while tasks still run.
+  // Last, so that it stops first: requests that wait for a task can only end while tasks still run.
   state.url = await server.listen();
   undo.push(() => server.close());
-  // Streams of events have no end of their own.
+  // Event streams do not end by themselves.
   undo.push(() => feed.close());
   state.ready = true;
   return state.url;
 }
 
-/** koa's handler never rejects: it answers what a middleware throws. */
+/** koa's handler never rejects: it turns what a middleware throws into a response. */
 function handlerOf(koa: Koa): RequestListener {
   let handle: ReturnType<Koa['callback']> | undefined;
   return (request, response) => void (handle ??= koa.callback())(request, response);
@@ -325,7 +325,7 @@ function countsOf({ counts }: AppOptions, tracing: Tracing): Counts {
   return { lostLines: () => 0, strayFailures: () => 0, ...counts, lostSpans: () => tracing.lost() };
 }
 
-/** What the service says of itself, and who is told of every request. */
+/** What the service reports about itself, and what observes every request. */
 function serviceOf(
   checks: ServiceState['checks'],
   ready: () => boolean,
@@ -377,7 +377,7 @@ function expiryOf({ instances }: Config): ExpiryOptions {
   return { maxLifetime: instances.maxLifetime * days, warning: instances.expiryWarning * hours };
 }
 
-/** Named only while it cannot be used: it is no part of this process, as its regions are. */
+/** Listed only while it is unavailable: unlike the regions, it is not a part of this process. */
 function checksOfStore({ trouble }: Availability) {
   return trouble === undefined ? [] : [{ name: 'store', status: 'fail' as const, message: trouble }];
 }

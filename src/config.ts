@@ -13,12 +13,12 @@ import { type Config, ConfigSchema } from './config/schema.js';
 
 export type { Config } from './config/schema.js';
 
-/** A wrong configuration; the message names the key and what it accepts. */
+/** An invalid configuration; the message names the option and the accepted values. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** The folder that holds package.json, config/ and docs/, from wherever the compiled code lies. */
+/** The folder with package.json, config/ and docs/, wherever the compiled code is. */
 export function packageRoot(): string {
   let folder = import.meta.dirname;
   while (!existsSync(join(folder, 'package.json'))) {
@@ -42,7 +42,7 @@ function isTree(value: unknown): value is Tree {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What the text holds. Throws with the place of what is wrong, and without its words, which may be a secret. */
+/** Parses the text. Errors give the position but never quote the text, which may be a secret. */
 function parseYaml(text: string): unknown {
   const lines = new LineCounter();
   const document = parseDocument(text, { prettyErrors: false, logLevel: 'silent', lineCounter: lines });
@@ -79,23 +79,23 @@ function readTree(file: string): Tree {
   return tree;
 }
 
-/** Trees merge member by member; anything else, lists too, replaces. */
+/** Trees are merged member by member; anything else, including lists, is replaced. */
 function merge(base: Tree, over: Tree): Tree {
   const merged = new Map(Object.entries(base));
   for (const [key, value] of Object.entries(over)) {
     const below = merged.get(key);
     merged.set(key, isTree(below) && isTree(value) ? merge(below, value) : value);
   }
-  // Makes an own member of each, also of __proto__.
+  // Defines each as an own member, even __proto__.
   return Object.fromEntries(merged);
 }
 
-/** The variable that an option is read from. */
+/** The environment variable of an option. */
 export function variableOf(path: readonly string[]): string {
   return `COPSE_${path.map((part) => part.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase()).join('_')}`;
 }
 
-/** Every option's path, with the schema that its text must be read by. */
+/** Every option's path, with the schema that its text is parsed with. */
 function* options(schema: Tree, path: string[] = []): Generator<[string[], Tree]> {
   for (const [key, child] of Object.entries((schema['properties'] ?? {}) as Record<string, Tree>)) {
     if (child['type'] === 'object') yield* options(child, [...path, key]);
@@ -103,7 +103,7 @@ function* options(schema: Tree, path: string[] = []): Generator<[string[], Tree]
   }
 }
 
-/** A variable's text as the type that the option has; a text that does not fit stays, for the validation to name. */
+/** A variable's text converted to the option's type; a text that does not fit is left for the validation to report. */
 function fromText(text: string, schema: Tree): unknown {
   const type = schema['type'];
   if (type === 'integer' || type === 'number') return /^[+-]?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
@@ -113,7 +113,7 @@ function fromText(text: string, schema: Tree): unknown {
   return text === '' ? [] : text.split(',').map((item) => item.trim());
 }
 
-/** Items that are not plain texts are given as YAML or JSON. */
+/** Items that are not plain strings are written as YAML or JSON. */
 function listFrom(text: string): unknown {
   try {
     return parseYaml(text);
@@ -134,12 +134,12 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Tree {
   return tree;
 }
 
-/** Of the tests and scripts of this project, which pass them on to what they start. */
+/** Variables of this project's tests and scripts, which pass them on to the processes they start. */
 const otherVariables = /^COPSE_(TEST|CHAOS|FUZZ)_/;
 
 /**
- * Variables that look like options and are none, each with the option's that comes nearest. Not refused as in a file: the
- * environment is shared, and Kubernetes itself sets COPSE_SERVICE_HOST for a service called copse.
+ * Variables that look like options but are not, each with the closest option. They are not refused as in a file,
+ * because the environment is shared: Kubernetes itself sets COPSE_SERVICE_HOST for a service named copse.
  */
 export function unknownVariables(
   environment: NodeJS.ProcessEnv = process.env,
@@ -166,7 +166,7 @@ function accepts(error: ErrorObject): string {
   return `${error.message ?? 'is invalid'}${bounds.length === 0 ? '' : ` (${bounds.join(', ')})`}`;
 }
 
-/** The option that was meant: one that is called so elsewhere, or else that whose path comes nearest. */
+/** The option that was probably meant: one with the same name elsewhere, otherwise the one with the closest path. */
 function nearestTo(key: string): string {
   const paths = [...options(ConfigSchema as unknown as Tree)].map(([path]) => path);
   const name = key.split('.').at(-1);
@@ -184,7 +184,7 @@ function keyOf(error: ErrorObject): string {
   const parts = error.instancePath.split('/').slice(1);
   if (error.keyword === 'additionalProperties') {
     const { additionalProperty } = error.params as { additionalProperty: string };
-    // A value that slipped into the place of a name may be a secret.
+    // A value misplaced as a name may be a secret.
     parts.push(/^[\w.-]{1,64}$/.test(additionalProperty) ? additionalProperty : '…');
   }
   if (error.keyword === 'required') parts.push((error.params as { missingProperty: string }).missingProperty);
@@ -193,7 +193,7 @@ function keyOf(error: ErrorObject): string {
 
 const secretOptions = ['adminKey', 'store'];
 
-/** What was given, unless it may be a secret, or hold one. */
+/** The given value, unless it may be or contain a secret. */
 function shown(key: string, { keyword, data }: ErrorObject): string {
   if (keyword === 'additionalProperties' || secretOptions.includes(key)) return '';
   const text = typeof data === 'number' ? String(data) : JSON.stringify(data);
@@ -224,13 +224,13 @@ function validated(tree: Tree): Config {
   const isPositive = ({ instancePath }: ErrorObject) =>
     !errors.some((one) => one.instancePath === instancePath && one.keyword === 'exclusiveMinimum');
   const lines = errors
-    // The branches of a choice add nothing to the choice's own error, nor a second bound to the first.
+    // The branches of a union add nothing to the union's own error, nor does a second bound to the first.
     .filter((error) => error.keyword !== 'const' && (error.keyword !== 'minimum' || isPositive(error)))
     .map((error) => `${keyOf(error)} ${accepts(error)}${shown(keyOf(error), error)}`);
   throw new ConfigError(lines.join('\n'));
 }
 
-/** The value as the program uses it: URLs, say, with their host in Punycode. */
+/** The normalised value, for example URLs with their host in Punycode. */
 function asRead(value: unknown, schema: Tree): unknown {
   const form = formOf(schema['format']);
   if (typeof value === 'string') return form === undefined || value === '' ? value : form.read(value);
@@ -246,11 +246,11 @@ export interface ConfigSources {
   /** Path given by --config. */
   file?: string;
   environment?: NodeJS.ProcessEnv;
-  /** Options given by flags, as a tree of the same shape. */
+  /** Options from flags, as a tree of the same structure. */
   flags?: Tree;
 }
 
-/** The configuration from all its sources. Rejects with ConfigError. */
+/** The configuration from all its sources. Throws ConfigError. */
 export function loadConfig(sources: ConfigSources = {}): Config {
   let tree = readTree(join(packageRoot(), 'config', 'default.yaml'));
   if (sources.file !== undefined) tree = merge(tree, readTree(resolve(sources.file)));

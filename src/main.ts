@@ -28,7 +28,7 @@ interface DemoFlags {
 
 type Tree = Record<string, unknown>;
 
-/** Only what was given: an absent flag must not hide the configuration. */
+/** Only the flags that were given: an absent one must not override the configuration. */
 function given(tree: Tree): Tree {
   return Object.fromEntries(Object.entries(tree).filter(([, value]) => value !== undefined));
 }
@@ -51,16 +51,16 @@ async function work(flags: WorkerFlags): Promise<void> {
   await run('worker', flags.config, { ...commonTree(flags), worker });
 }
 
-/** Milliseconds that the end may take beyond the times that are configured for it. */
+/** Milliseconds that the shutdown may take beyond the configured times. */
 const endSlack = 20_000;
 
-/** Runs until a signal, or a failure that nothing caught, ends it. */
+/** Runs until a signal or an uncaught exception ends it. */
 async function run(role: 'all' | 'api' | 'worker', file: string | undefined, flags: Tree): Promise<void> {
   const config = loadConfig({ ...(file === undefined ? {} : { file }), flags });
-  // Left to itself, V8 lets a small heap grow to several times of what lives in it before it collects: under a load of
-  // creates the process reached 206 MiB. Half as much again keeps it below 165, at no cost that was measured.
+  // By default V8 lets a small heap grow to several times its live data before it collects: under a load of creates the
+  // process reached 206 MiB. Growing by half keeps it below 165, at no measurable cost.
   setFlagsFromString('--heap-growing-percent=50');
-  // Loaded only now, so that --help and a wrong option answer at once.
+  // Loaded only now, so that --help and invalid options respond at once.
   const [{ startApp }, { createLogger }] = await Promise.all([
     import('./app.js'),
     import('./telemetry/logger.js'),
@@ -84,7 +84,7 @@ function showKey(key: string, user: string, file: string): void {
   );
 }
 
-// Addresses of stores hold passwords, and command lines can be read by everybody on the machine.
+// Store addresses contain passwords, and command lines can be read by everyone on the machine.
 if (process.argv.some((word) => /^mongodb(\+srv)?:/.test(word))) process.title = 'copse';
 ignoreUserSignals();
 surviveStandardError();

@@ -1,7 +1,7 @@
-/** What an error answer says, also when it is not in our shape: a proxy's page, half a body, or none at all. */
+/** Reads an error response, even one that is not in Copse's own form: a proxy's page, half a body, or none at all. */
 import { type ErrorCode, errorCodes, type FieldError } from '../model/error.js';
 
-/** Of the codes that share a status, the one that promises least. */
+/** Of the codes that share a status, the most cautious one. */
 const general = new Map<number, ErrorCode>([
   [409, 'conflict'],
   [410, 'gone'],
@@ -9,16 +9,16 @@ const general = new Map<number, ErrorCode>([
   [503, 'unavailable'],
 ]);
 
-/** An error answer, with the stable code to act on. */
+/** An error response, with its stable code. */
 export class CallError extends Error {
   override readonly name = 'CallError';
   readonly status: number;
-  /** From the body, else from `X-Error-Code`, else what the status alone means. */
+  /** From the body, otherwise from `X-Error-Code`, otherwise derived from the status. */
   readonly code: ErrorCode | 'unknown';
   readonly retryable: boolean;
-  /** Seconds after which the server wants to be asked again. */
+  /** Seconds after which the server suggests a retry. */
   readonly retryAfter: number | undefined;
-  /** Leads to the cause in the server's log. */
+  /** Identifies the cause in the server's log. */
   readonly requestId: string | undefined;
   /** The faults within the body or the query. */
   readonly errors: readonly FieldError[];
@@ -46,7 +46,7 @@ export class CallError extends Error {
   }
 }
 
-/** The members of a JSON object; none of anything else. */
+/** The members of a JSON object; empty for anything else. */
 function objectOf(text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
@@ -60,7 +60,7 @@ function stringOf(value: unknown): string | undefined {
   return typeof value === 'string' && value.trim() !== '' ? value : undefined;
 }
 
-/** Also one that a newer server has, and that is not known here. */
+/** May also be a code of a newer server that is unknown here. */
 function isCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && /^[a-z]+(_[a-z]+)*$/.test(value);
 }
@@ -71,7 +71,7 @@ function isFieldError(value: unknown): value is FieldError {
   );
 }
 
-/** A short text for people. Markup and JSON are none. */
+/** A short text for people; not markup or JSON. */
 function plainText(text: string): string | undefined {
   const trimmed = text.trim();
   return /^$|^[<[{"]|^(null|true|false|-?[0-9.e+]+)$/i.test(trimmed) ? undefined : trimmed.slice(0, 200);
@@ -87,16 +87,16 @@ function codeOf(status: number): ErrorCode | 'unknown' {
   return general.get(status) ?? (only !== undefined && codes.length === 1 ? only : 'unknown');
 }
 
-/** Whether another try makes sense after an answer of which only the status is known. */
+/** Whether a retry makes sense, judged by the status alone. */
 function mayPass(status: number): boolean {
   return [408, 425, 429].includes(status) || (status >= 500 && ![501, 505].includes(status));
 }
 
-/** Seconds from Retry-After, which is a number of them or a date (RFC 9110, 10.2.3). */
+/** Seconds from Retry-After, which is a number of seconds or a date (RFC 9110, 10.2.3). */
 function secondsOf(header: string | null): number | undefined {
   if (header === null) return undefined;
   if (/^\d+$/.test(header)) return Number(header);
-  // Date.parse takes a year for a date, and "-1" for a month.
+  // Date.parse would accept a year as a date, and "-1" as a month.
   const time = /^[A-Za-z]{3,9},? /.test(header) ? Date.parse(header) : NaN;
   return Number.isNaN(time) ? undefined : Math.max(0, Math.ceil((time - Date.now()) / 1000));
 }

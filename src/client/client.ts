@@ -1,4 +1,4 @@
-/** A REST client for the API: authenticates, follows Link headers, turns error answers into errors. */
+/** A REST client for the API: authenticates, follows Link headers, turns error responses into errors. */
 import { linksOf } from '../model/link-header.js';
 import { CallError } from './call-error.js';
 
@@ -16,24 +16,24 @@ export interface Call {
   body?: unknown;
 }
 
-/** On what terms a call is made. */
+/** Options of a call. */
 export interface CallOptions {
-  /** Entity tag that the resource must still have: else 412 `precondition_failed`. */
+  /** Entity tag that the resource must still have; otherwise 412 `precondition_failed`. */
   ifMatch?: string;
-  /** Of a POST: repeats under one key are carried out once, and get the first one's answer. */
+  /** For a POST: repeats with the same key are carried out once, and get the first response. */
   idempotencyKey?: string;
-  /** Seconds that the server may wait for the end of the task before it answers. */
+  /** Seconds that the server may wait for the task to end before it responds. */
   wait?: number;
   /** Media type of the body. Default: `application/json`. */
   contentType?: string;
 }
 
 export interface ClientOptions {
-  /** Told of each call before it is made. */
+  /** Called before each request. */
   onCall?: (call: Call) => void;
-  /** Milliseconds before a call is given up. */
+  /** Timeout of a call in milliseconds. */
   timeout?: number;
-  /** Makes the calls instead of the global one: to look at each answer, or to take another way. */
+  /** Replaces the global `fetch`: to inspect responses, or to use another transport. */
   fetch?: (url: URL, init: RequestInit) => Promise<Response>;
 }
 
@@ -65,15 +65,15 @@ export class Client {
     return this.call<T>({ method: 'PATCH', url: path, body }, options);
   }
 
-  /** Most deletes have no body to give; one that waits for its task gives the task. */
+  /** Most deletes return no body; one that waits for its task returns the task. */
   delete<T = undefined>(path: string, options?: CallOptions): Promise<Answer<T>> {
     return this.call<T>({ method: 'DELETE', url: path }, options);
   }
 
-  /** Rejects with CallError for any answer that is not 2xx. `url` is a path, or an absolute URL of this server. */
+  /** Rejects with CallError for any response that is not 2xx. `url` is a path, or an absolute URL of this server. */
   async call<T>({ method, url, body }: Call, options: CallOptions = {}): Promise<Answer<T>> {
     const target = this.#target(url);
-    // A key must not follow a link to somewhere else.
+    // The key must not be sent to another origin.
     if (target.origin !== new URL(this.#url).origin)
       throw new Error(`${target.origin} is not the server ${this.#url}`);
     this.#options.onCall?.({ method, url: target.href, ...(body === undefined ? {} : { body }) });
@@ -94,7 +94,7 @@ export class Client {
     return { status, headers, body: bodyOf(status, text) as T };
   }
 
-  /** The pages of a list, following `next` until there is none. No page is asked for twice, however it is spelt. */
+  /** The pages of a list, following `next` to the end. No page is requested twice, however its URL is written. */
   async *pages<T>(path: string): AsyncGenerator<Answer<T[]>> {
     const seen = new Set<string>();
     let next: string | undefined = path;
@@ -105,7 +105,7 @@ export class Client {
       const answer: Answer<T[]> = await this.get<T[]>(next);
       yield answer;
       const link = linksOf(answer.headers.get('link')).get('next');
-      // RFC 8288, 3.2: relative to the page that it stands on.
+      // RFC 8288, 3.2: relative to the page that contains the link.
       next = link === undefined ? undefined : new URL(link, target).href;
     }
   }
@@ -115,11 +115,11 @@ export class Client {
     for await (const page of this.pages<T>(path)) yield* page.body;
   }
 
-  /** A base URL may have a path of its own, which a path of the API goes on from. */
+  /** A base URL may have a path of its own, to which the path of the API is appended. */
   #target(url: string): URL {
     const isPath = url.startsWith('/') && !url.startsWith('//');
     const target = new URL(isPath ? this.#url + url : url, `${this.#url}/`);
-    // No server sees it.
+    // The fragment is never sent.
     target.hash = '';
     return target;
   }
@@ -133,7 +133,7 @@ function conditionsOf({ ifMatch, idempotencyKey, wait }: CallOptions): Record<st
   };
 }
 
-/** Success whose body cannot be read is none that a program can go on from. */
+/** A success whose body cannot be read is an error: a program cannot continue with it. */
 function bodyOf(status: number, text: string): unknown {
   if (text === '') return undefined;
   try {

@@ -1,4 +1,4 @@
-/** The main job on a running server, with every call shown as the curl line that a user could type. */
+/** Demonstrates the main features on a running server, showing every call as the equivalent curl command. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { misfits } from '../model/fit.js';
@@ -13,7 +13,7 @@ import { StatusLine } from './status-line.js';
 
 export interface DemoOptions {
   url: string;
-  /** File that holds the API key. */
+  /** File with the API key. */
   keyFile: string;
   /** Name of the instance to create. */
   name: string;
@@ -21,7 +21,7 @@ export interface DemoOptions {
   stop: boolean;
 }
 
-/** Milliseconds between two looks, and until the demo gives up on a step. */
+/** Milliseconds between two polls, and until the demo gives up on a step. */
 const look = 500;
 const patience = 300_000;
 
@@ -65,7 +65,7 @@ async function chooseFromCatalog(client: Client): Promise<{ region: Region; flav
   );
   const images = (await client.get<Image[]>(`${catalog}/${region.metadata.id}/images`)).body;
   say(`  ${images.map((i) => `${i.metadata.name} (${i.spec.os.distro} ${i.spec.os.version})`).join(', ')}`);
-  // Flavors come smallest first, so this is the cheapest pair that fits.
+  // Flavors are sorted by size, so this is the cheapest pair that fits.
   const pairs = flavors.flatMap((flavor) => images.map((image) => ({ region, flavor, image })));
   return first(
     pairs.filter(({ flavor, image }) => misfits(flavor, image).length === 0),
@@ -168,7 +168,7 @@ function quote(text: string): string {
   return /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** A guest's escapes must not reach the user's terminal. */
+/** Escape sequences from the guest must not reach the user's terminal. */
 function printable(text: string): string {
   return text.replaceAll('\r\n', '\n').replaceAll(/[^\n\t\u0020-\u007e\u00a0-\uffff]/g, '');
 }

@@ -1,4 +1,4 @@
-/** Progress on a terminal: one line that is rewritten, or a new line each time where there is no terminal. */
+/** Progress: one line that is rewritten on a terminal, or a new line each time elsewhere. */
 export class StatusLine {
   readonly #stream: NodeJS.WriteStream;
   readonly #started = Date.now();

@@ -20,14 +20,14 @@ const spoken: Log = {
   },
 };
 
-/** copse store copy FROM TO. Sets the exit code 1 when the two differ in the end. */
+/** copse store copy FROM TO. Sets exit code 1 if the two differ at the end. */
 export async function copy(from: string, to: string, flags: StoreFlags): Promise<void> {
   const { dataDir } = configOf(flags);
   const file = sqliteFile(from, resolve(dataDir));
   if (file !== undefined && !existsSync(file)) throw new Error(`There is no database ${file}.`);
   if (file !== undefined && file === sqliteFile(to, resolve(dataDir)))
     throw new Error('Both addresses refer to the same database.');
-  // Before anything is opened: a server's first write is the schema document, that of schema 1 was a secret.
+  // Before anything is opened: a server's first write is the schema document (in schema 1, a secret).
   if (!(await isStore(from, resolve(dataDir), [schema, secrets])))
     throw new Error('The source is empty: there is no store at FROM. Nothing was changed.');
   const open = (address: string) => openStore(address, resolve(dataDir), collections);

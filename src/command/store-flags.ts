@@ -1,4 +1,4 @@
-/** What the commands about the store have in common: their options, and where the store is. */
+/** What the store commands share: their options, and the location of the store. */
 import { resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.js';
 import type { Progress } from '../data/store/sqlite/backup.js';
@@ -9,7 +9,7 @@ export interface StoreFlags {
   dataDir?: string;
 }
 
-/** The configuration as `serve` with the same options has it. */
+/** The same configuration as `serve` with these options. */
 export function configOf({ config, dataDir }: StoreFlags): Config {
   return loadConfig({
     ...(config === undefined ? {} : { file: config }),
@@ -17,7 +17,7 @@ export function configOf({ config, dataDir }: StoreFlags): Config {
   });
 }
 
-/** The file of the configured store. Throws when that is of another engine, with what serves there. */
+/** The file of the configured store. Throws for another engine, naming the commands to use instead. */
 export function fileOf(flags: StoreFlags): string {
   const { store, dataDir } = configOf(flags);
   const file = sqliteFile(store, resolve(dataDir));
@@ -31,7 +31,7 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** A line of progress, for work of more than two seconds. */
+/** A line of progress, for work that takes more than two seconds. */
 export const sayProgress: Progress = (step, part) => {
   say(part === undefined ? `${step} …` : `${step}: ${Math.floor(part * 100)} %`);
 };

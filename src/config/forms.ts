@@ -1,10 +1,10 @@
-/** Values of options that are more than a text: how each is read, what it accepts, and what is wrong with one. */
+/** Formats of option values: how each is parsed, what it accepts, and what is wrong with a value. */
 import { isIP } from 'node:net';
 
 export interface Form {
-  /** After "must". */
+  /** Completes "must …". */
   accepts: string;
-  /** The value as the program uses it. Throws with the reason when it is none. Not asked about the empty text. */
+  /** The normalised value. Throws with the reason if it is invalid. Not called for the empty string. */
   read: (text: string) => string;
 }
 
@@ -19,7 +19,7 @@ function isHostName(host: string): boolean {
   return host.length <= 253 && labels.every((one) => label.test(one));
 }
 
-/** The part of a URL that stops it from being one. */
+/** The part that makes a URL invalid. */
 function reasonOf(text: string): string {
   const [, port] = /^https?:\/\/(?:\[[^\]]*\]|[^:/?#]*):([^/?#]*)/i.exec(text) ?? [];
   if (port !== undefined && !(/^\d*$/.test(port) && Number(port) <= 65_535))
@@ -28,7 +28,7 @@ function reasonOf(text: string): string {
 }
 
 function urlOf(text: string): URL {
-  // Node would take some of these silently away.
+  // Node would silently remove some of these.
   if (/[\s\p{Cc}\\<>"{}|^`]/u.test(text))
     throw new Wrong('it contains a space or a character that is not allowed in a URL');
   if (!/^https?:\/\/[^/?#]/i.test(text))
@@ -36,7 +36,7 @@ function urlOf(text: string): URL {
   if (/^[^/]*\/\/[^/?#]*@/.test(text)) throw new Wrong('it contains a user name or a password');
   if (!URL.canParse(text)) throw new Wrong(reasonOf(text));
   const url = new URL(text);
-  // Other names are now in Punycode, which is what a header may hold.
+  // Other names are now in Punycode, as headers require.
   if (!url.hostname.startsWith('[') && !isHostName(url.hostname)) throw new Wrong('its host is not valid');
   if (text.includes('#')) throw new Wrong('it has a fragment');
   return url;
@@ -71,7 +71,7 @@ function path(text: string): string {
   return text;
 }
 
-/** By the format of the schema. */
+/** By the `format` of the schema. */
 export const forms = {
   'base-url': {
     accepts: 'be empty or a URL https?://HOST[:PORT][/PATH], without user name, password, query or fragment',

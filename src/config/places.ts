@@ -1,4 +1,7 @@
-/** Folders, files and addresses that a start needs. Looked at before anything is written, so that a refused start leaves nothing. */
+/**
+ * Folders, files and addresses that startup needs. They are checked before anything is written, so that a failed start
+ * leaves nothing behind.
+ */
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
@@ -12,7 +15,7 @@ function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? 'unknown';
 }
 
-/** What keeps the folder from being used, or from being made; undefined where nothing does. */
+/** Why the folder cannot be used or created; undefined if it can. */
 function folderFault(folder: string, mode: number): string | undefined {
   try {
     if (!statSync(folder).isDirectory()) return `${folder} is not a folder`;
@@ -28,19 +31,22 @@ function exists(path: string): boolean {
     statSync(path);
     return true;
   } catch (error) {
-    // What cannot be looked at is there, as far as anybody knows.
+    // If it cannot be examined, assume that it exists.
     return codeOf(error) !== 'ENOENT';
   }
 }
 
-/** Of a folder that is made where it is missing: of that above it that is there. */
+/** For a folder that will be created: checks the closest existing parent. */
 function creatableFault(folder: string): string | undefined {
   let at = folder;
   while (!exists(at) && dirname(at) !== at) at = dirname(at);
   return folderFault(at, at === folder ? R_OK | W_OK | X_OK : W_OK | X_OK);
 }
 
-/** Makes the data folder, and those above it that are missing. Node's own way never ends where the system makes none. */
+/**
+ * Creates the data folder and its missing parents. Node's recursive mkdir never returns where the system refuses to
+ * create folders.
+ */
 export function makeDataDir(config: Config): string {
   const dataDir = resolve(config.dataDir);
   const missing: string[] = [];
@@ -49,7 +55,7 @@ export function makeDataDir(config: Config): string {
     try {
       mkdirSync(folder, { mode: 0o700 });
     } catch (error) {
-      // Another process may be starting, too.
+      // Another process may be starting at the same time.
       if (codeOf(error) !== 'EEXIST')
         throw new ConfigError(`dataDir: ${folder} cannot be created (${codeOf(error)})`, { cause: error });
     }
@@ -57,7 +63,7 @@ export function makeDataDir(config: Config): string {
   return dataDir;
 }
 
-/** Of a file that is made where it is missing, but not the folder that it is in. `made` is the data folder. */
+/** For a file that is created if missing, unlike its folder. `made` is the data folder. */
 function fileFault(file: string, made: string): string | undefined {
   const folder = dirname(file);
   if (!exists(file)) return folder === made ? undefined : folderFault(folder, W_OK | X_OK);
@@ -68,7 +74,7 @@ function fileFault(file: string, made: string): string | undefined {
   }
 }
 
-/** Whether the address can be listened on. */
+/** Checks that the address can be listened on. */
 function listenFault(host: string, port: number): Promise<string | undefined> {
   return new Promise((done) => {
     const server = createServer();
@@ -81,11 +87,11 @@ function drivesLocally({ regions }: Config): boolean {
   return regions.some((region) => region === 'local' || region.endsWith('=local'));
 }
 
-/** Rejects with a ConfigError that names every option that is at fault. `storeFile` is that of a SQLite store. */
+/** Rejects with a ConfigError that names every option at fault. `storeFile` is the file of a SQLite store. */
 export async function checkPlaces(config: Config, role: Role, storeFile: string | undefined): Promise<void> {
   const { server, worker, local } = config;
   const dataDir = resolve(config.dataDir);
-  // A database that is there tells by itself what keeps it from being written, and is not changed by it.
+  // Opening an existing database already reports why it cannot be written, without changing it.
   const made = storeFile === undefined || !exists(storeFile) || !exists(dataDir);
   const faults: [string, string | undefined][] = [
     ['dataDir', made ? creatableFault(dataDir) : folderFault(dataDir, R_OK | X_OK)],

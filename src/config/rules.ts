@@ -1,4 +1,4 @@
-/** What several options together must not be. */
+/** Constraints across several options. */
 import type { Config } from './schema.js';
 
 const everywhere = ['0.0.0.0', '::'];
@@ -7,7 +7,7 @@ function twice(names: readonly string[]): string | undefined {
   return names.find((name, index) => names.indexOf(name) !== index);
 }
 
-/** Each with the options' names and what is wrong with them. */
+/** One message per violation, with the names of the options. */
 export function contradictionsIn({ server, worker, tasks, regions, local }: Config): string[] {
   const found: string[] = [];
   const region = twice(regions.map((one) => one.split('=')[0] ?? ''));

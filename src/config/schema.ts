@@ -1,14 +1,14 @@
-/** Every option, its type and its bounds. What is not to be seen in a type is in forms.ts and rules.ts. */
+/** Every option, its type and its bounds. Checks that a type cannot express are in forms.ts and rules.ts. */
 import { Type, type Static } from 'typebox';
 import { namePattern } from '../model/common.js';
 
 const closed = { additionalProperties: false };
-/** No less than a timer can measure, no more than a timer can wait for. */
+/** Not less than a timer can measure, not more than a timer can wait. */
 const Seconds = Type.Number({ exclusiveMinimum: 0, minimum: 0.001, maximum: 86400 });
 const Path = Type.String({ minLength: 1, format: 'path' });
 const Host = Type.String({ minLength: 1, format: 'listen-host' });
 const BaseUrl = Type.String({ maxLength: 1024, format: 'base-url' });
-/** A type, which is then the name too, NAME=TYPE, or the name alone of a region that the store knows. */
+/** A type (also used as the name), NAME=TYPE, or just the name of a region that the store knows. */
 const RegionName = Type.String({ pattern: '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(=(local|simulated))?$' });
 
 const FlavorConfig = Type.Object(

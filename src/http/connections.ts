@@ -1,20 +1,20 @@
-/** The open connections of a server, and the end of those that Node would keep for ever. */
+/** The open connections of a server, and the closing of those that Node would keep forever. */
 import type { Socket } from 'node:net';
 
-/** Milliseconds between two looks for clients that do not read. */
+/** Milliseconds between two checks for clients that do not read. */
 const interval = 1000;
 
-/** A part of an answer that may take the whole time-out; a larger one may take longer. */
+/** Part of a response that may take the whole timeout; a larger one may take longer. */
 const part = 2 ** 20;
 
 interface Stall {
-  /** Bytes that had left when the client was last seen to read. */
+  /** Bytes that had been sent when the client last read something. */
   sent: number;
   since: number;
 }
 
 export class Connections {
-  /** Milliseconds that a client may take for a part of its answer. */
+  /** Milliseconds within which a client must read a part of its response. */
   readonly #patience: number;
   readonly #open = new Set<Socket>();
   #stalled = new Map<Socket, Stall>();
@@ -24,14 +24,14 @@ export class Connections {
     this.#patience = patience;
   }
 
-  /** Looks after the connection until it is closed. */
+  /** Watches the connection until it is closed. */
   add(socket: Socket): void {
     this.#open.add(socket);
     socket.on('close', () => this.#open.delete(socket));
     this.#timer ??= setInterval(() => this.#look(), Math.min(interval, this.#patience)).unref();
   }
 
-  /** Cuts all of them, also those that Node has handed over with a CONNECT. */
+  /** Closes all of them, including those that Node has handed over with a CONNECT. */
   cut(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
@@ -39,8 +39,8 @@ export class Connections {
   }
 
   /**
-   * Cuts who takes nothing of what waits for him. Timers of Node's would cost each request, and count a stream that has
-   * nothing to say as idle; a connection is looked at here only while it has unsent bytes.
+   * Disconnects clients that do not read pending data. Node's timers would add a cost to each request, and would treat
+   * a stream without data as idle; here a connection is checked only while it has unsent bytes.
    */
   #look(): void {
     const now = performance.now();
@@ -51,7 +51,7 @@ export class Connections {
       const sent = socket.bytesWritten - unsent;
       const known = this.#stalled.get(socket);
       const stall = known?.sent === sent ? known : { sent, since: now };
-      // What is handed to the system in one piece counts as sent only when all of it has gone.
+      // Data handed to the system in one piece counts as sent only when all of it is gone.
       if (now - stall.since > this.#patience * Math.max(1, Math.ceil(unsent / part))) socket.destroy();
       else stalled.set(socket, stall);
     }

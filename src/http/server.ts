@@ -1,4 +1,4 @@
-/** The HTTP server under koa: its limits against slow and broken clients, and its orderly end. */
+/** The HTTP server under koa: its limits against slow and broken clients, and its orderly shutdown. */
 import {
   createServer,
   type IncomingMessage,
@@ -16,7 +16,7 @@ import type { RequestListeners } from '../route/pipeline/access-log.js';
 
 const seconds = 1000;
 
-/** Milliseconds between two looks for connections that are too slow. */
+/** Milliseconds between two checks for connections that are too slow. */
 const checkInterval = 1000;
 
 export class HttpServer {
@@ -24,10 +24,10 @@ export class HttpServer {
   readonly #config: Config['server'];
   #draining = false;
   #running = 0;
-  /** What has no answer yet, by connection, in the order in which it came. */
+  /** Requests without a response, by connection, in order of arrival. */
   readonly #exchanges = new WeakMap<Duplex, { request: IncomingMessage; response: ServerResponse }[]>();
   readonly #connections: Connections;
-  /** Connections that end with a refusal: whatever else comes on them is dropped. */
+  /** Connections that end with a refusal: any further data on them is dropped. */
   readonly #refused = new WeakSet<Duplex>();
   #idle: (() => void) | undefined;
 
@@ -45,14 +45,14 @@ export class HttpServer {
         requestTimeout: Math.max(config.requestTimeout, config.headersTimeout) * seconds,
         keepAliveTimeout: config.keepAliveTimeout * seconds,
         maxHeaderSize: config.headerLimit,
-        // The parser checks Content-Length and Transfer-Encoding strictly, whatever the process was started with.
+        // The parser checks Content-Length and Transfer-Encoding strictly, whatever the options of the process.
         insecureHTTPParser: false,
-        // Node would refuse a request without Host by itself, without a body; the pipeline does it in its own shape.
+        // Node would refuse a request without Host by itself, without a body; the pipeline does it in its own format.
         requireHostHeader: false,
       },
       serve,
     );
-    // Beyond a number of headers Node would drop them silently; their size is what limits them.
+    // Beyond a certain number of headers Node would drop them silently; here their size is the limit.
     this.#server.maxHeadersCount = 0;
     this.#server.maxConnections = config.maxConnections;
     this.#server.on('connection', (socket) => {
@@ -63,13 +63,13 @@ export class HttpServer {
       this.#refuse(socket, (begun) => answerClientError(error, socket, begun, listeners));
     });
     this.#server.on('connect', (request, socket) => {
-      // Node has taken its own listener away: without one, a reset would end the process.
+      // Node has removed its own listener: without one, a reset would end the process.
       socket.on('error', () => undefined);
-      // Nor does it read any more, so that it would not see the client's end.
+      // Node also stops reading, so it would not notice that the client has closed.
       socket.resume();
       this.#refuse(socket, () => answerConnect(request, socket, listeners));
     });
-    // The pipeline refuses what it cannot meet; without a listener Node would answer without a body.
+    // The pipeline refuses expectations that it cannot meet; without a listener Node would respond without a body.
     this.#server.on('checkExpectation', serve);
   }
 
@@ -90,14 +90,14 @@ export class HttpServer {
     });
   }
 
-  /** Of the answers to pipelined requests Node closes only that whose turn it was; the others would never end. */
+  /** Of several pipelined responses Node closes only the current one; the others would never end. */
   #abandon(socket: Duplex): void {
     for (const { response } of [...(this.#exchanges.get(socket) ?? [])]) response.emit('close');
   }
 
   /**
-   * Refuses, once, when the requests before on the connection have their answers: a refusal must not get ahead of them.
-   * The request that has not arrived whole is the refused one itself; if its answer has begun, there is nothing to add.
+   * Sends a refusal, once, after the earlier requests on the connection have their responses: it must not overtake
+   * them. The incomplete request is the refused one itself; if its response has begun, there is nothing to add.
    */
   #refuse(socket: Duplex, act: (begun: ServerResponse | undefined) => void): void {
     if (this.#refused.has(socket)) return;
@@ -114,7 +114,7 @@ export class HttpServer {
     look();
   }
 
-  /** Resolves with the URL. Rejects when the address is taken or not ours. */
+  /** Resolves with the URL. Rejects if the address is in use or not local. */
   listen(): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
@@ -127,14 +127,14 @@ export class HttpServer {
     });
   }
 
-  /** From the beginning of the shutdown: answers ask for the end of their connections. */
+  /** From the beginning of the shutdown: responses ask to close their connections. */
   draining(): boolean {
     return this.#draining;
   }
 
   /**
-   * Ends in order: for the configured delay requests are served while /ready says 503; then no connection is taken any
-   * more, running requests get their time to end, and what is left is cut.
+   * Orderly shutdown: during the configured delay requests are served while /ready returns 503; then no more
+   * connections are accepted, running requests get their time to finish, and what is left is closed.
    */
   async close(): Promise<void> {
     this.#draining = true;

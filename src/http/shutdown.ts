@@ -1,13 +1,13 @@
-/** What ends the process, and how: on a signal and after a defect in order, and never without bound. */
+/** What ends the process, and how: in order after a signal or an uncaught error, and always within a time limit. */
 import type { Log } from '../model/log.js';
 
-/** Signals that end the process in order. SIGHUP is that of a terminal that closes. */
+/** Signals that cause an orderly shutdown. SIGHUP is sent when the terminal closes. */
 const ending = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP'] as const;
 
-/** Of these a second one ends the process at once. */
+/** A second one of these ends the process at once. */
 const urgent = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
 
-/** Milliseconds in which a second signal may be the same Ctrl-C, passed on by a parent such as npm. */
+/** Milliseconds during which a second signal may be the same Ctrl-C, forwarded by a parent such as npm. */
 const sameSignal = 1000;
 
 export interface LifeLog extends Log {
@@ -15,14 +15,14 @@ export interface LifeLog extends Log {
 }
 
 /**
- * Left alone, SIGUSR1 has Node open its debugger to everybody on this machine, and SIGUSR2 ends the process, though
- * whoever sends them only wants the log to be opened anew.
+ * By default, SIGUSR1 makes Node open its debugger to everyone on this machine, and SIGUSR2 ends the process, although
+ * the sender probably only wants the log to be reopened.
  */
 export function ignoreUserSignals(): void {
   for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => undefined);
 }
 
-/** Standard error is a side channel: its reader may be gone, its disk full. */
+/** Standard error is a side channel: its reader may be gone, or its disk full. */
 export function surviveStandardError(): void {
   process.stderr.on('error', () => undefined);
 }
@@ -46,12 +46,12 @@ export class Life {
     });
   }
 
-  /** Failures that reached nothing but the process. */
+  /** Number of errors that nothing handled. */
   stray(): number {
     return this.#stray;
   }
 
-  /** Resolves with the exit code when the process is asked to end, or has to. */
+  /** Resolves with the exit code when the process is asked to stop, or has to. */
   ended(): Promise<number> {
     return new Promise((resolve) => {
       this.#end = resolve;
@@ -64,7 +64,7 @@ export class Life {
     });
   }
 
-  /** Runs the orderly end. A second signal, or the limit in milliseconds, ends the process at once. */
+  /** Runs the orderly shutdown. A second signal, or the limit in milliseconds, ends the process at once. */
   async stop(work: () => Promise<void>, limit: number): Promise<void> {
     const first = Date.now();
     for (const signal of urgent) {
@@ -72,7 +72,8 @@ export class Life {
         if (Date.now() - first > sameSignal) process.exit(1);
       });
     }
-    // A terminal that closes sends it twice: its shell does, and the system. Left alone, it would end the process at once.
+    // A closing terminal sends it twice: once from its shell, once from the system. By default it would end the process
+    // at once.
     process.on('SIGHUP', () => undefined);
     const late = setTimeout(() => {
       this.#log.error({ ms: limit }, 'the shutdown took too long; exiting at once');

@@ -1,4 +1,4 @@
-/** What superusers do to many tasks at once. Model: Evergreen's admin routes, with one result for each task. */
+/** Superuser operations on many tasks at once. Model: Evergreen's admin routes, with one result per task. */
 import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
 import { TaskType } from './task.js';

@@ -1,25 +1,31 @@
-/** Whether YAML for cloud-init can be read. What it cannot read it ignores, with a line in a log inside the guest. */
+/** Whether cloud-init can read a YAML document. If it cannot, it ignores it, with a line in a log inside the guest. */
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 
 export interface YamlFault {
   /** Counts from 1. */
   line: number | undefined;
-  /** A sentence without its full stop. */
+  /** A sentence without the full stop. */
   reason: string;
 }
 
-/** Up to so many brackets in all, and so many columns or indicators of a line, a text is read: half of what the stack holds. */
+/**
+ * Limits on all brackets, and on the columns or indicators of a line, up to which a text is parsed: half of what the
+ * stack can hold.
+ */
 const bracketLimit = 300;
 const lineLimit = 100;
 
-/** Why not; undefined when it can, or cannot be judged. Nothing is expanded, so that aliases cost what is written. */
+/**
+ * The reason why it cannot be read; undefined if it can, or if that cannot be judged. Aliases are not expanded, so the
+ * cost follows the text.
+ */
 export function yamlFault(text: string, shape: 'mapping' | 'list'): YamlFault | undefined {
   if (/(?:[[{]\s*){500}/.test(text)) return { line: undefined, reason: 'it is nested too deeply' };
   if (mayNestDeeply(text)) return undefined;
   const lineCounter = new LineCounter();
   const lineOf = (offset: number | undefined) =>
     offset === undefined ? undefined : lineCounter.linePos(offset).line;
-  // cloud-init reads YAML 1.1, in which a repeated key is none too many.
+  // cloud-init reads YAML 1.1, which allows repeated keys.
   const options = { version: '1.1', uniqueKeys: false, strict: false, prettyErrors: false } as const;
   const document = parseDocument(text, { ...options, lineCounter });
   const unknownTags = document.warnings.filter(({ code }) => code === 'TAG_RESOLVE_FAILED');
@@ -37,7 +43,7 @@ export function yamlFault(text: string, shape: 'mapping' | 'list'): YamlFault | 
 }
 
 /**
- * Whether it could nest deeply, judged by characters alone and rather too often. The library descends by recursion, and V8
+ * Whether it may be deeply nested, judged by characters alone and erring on the safe side. The library recurses, and V8
  * ends the whole process, past any `catch`, when it has to compile a regular expression at the end of its stack.
  */
 function mayNestDeeply(text: string): boolean {
@@ -52,8 +58,8 @@ function mayNestDeeply(text: string): boolean {
 }
 
 /**
- * Whether brackets or quotes are closed further on: YAML 1.2 ends them at a line that is not indented, the reader of
- * cloud-init does not.
+ * Whether brackets or quotes are closed later: YAML 1.2 ends them at a line that is not indented, cloud-init's parser
+ * does not.
  */
 function goesOnUnindented(
   { message, pos }: { message: string; pos: [number, number] },

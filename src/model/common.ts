@@ -1,14 +1,14 @@
-/** Schemas that several resources share. Shapes: Unikorn compute, `ProjectMetadata` and its layers. */
+/** Schemas that several resources share. Model: Unikorn compute, `ProjectMetadata` and its layers. */
 import { Type, type Static } from 'typebox';
 
 export const Uuid = Type.String({
   format: 'uuid',
-  // The format alone would take capitals and urn:uuid:, which name no document here.
+  // The format alone would accept capitals and urn:uuid:, which never match a stored id.
   pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
   description: 'UUID in lower case. Generated ids are UUIDv7, so id order is creation order.',
 });
 
-/** A DNS label (RFC 1123): what a hostname, a folder and a shell can all take without quoting. */
+/** A DNS label (RFC 1123): what a hostname, a folder and a shell all accept without quoting. */
 export const namePattern = '^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$';
 
 export const Name = Type.String({
@@ -109,24 +109,26 @@ type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };
 
-/** Leaves out members that are undefined, so that texts and types agree. */
+/** Omits undefined members, so that JSON and types agree. */
 export function defined<T extends object>(members: T): Defined<T> {
   const kept: Record<string, unknown> = {};
   for (const key in members) if (members[key] !== undefined) kept[key] = members[key];
   return kept as Defined<T>;
 }
 
-/** RFC 3339 in UTC with milliseconds: the one form of a time in records and answers. */
+/** RFC 3339 in UTC with milliseconds: the only form of times in records and responses. */
 export function timestamp(date: Date = new Date()): string {
   return date.toISOString();
 }
 
-/** When an id was made (UUIDv7, RFC 9562), in ms since 1970. */
+/** When an id was generated (UUIDv7, RFC 9562), in ms since 1970. */
 export function idTime(id: string): number {
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
 }
 
-/** The lowest id that can have been made at this time (ms since 1970): where a window over ids begins or ends. */
+/**
+ * The lowest id that can have been generated at this time (ms since 1970): the start or end of a time window over ids.
+ */
 export function firstIdAt(time: number): string {
   const hex = Math.max(0, time).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`;

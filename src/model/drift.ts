@@ -1,4 +1,4 @@
-/** A difference between what is wished and what a region has, for somebody to look at. */
+/** A difference between the desired state and what a region has, for an operator to resolve. */
 import { Type, type Static } from 'typebox';
 import { Name, Timestamp, Uuid } from './common.js';
 

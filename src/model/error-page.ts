@@ -1,4 +1,4 @@
-/** The manual's page of error codes, from the one table. */
+/** The manual's page of error codes, generated from the table. */
 import { errorCodes } from './error.js';
 
 export function errorsPage(): string {

@@ -1,14 +1,14 @@
 /**
- * The one error that travels: a stable code, a public message, and a cause that only the log sees.
+ * The one error type that reaches clients: a stable code, a public message, and a cause that only the log sees.
  *
- * Model: InfluxDB's platform error (code, message, cause; messages flatten with ": "), with its codes made
- * precise enough for a program to act on and each bound to exactly one HTTP status.
+ * Model: InfluxDB's platform error (code, message, cause; messages flatten with ": "), with its codes made precise
+ * enough for a program to act on and each mapped to exactly one HTTP status.
  */
 
 /**
- * Every code a client can meet. A code is never renamed or reused; add a row instead. `retryable`: the same request may succeed
- * later by itself. `lasting`: the request itself is wrong, whatever time or others do, so that its repeat under the same
- * Idempotency-Key gets the same refusal; any other refusal is forgotten, and the repeat does the work.
+ * Every code a client can meet. A code is never renamed or reused; add a row instead. `retryable`: the same request may
+ * succeed later by itself. `lasting`: the request itself is wrong, whatever time or others do, so a repeat under the
+ * same Idempotency-Key gets the same refusal; any other refusal is not stored, and the repeat does the work.
  */
 export const errorCodes = {
   malformed_json: {
@@ -224,10 +224,10 @@ export interface FieldError {
 export interface ApiErrorOptions {
   /** Internal; logged, never sent unless it is itself an ApiError. */
   cause?: unknown;
-  /** A word or two for the log, where clients must not learn which of several reasons it was; never sent. */
+  /** A word or two for the log, if clients must not learn which of several reasons applied; never sent. */
   reason?: string;
   errors?: FieldError[];
-  /** Address of the task in the way (409). */
+  /** Address of the task that blocks the request (409). */
   blockedBy?: string;
   /** Extra response headers, such as Allow or Retry-After. */
   headers?: Record<string, string>;
@@ -276,7 +276,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The constant answer for "absent" and "not yours to know": same code, same words. Only the log gets the reason. */
+/** The same error for "absent" and "hidden from you": same code, same message. Only the log gets the reason. */
 export function notFound(cause?: unknown, reason?: string): ApiError {
   return new ApiError('not_found', 'There is no such resource, or you may not see it.', {
     cause,
@@ -284,14 +284,14 @@ export function notFound(cause?: unknown, reason?: string): ApiError {
   });
 }
 
-/** The same for a resource that the body names at this place. */
+/** The same for a resource named in the body at this pointer. */
 export function notFoundAt(pointer: string, what: string): ApiError {
   const message = `There is no such ${what}, or you may not see it.`;
   return new ApiError('not_found', message, { errors: [{ pointer, message }] });
 }
 
 /**
- * Finds the ApiError in a chain of causes; any other error is a defect and becomes `internal`, and so does one with a code
+ * Finds the ApiError in a chain of causes; any other error is a bug and becomes `internal`, as does one with a code
  * that is not in the table.
  */
 export function toApiError(error: unknown): ApiError {
@@ -310,12 +310,12 @@ function internal(cause: unknown): ApiError {
   return new ApiError('internal', message, { cause });
 }
 
-/** The same as a foreign error, of which clients see nothing. */
+/** The same as a plain error, whose message clients never see. */
 function nameless({ code, message }: ApiError): Error {
   return new Error(`There is no error code "${code}": ${message}`);
 }
 
-/** Whether the store could not be used: what was asked of it may be tried again. */
+/** Whether the store was unavailable, so that the operation may be retried. */
 export function isOutage(error: unknown): boolean {
   return error instanceof Error && toApiError(error).code === 'store_unavailable';
 }

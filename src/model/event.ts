@@ -1,4 +1,4 @@
-/** What happened to a resource: one write, as the change log keeps it. */
+/** What happened to a resource: one write, as recorded in the change log. */
 import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
 import { Instance } from './instance.js';

@@ -1,4 +1,4 @@
-/** A size of machine that a region offers. Shape: Unikorn Appendix A, with the exact memory added beside the rounded one. */
+/** A machine size that a region offers. Model: Unikorn Appendix A, with the exact memory next to the rounded one. */
 import { Type, type Static } from 'typebox';
 import { Architecture, StaticMetadata } from './common.js';
 

@@ -1,4 +1,4 @@
-/** A disk to start an instance from. Shape: Unikorn Appendix A. */
+/** A disk to start an instance from. Model: Unikorn Appendix A. */
 import { Type, type Static } from 'typebox';
 import { Architecture, StaticMetadata } from './common.js';
 

@@ -1,4 +1,4 @@
-/** What PUT and PATCH take of an instance: what may be written, and beside it whatever a GET gave. */
+/** What PUT and PATCH accept for an instance: the writable members, and any read-only ones that a GET returned. */
 import { type TObject, type TSchema, Type, type Static } from 'typebox';
 import { isDeepStrictEqual } from 'node:util';
 import { defined, idTime, ProjectMetadata, WriteMetadata } from './common.js';
@@ -7,14 +7,14 @@ import type { Instance, InstanceRecord, ObservedMember } from './instance.js';
 import { healthOf, InstanceStatus, presentInstance, UserData, writeSpec } from './instance.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
 
-/** The members that only the server writes, each as one that may come along. */
+/** The read-only members, each of which may be included. */
 function readOnly(schema: TObject, writable: TObject): Record<string, TSchema> {
   const members = Object.entries(schema.properties as Record<string, TSchema>);
   return Object.fromEntries(
     members
       .filter(([name]) => !(name in writable.properties))
       .map(([name, member]) => {
-        // As a part of another schema it is another one than the component of this title.
+        // As part of another schema it differs from the component with this title.
         const { title: _, ...plain } = member as TSchema & { title?: string };
         return [name, Type.Optional({ ...plain, readOnly: true })];
       }),
@@ -55,7 +55,7 @@ export const InstanceUpdate = Type.Object(
   { title: 'InstanceUpdate', additionalProperties: false },
 );
 
-/** What of it is written. */
+/** The members that are written. */
 export interface InstanceUpdate {
   metadata: Static<typeof WriteMetadata>;
   spec: Static<typeof InstanceUpdateSpec>;
@@ -64,10 +64,10 @@ export interface InstanceUpdate {
 export const InstancePatch = patchOf(InstanceUpdate);
 export type InstancePatch = MergePatch<InstanceUpdate>;
 
-/** Values that are remembered of one member; of a member with more, any may have been shown. */
+/** Number of past values stored per member; a member with more may have shown any value. */
 export const shownLimit = 20;
 
-/** What of an instance changes by itself. */
+/** The members of an instance that change by themselves. */
 export function observedOf(instance: InstanceRecord): Partial<Record<ObservedMember, string>> {
   const { modifiedBy, provisioning, powerState, privateIP, publicIP, macAddress, expirationWarning } =
     instance;
@@ -78,9 +78,9 @@ export function observedOf(instance: InstanceRecord): Partial<Record<ObservedMem
 }
 
 /**
- * The read-only members that would be changed. A member that changes by itself may also have what it showed before: else
- * what was read could not be written back once something had been observed. `current`: the client knows the present
- * revision, so that whatever differs is meant. `whole`: what is missing was taken away, and not only left out.
+ * The read-only members that would be changed. A member that changes by itself may also have a value that it showed
+ * before: otherwise what was read could not be written back after an observation. `current`: the client knows the
+ * current revision, so any difference is intended. `whole`: a missing member was removed, not just omitted.
  */
 export function readOnlyFaults(
   id: string,
@@ -109,13 +109,13 @@ export function readOnlyFaults(
 
 const times = ['creationTime', 'modifiedTime', 'deletionTime', 'expirationWarning'];
 
-/** A time is the same in whatever form of RFC 3339 a client's library writes it. */
+/** Times are compared by value, since client libraries write RFC 3339 in different forms. */
 function isSame(name: string, one: unknown, other: unknown): boolean {
   if (isDeepStrictEqual(one, other)) return true;
   return times.includes(name) && Date.parse(String(one)) === Date.parse(String(other));
 }
 
-/** Whether the instance may have shown this value once. */
+/** Whether the instance may have shown this value before. */
 function wasShown(instance: InstanceRecord, { metadata }: Instance, name: string, value: unknown): boolean {
   if (name === 'provisioningStatusDetail') return value !== undefined;
   if (typeof value !== 'string') return false;
@@ -149,5 +149,5 @@ const observedMembers: readonly string[] = [
   'expirationWarning',
 ] satisfies ObservedMember[];
 
-/** Milliseconds by which the clocks of processes may differ that make ids. */
+/** Milliseconds by which the clocks of processes that generate ids may differ. */
 const clockSkew = 60_000;

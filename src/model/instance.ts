@@ -1,8 +1,8 @@
 /**
- * A desired machine: what is wished (spec), what is seen (status) and what is under way (tasks).
+ * A desired machine: the desired state (spec), the observed state (status) and the work in progress (tasks).
  *
- * Shapes: Unikorn Appendix A. Mended: `userData` can be written but not read, because it may hold secrets and every
- * reader of the instance would see them; a stopped instance is healthy when the stop was asked for.
+ * Model: Unikorn Appendix A. Differences: `userData` is write-only, because it may contain secrets and every reader of
+ * the instance would see them; a stopped instance is healthy when the stop was asked for.
  */
 import { Type, type Static } from 'typebox';
 import type { HealthStatus, ProvisioningStatus, Tag } from './common.js';
@@ -10,7 +10,7 @@ import { defined, ProjectMetadata, Timestamp, Uuid, WriteMetadata } from './comm
 import type { Flavor } from './flavor.js';
 import { PowerState } from './power.js';
 
-/** What of it a region cannot do is refused with 422 when the instance is created, never ignored. */
+/** Anything that a region does not support is refused with 422 when the instance is created, never ignored. */
 export const InstanceNetworking = Type.Object(
   {
     securityGroups: Type.Optional(Type.Array(Uuid, { maxItems: 64 })),
@@ -33,7 +33,7 @@ export const UserData = Type.String({
     'cloud-init input, base64, at most 64 KiB decoded. Input that cloud-init would ignore is refused: MIME multipart whose parts cannot be read, broken gzip, cloud-config that is not a YAML mapping. Write-only.',
 });
 
-/** What of `spec` a create and an update have in common. */
+/** The members of `spec` that create and update share. */
 export const writeSpec = {
   flavorId: Uuid,
   imageId: Uuid,
@@ -107,7 +107,7 @@ export const Instance = Type.Object(
 );
 export type Instance = Static<typeof Instance>;
 
-/** How the life of an instance is prolonged: by hours, or up to a time. */
+/** How the lifetime of an instance is extended: by hours, or up to a time. */
 export const ExpirationExtension = Type.Object(
   {
     hours: Type.Optional(
@@ -133,7 +133,10 @@ export interface InstanceRecord {
   tags?: Tag[];
   flavorId: string;
   imageId: string;
-  /** What the flavor was when it was chosen, for when it leaves the catalog. Unknown of instances from before this was kept. */
+  /**
+   * The flavor as it was when chosen, in case it is removed from the catalog. Absent for instances older than this
+   * field.
+   */
   flavor?: Flavor['spec'] | null;
   /** base64 */
   userData?: string;
@@ -145,9 +148,9 @@ export interface InstanceRecord {
   provisioning: { status: ProvisioningStatus; reason?: string; message?: string };
   /** The revision that last changed what users may write. */
   wishRevision?: number;
-  /** What the owner last asked for. */
+  /** What the owner last requested. */
   desiredPower: 'running' | 'stopped';
-  /** What the region last reported, or what a verb just accepted makes of it. */
+  /** What the region last reported, or the state set by a verb that was just accepted. */
   powerState?: PowerState;
   powerMessage?: string;
   privateIP?: string;
@@ -158,7 +161,7 @@ export interface InstanceRecord {
   /** RFC 3339, UTC. */
   expiresAt?: string;
   expirationWarning?: string;
-  /** What changes by itself has shown before; unknown of instances from before this was kept. */
+  /** Past values of members that change by themselves; absent for instances older than this field. */
   shown?: ShownBefore;
 }
 
@@ -175,7 +178,7 @@ export type ObservedMember =
 
 export type ShownBefore = Partial<Record<ObservedMember, string[]>>;
 
-/** Rules: Unikorn section 2.3, with the stop that was asked for counted as healthy. */
+/** Rules: Unikorn section 2.3, with a requested stop counted as healthy. */
 export function healthOf(instance: InstanceRecord): HealthStatus {
   if (instance.provisioning.status === 'error' || instance.powerState === 'Error') return 'error';
   if (instance.powerState === 'Running') return 'healthy';

@@ -1,18 +1,18 @@
 /** As those of EventTarget. */
 export interface ListenerOptions {
   once?: boolean;
-  /** Ends the listening. */
+  /** Removes the listener. */
   signal?: AbortSignal;
 }
 
 /**
- * As much of an AbortSignal as a store needs to end a read. Every AbortSignal is one; a request has one from its start,
- * while a signal of its own, which costs it 3 µs, is made for those that ask.
+ * The part of AbortSignal that a store needs to end a read. Every AbortSignal is one. A request has one from its start;
+ * a real signal, which costs 3 µs, is created only on demand.
  */
 export interface Interruption {
   readonly aborted: boolean;
   readonly reason: unknown;
   throwIfAborted(): void;
-  /** After the abort the listener is never called, as with an AbortSignal: ask `aborted` before. */
+  /** As with an AbortSignal, a listener added after the abort is never called: check `aborted` first. */
   addEventListener(type: 'abort', listener: () => void, options?: ListenerOptions): void;
 }

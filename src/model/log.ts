@@ -7,7 +7,7 @@ export interface Log {
   child(bindings: object): Log;
 }
 
-/** Says nothing. */
+/** Logs nothing. */
 export const silentLog: Log = {
   debug: () => undefined,
   info: () => undefined,

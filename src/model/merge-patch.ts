@@ -1,4 +1,4 @@
-/** JSON merge patches (RFC 7396): what one makes of a value, and the schema that one has. */
+/** JSON merge patches (RFC 7396): how one changes a value, and its schema. */
 import { type TObject, type TSchema, Type } from 'typebox';
 
 type Json = Record<string, unknown>;
@@ -7,7 +7,10 @@ function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The value with the patch applied: null removes, objects go member by member, all else is replaced whole. */
+/**
+ * The value with the patch applied: null removes, objects are merged member by member, anything else is replaced as a
+ * whole.
+ */
 export function merged(value: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const old = isObject(value) ? value : {};
@@ -26,7 +29,7 @@ export type MergePatch<T> = T extends readonly unknown[]
     ? { [K in keyof T]?: MergePatch<Exclude<T[K], undefined>> | (undefined extends T[K] ? null : never) }
     : T;
 
-/** The schema of patches of what has this schema: each member may be left out, and null where it may be missing. */
+/** The schema of patches for values of this schema: each member may be omitted, and null if it is optional. */
 export function patchOf(schema: TObject): TObject {
   const { title } = schema as { title?: string };
   const required = new Set(schema.required);

@@ -1,45 +1,45 @@
 /**
- * Reads MIME multipart (RFC 2045, 2046) strictly, as far as cloud-init needs it. Mail libraries mend what is broken, as mail
- * has to be shown all the same; here a part that is not quite there must be told, because the guest would ignore it.
+ * Reads MIME multipart (RFC 2045, 2046) strictly, as far as cloud-init needs it. Mail libraries repair broken input,
+ * because mail has to be shown anyway; here a damaged part must be reported, because the guest would ignore it.
  */
 
 export interface Part {
-  /** Its place: "2", and "2.1" within a multipart that is itself a part. */
+  /** Its position: "2", or "2.1" within a multipart that is itself a part. */
   place: string;
-  /** In lower case, without parameters; `text/plain` when none is given. */
+  /** In lower case, without parameters; `text/plain` by default. */
   type: string;
   content: Buffer;
-  /** Lines of the whole that come before the content; undefined when it was encoded. */
+  /** Number of lines of the whole before the content; undefined if it was encoded. */
   before: number | undefined;
 }
 
-/** Why the parts cannot be read; the message goes on from "userData is MIME multipart, but". */
+/** Why the parts cannot be read; the message continues "userData is MIME multipart, but". */
 export class MimeFault extends Error {
   override readonly name = 'MimeFault';
 }
 
 interface Block {
   headers: ReadonlyMap<string, string>;
-  /** Index of the first line behind the headers. */
+  /** Index of the first line after the headers. */
   body: number;
-  /** Index of the first line that is no header. */
+  /** Index of the first line that is not a header. */
   bad: number | undefined;
 }
 
-/** Multiparts within multiparts that are followed. */
+/** Maximum depth of nested multiparts. */
 const depthLimit = 10;
-/** Parts in all, of which compressed data can hold very many. */
+/** Maximum number of parts: compressed data can contain very many. */
 const partLimit = 1000;
 const header = /^([!-9;-~]+):[ \t]*(.*)$/;
 
-/** The parts; undefined when the text (a character for each byte) does not begin as MIME multipart does. Else a MimeFault. */
+/** The parts; undefined if the text (one character per byte) does not start like MIME multipart. Throws MimeFault. */
 export function partsOf(text: string): Part[] | undefined {
   if (!/^(From |[!-9;-~]+:)/.test(text)) return undefined;
   const lines = text.split(/\r\n|\n|\r/);
-  // An mbox line, which some tools put first.
+  // An mbox line, which some tools prepend.
   const block = blockOf(lines, text.startsWith('From ') ? 1 : 0, lines.length);
   if (!typeOf(block).startsWith('multipart/')) return undefined;
-  // What cloud-init looks for, and how far.
+  // What cloud-init searches for, and how far.
   if (!/mime-version:/i.test(text.slice(0, 4096)))
     throw new MimeFault('it has no MIME-Version header, which cloud-init requires.');
   const parts: Part[] = [];
@@ -47,7 +47,7 @@ export function partsOf(text: string): Part[] | undefined {
   return parts;
 }
 
-/** Adds the parts within to those that were found before. */
+/** Adds the nested parts to those found so far. */
 function multipart(
   lines: readonly string[],
   block: Block,
@@ -126,7 +126,7 @@ function blockOf(lines: readonly string[], start: number, end: number): Block {
     const [, name, value = ''] = header.exec(line) ?? [];
     if (name !== undefined) {
       last = name.toLowerCase();
-      // The first of several counts.
+      // The first of several wins.
       if (!headers.has(last)) headers.set(last, value);
     } else if (/^[ \t]/.test(line) && last !== undefined) {
       headers.set(last, `${headers.get(last) ?? ''} ${line.trim()}`);
@@ -147,7 +147,7 @@ function parameterOf(value: string, name: string): string | undefined {
   return quoted?.replaceAll(/\\(.)/g, '$1') ?? bare;
 }
 
-/** Undefined when it is not what the encoding says. */
+/** Undefined if it is not valid in that encoding. */
 function decoded(text: string, encoding: string): Buffer | undefined {
   switch (encoding) {
     case '7bit':

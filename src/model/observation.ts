@@ -1,4 +1,4 @@
-/** What a region reports about a machine, and what that says of its instance. */
+/** What a region reports about a machine, and what that means for its instance. */
 import type { InstanceRecord } from './instance.js';
 import type { PowerState } from './power.js';
 
@@ -7,11 +7,11 @@ export interface Observation {
   privateIP?: string;
   publicIP?: string;
   macAddress?: string;
-  /** Why the state is Error, or what is unusual. Shown to users. */
+  /** Why the state is Error, or anything unusual. Shown to users. */
   message?: string;
 }
 
-/** The instance with what was seen of its machine. */
+/** The instance updated with what was observed of its machine. */
 export function observed(instance: InstanceRecord, seen: Observation): InstanceRecord {
   const { powerMessage, ...rest } = instance;
   return {
@@ -24,7 +24,7 @@ export function observed(instance: InstanceRecord, seen: Observation): InstanceR
   };
 }
 
-/** The instance whose machine the region no longer has. */
+/** The instance updated after the region has lost its machine. */
 export function vanished(instance: InstanceRecord): InstanceRecord {
   return { ...instance, powerState: 'Error', powerMessage: 'The region no longer has this machine.' };
 }

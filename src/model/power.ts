@@ -24,19 +24,22 @@ const allowed: Record<PowerVerb, readonly PowerState[]> = {
   reboot: ['Running', 'Error'],
 };
 
-/** Whether a machine in this power state may be asked for the verb. */
+/** Whether the verb is allowed in this power state. */
 export function permits(state: PowerState | undefined, verb: PowerVerb): boolean {
   return state !== undefined && allowed[verb].includes(state);
 }
 
-/** States that a machine only passes through. When nothing is at work on it, nobody can say when it leaves one. */
+/** Transitional states. If no task is working on the machine, it may never leave one. */
 const passing: readonly PowerState[] = ['Pending', 'Queued', 'Building', 'Stopping', 'Rebuilding'];
 
 export function isPassing(state: PowerState | undefined): boolean {
   return state !== undefined && passing.includes(state);
 }
 
-/** Whether a machine that no task is at work on may be asked for the verb: start and stop also lead out of what should pass. */
+/**
+ * Whether the verb is allowed when no task is working on the machine: start and stop also lead out of transitional
+ * states.
+ */
 export function leadsOn(state: PowerState | undefined, verb: PowerVerb): boolean {
   return permits(state, verb) || (verb !== 'reboot' && isPassing(state));
 }

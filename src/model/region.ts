@@ -1,4 +1,4 @@
-/** A place that can run machines. Shape: Unikorn Appendix A; `local`, the verbs and the accelerator are ours. */
+/** A place that can run machines. Model: Unikorn Appendix A; `local`, the verbs and the accelerator are ours. */
 import { Type, type Static } from 'typebox';
 import { ReadMetadata } from './common.js';
 
@@ -10,7 +10,7 @@ export const RegionType = Type.Union([
 ]);
 export type RegionType = Static<typeof RegionType>;
 
-/** What a region can do beyond keeping servers. */
+/** Optional capabilities of a region. */
 export const RegionFeatures = Type.Object(
   {
     physicalNetworks: Type.Boolean(),

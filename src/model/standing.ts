@@ -1,4 +1,4 @@
-/** Where a resource stands: its revision, and the one that last changed what users may write. */
+/** The revisions of a resource: the current one, and the one that last changed what users may write. */
 export interface Standing {
   readonly revision: number;
   readonly wishRevision: number;

@@ -1,4 +1,4 @@
-/** What the site says of its work. Model: Evergreen's status routes. */
+/** Reports on the site's work. Model: Evergreen's status routes. */
 import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
 import { Task, TaskType } from './task.js';

@@ -1,4 +1,4 @@
-/** What each type of task means for the record of its subject, from the moment at which it is accepted. */
+/** What each task type means for the record of its subject, from acceptance on. */
 import { timestamp } from './common.js';
 import { ApiError } from './error.js';
 import type { InstanceRecord } from './instance.js';
@@ -7,27 +7,30 @@ import type { PowerVerb } from './power.js';
 import { leadsOn } from './power.js';
 import type { TaskCause, TaskInput, TaskRecord, TaskType } from './task.js';
 
-/** The five moments at which a task changes its subject. */
+/** The five points at which a task changes its subject. */
 export interface TaskEffects<R> {
-  /** The subject once the task is accepted. Throws when the subject cannot take it now. */
+  /** The subject once the task is accepted. Throws if the subject cannot accept it now. */
   onAccepted: (subject: R) => R;
-  /** The subject once the task has succeeded, by what its work found; undefined removes the record. */
+  /** The subject after the task has succeeded, given the result of its work; undefined removes the record. */
   onResult: (subject: R, result: never) => R | undefined;
-  /** The subject once the task has failed for good, or was aborted after it had begun. */
+  /** The subject after the task has failed for good, or was aborted after it had started. */
   onFailed: (subject: R, cause: TaskCause) => R;
-  /** What is put back, or said, when the task is cancelled before its first attempt. `before`: as it was when asked. */
+  /**
+   * What is restored, or reported, when the task is cancelled before its first attempt. `before`: the state at the time
+   * of the request.
+   */
   onCancelled: (before: R) => Partial<R>;
-  /** The subject for which the ended task is accepted anew. Throws when there is nothing left to do. */
+  /** The subject once the ended task is accepted again. Throws if there is nothing left to do. */
   onRestart: (subject: R, task: TaskRecord) => R;
 }
 
-/** The compiler misses the row of a type that has none. */
+/** A missing row for a type is a compile error. */
 export const taskEffects = {
   'instance.create': {
     onAccepted: (instance) => ({ ...instance, provisioning: { status: 'pending' }, powerState: 'Pending' }),
     onResult: provisioned,
     onFailed: provisioningFailed,
-    // There is nothing to go back to.
+    // There is nothing to restore.
     onCancelled: () => ({
       ...aborted('The creation was aborted. Restart its task, or delete the instance.'),
       powerState: 'Error',
@@ -63,7 +66,7 @@ export const taskEffects = {
         message: `${message} Delete the instance again to retry.`,
       },
     }),
-    // What the deletion superseded is gone, so there is no way back.
+    // What the deletion superseded is gone, so nothing can be restored.
     onCancelled: () => aborted('The deletion was aborted. Delete the instance again to continue.'),
     onRestart: (instance) => instance,
   },
@@ -72,14 +75,14 @@ export const taskEffects = {
   'instance.reboot': powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
 } satisfies Readonly<Record<TaskType, TaskEffects<InstanceRecord>>>;
 
-/** What the work of a task of the type gives. */
+/** The result of the work of a task of this type. */
 export type TaskResult<T extends TaskType> = T extends TaskType
   ? (typeof taskEffects)[T]['onResult'] extends (subject: never, result: infer R) => unknown
     ? R
     : never
   : never;
 
-/** The effects of a task that was read from the store. Undefined: of a type that only a newer program knows. */
+/** The effects of a task read from the store. Undefined: a type that only a newer version knows. */
 export function effectsOf(type: TaskType): TaskEffects<InstanceRecord> | undefined {
   return Object.hasOwn(taskEffects, type) ? taskEffects[type] : undefined;
 }
@@ -91,7 +94,7 @@ function powerEffects(verb: PowerVerb, asked: Pick<InstanceRecord, 'desiredPower
       return { ...instance, ...asked };
     },
     onResult: (instance: InstanceRecord, seen: Observation) => observed(instance, seen),
-    // The record goes on to work; what the machine does now is for the observer to tell.
+    // The instance stays in use; the observer reports the state of its machine.
     onFailed: (instance: InstanceRecord, { message }: TaskCause) => ({ ...instance, powerMessage: message }),
     onCancelled: power,
     onRestart: (instance: InstanceRecord) => instance,
@@ -102,14 +105,14 @@ function power({ desiredPower, powerState }: InstanceRecord): Partial<InstanceRe
   return { desiredPower, ...(powerState === undefined ? {} : { powerState }) };
 }
 
-/** Throws when the instance is in another power state than the verb needs. */
+/** Throws if the instance is in a power state that does not allow the verb. */
 function checkPower({ powerState }: InstanceRecord, verb: PowerVerb): void {
   if (leadsOn(powerState, verb)) return;
   const state = powerState ?? 'in an unknown power state';
   throw new ApiError('power_state_conflict', `The instance is ${state}; it cannot ${verb} now.`);
 }
 
-/** To make a machine, also anew, wishes nothing about its power. */
+/** Creating a machine, or creating it again, implies nothing about its desired power state. */
 function provisioned(instance: InstanceRecord, seen: Observation): InstanceRecord {
   return { ...observed(instance, seen), provisioning: { status: 'provisioned' } };
 }
@@ -122,7 +125,7 @@ function aborted(message: string): Pick<InstanceRecord, 'provisioning'> {
   return { provisioning: { status: 'error', reason: 'Aborted', message } };
 }
 
-/** Throws when the instance has its machine. */
+/** Throws if the instance already has its machine. */
 function unprovisioned(instance: InstanceRecord): InstanceRecord {
   const { status } = instance.provisioning;
   if (status === 'error') return instance;
@@ -131,8 +134,8 @@ function unprovisioned(instance: InstanceRecord): InstanceRecord {
 }
 
 /**
- * A replacement that was cancelled before it began has been forgotten by the instance, and is asked for anew. One that has
- * begun is not: a later one may have taken its place.
+ * A replacement that was cancelled before it started has been undone in the instance, and is requested again. One that
+ * had started is not: a later one may have superseded it.
  */
 function forgottenReplacement(
   instance: InstanceRecord,

@@ -1,6 +1,6 @@
 /**
- * The task state machine: from one record to the next, without I/O. `status` is what users read; `queue` says where the
- * task stands for workers.
+ * The task state machine: from one record to the next, without I/O. `status` is what users read; `queue` is the state
+ * that workers see.
  *
  *   inactive ⇄ pending → running → succeeded | failed | cancelled, and back to pending by a restart
  */
@@ -13,10 +13,10 @@ export type TaskEnd =
   | { status: 'failed'; cause: TaskCause }
   | { status: 'cancelled'; cause: TaskCause };
 
-/** An unfinished task that nobody works on, in its place. `blocked`: another task of its subject is before it. */
+/** An unfinished task that no worker holds, in its queue state. `blocked`: another task of its subject comes first. */
 export function placed(task: TaskRecord, blocked: boolean, now = Date.now()): TaskRecord {
   const { owner, leaseUntil, ...rest } = task;
-  // One that is to end waits for nothing but its turn.
+  // A task that is to be ended waits only for its turn.
   const held = !task.activated && task.abort !== true;
   const early = (task.runAfter ?? 0) > now;
   return {
@@ -41,7 +41,7 @@ export function claimed(task: TaskRecord, lease: { owner: string; until: number 
   };
 }
 
-/** After an attempt that failed, until the time (ms since 1970) of the next. */
+/** After a failed attempt, until the time (ms since 1970) of the next one. */
 export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): TaskRecord {
   return placed(
     { ...task, ...after(task, runAfter), attempts: closed(task.attempts, 'failed', cause) },
@@ -49,7 +49,7 @@ export function retried(task: TaskRecord, cause: TaskCause, runAfter: number): T
   );
 }
 
-/** Why an attempt has no end of its own, for readers. */
+/** Why an attempt did not end by itself, for readers. */
 export const interruptions = {
   interrupted: {
     code: 'interrupted',
@@ -63,14 +63,14 @@ export const interruptions = {
   },
 } as const satisfies Record<string, TaskCause>;
 
-/** After an attempt that its process did not end: it died, or handed the task over in order, perhaps for a later time. */
+/** After an attempt that its process did not finish: it died, or handed the task over in order, possibly for later. */
 export function interrupted(task: TaskRecord, outcome: keyof typeof interruptions, runAfter = 0): TaskRecord {
   const pause = outcome === 'interrupted' ? after(task, runAfter) : { runAfter };
   const attempts = closed(task.attempts, outcome, interruptions[outcome]);
   return placed({ ...task, ...pause, attempts }, false);
 }
 
-/** A pause before the next attempt, which a task that is to end has no use for: all that it does then is end. */
+/** A pause before the next attempt; a task that is to be ended does not need one. */
 function after({ abort }: TaskRecord, runAfter: number): Pick<TaskRecord, 'runAfter'> {
   return { runAfter: abort === true ? 0 : runAfter };
 }
@@ -88,9 +88,9 @@ export function ended(task: TaskRecord, end: TaskEnd): TaskRecord {
   };
 }
 
-/** The task that is to end; without a name, because a later request makes it pointless. */
+/** The task, marked to be ended; without a name if a later request made it obsolete. */
 export function abortAsked(task: TaskRecord, by?: string): TaskRecord {
-  // Whoever waits for the next attempt need not wait any longer.
+  // A task that waits for its next attempt need not wait any longer.
   const { runAfter, ...rest } = task;
   const asked = { ...rest, abort: true, ...(by === undefined ? {} : { abortedBy: by }) };
   return task.queue === 'running' ? asked : placed(asked, task.queue === 'blocked');
@@ -105,7 +105,7 @@ export function patched(task: TaskRecord, patch: TaskPatch): TaskRecord {
   return task.queue === 'running' ? next : placed(next, task.queue === 'blocked');
 }
 
-/** The ended task once more, with a new series of attempts. */
+/** The ended task, restarted with a new series of attempts. */
 export function restarted(task: TaskRecord, restart: TaskRestart): TaskRecord {
   const { endTime, cause, runAfter, abort, abortedBy, ...rest } = task;
   const again = {
@@ -117,7 +117,7 @@ export function restarted(task: TaskRecord, restart: TaskRestart): TaskRecord {
   return placed(again, false);
 }
 
-/** Attempts of the present series that ended so. */
+/** Attempts of the current series with this outcome. */
 export function attemptsEnded(task: TaskRecord, outcome: NonNullable<TaskAttempt['outcome']>): number {
   const base = task.attemptBase ?? 0;
   return task.attempts.filter((attempt) => attempt.number > base && attempt.outcome === outcome).length;

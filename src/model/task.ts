@@ -1,8 +1,8 @@
 /**
  * One durable piece of background work that a request triggered.
  *
- * Model: Evergreen's task and amboy's job. Mended: attempts are counted, a lease has a fencing token, and equal
- * requests share the task that is still open instead of failing on a used-up id.
+ * Model: Evergreen's task and amboy's job. Differences: attempts are counted, a lease has a fencing token, and equal
+ * requests share the open task instead of failing on a duplicate id.
  */
 import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
@@ -24,10 +24,10 @@ export type TaskStatus = Static<typeof TaskStatus>;
 
 const nothing = Type.Object({}, { additionalProperties: false });
 
-/** Every type of task, with the shape of what its code is given to do. `src/task/` has one file for each. */
+/** Every task type, with the schema of its input. `src/task/` has one file per type. */
 export const taskInputs = {
   'instance.create': nothing,
-  // What the machine is to become; the instance says the same, until the task is cancelled before it began.
+  // The desired machine; the instance has the same values, unless the task is cancelled before it started.
   'instance.replace': Type.Object(
     { flavorId: Type.Optional(Uuid), imageId: Type.Optional(Uuid) },
     { additionalProperties: false },
@@ -136,7 +136,10 @@ export type TaskStep = Static<typeof Step>;
 
 export type TaskRestart = Static<typeof Restart>;
 
-/** What a client may change of a task. Model: Evergreen's TaskExecutionPatchHandler; null is refused, not taken for absent. */
+/**
+ * What a client may change of a task. Model: Evergreen's TaskExecutionPatchHandler; null is refused, not treated as
+ * absent.
+ */
 export const TaskPatch = Type.Object(
   {
     activated: Type.Optional(
@@ -162,7 +165,7 @@ export type TaskPatch = Static<typeof TaskPatch>;
 export const priorityCeiling = 100;
 
 /**
- * Where the task stands in the queue: `ready` to be claimed, `waiting` for its retry time, `inactive` until it is
+ * The state of the task in the queue: `ready` to be claimed, `waiting` for its retry time, `inactive` until it is
  * activated, `blocked` behind another task of the same subject, `running` under a lease, `done`.
  */
 export type QueueState = 'ready' | 'waiting' | 'inactive' | 'blocked' | 'running' | 'done';
@@ -187,26 +190,26 @@ export interface TaskRecord {
   attempts: TaskAttempt[];
   steps: TaskStep[];
   cause?: TaskCause;
-  /** The process that holds the lease, how long (ms since 1970), and the fencing token of the claim. */
+  /** The process that holds the lease, the end of the lease (ms since 1970), and the fencing token of the claim. */
   owner?: string;
   leaseUntil?: number;
   token: number;
   /** The revision that last changed what users may write. */
   wishRevision?: number;
-  /** Set when the task is to end; its worker ends it at once. */
+  /** Set when the task is to be ended; its worker ends it at once. */
   abort?: boolean;
-  /** Who aborted it; absent when a later request made it pointless. */
+  /** Who aborted it; absent if a later request made it obsolete. */
   abortedBy?: string;
-  /** What becomes of the subject's record when the task is cancelled before it ever began. */
+  /** How to restore the subject's record if the task is cancelled before it started. */
   ifCancelled?: Partial<InstanceRecord>;
   restarts?: TaskRestart[];
-  /** Number of the last attempt before the last restart: later ones alone count against the limits. */
+  /** Number of the last attempt before the last restart: only later ones count against the limits. */
   attemptBase?: number;
 }
 
-/** Steps that a record keeps: the newest. */
+/** Maximum number of stored steps: the newest. */
 export const historyLimit = 50;
-/** Attempts that a record keeps: more than the limits of one series can add up to. */
+/** Maximum number of stored attempts: more than the limits of one series allow. */
 export const attemptLimit = 100;
 
 export function presentTask(id: string, task: TaskRecord): Task {

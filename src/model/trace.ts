@@ -1,15 +1,15 @@
 /** Tracing that every layer may use: W3C trace context in, spans out, without OpenTelemetry's packages. */
 
 export interface Span {
-  /** What goes on to the next party (W3C traceparent); undefined when there is no trace. */
+  /** The context for the next party (W3C traceparent); undefined if there is no trace. */
   readonly traceparent: string | undefined;
   readonly traceId: string | undefined;
-  /** `name` replaces that of the start, where the work got its name only later. */
+  /** `name` replaces the initial name, if it only became known later. */
   end(outcome: { failed: boolean; name?: string; attributes?: Record<string, string | number> }): void;
 }
 
 export interface Tracer {
-  /** `parent` is a traceparent that somebody sent, or undefined. */
+  /** `parent` is a received traceparent, or undefined. */
   start(name: string, kind: 'server' | 'internal', parent: string | undefined): Span;
 }
 
@@ -24,7 +24,7 @@ export function parseTraceparent(
   return { traceId, spanId, flags: Number.parseInt(flags, 16) };
 }
 
-/** Makes no spans; hands a valid context on, so that whoever comes next can still join the trace. */
+/** Creates no spans; passes a valid context on, so that the next party can still join the trace. */
 export const passingTracer: Tracer = {
   start(_name, _kind, parent) {
     const context = parseTraceparent(parent);

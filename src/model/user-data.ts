@@ -1,6 +1,6 @@
 /**
- * cloud-init input. Rules: Unikorn section 2.5, step 6. What cloud-init would not understand it ignores, and the machine comes up
- * without; so that is refused here, as far as it shows.
+ * cloud-init input. Rules: Unikorn section 2.5, step 6. cloud-init ignores what it does not understand, and the machine
+ * comes up without it; so such input is refused here, as far as it can be detected.
  */
 import { gunzipSync } from 'node:zlib';
 import { yamlFault } from './cloud-config.js';
@@ -17,12 +17,14 @@ const firstLines = [
   '#part-handler',
 ];
 
-/** Bytes that all that is compressed may have in the end. */
+/** Maximum size in bytes of all compressed data once decompressed. */
 const plainLimit = 2 ** 20;
-/** Bytes of YAML that are read for one request: at worst 0.2 s of the processor's time. What goes beyond is taken unread. */
+/**
+ * Bytes of YAML that are parsed per request: at worst 0.2 s of CPU time. Anything beyond is accepted without parsing.
+ */
 const yamlLimit = 2 ** 14;
 
-/** What is left to be spent on one request. */
+/** The remaining budget of a request. */
 interface Budget {
   plain: number;
   yaml: number;
@@ -32,7 +34,7 @@ class Fault extends Error {
   override readonly name = 'Fault';
 }
 
-/** Why cloud-init would not take it, as a public sentence; undefined means that it would. */
+/** Why cloud-init would not accept it, as a public sentence; undefined if it would. */
 export function userDataFault(base64: string): string | undefined {
   if (base64.length % 4 !== 0) return 'userData is not base64: its length is not a multiple of 4.';
   const data = Buffer.from(base64, 'base64');
@@ -65,12 +67,12 @@ function check(data: Buffer, budget: Budget): void {
   for (const part of parts) checkPart(part, budget);
 }
 
-/** Parts of unknown types are let through: an image may have handlers of its own. */
+/** Parts of unknown types are accepted: an image may have handlers of its own. */
 function checkPart({ place, type, content, before }: Part, budget: Budget): void {
   const what = `Part ${place} of userData`;
   const packed = isGzip(content);
   const data = packed ? unpacked(content, what, budget) : content;
-  // cloud-init looks at the content of what says no more than that it is text, or compressed.
+  // cloud-init inspects the content if the type only says that it is text, or compressed.
   const sniffed = packed || ['text/plain', 'text/x-not-multipart'].includes(type);
   const shape = sniffed
     ? shapeOf(data.subarray(0, 64).toString('latin1'))
@@ -82,7 +84,7 @@ function checkPart({ place, type, content, before }: Part, budget: Budget): void
   checkYaml(data, shape, what, packed ? 0 : (before ?? 0), budget);
 }
 
-/** What the YAML must be that begins so; undefined: it is none. */
+/** The required type of YAML that starts like this; undefined: it is not YAML. */
 function shapeOf(start: string): 'mapping' | 'list' | undefined {
   if (start.startsWith('#cloud-config-archive')) return 'list';
   // A JSON patch.
@@ -100,7 +102,7 @@ function checkYaml(
   if (shape === undefined || data.length > budget.yaml) return;
   budget.yaml -= data.length;
   const text = data.toString();
-  // Not UTF-8: not for us to judge.
+  // Not UTF-8: cannot be judged here.
   if (text.includes('\ufffd')) return;
   const fault = yamlFault(text, shape);
   if (fault === undefined) return;

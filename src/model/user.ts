@@ -7,7 +7,7 @@ export interface UserRecord {
   creationTime: string;
 }
 
-/** An API key as it is stored: only its hash. */
+/** An API key as stored: only its hash. */
 export interface ApiKeyRecord {
   userId: string;
   name: string;

@@ -4,11 +4,13 @@ import { orAbort } from './time.js';
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Runs `work` when all earlier work is done. An abort while waiting gives up the place; later it changes nothing. */
+  /**
+   * Runs `work` when all earlier work is done. An abort while waiting gives up the place; a later one has no effect.
+   */
   run<R>(key: string, work: () => Promise<R>, signal?: AbortSignal): Promise<R> {
     const turn = this.#tails.get(key) ?? Promise.resolve();
     const result = (signal === undefined ? turn : orAbort(turn, signal)).then(work);
-    // Whoever comes next waits for all before it, also when this one gave up early.
+    // The next one waits for all earlier work, even if this one gave up.
     const tail = Promise.allSettled([turn, result]).then(() => {
       if (this.#tails.get(key) === tail) this.#tails.delete(key);
     });
@@ -16,7 +18,7 @@ export class KeyedMutex {
     return result;
   }
 
-  /** Resolves when everything that was asked for until now is done. */
+  /** Resolves when all work requested so far is done. */
   async idle(key: string): Promise<void> {
     await this.#tails.get(key);
   }

@@ -1,4 +1,4 @@
-/** What the system tells of a process: the one reader of /proc/PID/stat (proc(5)). */
+/** What the system reports about a process: the only reader of /proc/PID/stat (proc(5)). */
 import { readFileSync } from 'node:fs';
 
 export interface ProcessStat {
@@ -7,12 +7,12 @@ export interface ProcessStat {
   cpuSeconds: number;
 }
 
-/** Linux shows times to programs in 1/100 s on every architecture that runs Node. */
+/** Linux reports times in 1/100 s on every architecture that runs Node. */
 const ticksPerSecond = 100;
 
 /**
- * Undefined: there is no such living process. Throws the system's error when that cannot be told: too many files are open,
- * say, or the host hides the processes of other users (hidepid of proc(5)).
+ * Undefined: there is no such living process. Throws the system's error if that cannot be determined, for example
+ * because too many files are open or the host hides the processes of other users (hidepid of proc(5)).
  */
 export function readProcessStat(pid: number): ProcessStat | undefined {
   try {
@@ -23,10 +23,10 @@ export function readProcessStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** That of the process whose folder in /proc it is. Undefined: it is dead, and only waits for its parent. */
+/** The status of the process whose folder in /proc this is. Undefined: it is dead and only waits for its parent. */
 export function statIn(folder: string): ProcessStat | undefined {
   const text = readFileSync(`${folder}/stat`, 'latin1');
-  // The second field is the program's name in parentheses, which may hold anything.
+  // The second field is the program's name in parentheses, which may contain anything.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, startTime] = [fields[0], fields[19]];
   if (state === undefined || startTime === undefined || state === 'Z' || state === 'X') return undefined;

@@ -48,7 +48,7 @@ export async function settlesWithin(
   }
 }
 
-/** The promise, or the signal's reason as soon as it aborts. What the promise stands for goes on regardless. */
+/** The promise, or the signal's reason as soon as it aborts. The work behind the promise continues regardless. */
 export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop: (() => void) | undefined;
   const aborted = new Promise<never>((_resolve, reject) => {

@@ -1,15 +1,15 @@
-/** Keeps in the store what the regions of this process offer, for the API processes of the site while it is away. */
+/** Stores the catalogs of this process's regions, for the API processes of the site while this one is away. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalog, CatalogData } from '../data/catalog.js';
 import type { OpenRegion } from '../data/region.js';
 import type { Log } from '../model/log.js';
 
-/** Milliseconds between two looks at what is offered. */
+/** Milliseconds between two reads of the catalog. */
 const lookInterval = 5000;
-/** Milliseconds that a region has to tell it. */
+/** Timeout of such a read in milliseconds. */
 const patience = 10_000;
 
-/** Nobody in particular: what is kept is what everybody may see. */
+/** No particular user: only what everyone may see is stored. */
 const nobody = { organizationId: '', projectIds: [] };
 
 export class CatalogKeeper {
@@ -17,7 +17,7 @@ export class CatalogKeeper {
   readonly #regions: readonly OpenRegion[];
   readonly #log: Log;
   readonly #every: number;
-  /** As it was kept last, by region. */
+  /** The catalog last stored, by region. */
   readonly #kept = new Map<string, Catalog>();
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
@@ -30,7 +30,7 @@ export class CatalogKeeper {
     this.#every = every;
   }
 
-  /** Resolves when all has been kept that could be told. */
+  /** Resolves when every catalog that could be read is stored. */
   async start(): Promise<void> {
     await this.#look();
     this.#plan();
@@ -59,7 +59,7 @@ export class CatalogKeeper {
         };
         if (isDeepStrictEqual(this.#kept.get(id), catalog)) continue;
         await this.#data.keep(id, catalog);
-        // A copy: what a provider hands out is its own.
+        // A copy: what a provider returns belongs to it.
         this.#kept.set(id, structuredClone(catalog));
       } catch (error) {
         if (this.#closing.signal.aborted) return;

@@ -1,4 +1,4 @@
-/** What a store needs before the first request: users, projects, and a key that somebody knows. */
+/** What a store needs before the first request: users, projects, and a known key. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.js';
@@ -9,11 +9,11 @@ import type { Log } from '../model/log.js';
 
 export interface FirstRunOptions {
   log: Log;
-  /** Told the first superuser's key when it is made now: it cannot be read again. */
+  /** Receives the first superuser's key when it is generated: it cannot be read again. */
   onNewKey?: (key: string, user: string, file: string) => void;
 }
 
-/** Sets the store up, and leaves the key in a file of the data folder. */
+/** Sets the store up, and writes the key to a file in the data folder. */
 export async function firstRun(
   config: Config,
   { log, onNewKey }: FirstRunOptions,
@@ -24,10 +24,10 @@ export async function firstRun(
   const { superUsers, everyoneIsSuperUser } = config.auth;
   const adminName = superUsers[0] ?? 'admin';
   const file = join(dataDir, 'admin.key');
-  // Of this process alone until its key counts: several may share the folder.
+  // Private to this process until its key is the valid one: several processes may share the folder.
   const draft = `${file}.${process.pid}`;
   const { adminKey } = config;
-  /** False when it cannot be written. The key can still be told. */
+  /** False if it cannot be written. The key can still be printed. */
   const write = (to: string, key: string): boolean => {
     try {
       writeFileSync(to, `${key}\n`, { mode: 0o600 });

@@ -1,4 +1,7 @@
-/** Makes the configured region providers and finds those of other processes; the only file that knows which there are. */
+/**
+ * Creates the configured region providers and finds those of other processes; the only file that knows the provider
+ * types.
+ */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, ConfigError } from '../config.js';
@@ -41,7 +44,7 @@ function isDriven(type: string | undefined): type is Named['type'] {
   return type === 'local' || type === 'simulated';
 }
 
-/** `NAME=TYPE`, a type alone, which is then the name too, or the name of a region that the store knows. */
+/** `NAME=TYPE`, a type alone (also used as the name), or the name of a region that the store knows. */
 async function partsOf(region: string, store: Store): Promise<Named> {
   const [name = '', given] = region.split('=');
   if (isDriven(given)) return { name, type: given };
@@ -53,7 +56,7 @@ async function partsOf(region: string, store: Store): Promise<Named> {
   );
 }
 
-/** Opens every region that can be opened. One that fails leaves the others running; none at all is an error. */
+/** Opens every region that can be opened. If one fails, the others still run; if all fail, it is an error. */
 export async function openRegions(
   config: Config,
   dataDir: string,
@@ -102,7 +105,7 @@ function makeProvider(
   dataDir: string,
   log: Log,
 ): RegionProvider {
-  // The region that is named as its type has the folder that it had before regions could be named.
+  // A region named after its type has the folder that it had before regions could be named.
   const place = name === type ? type : `${type}-${name}`;
   if (type === 'simulated') {
     const memory = config.store === 'sqlite::memory:';
@@ -113,12 +116,12 @@ function makeProvider(
   return new LocalRegion({ ...config.local, regionId, dataDir: join(dataDir, place), imageDir, log });
 }
 
-/** Milliseconds between looks for workers that came, moved or left. */
+/** Milliseconds between checks for workers that came, moved or left. */
 const refreshInterval = 2000;
-/** Milliseconds between two looks whether workers answer. */
+/** Milliseconds between two checks that workers respond. */
 const lookInterval = 10_000;
 
-/** A region that is to be asked, and where; nowhere without an address. */
+/** A region to call, and its address; without one it cannot be called. */
 type Wanted = Pick<WorkerRecord, 'regionId' | 'address' | 'features'>;
 
 /** The regions that this process drives, and those of the workers that have registered. */
@@ -136,7 +139,7 @@ export class RegionDirectory implements RegionSource {
   #looking: Promise<void> | undefined;
   #closed = false;
 
-  /** `orphans`: shows regions too that were driven once, and of which no worker has registered. */
+  /** `orphans`: also list regions that were driven before, but that no worker has registered. */
   constructor(
     driven: readonly OpenRegion[],
     store: Store,
@@ -198,7 +201,7 @@ export class RegionDirectory implements RegionSource {
       if (region === undefined) continue;
       const kept = () => this.#catalogs.of(regionId);
       const options = { regionId, type: region.type, features, address, secret: this.#secret, kept };
-      // A worker that comes back under another address offers what it did.
+      // A worker that comes back under another address keeps its catalog.
       const provider = known?.provider.moved(options) ?? new RemoteRegion(options);
       found.set(regionId, { id: regionId, name: region.name, creationTime: region.creationTime, provider });
     }
@@ -212,7 +215,7 @@ export class RegionDirectory implements RegionSource {
     return (await this.#store.get(regions, id))?.value;
   }
 
-  /** Regions of the site that nobody has registered for. */
+  /** Regions of the site that no worker has registered. */
   async #without(registered: readonly { regionId: string }[]): Promise<Wanted[]> {
     const known = new Set(registered.map(({ regionId }) => regionId));
     const all = await this.#store.page(regions, { order: 'id', limit: 1000 });
@@ -221,7 +224,7 @@ export class RegionDirectory implements RegionSource {
     );
   }
 
-  /** Asks each of them now and then whether it is there, beside everything else: a list of regions tells of it. */
+  /** Checks in the background whether each of them responds: the list of regions shows it. */
   #lookForThem(found: ReadonlyMap<string, { provider: RemoteRegion }>): void {
     if (performance.now() < this.#nextLook) return;
     this.#nextLook = performance.now() + lookInterval;

@@ -1,4 +1,4 @@
-/** Tells the API processes of the site where the regions of this process are asked, for as long as it runs. */
+/** Registers the address of this process for its regions, so that the API processes of the site can call it. */
 import { hostname } from 'node:os';
 import type { OpenRegion } from '../data/region.js';
 import type { WorkerData, WorkerRecord } from '../data/worker.js';
@@ -10,17 +10,17 @@ export interface RegistrationOptions {
   /** Base URL of this process's WorkerServer. */
   address: string;
   secret: Buffer;
-  /** Between checks whether the regions are still registered with somebody who answers. Default: 5,000. */
+  /** Between checks that the regions are still registered with a process that responds. Default: 5,000. */
   intervalMs?: number;
 }
 
-/** The time that a registered worker has to show that it is there. */
+/** The time within which a registered worker must respond. */
 const timeoutMs = 3000;
 
 const anyAddress = /^(https?:\/\/)(0\.0\.0\.0|\[::\])(?=[:/]|$)/;
 const loopback = /^https?:\/\/(localhost|127\.[0-9.]+|\[::1\])([:/]|$)/;
 
-/** The address to register: the configured one, or where the server listens; "any address" of a machine is its name. */
+/** The address to register: the configured one, or where the server listens; "any address" becomes the host name. */
 export function registeredAddress(configured: string, listening: string): string {
   const address = configured === '' ? listening : configured.replace(/\/+$/, '');
   return address.replace(anyAddress, (_all, scheme: string) => scheme + hostname());
@@ -32,8 +32,8 @@ export function isOnlyHere(address: string): boolean {
 }
 
 /**
- * The folder of real machines may have been copied to another host. Rejects when a worker there drives them already, which
- * has registered under another address than `own`.
+ * The folder of real machines may have been copied to another host. Rejects if a worker that registered under an
+ * address other than `own` already drives them.
  */
 export async function mustBeAlone(
   workers: WorkerData,
@@ -50,7 +50,7 @@ export async function mustBeAlone(
   );
 }
 
-/** Whether the registered worker answers for its region. */
+/** Whether the registered worker responds for its region. */
 function answers(
   { regionId, features, address }: WorkerRecord,
   type: RegionType,
@@ -62,8 +62,7 @@ function answers(
 }
 
 /**
- * Several processes may drive a region; the last to register is asked. When that one dies, one of the others takes its
- * place.
+ * Several processes may drive a region; the last one to register is called. If it dies, one of the others takes over.
  */
 export class Registration {
   readonly #workers: WorkerData;
@@ -84,7 +83,7 @@ export class Registration {
   async start(): Promise<void> {
     for (const region of this.#open) {
       const { address, secret } = this.#options;
-      // Again: another one may have begun at the same time.
+      // Once more: another one may have started at the same time.
       if (region.provider.type === 'local') await mustBeAlone(this.#workers, region, secret, address);
       await this.#register(region);
     }
@@ -121,14 +120,14 @@ export class Registration {
       const registered = await this.#workers.of(region.id);
       if (registered !== undefined && (await this.#isServed(registered, region.provider))) continue;
       if (this.#closing.signal.aborted) return;
-      // Somebody else may have taken its place while it was asked.
+      // Another process may have taken over while it was being checked.
       if ((await this.#workers.of(region.id))?.address !== registered?.address) continue;
       await this.#register(region);
       this.#log.info({ region: region.name }, 'took over from a worker that does not respond');
     }
   }
 
-  /** Whether the registered worker answers; of this process that is taken for granted. */
+  /** Whether the registered worker responds; assumed for this process itself. */
   async #isServed(registered: WorkerRecord, { type }: OpenRegion['provider']): Promise<boolean> {
     const { address, secret } = this.#options;
     if (registered.address === address) return true;

@@ -1,4 +1,4 @@
-/** Opens the configured store; the only file that knows which engines there are. */
+/** Opens the configured store; the only file that knows the engines. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { admitStore } from '../data/migration/index.js';
@@ -17,8 +17,8 @@ export function sqliteFile(address: string, dataDir: string): string | undefined
 const isMongo = (address: string): boolean => /^mongodb(\+srv)?:\/\//.test(address);
 
 /**
- * Whether there is a store of ours, of which one of these collections is never empty. Opening it would make it one; what
- * is not there, or another program's, is left as it is.
+ * Whether there is a Copse store, in which one of these collections is never empty. Opening would create one, so a
+ * missing or foreign database is left untouched.
  */
 export async function isStore(
   address: string,
@@ -33,14 +33,14 @@ export async function isStore(
   return file === undefined || (existsSync(file) && fileHoldsAny(file, used));
 }
 
-/** Rejects when the address cannot be that of a store. Opens nothing. */
+/** Rejects if the address is not a valid store address. Opens nothing. */
 export async function assertAddress(address: string): Promise<void> {
   if (isMongo(address)) (await import('../data/store/mongo/connection.js')).assertAddress(address);
 }
 
 /**
  * `address` is `sqlite:FILE`, with the file relative to the data folder, `sqlite::memory:`, or a connection string of
- * MongoDB. Of the options MongoDB takes `failed`; the others are SQLite's.
+ * MongoDB. MongoDB uses only the option `failed`; the others are for SQLite.
  */
 export async function openStore(
   address: string,
@@ -49,7 +49,7 @@ export async function openStore(
   options: SqliteOptions = {},
 ): Promise<Store> {
   if (isMongo(address)) {
-    // Only where it is used: the driver takes 14 MiB of memory.
+    // Loaded only if it is used: the driver takes 14 MiB of memory.
     const { MongoStore } = await import('../data/store/mongo/mongo.js');
     const { failed } = options;
     return MongoStore.open(address, collections, {

@@ -1,4 +1,7 @@
-/** What a worker is asked by the API processes of its site (region/remote/protocol.ts), as routes of the pipeline. */
+/**
+ * The calls that a worker serves to the API processes of its site (region/remote/protocol.ts), as routes of the
+ * pipeline.
+ */
 import { Type } from 'typebox';
 import { ApiError } from '../model/error.js';
 import type { Tracer } from '../model/trace.js';
@@ -15,7 +18,7 @@ export type DrivenRegions = ReadonlyMap<string, RegionProvider>;
 
 export interface WorkerRoutesOptions {
   tracer: Tracer;
-  /** Why the store cannot be used now; undefined while it can. */
+  /** Why the store is unavailable; undefined while it is available. */
   storeTrouble?: (() => string | undefined) | undefined;
 }
 
@@ -85,7 +88,7 @@ function callRoute(call: Call, { tracer }: WorkerRoutesOptions): RouteManager<Dr
   };
 }
 
-/** The work as a part of the trace that the API process is in. A failure of the region is an answer. */
+/** The work as part of the API process's trace. A failure of the region is a normal response. */
 async function spanned(
   tracer: Tracer,
   name: string,
@@ -99,7 +102,7 @@ async function spanned(
     return { result };
   } catch (error) {
     const { kind, message } = error instanceof RegionError ? error : { kind: undefined, message: '' };
-    // As with requests: a refusal is an answer.
+    // As with requests, a refusal is a normal response.
     span.end({ failed: kind === undefined || !refusals.includes(kind) });
     if (kind === undefined) throw error;
     return { result: { kind, message }, metadata: { status: 409 } };

@@ -1,4 +1,4 @@
-/** The worker's side of a site: answers the reads of API processes about the regions that this process drives. */
+/** The worker's side of a site: serves the reads of API processes from the regions that this process drives. */
 import { timingSafeEqual } from 'node:crypto';
 import Koa from 'koa';
 import type { Config } from '../config.js';
@@ -17,16 +17,16 @@ import { register } from '../route/pipeline/route-manager.js';
 import { type PipelineEnvironment, serve } from '../route/pipeline/serve.js';
 import { type DrivenRegions, workerRoutes, type WorkerRoutesOptions } from './worker-routes.js';
 
-/** Bytes that a call's arguments have at most: some thousand ids. */
+/** Maximum size of a call's arguments in bytes: a few thousand ids. */
 const bodyLimit = 2 ** 18;
 
-/** Seconds that calls under way have when the worker stops; then their callers are told by a broken connection. */
+/** Seconds that calls in progress get when the worker stops; then their connections are closed. */
 const drainLimit = 1;
 
 export interface WorkerServerOptions extends WorkerRoutesOptions {
   /** Where it listens, and its limits against slow and broken clients. */
   server: Config['server'];
-  /** What workers and API processes of one site share. */
+  /** The secret that workers and API processes of one site share. */
   secret: Buffer;
   regions: DrivenRegions;
   log: Log;
@@ -44,10 +44,10 @@ export class WorkerServer {
     const scope: RequestOptions = {
       ...listeners,
       publicUrl: () => this.#url,
-      // Each call of a region has a span of its own.
+      // Each call to a region has a span of its own.
       tracer: passingTracer,
       timeout: server.requestTimeout * 1000,
-      // API processes ask seldom: a connection that waits for them would only be one that may break.
+      // API processes call rarely: an idle connection would only be one that may break.
       draining: () => true,
     };
     const router = new CachingRouter({ strict: true, sensitive: true });
@@ -91,7 +91,7 @@ function environmentOf(
   };
 }
 
-/** All processes of the site are one user here: whoever has the store's secret. */
+/** All processes of the site are one user here: the holder of the store's secret. */
 function siteProcess(secret: Buffer, authorization: string | undefined): User | undefined {
   if (authorization === undefined) return undefined;
   const expected = Buffer.from(`Bearer ${secret.toString('base64url')}`);
@@ -100,7 +100,7 @@ function siteProcess(secret: Buffer, authorization: string | undefined): User | 
   return { id: 'site', name: 'site', superUser: false };
 }
 
-/** Processes of a site ask each other every few seconds: only failures are worth a line. */
+/** Processes of a site call each other every few seconds: only failures are worth a line. */
 function quietly(log: Log): Log {
   return {
     debug: (details, message) => log.debug(details, message),

@@ -1,25 +1,25 @@
 /**
- * Where the lines of the log leave the process. It is a side channel: a disk that is full, a reader that went away or one
- * that does not read may cost lines, never the service. What is lost is counted, and told once lines can be written again.
+ * Where log lines leave the process. This is a side channel: a full disk, or a reader that is gone or does not read,
+ * may cost lines, never the service. Lost lines are counted, and reported once lines can be written again.
  */
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 
-/** Bytes gathered before they are written: one system call for some forty lines of a busy server. */
+/** Bytes collected before they are written: one system call for about forty lines of a busy server. */
 const batch = 16_384;
 
-/** Bytes of UTF-8 that a unit of a text's length takes at most. */
+/** Maximum number of UTF-8 bytes per unit of a string's length. */
 const widest = 3;
 
-/** Milliseconds that a line waits at most, and those between two tries of what could not be written. */
+/** Milliseconds that a line waits at most, and between two attempts to write. */
 const delay = 100;
 
-/** The same while a reader only has not caught up. */
+/** The same while the reader merely has not caught up. */
 const shortDelay = 5;
 
-/** Bytes kept of what cannot be written now; lines behind them are lost. */
+/** Bytes buffered while writing fails; later lines are lost. */
 const keptLimit = 2 ** 20;
 
-/** Milliseconds that the end of the process waits for a reader that is slow. */
+/** Milliseconds that the shutdown waits for a slow reader. */
 const lastWait = 1000;
 
 const standardOutput = 1;
@@ -29,28 +29,29 @@ interface Chunk {
   lines: number;
 }
 
-/** Told when lines were lost and can be written again. Returns the line that says so. */
+/** Called when lines were lost and can be written again. Returns the line that reports it. */
 export type TellLost = (lost: number, cause: string) => string;
 
 /**
- * The descriptor to write to, which must never block: the process would stand still for as long as nobody reads. Pipes and
- * terminals are opened anew, so that whoever else writes to them is not affected.
+ * The descriptor to write to, which must never block: the process would stand still as long as nobody reads. Pipes and
+ * terminals are reopened, so that other writers are not affected.
  */
 function nonBlocking(): number {
   try {
-    // A file never blocks, and one that is opened anew would be written from its beginning.
+    // A file never blocks, and a reopened one would be written from its beginning.
     if (fstatSync(standardOutput).isFile()) return standardOutput;
     const { O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
     return openSync(`/proc/self/fd/${standardOutput}`, O_WRONLY | O_NONBLOCK | O_NOCTTY);
   } catch {
-    // A socket (systemd, Docker), or not this user's. Node makes those non-blocking when it makes its stream for them.
+    // A socket (systemd, Docker), or not this user's. Node makes those non-blocking when it creates its stream for
+    // them.
     return process.stdout.fd;
   }
 }
 
 /**
- * Lines on their way out, as bytes: texts that are joined cost as much again when they are taken apart. Written at once and
- * in order; what cannot be written waits, oldest first, since it may begin in the middle of a line.
+ * Pending lines, as bytes: joining strings would cost as much again when they are encoded. They are written in order;
+ * what cannot be written waits, and the oldest part stays first, since it may begin in the middle of a line.
  */
 export class LogOutput {
   readonly #tellLost: TellLost;
@@ -63,7 +64,9 @@ export class LogOutput {
   #waitingBytes = 0;
   #lostNow = 0;
   #lost = 0;
-  /** Why the last write failed, and why lines began to be lost: a reader that only has to catch up comes after it. */
+  /**
+   * Why the last write failed, and why lines were lost first: a reader that merely has to catch up is less important.
+   */
   #cause = '';
   #lostCause = '';
 
@@ -72,7 +75,7 @@ export class LogOutput {
     this.#descriptor = nonBlocking();
   }
 
-  /** Lines lost since the start. */
+  /** Lines lost since startup. */
   get lost(): number {
     return this.#lost;
   }
@@ -87,7 +90,7 @@ export class LogOutput {
     this.#timer ??= setTimeout(() => this.flushSync(), delay).unref();
   }
 
-  /** Writes what is gathered, as far as that is possible now. pino calls it after a fatal line. */
+  /** Writes what is buffered, as far as possible now. pino calls it after a fatal line. */
   flushSync(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -98,7 +101,7 @@ export class LogOutput {
     this.#timer = setTimeout(() => this.flushSync(), pause).unref();
   }
 
-  /** At the end of the process: a reader that is slow gets a moment, since there is no later. */
+  /** At the end of the process: a slow reader gets a moment, since there is no later. */
   end(): void {
     const end = performance.now() + lastWait;
     const clock = new Int32Array(new SharedArrayBuffer(4));
@@ -109,7 +112,7 @@ export class LogOutput {
     }
   }
 
-  /** Hands on what is gathered. */
+  /** Passes on what is buffered. */
   #pass(): void {
     if (this.#used === 0) return;
     const chunk = { bytes: this.#bytes.subarray(0, this.#used), lines: this.#lines };
@@ -130,7 +133,7 @@ export class LogOutput {
     } else this.#keep(bytes);
   }
 
-  /** As a copy, behind what came before: a view of a few bytes would hold the whole buffer that they were gathered in. */
+  /** As a copy, after earlier parts: a view of a few bytes would keep the whole buffer alive. */
   #keep(bytes: Buffer): void {
     const last = this.#waiting.at(-1);
     this.#waitingBytes += bytes.length;
@@ -155,11 +158,11 @@ export class LogOutput {
     this.#send({ bytes: Buffer.from(line), lines: 1 });
   }
 
-  /** What could not be written of the bytes. */
+  /** The part of the bytes that could not be written. */
   #attempt(bytes: Buffer): Buffer {
     let done = 0;
     try {
-      // A write of nothing would be one without an end.
+      // Writing an empty buffer would loop forever.
       for (let more = -1; more !== 0 && done < bytes.length; done += more)
         more = writeSync(this.#descriptor, bytes, done);
     } catch (error) {

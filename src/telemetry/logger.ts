@@ -1,4 +1,4 @@
-/** The one place that knows pino. One JSON line per event on standard output. */
+/** The only module that uses pino. One JSON line per event on standard output. */
 import { pino } from 'pino';
 import type { Config } from '../config.js';
 import { LogOutput } from './log-output.js';
@@ -7,9 +7,9 @@ import type { Log } from '../model/log.js';
 export interface Logger extends Log {
   /** Before the process ends because of it. */
   fatal(details: object, message: string): void;
-  /** Writes out what is gathered. */
+  /** Writes what is buffered. */
   flush(): void;
-  /** Lines that could not be written, since the start. */
+  /** Lines that could not be written since startup. */
   lost(): number;
 }
 
@@ -17,14 +17,16 @@ const base = { service: 'copse' };
 
 let told = { at: NaN, text: '' };
 
-/** pino's own isoTime, which makes the text anew for each of the ten lines that a busy server writes in a millisecond. */
+/**
+ * pino's own isoTime would build the text again for each of the ten lines that a busy server writes in a millisecond.
+ */
 function isoTime(): string {
   const at = Date.now();
   if (at !== told.at) told = { at, text: `,"time":"${new Date(at).toISOString()}"` };
   return told.text;
 }
 
-/** Whatever the level is: lines of that level are missing. */
+/** Regardless of the level: lines of that level are missing. */
 function lostLine(lost: number, cause: string): string {
   const time = new Date().toISOString();
   return `${JSON.stringify({ level: 'warn', time, ...base, lost, cause, msg: 'log lines were lost' })}\n`;

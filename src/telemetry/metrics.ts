@@ -1,4 +1,4 @@
-/** The one place that knows prom-client: what Prometheus reads at /metrics. */
+/** The only module that uses prom-client: what Prometheus reads at /metrics. */
 import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
 import type { RequestSummary } from '../route/pipeline/access-log.js';
 
@@ -8,7 +8,7 @@ export interface Metrics {
   render: () => Promise<string>;
 }
 
-/** What others count, since the start. */
+/** Counters of other modules, since startup. */
 export interface Counts {
   lostLines(): number;
   lostSpans(): number;
@@ -34,7 +34,7 @@ export function createMetrics(counts: Counts): Metrics {
   );
   return {
     observe({ method = 'any', route = 'unmatched', status, seconds }) {
-      // A method that no route has is the client's invention; as a label it would be a series of its own.
+      // A method that no route has is invented by the client; as a label it would create a series of its own.
       const known = route === 'unmatched' ? 'any' : method;
       duration.observe({ method: known, route, status }, seconds);
     },

@@ -1,6 +1,6 @@
 /**
- * The one place that knows OpenTelemetry. Without a configured endpoint nothing of it is loaded and a client's trace
- * context is only handed on. The SDK is an optional peer: whoever wants spans installs it.
+ * The only module that uses OpenTelemetry. Without a configured endpoint it is not loaded, and a client's trace context
+ * is only passed on. The SDK is an optional peer dependency.
  */
 import type { ReadableSpan, SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { Config } from '../config.js';
@@ -10,25 +10,27 @@ import { parseTraceparent, passingTracer } from '../model/trace.js';
 
 export interface Tracing {
   tracer: Tracer;
-  /** Spans that could not be sent, since the start. */
+  /** Spans that could not be sent since startup. */
   lost(): number;
   /** Sends what is still waiting. */
   close(): Promise<void>;
 }
 
-/** Milliseconds that the tries of an export take together: by default they would hold up the end for ten seconds. */
+/**
+ * Milliseconds that all attempts of an export take together: by default they would delay the shutdown by ten seconds.
+ */
 const patience = 2000;
 
-/** Milliseconds that the last spans hold up the end of the process at most. */
+/** Maximum delay of the shutdown by the last spans, in milliseconds. */
 const lastPatience = 5000;
 
-/** Spans that wait to be sent at most; further ones are lost. */
+/** Maximum number of spans that wait to be sent; further ones are lost. */
 const waitingLimit = 2048;
 
 /** ExportResultCode.SUCCESS of @opentelemetry/core, which is not loaded for it. */
 const sent = 0;
 
-/** Counts the spans that cannot be sent, and tells of it at the beginning of an outage and at its end. */
+/** Counts the spans that cannot be sent, and logs the beginning and end of an outage. */
 class Losses {
   readonly #log: Log;
   #lost = 0;
@@ -43,7 +45,7 @@ class Losses {
     return this.#lost;
   }
 
-  /** The exporter, which is given spans that ended, and says what became of them. */
+  /** The exporter, which receives ended spans and reports the outcome. */
   exporting(exporter: SpanExporter): SpanExporter {
     return {
       export: (spans, done) => {
@@ -58,7 +60,7 @@ class Losses {
     };
   }
 
-  /** The processor, which is given no more than it keeps: what it drops by itself it tells nobody. */
+  /** The processor, which is given no more than it can hold: what it drops itself is not reported. */
   processing(processor: SpanProcessor): SpanProcessor {
     return {
       onStart: (span, context) => processor.onStart(span, context),
@@ -133,7 +135,7 @@ export async function createTracing(endpoint: Config['tracing']['endpoint'], log
       },
     },
     lost: () => losses.lost,
-    // A collector that is away, or never answers to its end, must not keep the server from stopping.
+    // A collector that is unreachable or never responds must not keep the server from stopping.
     close: () =>
       within(lastPatience, provider.shutdown()).catch((error: unknown) => {
         log.warn({ err: error, lost: losses.lost }, 'the last spans could not be sent');

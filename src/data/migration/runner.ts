@@ -14,7 +14,7 @@ import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js'
 const pageSize = 200;
 /** Milliseconds without a page, as the waiting process measures them, after which the holder is taken for lost. */
 const leaseTime = 30_000;
-/** Milliseconds between two looks of those who wait. */
+/** Milliseconds between two checks of those who wait. */
 const poll = 100;
 /** Milliseconds between two lines of progress. */
 const telling = 2000;
