@@ -19,6 +19,7 @@ export default tseslint.config(
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
       'max-lines': ['error', { max: 400, skipBlankLines: false, skipComments: false }],
+      'no-duplicate-imports': 'error',
       'no-restricted-properties': [
         'error',
         { object: 'process', property: 'env', message: 'Only src/config.ts reads the environment.' },
@@ -39,6 +40,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
     },
+  },
+  {
+    // Not of tests: the callback of a suite is as long as the suite.
+    files: ['src/**', 'bench/**', 'test/support/**'],
+    rules: { 'max-lines-per-function': ['error', { max: 60, skipBlankLines: false, skipComments: false }] },
   },
   {
     files: ['src/config.ts', 'test/**', 'bench/**'],

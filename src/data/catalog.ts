@@ -6,8 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { timestamp } from '../model/common.js';
 import type { Flavor } from '../model/flavor.js';
 import type { Image } from '../model/image.js';
-import type { CollectionSpec, Store } from './store/port.js';
-import { insert, replace } from './store/port.js';
+import { type CollectionSpec, insert, replace, type Store } from './store/port.js';
 import { retrying } from './store/retry.js';
 
 export interface Catalog {

@@ -13,8 +13,7 @@ import { InstanceData, instances } from './instance.js';
 import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
-import type { RegionSource } from './region.js';
-import { RegionData, regions } from './region.js';
+import { RegionData, regions, type RegionSource } from './region.js';
 import type { ResourceData } from './resource.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
@@ -24,8 +23,7 @@ import type { CollectionSpec, Store } from './store/port.js';
 import { storeVersion } from './store/version.js';
 import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
-import type { UserData } from './user.js';
-import { apiKeys, users } from './user.js';
+import { apiKeys, type UserData, users } from './user.js';
 import { workers } from './worker.js';
 
 /** A collection, and the part of the connector that works on it. */

@@ -7,8 +7,15 @@ import { createHash } from 'node:crypto';
 import { schema, schemaId, type SchemaRecord } from './migration/schema.js';
 import { secrets } from './secret.js';
 import { eventBaseId, eventBases } from './store/event-base.js';
-import type { CollectionSpec, Document, Store, Write } from './store/port.js';
-import { insert, remove, replace } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  remove,
+  replace,
+  type Store,
+  type Write,
+} from './store/port.js';
 import { splitIntoBatches } from './store/batches.js';
 
 const pageSize = 500;

@@ -3,8 +3,7 @@ import type { Drift } from '../model/drift.js';
 import { timestamp } from '../model/common.js';
 import type { Caller } from './caller.js';
 import { ResourceData } from './resource.js';
-import type { CollectionSpec, ListPage, TextPage } from './store/port.js';
-import { insert, remove, replace } from './store/port.js';
+import { type CollectionSpec, insert, type ListPage, remove, replace, type TextPage } from './store/port.js';
 import { unlessRaced } from './store/retry.js';
 import { tasks } from './task.js';
 

@@ -1,13 +1,11 @@
 /** Instances that expire: how their time is prolonged, and what is done when it is near, or over. */
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
-import type { ExpirationExtension, InstanceRecord } from '../model/instance.js';
-import { presentInstance } from '../model/instance.js';
+import { type ExpirationExtension, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { Accepted, Caller } from './caller.js';
 import { type InstanceData, instances } from './instance.js';
 import { beingDeleted, checkExpiry } from './instance-rules.js';
-import type { Document, Store } from './store/port.js';
-import { replace, StoreConflict } from './store/port.js';
+import { type Document, replace, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { instanceAfter, standingOf } from './wish.js';
 

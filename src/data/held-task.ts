@@ -3,13 +3,10 @@
  * before each write; a worker whose lease was taken over finds another revision and another token, and writes nothing.
  */
 import type { InstanceRecord } from '../model/instance.js';
-import type { TaskCause, TaskRecord, TaskStep } from '../model/task.js';
-import { historyLimit } from '../model/task.js';
-import type { TaskEnd } from '../model/task-state.js';
-import { interrupted, retried } from '../model/task-state.js';
+import { historyLimit, type TaskCause, type TaskRecord, type TaskStep } from '../model/task.js';
+import { interrupted, retried, type TaskEnd } from '../model/task-state.js';
 import { instances } from './instance.js';
-import type { Document, Store, Write } from './store/port.js';
-import { replace, StoreConflict } from './store/port.js';
+import { type Document, replace, type Store, StoreConflict, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { endingWrites, type InstanceChange, worked } from './task-end.js';
 import { tasks } from './task.js';

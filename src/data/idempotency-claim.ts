@@ -6,8 +6,15 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../model/error.js';
 import type { Log } from '../model/log.js';
-import type { CollectionSpec, Document, Store, Write } from './store/port.js';
-import { remove, replace, StoreConflict } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  remove,
+  replace,
+  type Store,
+  StoreConflict,
+  type Write,
+} from './store/port.js';
 
 /** An answer as it is kept: all that a repeat must get again. */
 export interface StoredResponse {

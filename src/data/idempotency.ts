@@ -16,8 +16,7 @@ import {
 } from './idempotency-claim.js';
 import { LeaseWatch } from './lease.js';
 import { isDeadOwner } from './owner.js';
-import type { Store, Write } from './store/port.js';
-import { insert, remove, replace, StoreConflict } from './store/port.js';
+import { insert, remove, replace, type Store, StoreConflict, type Write } from './store/port.js';
 
 export { idempotency, IdempotencyClaim } from './idempotency-claim.js';
 

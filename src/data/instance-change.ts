@@ -1,10 +1,8 @@
 /** From what a client asks of an instance, by PUT or PATCH, to its next record, or to the reason why it cannot be. */
 import { timestamp } from '../model/common.js';
-import type { FieldError } from '../model/error.js';
-import { ApiError } from '../model/error.js';
+import { ApiError, type FieldError } from '../model/error.js';
 import type { Instance, InstanceCreate, InstanceRecord } from '../model/instance.js';
-import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
-import { readOnlyFaults } from '../model/instance-update.js';
+import { type InstancePatch, type InstanceUpdate, readOnlyFaults } from '../model/instance-update.js';
 import { merged } from '../model/merge-patch.js';
 import type { Caller } from './caller.js';
 import { checkNetworking, checkTags, expiry } from './instance-rules.js';

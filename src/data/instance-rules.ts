@@ -1,7 +1,6 @@
 /** What must hold of an instance's body beyond its schema, and of what is under way for it. */
 import { type Tag, timestamp } from '../model/common.js';
-import type { FieldError } from '../model/error.js';
-import { ApiError } from '../model/error.js';
+import { ApiError, type FieldError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
 import type { Flavor } from '../model/flavor.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
@@ -10,8 +9,7 @@ import { abortAsked, ended } from '../model/task-state.js';
 import { userDataFault } from '../model/user-data.js';
 import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
-import type { Document, Write } from './store/port.js';
-import { replace, StoreConflict } from './store/port.js';
+import { type Document, replace, StoreConflict, type Write } from './store/port.js';
 import { taskAddress, tasks } from './task.js';
 import { taskAfter } from './wish.js';
 

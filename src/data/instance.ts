@@ -2,9 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { uuidv7 } from 'uuidv7';
 import { type ProvisioningStatus, timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
-import type { InstanceCreate, InstanceRecord } from '../model/instance.js';
+import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
-import { presentInstance } from '../model/instance.js';
 import { taskEffects } from '../model/task-effects.js';
 import type { PowerVerb } from '../model/power.js';
 import type { TaskInput, TaskType } from '../model/task.js';
@@ -36,11 +35,19 @@ import {
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
-import type { CollectionSpec, Document, ListPage, Store, StoredText, TextPage, Write } from './store/port.js';
-import { insert, replace } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  type ListPage,
+  replace,
+  type Store,
+  type StoredText,
+  type TextPage,
+  type Write,
+} from './store/port.js';
 import { retrying } from './store/retry.js';
-import type { TaskData } from './task.js';
-import { openTask, taskAddress } from './task.js';
+import { openTask, taskAddress, type TaskData } from './task.js';
 import { instanceAfter, sameInstanceWish, standingOf } from './wish.js';
 
 export const instances: CollectionSpec<InstanceRecord> = {

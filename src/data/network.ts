@@ -1,6 +1,5 @@
 import { ApiError, notFound, notFoundAt } from '../model/error.js';
-import type { NetworkRecord } from '../model/network.js';
-import { presentNetwork } from '../model/network.js';
+import { type NetworkRecord, presentNetwork } from '../model/network.js';
 import type { Caller } from './caller.js';
 import type { ProjectData } from './project.js';
 import { ResourceData } from './resource.js';

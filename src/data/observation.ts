@@ -5,8 +5,7 @@ import type { InstanceRecord } from '../model/instance.js';
 import { observed, vanished } from '../model/observation.js';
 import type { ServerObservation } from '../region/provider.js';
 import { instances } from './instance.js';
-import type { Document, Store } from './store/port.js';
-import { replace } from './store/port.js';
+import { type Document, replace, type Store } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { instanceAfter } from './wish.js';
 

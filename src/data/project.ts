@@ -1,12 +1,18 @@
 import { defined } from '../model/common.js';
 import { ApiError, notFound, notFoundAt } from '../model/error.js';
-import type { ProjectRecord } from '../model/project.js';
-import { isMember, presentProject } from '../model/project.js';
+import { isMember, presentProject, type ProjectRecord } from '../model/project.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import { ReadCache } from './store/cache.js';
-import type { CollectionSpec, Document, ListPage, Store, TextPage, TextQuery } from './store/port.js';
-import { emptyPage } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  emptyPage,
+  type ListPage,
+  type Store,
+  type TextPage,
+  type TextQuery,
+} from './store/port.js';
 
 export const projects: CollectionSpec<ProjectRecord> = {
   name: 'projects',

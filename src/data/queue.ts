@@ -10,8 +10,7 @@ import type { TaskRecord } from '../model/task.js';
 import { attemptsEnded, claimed, interrupted, placed } from '../model/task-state.js';
 import { HeldTask } from './held-task.js';
 import { LeaseWatch } from './lease.js';
-import type { Store, Write } from './store/port.js';
-import { remove, replace, StoreConflict } from './store/port.js';
+import { remove, replace, type Store, StoreConflict, type Write } from './store/port.js';
 import { firstRank, tasks } from './task.js';
 
 export interface QueueOptions {

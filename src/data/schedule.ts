@@ -4,8 +4,14 @@
  */
 import { isDeadOwner } from './owner.js';
 import { LeaseWatch } from './lease.js';
-import type { CollectionSpec, Document, Store } from './store/port.js';
-import { insert, replace, StoreConflict } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  replace,
+  type Store,
+  StoreConflict,
+} from './store/port.js';
 
 export interface ScheduleRecord {
   /** The process whose turn it is; absent between two turns. */

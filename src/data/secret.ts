@@ -1,7 +1,6 @@
 /** Random secrets that all processes on one store share, made on first use. */
 import { createHmac, randomBytes } from 'node:crypto';
-import type { CollectionSpec, Store } from './store/port.js';
-import { insert, StoreConflict } from './store/port.js';
+import { type CollectionSpec, insert, type Store, StoreConflict } from './store/port.js';
 
 interface SecretRecord {
   /** base64 */

@@ -6,11 +6,17 @@ import { networks } from './network.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
 import { regions } from './region.js';
-import type { CollectionSpec, Document, Scalar, Store } from './store/port.js';
-import { insert, replace, StoreConflict } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  replace,
+  type Scalar,
+  type Store,
+  StoreConflict,
+} from './store/port.js';
 import { unlessRaced } from './store/retry.js';
-import type { UserData } from './user.js';
-import { apiKeys, newApiKey, users } from './user.js';
+import { apiKeys, newApiKey, type UserData, users } from './user.js';
 
 export interface SetupOptions {
   /** Name of the first superuser. */

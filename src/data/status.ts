@@ -1,7 +1,6 @@
 /** What the site is doing: counts over the task queue, each from an index. */
 import { defined } from '../model/common.js';
-import type { TaskStatus, TaskType } from '../model/task.js';
-import { taskInputs } from '../model/task.js';
+import { taskInputs, type TaskStatus, type TaskType } from '../model/task.js';
 import type { QueueCounts, QueueStatus, RecentTasks } from '../model/status.js';
 import type { Caller } from './caller.js';
 import { regions } from './region.js';

@@ -3,15 +3,19 @@ import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
 import { effectsOf } from '../model/task-effects.js';
-import type { TaskCause, TaskPatch, TaskRecord } from '../model/task.js';
-import { presentTask, priorityCeiling } from '../model/task.js';
+import {
+  presentTask,
+  priorityCeiling,
+  type TaskCause,
+  type TaskPatch,
+  type TaskRecord,
+} from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
 import { instances } from './instance.js';
 import { beingDeleted } from './instance-rules.js';
 import { endingWrites } from './task-end.js';
-import type { Document, Store, Write } from './store/port.js';
-import { replace } from './store/port.js';
+import { type Document, replace, type Store, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { taskAddress, tasks } from './task.js';
 import { instanceAfter, standingOf, taskAfter } from './wish.js';

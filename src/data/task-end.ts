@@ -1,11 +1,9 @@
 /** How a task ends: what is written with its end, in one step. */
 import type { InstanceRecord } from '../model/instance.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
-import type { TaskEnd } from '../model/task-state.js';
-import { ended, placed } from '../model/task-state.js';
+import { ended, placed, type TaskEnd } from '../model/task-state.js';
 import { instances } from './instance.js';
-import type { Document, Store, Write } from './store/port.js';
-import { remove, replace } from './store/port.js';
+import { type Document, remove, replace, type Store, type Write } from './store/port.js';
 import { tasks } from './task.js';
 import { instanceAfter, taskAfter } from './wish.js';
 

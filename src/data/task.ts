@@ -3,14 +3,27 @@ import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
 import { taskEffects } from '../model/task-effects.js';
-import type { TaskInput, TaskRecord, TaskStatus, TaskType } from '../model/task.js';
-import { presentTask } from '../model/task.js';
+import {
+  presentTask,
+  type TaskInput,
+  type TaskRecord,
+  type TaskStatus,
+  type TaskType,
+} from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
 import type { ProjectData } from './project.js';
-import type { CollectionSpec, Document, ListPage, Store, StoredText, TextPage, Write } from './store/port.js';
-import { insert } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  type ListPage,
+  type Store,
+  type StoredText,
+  type TextPage,
+  type Write,
+} from './store/port.js';
 
 /** Before all priorities: a task that is to end makes way for others, so it must not wait behind them. */
 export const firstRank = -2_000_000_000;

@@ -5,8 +5,14 @@
 import { uuidv7 } from 'uuidv7';
 import { timestamp } from '../model/common.js';
 import type { RegionFeatures } from '../model/region.js';
-import type { CollectionSpec, Document, Store } from './store/port.js';
-import { insert, replace, StoreConflict } from './store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  replace,
+  type Store,
+  StoreConflict,
+} from './store/port.js';
 import { retrying } from './store/retry.js';
 
 export interface WorkerRecord {

@@ -3,8 +3,16 @@ import { type TObject, type TSchema, Type, type Static } from 'typebox';
 import { isDeepStrictEqual } from 'node:util';
 import { defined, idTime, ProjectMetadata, WriteMetadata } from './common.js';
 import type { FieldError } from './error.js';
-import type { Instance, InstanceRecord, ObservedMember } from './instance.js';
-import { healthOf, InstanceStatus, presentInstance, UserData, writeSpec } from './instance.js';
+import {
+  healthOf,
+  type Instance,
+  type InstanceRecord,
+  InstanceStatus,
+  type ObservedMember,
+  presentInstance,
+  UserData,
+  writeSpec,
+} from './instance.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
 
 /** The read-only members, each of which may be included. */

@@ -5,8 +5,16 @@
  * the instance would see them; a stopped instance is healthy when the stop was asked for.
  */
 import { Type, type Static } from 'typebox';
-import type { HealthStatus, ProvisioningStatus, Tag } from './common.js';
-import { defined, ProjectMetadata, Timestamp, Uuid, WriteMetadata } from './common.js';
+import {
+  defined,
+  type HealthStatus,
+  ProjectMetadata,
+  type ProvisioningStatus,
+  type Tag,
+  Timestamp,
+  Uuid,
+  WriteMetadata,
+} from './common.js';
 import type { Flavor } from './flavor.js';
 import { PowerState } from './power.js';
 

@@ -3,8 +3,7 @@ import { timestamp } from './common.js';
 import { ApiError } from './error.js';
 import type { InstanceRecord } from './instance.js';
 import { type Observation, observed } from './observation.js';
-import type { PowerVerb } from './power.js';
-import { leadsOn } from './power.js';
+import { leadsOn, type PowerVerb } from './power.js';
 import type { TaskCause, TaskInput, TaskRecord, TaskType } from './task.js';
 
 /** The five points at which a task changes its subject. */

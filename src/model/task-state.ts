@@ -5,8 +5,15 @@
  *   inactive ⇄ pending → running → succeeded | failed | cancelled, and back to pending by a restart
  */
 import { timestamp } from './common.js';
-import type { TaskAttempt, TaskCause, TaskPatch, TaskRecord, TaskRestart } from './task.js';
-import { attemptLimit, historyLimit } from './task.js';
+import {
+  attemptLimit,
+  historyLimit,
+  type TaskAttempt,
+  type TaskCause,
+  type TaskPatch,
+  type TaskRecord,
+  type TaskRestart,
+} from './task.js';
 
 export type TaskEnd =
   | { status: 'succeeded' }

@@ -1,8 +1,7 @@
 /** From the pipeline's context to the data layer's caller. */
 import type { Accepted, Caller } from '../data/caller.js';
 import type { Write } from '../data/store/port.js';
-import type { RequestContext } from './pipeline/context.js';
-import { mustHaveUser } from './pipeline/context.js';
+import { mustHaveUser, type RequestContext } from './pipeline/context.js';
 import type { ResponseData } from './pipeline/response.js';
 
 /** The caller; `answer` says what a repeat under the same Idempotency-Key shall get. */

@@ -4,8 +4,7 @@ import type { Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
 import { callerOf } from './caller.js';
 import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
-import type { ResponseData } from './pipeline/response.js';
-import { JsonText } from './pipeline/response.js';
+import { JsonText, type ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 const cacheControl = 'private, max-age=60';

@@ -14,8 +14,7 @@ import { Uuid } from '../model/common.js';
 import { ApiError, isOutage } from '../model/error.js';
 import { Event, EventId, eventIdPattern, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
-import type { ResponseData } from './pipeline/response.js';
-import { JsonText, StreamBody } from './pipeline/response.js';
+import { JsonText, type ResponseData, StreamBody } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 /** Events that a stream reads at a time. */

@@ -2,8 +2,7 @@ import { ExpirationExtension, Instance } from '../model/instance.js';
 import type { Accepted } from '../data/caller.js';
 import { callerOf } from './caller.js';
 import { instanceParams } from './instance-access.js';
-import type { ResponseData } from './pipeline/response.js';
-import { JsonText } from './pipeline/response.js';
+import { JsonText, type ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 function changed({ text = '', revision = 1 }: Accepted): ResponseData {

@@ -2,8 +2,7 @@
 import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import type { Interruption } from '../model/interruption.js';
-import type { ProjectRecord } from '../model/project.js';
-import { isAdmin, isMember } from '../model/project.js';
+import { isAdmin, isMember, type ProjectRecord } from '../model/project.js';
 import type { ProjectContext } from './pipeline/context.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 

@@ -2,8 +2,7 @@
 import type { Connector } from '../data/connector.js';
 import { defined } from '../model/common.js';
 import type { Guard } from './guard.js';
-import type { RequestHandler } from './pipeline/handler.js';
-import { requestHandler } from './pipeline/handler.js';
+import { type RequestHandler, requestHandler } from './pipeline/handler.js';
 import type { MethodHandler, MethodType, RouteManager } from './pipeline/route-manager.js';
 
 export type Route = RouteManager<Connector>;

@@ -6,8 +6,7 @@ import { toApiError } from '../model/error.js';
 import { Task } from '../model/task.js';
 import { callerOf } from './caller.js';
 import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
-import type { ResponseData } from './pipeline/response.js';
-import { JsonText } from './pipeline/response.js';
+import { JsonText, type ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 /** How accepted work is answered. */

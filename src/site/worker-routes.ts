@@ -5,8 +5,7 @@
 import { Type } from 'typebox';
 import { ApiError } from '../model/error.js';
 import type { Tracer } from '../model/trace.js';
-import type { RegionPrincipal, RegionProvider } from '../region/provider.js';
-import { RegionError } from '../region/provider.js';
+import { RegionError, type RegionPrincipal, type RegionProvider } from '../region/provider.js';
 import { type Call, calls, refusals } from '../region/remote/protocol.js';
 import { NoAuthAuthenticator, RequireUserAuthenticator } from '../route/pipeline/authenticator.js';
 import { requestHandler } from '../route/pipeline/handler.js';

@@ -1,7 +1,6 @@
 import { ApiError, toApiError } from '../model/error.js';
 import type { TaskCause } from '../model/task.js';
-import type { RegionErrorKind } from '../region/provider.js';
-import { RegionError } from '../region/provider.js';
+import { RegionError, type RegionErrorKind } from '../region/provider.js';
 
 const codes = {
   not_found: 'not_found',

@@ -5,8 +5,7 @@
 import type { ReadableSpan, SpanExporter, SpanProcessor } from '@opentelemetry/sdk-trace-node';
 import type { Config } from '../config.js';
 import type { Log } from '../model/log.js';
-import type { Span, Tracer } from '../model/trace.js';
-import { parseTraceparent, passingTracer } from '../model/trace.js';
+import { parseTraceparent, passingTracer, type Span, type Tracer } from '../model/trace.js';
 
 export interface Tracing {
   tracer: Tracer;

@@ -3,8 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../model/log.js';
 import { LeaseWatch } from '../lease.js';
 import { isDeadOwner } from '../owner.js';
-import type { CollectionSpec, Document, ReadDocument, Store, Write } from '../store/port.js';
-import { insert, replace, StoreConflict } from '../store/port.js';
+import {
+  type CollectionSpec,
+  type Document,
+  insert,
+  type ReadDocument,
+  replace,
+  type Store,
+  StoreConflict,
+  type Write,
+} from '../store/port.js';
 import { splitIntoBatches } from '../store/batches.js';
 import { unlessRaced } from '../store/retry.js';
 import type { Migration, MigrationWork } from './migration.js';

@@ -9,8 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, isOutage, toApiError } from '../../model/error.js';
 import type { Log } from '../../model/log.js';
-import type { CollectionSpec, Store } from './port.js';
-import { insert, replace, StoreConflict } from './port.js';
+import { type CollectionSpec, insert, replace, type Store, StoreConflict } from './port.js';
 
 /** One document, which is written to find out whether the store takes writes again. */
 export const trials: CollectionSpec<{ count: number }> = {

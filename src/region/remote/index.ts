@@ -3,8 +3,13 @@ import { LRUCache } from 'lru-cache';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { RegionFeatures, RegionType } from '../../model/region.js';
-import type { ConsoleOutput, RegionPrincipal, RegionProvider, ServerObservation } from '../provider.js';
-import { RegionError } from '../provider.js';
+import {
+  type ConsoleOutput,
+  RegionError,
+  type RegionPrincipal,
+  type RegionProvider,
+  type ServerObservation,
+} from '../provider.js';
 import { type Call, errorKinds, type Failure, pathOf } from './protocol.js';
 
 /** The time that a worker has for an answer, and the same where there is an answer that can stand in. */

@@ -4,8 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { TObject, TSchema } from 'typebox';
-import type { FieldError } from '../../model/error.js';
-import { ApiError } from '../../model/error.js';
+import { ApiError, type FieldError } from '../../model/error.js';
 
 /** The other spellings of a declared name; none of a name that is no id's. */
 export function aliasesOf(name: string): string[] {

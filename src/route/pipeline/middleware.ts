@@ -8,8 +8,7 @@ import { RequestLifetime } from './request-lifetime.js';
 import { writeError } from './error-response.js';
 import { waitOf } from './prefer.js';
 import { refusalOf } from './client-error.js';
-import type { RequestListeners } from './access-log.js';
-import { causeOf, clientClosed, givenRequestId, logRequest } from './access-log.js';
+import { causeOf, clientClosed, givenRequestId, logRequest, type RequestListeners } from './access-log.js';
 import { endOfTick } from './end-of-tick.js';
 
 export interface RequestOptions extends RequestListeners {

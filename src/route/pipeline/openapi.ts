@@ -21,8 +21,7 @@ import {
   requestHeaders,
   routeHeaders,
 } from './openapi-headers.js';
-import type { MethodHandler, RouteManager } from './route-manager.js';
-import { pathOf, RegistrationError } from './route-manager.js';
+import { type MethodHandler, pathOf, RegistrationError, type RouteManager } from './route-manager.js';
 
 type Json = Record<string, unknown>;
 

@@ -18,8 +18,14 @@ import { MutableContext, type PipelineState, type User } from './context.js';
 import type { CursorCodec } from './cursor.js';
 import { errorAnswer, storedRefusal } from './error-response.js';
 import type { Declaration, RouteRequest } from './handler.js';
-import type { IdempotencyKeeper } from './idempotency.js';
-import { claimed, idempotencyKeyOf, meaningOf, once, storedResponse } from './idempotency.js';
+import {
+  claimed,
+  type IdempotencyKeeper,
+  idempotencyKeyOf,
+  meaningOf,
+  once,
+  storedResponse,
+} from './idempotency.js';
 import { preconditionOf, unmodifiedTag } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
 import type { ResponseCache } from './response-cache.js';

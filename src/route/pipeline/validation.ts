@@ -3,8 +3,7 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import formats from 'ajv-formats';
 import { closest, distance } from 'fastest-levenshtein';
 import type { TObject, TSchema } from 'typebox';
-import type { FieldError } from '../../model/error.js';
-import { ApiError } from '../../model/error.js';
+import { ApiError, type FieldError } from '../../model/error.js';
 import { renameMembers } from './aliases.js';
 
 /** Faults that one answer lists at most; the rest would only make it longer. */

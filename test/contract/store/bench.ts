@@ -1,7 +1,13 @@
 /** What the store contract is tried on: two collections that use every kind of declaration. */
 import { schema } from '../../../src/data/migration/schema.js';
-import type { CollectionSpec, PageQuery, Scalar, Store } from '../../../src/data/store/port.js';
-import { replace, StoreConflict } from '../../../src/data/store/port.js';
+import {
+  type CollectionSpec,
+  type PageQuery,
+  replace,
+  type Scalar,
+  type Store,
+  StoreConflict,
+} from '../../../src/data/store/port.js';
 import { retrying } from '../../../src/data/store/retry.js';
 import { failureOf } from '../../support/eventually.js';
 

@@ -8,23 +8,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Collection, Db, MongoClient } from 'mongodb';
 import type { Interruption } from '../../../model/interruption.js';
 import { KeyedMutex } from '../../../platform/keyed-mutex.js';
-import type {
-  ChangePage,
-  ChangeQuery,
-  CollectionSpec,
-  Document,
-  PageQuery,
-  Query,
-  ReadDocument,
-  Scalar,
-  Store,
-  StoredText,
-  TextPage,
-  TextQuery,
-  Write,
-  WriteListener,
+import {
+  type ChangePage,
+  type ChangeQuery,
+  type CollectionSpec,
+  type Document,
+  type PageQuery,
+  type Query,
+  type ReadDocument,
+  type Scalar,
+  type Store,
+  StoreConflict,
+  type StoredText,
+  type TextPage,
+  type TextQuery,
+  valueOf,
+  type Write,
+  type WriteListener,
 } from '../port.js';
-import { StoreConflict, valueOf } from '../port.js';
 import { ChangeLog } from './change-log.js';
 import { Clock } from './clock.js';
 import { GroupCommit } from './group-commit.js';

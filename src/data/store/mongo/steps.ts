@@ -1,13 +1,13 @@
 /** Takes the steps of an entry: repeatably, or once within a transaction. */
-import type {
-  AnyBulkWriteOperation,
-  ClientSession,
-  Collection,
-  Document,
-  Filter,
-  OptionalUnlessRequiredId,
+import {
+  type AnyBulkWriteOperation,
+  type ClientSession,
+  type Collection,
+  type Document,
+  type Filter,
+  MongoBulkWriteError,
+  type OptionalUnlessRequiredId,
 } from 'mongodb';
-import { MongoBulkWriteError } from 'mongodb';
 import { isDuplicate } from './failure.js';
 import type { Scalar } from '../port.js';
 import type { StoredDocument } from './documents.js';

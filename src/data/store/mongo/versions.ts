@@ -1,7 +1,6 @@
 /** What a group of batches must know of the store: the versions of its documents and the holders of its unique keys. */
 import type { Collection, Db, Filter } from 'mongodb';
-import { type AnyCollection, keyField, type StoredDocument } from './documents.js';
-import { columnField, entryOf } from './documents.js';
+import { type AnyCollection, columnField, entryOf, keyField, type StoredDocument } from './documents.js';
 
 /** A document as it is, or was left by an earlier batch of the group. */
 export interface Version {

@@ -8,22 +8,22 @@
 import type Database from 'better-sqlite3';
 import { type Log, silentLog } from '../../../model/log.js';
 import type { Interruption } from '../../../model/interruption.js';
-import type {
-  ChangePage,
-  ChangeQuery,
-  CollectionSpec,
-  Document,
-  PageQuery,
-  Query,
-  Scalar,
-  Store,
-  StoredText,
-  TextPage,
-  TextQuery,
-  Write,
-  WriteListener,
+import {
+  type ChangePage,
+  type ChangeQuery,
+  type CollectionSpec,
+  type Document,
+  type PageQuery,
+  type Query,
+  type Scalar,
+  type Store,
+  type StoredText,
+  type TextPage,
+  type TextQuery,
+  valueOf,
+  type Write,
+  type WriteListener,
 } from '../port.js';
-import { valueOf } from '../port.js';
 import { ChangeLog } from './change-log.js';
 import { isBusy, storeFailure, unusable } from './failure.js';
 import { open } from './file.js';

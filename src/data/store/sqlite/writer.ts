@@ -1,7 +1,6 @@
 /** Applies writes to the tables, their sets and the change log. To be called within a transaction. */
 import Database from 'better-sqlite3';
-import type { CollectionSpec, Scalar, Write } from '../port.js';
-import { StoreConflict } from '../port.js';
+import { type CollectionSpec, type Scalar, StoreConflict, type Write } from '../port.js';
 import type { ChangeLog } from './change-log.js';
 import type { Statements } from './statements.js';
 import { plainColumns, quoted, setColumns, setTable } from './tables.js';
