@@ -1,4 +1,4 @@
-/** What superusers do to many tasks at once. */
+/** Superuser operations on many tasks at once. */
 import type { QueueCleared, RestartResult, RestartWindow } from '../model/admin.js';
 import { defined } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
@@ -11,13 +11,13 @@ import { retrying } from './store/retry.js';
 import { abortWrites, type TaskControl } from './task-control.js';
 import { tasks } from './task.js';
 
-/** Tasks that one restart looks at, so that a request ends in its time. */
+/** Maximum number of tasks per restart, so that the request ends within its time limit. */
 const restartLimit = 1000;
 const pageSize = 500;
-/** Writes under way at a time. */
+/** Maximum number of concurrent writes. */
 const width = 50;
 
-/** After which a call that clears the queue ends, and says that there is more. */
+/** Time after which a call that clears the queue ends and reports that there is more. */
 export interface ClearLimits {
   tasks: number;
   /** Milliseconds. */
@@ -44,8 +44,8 @@ export class AdminData {
   }
 
   /**
-   * Cancels what waits: ready, blocked, between two attempts or inactive. What runs goes on. Ends in the time of a request,
-   * and says whether it left something for another call.
+   * Cancels waiting tasks: ready, blocked, between two attempts or inactive. Running ones continue. Ends within the
+   * time limit of a request, and reports whether another call is needed.
    */
   async clearQueue(caller: Caller, filter: QueueFilter): Promise<QueueCleared> {
     await this.#checkNames(filter, (name) => ({ parameter: `${name}ID` }), caller.signal);
@@ -65,7 +65,7 @@ export class AdminData {
     return cleared;
   }
 
-  /** Refuses ids that nothing has: a mistyped one must not read as "nothing to do". */
+  /** Refuses unknown ids: a mistyped one must not look like "nothing to do". */
   async #checkNames(
     { projectIds = [], regionIds = [] }: QueueFilter,
     place: (name: 'project' | 'region', index: number) => Pick<FieldError, 'pointer' | 'parameter'>,
@@ -88,12 +88,12 @@ export class AdminData {
     throw new ApiError('invalid_reference', errors.map(({ message }) => message).join(' '), { errors });
   }
 
-  /** Those of the site, whether or not somebody drives them now. */
+  /** All regions of the site, whether or not a process is driving them. */
   #knownRegions(signal: AbortSignal): Promise<Document<RegionRecord>[]> {
     return this.#store.page(regions, { order: 'id', limit: 1000 }, signal);
   }
 
-  /** Tasks that wait and have not been asked to end, page by page. */
+  /** Waiting tasks that have not been asked to end, page by page. */
   async *#waiting(filter: QueueFilter, signal: AbortSignal): AsyncGenerator<Document<TaskRecord>[]> {
     const { projectIds, regionIds, types } = filter;
     const where = defined({ project_id: projectIds, region_id: regionIds, type: types });
@@ -123,7 +123,10 @@ export class AdminData {
     });
   }
 
-  /** Restarts the tasks that failed in a window of time, oldest failure first; one that cannot be is told with its reason. */
+  /**
+   * Restarts the tasks that failed in a time window, oldest failure first; those that cannot be restarted are returned
+   * with the reason.
+   */
   async restartFailed(caller: Caller, window: RestartWindow): Promise<RestartResult> {
     const [from, before] = [Date.parse(window.start), Date.parse(window.end)];
     if (!(from < before)) {
@@ -134,7 +137,7 @@ export class AdminData {
     const place = (_name: string, index: number) => ({ pointer: `/projectIds/${index}` });
     await this.#checkNames({ projectIds }, place, caller.signal);
     const result: RestartResult = { restarted: [], refused: [] };
-    // Read before anything is restarted: a task that fails again at once would else come twice.
+    // Read before anything is restarted: otherwise a task that fails again at once would be included twice.
     const found = await this.#failed(window, from, before);
     const rest = found[restartLimit];
     for (const { id } of found.slice(0, restartLimit)) {
@@ -150,16 +153,16 @@ export class AdminData {
     return rest?.value.endTime === undefined ? result : { ...result, next: rest.value.endTime };
   }
 
-  /** One more than a restart takes. */
+  /** One more than a restart handles. */
   async #failed(window: RestartWindow, from: number, before: number): Promise<Document<TaskRecord>[]> {
     const filter = defined({ status: 'failed', type: window.types, project_id: window.projectIds });
-    // 0 is the column's value of tasks that have not ended.
+    // 0 is the value of the column for tasks that have not ended.
     const span = { column: 'ended', from: Math.max(1, from), before };
     return this.#store.page(tasks, { order: 'ended', filter, span, limit: restartLimit + 1 });
   }
 }
 
-/** The request's own conditions and its kept answer are about the whole, not about each task. */
+/** The request's preconditions and stored response apply to the whole, not to each task. */
 function withoutConditions(caller: Caller): Caller {
   const { principal, requestId, traceparent } = caller;
   return { principal, requestId, signal: caller.signal, traceparent };

@@ -1,14 +1,14 @@
-/** In whose name, and within which limits, the data layer works for one request. */
+/** The user and the limits with which the data layer works for one request. */
 import type { Standing } from '../model/standing.js';
 import type { Principal } from '../model/user.js';
 import type { Write } from './store/port.js';
 
-/** An accepted change: what a client is told of it. */
+/** An accepted change, as returned to the client. */
 export interface Accepted {
   id: string;
-  /** The task that carries the change out, if it needs one. */
+  /** The task that carries out the change, if it needs one. */
   taskId?: string;
-  /** The public text after the change and its revision, where the client gets it. */
+  /** The public text after the change, and its revision, if the client gets it. */
   text?: string;
   revision?: number;
 }
@@ -16,12 +16,15 @@ export interface Accepted {
 export interface Caller {
   readonly principal: Principal;
   readonly requestId: string;
-  /** Aborts when the client leaves or the request's time is up. */
+  /** Aborts when the client disconnects or the request times out. */
   readonly signal: AbortSignal;
-  /** W3C trace context of the request, to go on in its task. */
+  /** W3C trace context of the request, continued in its task. */
   readonly traceparent?: string | undefined;
-  /** Throws when the resource is not in the state that the client demands (If-Match); tells whether it knows the present one. */
+  /**
+   * Throws if the resource is not in the state that the client requires (If-Match); returns whether the client knows
+   * the current one.
+   */
   readonly precondition?: ((standing: Standing) => boolean) | undefined;
-  /** What a repeat of the request needs to find its answer; stored in the batch of the change itself. */
+  /** The writes that let a repeat of the request find its response; stored in the same batch as the change. */
   readonly remember?: ((accepted: Accepted) => readonly Write[]) | undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * What a region offers, as its worker told it last: API processes check creates by it, and list it, while the worker is
- * away, also when they have started since.
+ * The catalog of a region, as its worker last stored it: API processes check creates against it and list it while the
+ * worker is away, even if they started later.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { timestamp } from '../model/common.js';
@@ -15,11 +15,11 @@ export interface Catalog {
 }
 
 export interface CatalogRecord extends Catalog {
-  /** When it was found to be another one than before. */
+  /** When it last changed. */
   time: string;
 }
 
-/** The id is that of the region. */
+/** The id is the id of the region. */
 export const catalogs: CollectionSpec<CatalogRecord> = {
   name: 'catalogs',
   columns: {},
@@ -38,7 +38,7 @@ export class CatalogData {
     return (await this.#store.get(catalogs, regionId))?.value;
   }
 
-  /** Keeps it, if it is not what is kept already. */
+  /** Stores it, if it differs from the stored one. */
   async keep(regionId: string, catalog: Catalog): Promise<void> {
     await retrying(async () => {
       const found = await this.#store.get(catalogs, regionId);

@@ -1,4 +1,4 @@
-/** Tells that the change log has grown, by whichever process: a hint to look, at the cost of one small read at a time. */
+/** Signals that the change log has grown, by any process: a hint to poll, at the cost of one small read at a time. */
 import type { Store } from './store/port.js';
 
 export class ChangeFeed {
@@ -20,13 +20,16 @@ export class ChangeFeed {
     this.#plan();
   }
 
-  /** Calls the listener after each write of this process and, `foreign`, when others may have written; it must not throw. */
+  /**
+   * Calls the listener after each write of this process and, with `foreign`, when others may have written; it must not
+   * throw.
+   */
   subscribe(listener: (foreign: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Aborts when the process stops: whoever follows the feed ends. */
+  /** Aborts when the process stops, which ends all followers. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
@@ -55,13 +58,13 @@ export class ChangeFeed {
       this.#last = position;
       this.#others = others;
     } catch {
-      // The store is away. Whoever works with it says so; here it only means that there is nothing to tell.
+      // The store is unavailable. Others report that; here it only means that there is no news.
     }
     if (!this.#closing.signal.aborted) this.#plan();
   }
 }
 
-/** One follower of the feed, who may look elsewhere meanwhile: what happened before the wait ends it at once. */
+/** One follower of the feed, which may be busy in between: news from before the wait end it at once. */
 export class Follower {
   readonly #leave: () => void;
   #news = false;
@@ -74,12 +77,12 @@ export class Follower {
     });
   }
 
-  /** To be called before a look: only what comes after it counts as news. */
+  /** To be called before reading: only what comes later counts as news. */
   mark(): void {
     this.#news = false;
   }
 
-  /** Resolves with true at news since the mark, with false after the milliseconds or when the signal aborts. */
+  /** Resolves with true at news since the mark, with false after the given milliseconds or when the signal aborts. */
   wait(milliseconds: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const end = () => {

@@ -1,4 +1,4 @@
-/** All that `execute` may touch: one part for each resource. */
+/** Everything that `execute` may use: one part per resource. */
 import { AdminData } from './admin.js';
 import { catalogs } from './catalog.js';
 import type { ChangeFeed } from './change-feed.js';
@@ -26,13 +26,15 @@ import { TaskData, tasks } from './task.js';
 import { apiKeys, type UserData, users } from './user.js';
 import { workers } from './worker.js';
 
-/** A collection, and the part of the connector that works on it. */
+/** A collection, and the part of the connector that manages it. */
 type Resource = readonly [
   collection: CollectionSpec<never>,
   part: new (...parameters: ConstructorParameters<typeof ResourceData>) => ResourceData,
 ];
 
-/** The stored resources, a line each. Those that need more than the store and the projects are in `createConnector`. */
+/**
+ * The stored resources, one line each. Those that need more than the store and the projects are in `createConnector`.
+ */
 const resources = {
   organizations: [organizations, OrganizationData],
   networks: [networks, NetworkData],
@@ -57,11 +59,11 @@ export interface Connector extends Resources {
   readonly status: StatusData;
   readonly admin: AdminData;
   readonly idempotency: IdempotencyData;
-  /** Another number after every write to the store, by whatever process. */
+  /** A number that changes with every write to the store, by any process. */
   readonly version: () => number;
 }
 
-/** Every collection that a store must hold. */
+/** Every collection of a store. */
 export const collections: readonly CollectionSpec<never>[] = [
   schema,
   secrets,

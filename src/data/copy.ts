@@ -1,7 +1,7 @@
 /**
- * Copies a store into another one, of whatever engine: every document with its id, revision and value. The change log
- * stays behind; the ids of the target's events go on where those of the source end, so that a reader who knows them all
- * misses nothing, and any other is told that what he lacks is gone.
+ * Copies a store into another one, of any engine: every document with its id, revision and value. The change log is not
+ * copied; the event ids of the target continue where those of the source end, so that a reader that knows all of them
+ * misses nothing, and any other one learns that the events it lacks are gone.
  */
 import { createHash } from 'node:crypto';
 import { schema, schemaId, type SchemaRecord } from './migration/schema.js';
@@ -20,15 +20,15 @@ import { splitIntoBatches } from './store/batches.js';
 
 const pageSize = 500;
 
-/** The copy cannot be begun; the message says why. */
+/** The copy cannot be started; the message says why. */
 export class CopyRefused extends Error {
   override readonly name = 'CopyRefused';
 }
 
-/** What one side holds of a collection. */
+/** What one side contains of a collection. */
 export interface Contents {
   count: number;
-  /** SHA-256 over id, revision and value of every document, in the order of ids. */
+  /** SHA-256 over id, revision and value of every document, in id order. */
   digest: string;
 }
 
@@ -38,12 +38,12 @@ export interface Compared {
   to: Contents;
 }
 
-/** Told of the documents of a collection that have been dealt with. */
+/** Called with the number of processed documents of a collection. */
 export type CopyProgress = (step: 'copy' | 'verify', collection: string, done: number, total: number) => void;
 
 /**
- * Copies and compares. Run again after an interruption, it writes only what is missing or different. The target counts as
- * unfinished, and no server starts on it, until both sides are equal. Rejects with CopyRefused.
+ * Copies and compares. When run again after an interruption, it writes only what is missing or different. The target
+ * counts as unfinished, and no server starts on it, until both sides are equal. Rejects with CopyRefused.
  */
 export async function copyStore(
   from: Store,
@@ -79,7 +79,7 @@ export async function copyStore(
   return compared;
 }
 
-/** Has the ids of the target's events go on where the source's end. */
+/** Makes the target's event ids continue where the source's end. */
 async function eventBaseOf(from: Store, to: Store): Promise<Write> {
   const source = await from.get(eventBases, eventBaseId);
   const value = { base: (source?.value.base ?? 0) + (await from.lastChange()).position };
@@ -91,12 +91,12 @@ export function isEqual({ from, to }: Compared): boolean {
   return from.count === to.count && from.digest === to.digest;
 }
 
-/** The secrets of a store are its own: two stores that have the same are copies of each other. */
+/** Each store has its own secrets: two stores with the same secrets are copies of each other. */
 async function identityOf(store: Store): Promise<string> {
   return (await contentsOf(store, secrets, () => undefined)).digest;
 }
 
-/** The target's schema document, which tells that it is an unfinished copy, or already a finished one. */
+/** The target's schema document, which marks it as an unfinished or a finished copy. */
 async function begin(
   to: Store,
   collections: readonly CollectionSpec<unknown>[],
@@ -136,7 +136,7 @@ async function* documentsOf<T>(store: Store, collection: CollectionSpec<T>): Asy
   }
 }
 
-/** Brings the target to what the source has. */
+/** Makes the target equal to the source. */
 async function copyCollection(
   from: Store,
   to: Store,
@@ -145,7 +145,7 @@ async function copyCollection(
 ): Promise<void> {
   const total = await from.count(collection, {});
   const writer = new PagedWriter(to);
-  // What is to go goes first: what comes may want its unique keys.
+  // Removals come first: additions may need their unique keys.
   if ((await to.count(collection, {})) > 0) {
     for await (const { source, target } of pairsOf(from, to, collection)) {
       if (target === undefined || (source !== undefined && textOf(source) === textOf(target))) continue;
@@ -163,7 +163,7 @@ async function copyCollection(
   await writer.flush();
 }
 
-/** Writes a page at a time. */
+/** Writes one page at a time. */
 class PagedWriter {
   readonly #store: Store;
   #writes: Write[] = [];
@@ -184,7 +184,7 @@ class PagedWriter {
   }
 }
 
-/** Walks both sides in the order of ids. */
+/** Walks both sides in id order. */
 async function* pairsOf<T>(
   from: Store,
   to: Store,
@@ -205,7 +205,7 @@ async function* pairsOf<T>(
   for (; other.done !== true; other = await there.next()) yield { target: other.value };
 }
 
-/** In the order in which stores compare texts: by code point, which is that of UTF-8's bytes. */
+/** The order in which stores compare texts: by code point, which is the order of UTF-8 bytes. */
 function comesBefore(one: string, other: string): boolean {
   return Buffer.compare(Buffer.from(one), Buffer.from(other)) < 0;
 }
@@ -229,7 +229,7 @@ async function contentsOf<T>(
   return { count, digest: hash.digest('hex') };
 }
 
-/** A document as one text that does not depend on the order in which an engine keeps members. */
+/** A document as one text that does not depend on the order in which an engine stores members. */
 function textOf({ id, revision, value }: Document<unknown>): string {
   return JSON.stringify([id, revision, value], (_key, part: unknown) =>
     typeof part === 'object' && part !== null && !Array.isArray(part)

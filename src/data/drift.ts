@@ -1,4 +1,4 @@
-/** Drift: what the last comparison of each region found. It goes when it is no longer true. */
+/** Drift: what the last comparison of each region found. A report is removed once it is no longer true. */
 import type { Drift } from '../model/drift.js';
 import { timestamp } from '../model/common.js';
 import type { Caller } from './caller.js';
@@ -16,7 +16,7 @@ export const drifts: CollectionSpec<Drift> = {
   indexes: [['region_id'], ['project_id']],
 };
 
-/** What is found, before it is known since when. */
+/** A finding, before it is known since when. */
 export type Finding = Omit<Drift, 'since'>;
 
 export interface DriftFilter {
@@ -25,14 +25,14 @@ export interface DriftFilter {
 }
 
 export class DriftData extends ResourceData {
-  /** Drift in the caller's projects; superusers also see what belongs to none. */
+  /** Drift in the caller's projects; superusers also see findings that belong to none. */
   list(caller: Caller, { projectIds, regionIds }: DriftFilter, page: ListPage): Promise<TextPage> {
     return this.projects.contents(drifts, caller, { projectIds, columns: { region_id: regionIds } }, page);
   }
 
   /**
-   * Makes the findings all that is told of the region; gives back those that are new. When another process compares at the
-   * same time, what it wrote is as good.
+   * Replaces the region's reports with the findings; returns the new ones. If another process compares at the same
+   * time, its results are equally valid.
    */
   async settle(regionId: string, findings: readonly Finding[]): Promise<Finding[]> {
     const open = new Map(findings.map((finding) => [`${finding.instanceId}.${finding.kind}`, finding]));
@@ -61,7 +61,7 @@ export class DriftData extends ResourceData {
     return [...open.values()];
   }
 
-  /** Whether an instance of this id was deleted, as its users wished: then nobody will ever ask for its machine again. */
+  /** Whether an instance with this id was deleted by its users: then its machine will never be requested again. */
   async wasDeleted(instanceId: string): Promise<boolean> {
     const filter = { subject_id: instanceId, type: 'instance.delete', status: 'succeeded' };
     return (await this.store.page(tasks, { order: 'id', filter, limit: 1 })).length > 0;

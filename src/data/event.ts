@@ -1,4 +1,4 @@
-/** Events: the change log as its readers may see it. */
+/** Events: the change log as visible to its readers. */
 import { defined } from '../model/common.js';
 import { ApiError } from '../model/error.js';
 import type { EventSubject, EventType } from '../model/event.js';
@@ -35,9 +35,9 @@ export interface StoredEvent {
 
 export interface EventPage {
   events: StoredEvent[];
-  /** Where to read on, also when there was nothing for this reader. */
+  /** Where to continue, even if there was nothing for this reader. */
   next: number;
-  /** Whether there may be more behind it already. */
+  /** Whether there may already be more after it. */
   more: boolean;
 }
 
@@ -72,19 +72,19 @@ export class EventData {
     return id === 0 ? 0 : id - (await this.#baseOfIds());
   }
 
-  /** Where the log ends now: whoever begins here gets all that comes. */
+  /** The current end of the log: a reader that starts here gets all new events. */
   async end(): Promise<number> {
     return (await this.#baseOfIds()) + (await this.#store.lastChange()).position;
   }
 
-  /** Whether no event behind this one has been dropped. Asked after a read, it tells that the read was whole. */
+  /** Whether no event after this one has been dropped. Checked after a read, it shows that the read was complete. */
   async isKept(id: number): Promise<boolean> {
     const position = await this.#positionOf(id);
     const { first } = await this.#store.changeRange();
     return position >= Math.max(first - 1, 0);
   }
 
-  /** Throws 410 when events behind this one are gone already, and 400 when there never was such an event. */
+  /** Throws 410 if events after this one have been dropped, and 400 if there never was such an event. */
   async check(after: number): Promise<void> {
     const [base, position] = [await this.#baseOfIds(), await this.#positionOf(after)];
     const { first, last } = await this.#store.changeRange();
@@ -103,7 +103,7 @@ export class EventData {
     }
   }
 
-  /** Events behind this one that the caller may see now: he loses sight with his membership, at once. */
+  /** Events after this one that the caller may see now: visibility ends at once with the membership. */
   async page(
     caller: Caller,
     filter: EventFilter,
@@ -123,12 +123,12 @@ export class EventData {
     };
   }
 
-  /** Drops events from before a time (ms since 1970); tells how many. */
+  /** Drops events older than a time (ms since 1970); returns how many. */
   trim(before: number): Promise<number> {
     return this.#store.trimChanges(new Date(before).toISOString());
   }
 
-  /** Whether the caller's account is still active: a stream outlives the request's own check. */
+  /** Whether the caller's account is still active: a stream outlives the check at the start of the request. */
   isActive(caller: Caller): Promise<boolean> {
     return this.#users.isActive(caller.principal.id, caller.signal);
   }

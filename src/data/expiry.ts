@@ -1,4 +1,4 @@
-/** Instances that expire: how their time is prolonged, and what is done when it is near, or over. */
+/** Instances that expire: how their lifetime is extended, and what is done when its end is near, or reached. */
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import { type ExpirationExtension, type InstanceRecord, presentInstance } from '../model/instance.js';
@@ -10,9 +10,9 @@ import { retrying } from './store/retry.js';
 import { instanceAfter, standingOf } from './wish.js';
 
 export interface ExpiryOptions {
-  /** How far ahead an instance may be told to expire, in ms. */
+  /** How far in the future an instance's expiry may be, in ms. */
   maxLifetime: number;
-  /** How long before its end an instance is marked, in ms. */
+  /** How long before its expiry an instance is marked, in ms. */
   warning: number;
 }
 
@@ -30,7 +30,7 @@ export class ExpiryData {
     this.#options = options;
   }
 
-  /** Lets the instance live longer. Errors: 422 when that is no extension, or goes too far. */
+  /** Extends the lifetime of the instance. Errors: 422 if that is not an extension, or too far in the future. */
   extend(caller: Caller, id: string, extension: ExpirationExtension): Promise<Accepted> {
     return retrying(async () => {
       const instance = await this.#store.get(instances, id, caller.signal);
@@ -68,13 +68,13 @@ export class ExpiryData {
     return timestamp(new Date(time));
   }
 
-  /** Deletes what has expired and was marked before, through the ordinary delete; tells how many. */
+  /** Deletes instances that have expired and were marked before, through the ordinary delete; returns how many. */
   async deleteExpired(caller: Caller, now: number): Promise<number> {
     let deleted = 0;
     for await (const { id, value } of this.#expiring(1, now, caller.signal)) {
       if (!isDue(value, now)) continue;
       try {
-        // Prolonged meanwhile, it stays; gone already, there is nothing to do.
+        // Extended in the meantime: it stays. Already gone: nothing to do.
         await this.#instances.delete(caller, id, (instance) => isDue(instance, now));
         deleted += 1;
       } catch (error) {
@@ -84,7 +84,7 @@ export class ExpiryData {
     return deleted;
   }
 
-  /** Marks what will expire soon, or should have by now, once; tells how many. */
+  /** Marks instances that will expire soon, or already should have, once; returns how many. */
   async warn(caller: Caller, now: number): Promise<number> {
     let warned = 0;
     for await (const instance of this.#expiring(1, now + this.#options.warning, caller.signal)) {
@@ -96,14 +96,14 @@ export class ExpiryData {
         await this.#store.write([{ ...replace(instances, instance, next), loggedAs: 'expire' }]);
         warned += 1;
       } catch (error) {
-        // Somebody changed it; the next round looks again.
+        // It was changed concurrently; the next sweep checks it again.
         if (!(error instanceof StoreConflict)) throw error;
       }
     }
     return warned;
   }
 
-  /** Living instances that expire in a window of time (ms since 1970), page by page. */
+  /** Existing instances that expire in a time window (ms since 1970), page by page. */
   async *#expiring(
     from: number,
     before: number,
@@ -122,7 +122,7 @@ export class ExpiryData {
   }
 }
 
-/** Whether the time of the instance is over. Nothing goes without a warning, but what its user has deleted already. */
+/** Whether the instance has expired. Nothing is deleted without a warning, except what its user has already deleted. */
 function isDue({ expiresAt, expirationWarning, deletionTime }: InstanceRecord, now: number): boolean {
   return Date.parse(expiresAt ?? '') < now && (expirationWarning !== undefined || deletionTime !== undefined);
 }

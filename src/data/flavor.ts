@@ -15,7 +15,7 @@ export class FlavorData {
     return this.#regions.ask(caller, regionId, (provider) => provider.listFlavors(principal, caller.signal));
   }
 
-  /** One of them, through whichever of the caller's organizations. */
+  /** One of them, through any of the caller's organizations. */
   get(caller: Caller, regionId: string, id: string): Promise<Flavor> {
     return this.#regions.first(caller, id, (organizationId) => this.list(caller, organizationId, regionId));
   }

@@ -1,6 +1,6 @@
 /**
- * A task that this process has claimed. It knows the revision that its last write left, so that the task need not be read
- * before each write; a worker whose lease was taken over finds another revision and another token, and writes nothing.
+ * A task that this process has claimed. It knows the revision of its last write, so the task need not be read before
+ * each write; a worker whose lease was taken over finds another revision and another token, and writes nothing.
  */
 import type { InstanceRecord } from '../model/instance.js';
 import { historyLimit, type TaskCause, type TaskRecord, type TaskStep } from '../model/task.js';
@@ -12,12 +12,12 @@ import { endingWrites, type InstanceChange, worked } from './task-end.js';
 import { tasks } from './task.js';
 import { instanceAfter } from './wish.js';
 
-/** The lease is gone: another process has the task, or it has ended. The work must stop without writing. */
+/** The lease is lost: another process has the task, or it has ended. The work must stop without writing. */
 export class LeaseLost extends Error {
   override readonly name = 'LeaseLost';
 }
 
-/** The writes of one batch, and the task as they leave it if it stays held. */
+/** The writes of one batch, and the resulting task if it is still held. */
 interface Plan {
   writes: Write[];
   next?: TaskRecord;
@@ -30,13 +30,13 @@ export class HeldTask {
   /** Milliseconds without a renewal after which another process may take the task. */
   readonly lease: number;
   readonly #store: Store;
-  /** As the last write left it; undefined when only the store can tell. */
+  /** As the last write left it; undefined if it must be read from the store. */
   #task: Document<TaskRecord> | undefined;
-  /** As it was read for the next write. */
+  /** As read for the next write. */
   #instance: Document<InstanceRecord> | undefined;
-  /** Steps that have ended, which the next write stores. */
+  /** Ended steps, stored by the next write. */
   #ended: readonly TaskStep[] = [];
-  /** When the lease was last known to be ours, by this process's monotonic clock. */
+  /** When this process last knew that it held the lease, by its monotonic clock. */
   #renewed = performance.now();
   #abortAsked: boolean;
 
@@ -54,21 +54,24 @@ export class HeldTask {
     return this.#abortAsked;
   }
 
-  /** Whether no other process can have taken the task yet, with some time to spare. */
+  /** Whether no other process can have taken the task yet, with a safety margin. */
   get isSure(): boolean {
     return performance.now() - this.#renewed < this.lease * 0.7;
   }
 
   /** Extends the lease. */
   async renew(): Promise<void> {
-    // Before the write: who watches the lease counts from when it arrived.
+    // Before the write: an observer of the lease counts from its arrival.
     const began = performance.now();
-    // Readers of the change log see no lease, but the end of a step that comes with it.
+    // Readers of the change log do not see the lease, only the end of a step that is written with it.
     await this.#change((value) => ({ ...value, leaseUntil: Date.now() + this.lease }), { quiet: true });
     this.#renewed = began;
   }
 
-  /** Adds a step, or ends the one of the same name and attempt; in the same write changes the instance, if told how. */
+  /**
+   * Adds a step, or ends the one of the same name and attempt; in the same write changes the subject, if a change is
+   * given.
+   */
   step(step: TaskStep, change?: (instance: InstanceRecord) => InstanceRecord): Promise<void> {
     return this.#write(async (task) => {
       const next = withStep(task.value, step);
@@ -82,37 +85,37 @@ export class HeldTask {
     });
   }
 
-  /** The step has ended: stored with the next write, which whatever follows the step begins or ends with. */
+  /** The step has ended; this is stored by the next write, before anything that follows the step. */
   stepEnded(step: TaskStep): void {
     this.#ended = [...this.#ended, step];
   }
 
-  /** The instance as it is now. */
+  /** The current state of the instance. */
   async subject(): Promise<Document<InstanceRecord> | undefined> {
     this.#instance = await this.#store.get(instances, this.value.subject.id);
     return this.#instance;
   }
 
-  /** Who asked the task to end; nobody is named when a later request made it pointless. Undefined: it was not asked to. */
+  /** Who asked the task to end; nobody if a later request made it obsolete. Undefined: it was not asked to. */
   async abort(): Promise<{ by?: string } | undefined> {
     const task = await this.#store.get(tasks, this.id);
     if (task?.value.abort !== true) return undefined;
     return task.value.abortedBy === undefined ? {} : { by: task.value.abortedBy };
   }
 
-  /** Ends the task, changes its instance and lets the instance's next task go, in one step. */
+  /** Ends the task, changes its instance and releases the instance's next task, in one step. */
   finish(end: TaskEnd, change: InstanceChange): Promise<void> {
     return this.#write(async (task) => ({
       writes: await endingWrites(this.#store, task, end, change, await this.#subject()),
     }));
   }
 
-  /** Ends this attempt and has the task wait for its next one. */
+  /** Ends this attempt and makes the task wait for its next one. */
   retryLater(cause: TaskCause, runAfter: number): Promise<void> {
     return this.#change((value) => retried(value, cause, runAfter));
   }
 
-  /** Gives the task back, for another process to carry on: at once, or from a time on (ms since 1970). */
+  /** Gives the task back for another process to continue: at once, or from a given time (ms since 1970). */
   giveBack(runAfter = 0): Promise<void> {
     return this.#change((value) => interrupted(value, 'handed_over', runAfter));
   }
@@ -129,8 +132,8 @@ export class HeldTask {
   }
 
   /**
-   * Writes to the task from what is known of it: a revision that has moved on refuses the write, and it is read anew,
-   * where a lost claim shows. `ended`: the end of a step is written with it.
+   * Writes to the task based on what is known of it. If its revision has changed, the write is refused and the task is
+   * read again, which shows whether the claim is lost. `ended`: the end of a step is written with it.
    */
   #write(plan: (task: Document<TaskRecord>, ended: boolean) => Promise<Plan>): Promise<void> {
     return retrying(async () => {
@@ -138,12 +141,12 @@ export class HeldTask {
       const ended = this.#ended;
       const value = ended.reduce(withStep, task.value);
       const { writes, next } = await plan({ ...task, value }, ended.length > 0);
-      // What was done to the machine will be reported, and changes the instance.
+      // The region will report what was done to the machine, which changes the instance.
       this.#instance = undefined;
       try {
         await this.#store.write(writes);
       } catch (error) {
-        // Only the store can tell what has become of the task, unless the race was for another document.
+        // The task must be read from the store, unless the race was for another document.
         if (!(error instanceof StoreConflict) || error.key === this.id) this.#task = undefined;
         throw error;
       }

@@ -1,6 +1,6 @@
 /**
- * Claims of Idempotency-Keys while their work is done: kept alive by their holder, and given back for certain. What
- * fails while the store is away is tried again for as long as the process lives.
+ * Claims of Idempotency-Keys while their work is in progress: kept alive by their holder, and reliably released. Writes
+ * that fail while the store is unavailable are retried as long as the process lives.
  */
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,7 +16,7 @@ import {
   type Write,
 } from './store/port.js';
 
-/** An answer as it is kept: all that a repeat must get again. */
+/** A stored response: everything that a repeat must get again. */
 export interface StoredResponse {
   status: number;
   headers: Record<string, string>;
@@ -25,13 +25,13 @@ export interface StoredResponse {
 
 export interface IdempotencyRecord {
   userId: string;
-  /** SHA-256 of what was asked. */
+  /** SHA-256 of the request. */
   fingerprint: string;
-  /** The process that does the work, until there is an answer. */
+  /** The process that does the work, until there is a response. */
   owner: string;
   /** Milliseconds since 1970. */
   created: number;
-  /** Counts the holder's signs of life; absent before the first, which only work that takes long needs. */
+  /** Counts the holder's heartbeats; absent before the first one, which only long work needs. */
   beat?: number;
   answer?: StoredResponse;
 }
@@ -45,7 +45,7 @@ export const idempotency: CollectionSpec<IdempotencyRecord> = {
 
 export type Claimed = Document<IdempotencyRecord>;
 
-/** Milliseconds of the first pause after a failure and of the longest. */
+/** Milliseconds of the first pause after a failure, and of the longest. */
 const firstPause = 100;
 const longestPause = 2000;
 
@@ -60,61 +60,64 @@ export class ClaimKeeper {
   readonly #log: Log;
   readonly #every: number;
   readonly #held = new Map<string, Held>();
-  /** Claims whose work is over, by id, with the revision that is to go. */
+  /** Claims whose work is done, by id, with the revision to remove. */
   readonly #ending = new Map<string, number>();
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
-  /** `every`: milliseconds between two signs of life. */
+  /** `every`: milliseconds between two heartbeats. */
   constructor(store: Store, every: number, log: Log) {
     this.#store = store;
     this.#every = every;
-    // As many as fail in an outage.
+    // Any number may fail in an outage.
     setMaxListeners(0, this.#closing.signal);
     this.#log = log;
   }
 
-  /** Keeps the claim alive from now on. Work that is done sooner costs no write. */
+  /** Keeps the claim alive from now on. Work that is done before the first heartbeat costs no write. */
   hold(record: Claimed): void {
     this.#held.set(record.id, { record, since: performance.now() });
     this.#timer ??= setInterval(() => this.#beat(), this.#every).unref();
   }
 
-  /** Whether this process is at the work. */
+  /** Whether this process is doing the work. */
   holds({ id, revision }: Claimed): boolean {
     return this.#held.get(id)?.record.revision === revision;
   }
 
-  /** Whether this process knows that the work is over, though it could not write it yet. */
+  /** Whether this process knows that the work is done but could not store that yet. */
   isEnding({ id, revision }: Claimed): boolean {
     return this.#ending.get(id) === revision;
   }
 
-  /** Forgets the key, so that a repeat does the work: nothing was done. Resolves when it is so or is tried again later. */
+  /**
+   * Releases the key, so that a repeat does the work: nothing was done. Resolves when that is stored, or will be
+   * retried later.
+   */
   async release(record: Claimed): Promise<void> {
     this.done(record);
     this.#ending.set(record.id, record.revision);
     await this.#insist(record, () => this.#removeOwn(record));
   }
 
-  /** Keeps the answer; until that is done the claim is kept alive, for the work is done. Resolves as `release` does. */
+  /** Stores the response; until then the claim is kept alive, because the work is done. Resolves like `release`. */
   async keep(record: Claimed, write: Write): Promise<void> {
     await this.#insist(record, () => this.#store.write([write]));
   }
 
-  /** Ends the signs of life: the answer is kept, or the work is over without one. */
+  /** Ends the heartbeats: the response is stored, or the work ended without one. */
   done(record: Claimed): void {
     if (this.holds(record)) this.#held.delete(record.id);
   }
 
-  /** Ends all that is tried again. What this process still claims ends when its watchers see no sign of life. */
+  /** Ends all retries. Claims of this process expire when others see no heartbeat. */
   close(): void {
     this.#closing.abort();
     clearInterval(this.#timer);
     this.#held.clear();
   }
 
-  /** Does it now, and again beside whoever waits until it is done, is pointless, or the process ends. */
+  /** Tries it now, and retries in the background until it succeeds, becomes obsolete, or the process ends. */
   async #insist(record: Claimed, work: () => Promise<void>): Promise<void> {
     const finished = () => {
       this.done(record);
@@ -148,8 +151,8 @@ export class ClaimKeeper {
   }
 
   /**
-   * Only the very claim goes: after a failure nobody knows whether it was removed already, or was never there, and has been
-   * claimed anew by another process.
+   * Removes only this exact claim: after a failure it is unknown whether it was already removed, or never stored, and
+   * has been claimed again by another process.
    */
   async #removeOwn(record: Claimed): Promise<void> {
     const found = await this.#store.get(idempotency, record.id);
@@ -169,7 +172,7 @@ export class ClaimKeeper {
     for (const held of this.#held.values()) if (held.since <= old) void this.#show(held);
   }
 
-  /** The sign of life. The revision stays, so that it does not get in the way of the effect's batch. */
+  /** The heartbeat. The revision stays, so that it does not conflict with the batch of the effect. */
   async #show(held: Held): Promise<void> {
     const { record } = held;
     const value = { ...record.value, beat: (record.value.beat ?? 0) + 1 };
@@ -177,13 +180,13 @@ export class ClaimKeeper {
       await this.#store.write([{ ...replace(idempotency, record, value), keepRevision: true }]);
       held.record = { ...record, value };
     } catch (error) {
-      // The answer is kept, or another process has the claim.
+      // The response is stored, or another process has the claim.
       if (error instanceof StoreConflict) this.done(record);
     }
   }
 }
 
-/** A conflict means that the effect was stored after all, with its own answer, or that another request took over. */
+/** A conflict means that the effect was stored after all, with its response, or that another request took over. */
 async function unlessLost(work: Promise<void>): Promise<void> {
   try {
     await work;
@@ -192,12 +195,12 @@ async function unlessLost(work: Promise<void>): Promise<void> {
   }
 }
 
-/** The right to do the work of a key, or the answer if it has been done. */
+/** The right to do the work of a key, or the response if it has been done. */
 export class IdempotencyClaim {
   readonly answer: StoredResponse | undefined;
   readonly #keeper: ClaimKeeper;
   readonly #record: Claimed;
-  /** What a batch was given to keep. */
+  /** The response that was added to a batch. */
   #kept: string | undefined;
 
   constructor(keeper: ClaimKeeper, record: Claimed) {
@@ -206,13 +209,13 @@ export class IdempotencyClaim {
     this.answer = record.value.answer;
   }
 
-  /** The write that keeps the answer, for the batch of the effect. */
+  /** The write that stores the response, for the batch of the effect. */
   writes(answer: StoredResponse): Write[] {
     this.#kept = JSON.stringify(answer);
     return [this.#keep(answer, this.#record.revision)];
   }
 
-  /** Keeps the final answer, unless the batch of the effect has kept the same. A batch that failed kept nothing. */
+  /** Stores the final response, unless the batch of the effect has stored the same. A failed batch stored nothing. */
   async finish(answer: StoredResponse, afterFailure = false): Promise<void> {
     const { revision } = this.#record;
     if (this.#kept === undefined || afterFailure)
@@ -222,12 +225,12 @@ export class IdempotencyClaim {
     else this.#keeper.done(this.#record);
   }
 
-  /** Forgets the key, so that a repeat does the work: nothing was done. */
+  /** Releases the key, so that a repeat does the work: nothing was done. */
   release(): Promise<void> {
     return this.#keeper.release(this.#record);
   }
 
-  /** What a failure means to the caller: who has lost the claim must not do the work, another one does. */
+  /** What a failure means to the caller: without the claim it must not do the work, because another request does. */
   explain(error: unknown): unknown {
     const lost =
       error instanceof StoreConflict &&

@@ -1,7 +1,7 @@
 /**
- * Answers kept for repeats of a request (draft-ietf-httpapi-idempotency-key-header). The record is made before the work
- * begins, and is completed in the very batch that stores the work's effect: a crash leaves either neither, and the
- * repeat does the work, or both, and the repeat gets the answer.
+ * Responses stored for repeats of a request (draft-ietf-httpapi-idempotency-key-header). The record is created before
+ * the work begins, and completed in the same batch that stores the effect: a crash leaves either neither, and the
+ * repeat does the work, or both, and the repeat gets the response.
  */
 import { createHash, randomInt } from 'node:crypto';
 import { ApiError } from '../model/error.js';
@@ -20,19 +20,19 @@ import { insert, remove, replace, type Store, StoreConflict, type Write } from '
 
 export { idempotency, IdempotencyClaim } from './idempotency-claim.js';
 
-/** How long an answer is kept, in milliseconds. */
+/** How long a response is stored, in milliseconds. */
 export const retention = 24 * 60 * 60 * 1000;
 
 /**
- * Milliseconds after which work that never showed a sign of life counts as abandoned at the first sight of it: that of a
- * process which has long been gone.
+ * Milliseconds after which a claim without any heartbeat counts as abandoned when first seen: its process died long
+ * ago.
  */
 const abandoned = 5 * 60 * 1000;
 
-/** Milliseconds without a sign of life after which a claim is over, unless the site says otherwise. */
+/** Default for the milliseconds without a heartbeat after which a claim expires. */
 const defaultLease = 30_000;
 
-/** Milliseconds after which a claim that nobody asks for any more is forgotten by the watch. */
+/** Milliseconds after which the observation of a claim ends if no request asks for it. */
 const forgetful = 10 * 60 * 1000;
 
 export interface IdempotentRequest {
@@ -40,16 +40,16 @@ export interface IdempotentRequest {
   key: string;
   /** Method and path. */
   operation: string;
-  /** The meaning of query and body, as one text. */
+  /** The normalised query and body, as one text. */
   content: string;
-  /** The same as an older program wrote it: a repeat across an upgrade is known by that. */
+  /** The same in the form of an older version, to recognise a repeat across an upgrade. */
   formerContent?: () => string;
 }
 
 export interface IdempotencyOptions {
-  /** Milliseconds without a sign of life, as this process measures them, after which a claim is over. */
+  /** Milliseconds without a heartbeat, as measured by this process, after which a claim expires. */
   lease?: number;
-  /** Since when the store can be used, by `performance.now()`: nobody can show a sign of life in an outage. */
+  /** Since when the store has been available, by `performance.now()`: no heartbeat is possible during an outage. */
   usableSince?: () => number;
   log?: Log;
 }
@@ -75,7 +75,7 @@ export class IdempotencyData {
     this.#keeper = new ClaimKeeper(store, lease / 4, log);
   }
 
-  /** Claims the key. Throws 422 when it was used for another request, 409 while the first one runs. */
+  /** Claims the key. Throws 422 if it was used for a different request, 409 while the first one is running. */
   async begin(request: IdempotentRequest, signal?: AbortSignal): Promise<IdempotencyClaim> {
     const id = digest(`${request.userId}\n${request.operation}\n${request.key}`);
     const value: IdempotencyRecord = {
@@ -86,7 +86,7 @@ export class IdempotencyData {
     };
     const found = await this.#store.get(idempotency, id, signal);
     if (found === undefined) {
-      // No two claims have one revision, so that what ends one cannot end another.
+      // No two claims have the same revision, so the end of one cannot end another.
       const revision = randomInt(1, 2 ** 47);
       return this.#claim({ ...insert(idempotency, id, value), revision }, { id, revision, value });
     }
@@ -103,18 +103,18 @@ export class IdempotencyData {
     return this.#claim(replace(idempotency, found, value), claimed);
   }
 
-  /** Ends the signs of life; claims that are still held are over soon. */
+  /** Ends the heartbeats; claims that are still held expire soon. */
   close(): void {
     this.#keeper.close();
   }
 
-  /** Whether nobody is at the work any more. */
+  /** Whether no process is doing the work any more. */
   #isOver(found: Claimed): boolean {
     if (this.#keeper.holds(found)) return false;
     const { owner, created, beat } = found.value;
     if (this.#keeper.isEnding(found) || isDeadOwner(owner)) return true;
     const now = performance.now();
-    // The living need the time to show it after an outage, in which they could not.
+    // After an outage, living processes need time for a heartbeat.
     if (now - this.#usableSince() < this.#lease) return false;
     if (beat === undefined && created + abandoned < Date.now()) return true;
     if (now - this.#round > forgetful) {
@@ -130,7 +130,7 @@ export class IdempotencyData {
       await this.#store.write([write]);
     } catch (error) {
       if (error instanceof StoreConflict) throw running(error);
-      // Whether it was written nobody knows; nobody will do its work.
+      // It is unknown whether it was written; no process will do its work.
       void this.#keeper.release(record);
       throw error;
     }
@@ -138,7 +138,7 @@ export class IdempotencyData {
     return new IdempotencyClaim(this.#keeper, record);
   }
 
-  /** Removes answers that are too old; tells how many. */
+  /** Removes responses that are too old; returns how many. */
   async purge(now: number, signal: AbortSignal): Promise<number> {
     let removed = 0;
     for (;;) {
@@ -158,7 +158,7 @@ export class IdempotencyData {
   }
 }
 
-/** Whether the key was used for this request. */
+/** Whether the key was used for this same request. */
 function isSame(
   found: IdempotencyRecord,
   { fingerprint }: IdempotencyRecord,

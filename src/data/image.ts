@@ -18,7 +18,7 @@ export class ImageData {
     return images.filter((image) => image.status.state === 'ready');
   }
 
-  /** One of them, through whichever of the caller's organizations. */
+  /** One of them, through any of the caller's organizations. */
   get(caller: Caller, regionId: string, id: string): Promise<Image> {
     return this.#regions.first(caller, id, (organizationId) => this.list(caller, organizationId, regionId));
   }

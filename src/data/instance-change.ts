@@ -1,4 +1,4 @@
-/** From what a client asks of an instance, by PUT or PATCH, to its next record, or to the reason why it cannot be. */
+/** From a PUT or PATCH of an instance to its next record, or to the reason why it is refused. */
 import { timestamp } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
 import type { Instance, InstanceCreate, InstanceRecord } from '../model/instance.js';
@@ -12,19 +12,19 @@ export interface ChangeOptions {
   allowReplace: boolean;
 }
 
-/** What must hold of a create, an update or a patch, whatever the instance is like. */
+/** Rules for a create, an update or a patch that do not depend on the instance. */
 export function checkAsked({ metadata, spec }: InstancePatch): void {
   checkTags(metadata?.tags ?? undefined);
   checkNetworking(spec?.networking as InstanceUpdate['spec']['networking']);
 }
 
-/** The update that a patch comes to. User data is not shown, so that its removal must be said. */
+/** The update that a patch results in. User data is not shown, so its removal must be explicit. */
 export function patchedUpdate(shown: Instance, patch: InstancePatch): InstanceUpdate {
   const wish = merged(shown, patch) as InstanceUpdate;
   return patch.spec?.userData === null ? { ...wish, spec: { ...wish.spec, userData: '' } } : wish;
 }
 
-/** Throws when the wish would change what cannot be written, and names each such member. */
+/** Throws if the request would change read-only members, and names each of them. */
 export function checkUnwritable(
   id: string,
   instance: InstanceRecord,
@@ -47,7 +47,7 @@ export function checkUnwritable(
 
 type Replacing = 'flavorId' | 'imageId';
 
-/** The members of the wish that need another machine. */
+/** The requested members that need a new machine. */
 export function replacedBy(instance: InstanceRecord, { spec }: InstanceUpdate): Replacing[] {
   return (['flavorId', 'imageId'] as const).filter((field) => spec[field] !== instance[field]);
 }
@@ -58,7 +58,7 @@ export function replaceRequired(replaced: readonly Replacing[]): ApiError {
   return new ApiError('replace_required', message, { errors });
 }
 
-/** The record with all of the wish that is written. */
+/** The record with the writable members of the request. */
 export function changedRecord(
   instance: InstanceRecord,
   { metadata, spec }: InstanceUpdate,
@@ -76,7 +76,7 @@ export function changedRecord(
   return next;
 }
 
-/** The record as the caller's work of now. */
+/** The record, modified by the caller now. */
 export function by({ principal }: Caller, instance: InstanceRecord): InstanceRecord {
   return { ...instance, modifiedTime: timestamp(), modifiedBy: principal.name };
 }

@@ -1,4 +1,4 @@
-/** What must hold of an instance's body beyond its schema, and of what is under way for it. */
+/** Rules for an instance's body beyond its schema, and for the tasks in progress on it. */
 import { type Tag, timestamp } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
@@ -13,7 +13,7 @@ import { type Document, replace, StoreConflict, type Write } from './store/port.
 import { taskAddress, tasks } from './task.js';
 import { taskAfter } from './wish.js';
 
-/** Each tag name once: the second would shadow the first in every filter. */
+/** Each tag name at most once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
   const seen = new Set<string>();
   const errors: FieldError[] = [];
@@ -25,7 +25,7 @@ export function checkTags(tags: readonly Tag[] | undefined): void {
   if (errors.length > 0) throw new ApiError('invalid_body', 'Tag names must be unique.', { errors });
 }
 
-/** No region has these yet; ignoring them would promise what does not happen. */
+/** No region supports these yet; ignoring them would promise something that does not happen. */
 export function checkNetworking(networking: InstanceNetworking | undefined): void {
   const asked: [keyof InstanceNetworking, boolean][] = [
     ['securityGroups', (networking?.securityGroups ?? []).length > 0],
@@ -50,8 +50,8 @@ export function checkUserData(userData: string | undefined): void {
 }
 
 /**
- * The members of the record that say when it expires. A time that does not change is kept as it is, with its warning; a
- * new one must lie in the future, at most `maxLifetime` ms ahead.
+ * The members of the record for its expiry. An unchanged time is kept with its warning; a new one must be in the
+ * future, at most `maxLifetime` ms ahead.
  */
 export function expiry(
   wanted: string | undefined,
@@ -67,7 +67,7 @@ export function expiry(
   return { expiresAt: timestamp(new Date(time)) };
 }
 
-/** 422 unless the time (ms since 1970) lies in the future and no further ahead than is allowed. */
+/** 422 unless the time (ms since 1970) is in the future and within the limit. */
 export function checkExpiry(time: number, maxLifetime: number, pointer: string): void {
   const now = Date.now();
   const limit = now + maxLifetime;
@@ -82,13 +82,13 @@ export function checkExpiry(time: number, maxLifetime: number, pointer: string):
 interface References extends Pick<InstanceRecord, 'organizationId' | 'projectId' | 'regionId'> {
   flavorId: string;
   imageId: string;
-  /** What a flavor was that the instance keeps, though the region may not offer it any more. */
+  /** The shape of a flavor that the instance keeps even if the region no longer offers it. */
   kept?: Flavor['spec'] | null | undefined;
 }
 
 /**
- * Flavor and image exist in the region for this project, and fit each other. Else 400, as Unikorn answers. Gives what the flavor
- * is.
+ * Checks that flavor and image exist in the region for this project, and fit each other; otherwise 400, as in Unikorn.
+ * Returns the shape of the flavor.
  */
 export async function checkReferences(
   regions: RegionData,
@@ -117,7 +117,7 @@ export async function checkReferences(
   return spec;
 }
 
-/** Names the task that deletes it, if it has not failed. */
+/** Names the task that deletes it, unless that has failed. */
 export function beingDeleted({ openTasks }: InstanceRecord): ApiError {
   const deletion = openTasks.at(-1);
   return new ApiError('being_deleted', 'The instance is being deleted.', {
@@ -125,7 +125,7 @@ export function beingDeleted({ openTasks }: InstanceRecord): ApiError {
   });
 }
 
-/** The open task that an equal request shares. */
+/** The open task that an equal request can share. */
 export function sharable(
   open: readonly Document<TaskRecord>[],
   type: TaskType,
@@ -133,7 +133,7 @@ export function sharable(
   return open.find(({ value }) => value.type === type && value.abort !== true);
 }
 
-/** Whether the open tasks make way for one of the type: a stop wins over a soft reboot, which begins with one. */
+/** Whether the open tasks yield to one of this type: a stop supersedes a soft reboot, which begins with a stop. */
 export function yields(open: readonly Document<TaskRecord>[], type: TaskType): boolean {
   return type === 'instance.stop' && open.every(({ value }) => isSoftReboot(value));
 }
@@ -142,7 +142,7 @@ function isSoftReboot({ type, input }: TaskRecord): boolean {
   return type === 'instance.reboot' && (input as TaskInput<'instance.reboot'>).hard !== true;
 }
 
-/** Ends open tasks that a later request makes pointless. `left`: those that are for their workers to end. */
+/** Ends open tasks that a later request makes obsolete. `left`: those that their workers must end. */
 export function superseded(open: readonly Document<TaskRecord>[]): { writes: Write[]; left: string[] } {
   const message = 'A later request made the task obsolete.';
   const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
@@ -155,7 +155,7 @@ export function superseded(open: readonly Document<TaskRecord>[]): { writes: Wri
   };
 }
 
-/** What a lost race for the name means to the client; any other failure as it is. */
+/** What a lost race for the name means to the client; any other failure unchanged. */
 export function nameTaken(error: unknown, name: string): unknown {
   if (!(error instanceof StoreConflict) || error.kind !== 'unique' || error.key !== 'name') return error;
   const message = `The project already has an instance named "${name}".`;

@@ -70,7 +70,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     status: instance.provisioning.status,
     name: instance.name,
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
-    // Ms since 1970; 0: never, or on its way out already. A deletion that has failed is asked for again.
+    // Ms since 1970; 0: never, or already being deleted. A failed deletion is requested again.
     expires:
       instance.expiresAt === undefined ||
       (instance.deletionTime !== undefined && instance.openTasks.length > 0)
@@ -81,7 +81,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
   present: presentInstance,
   unique: { name: ['project_id', 'name'] },
   orders: { id: [], name: ['name'], expires: ['expires'] },
-  // The unique key serves the order by name within a project.
+  // The unique key also serves the order by name within a project.
   indexes: [['project_id'], ['region_id'], ['network_id'], ['status']],
 };
 
@@ -120,12 +120,12 @@ export class InstanceData {
     this.#maxLifetime = maxLifetime;
   }
 
-  /** Undefined when absent. No visibility check. */
+  /** Undefined if absent. No visibility check. */
   load(id: string, signal?: AbortSignal): Promise<Document<InstanceRecord> | undefined> {
     return this.#store.get(instances, id, signal);
   }
 
-  /** What an access decision and a read of the instance both need, in one read; undefined when it is absent. */
+  /** One read for both the access decision and the instance itself; undefined if it is absent. */
   readForAccess(id: string, signal?: Interruption): Promise<StoredText | undefined> {
     return this.#store.text(instances, id, 'project_id', signal);
   }
@@ -188,15 +188,15 @@ export class InstanceData {
   }
 
   /**
-   * Replaces what may be written. A new flavor or image wipes the machine, so it needs `allowReplace`; all else
-   * changes the record only and needs no task.
+   * Replaces the writable members. A new flavor or image wipes the machine, so it requires `allowReplace`; anything
+   * else changes only the record and needs no task.
    */
   update(caller: Caller, id: string, body: InstanceUpdate, options: ChangeOptions): Promise<Accepted> {
     checkAsked(body);
     return this.#change(caller, id, { ...options, whole: false }, () => body);
   }
 
-  /** Changes what the patch names: the same as an update with all that it leaves as it is. */
+  /** Changes what the patch names, like an update in which everything else stays the same. */
   patch(caller: Caller, id: string, patch: InstancePatch, options: ChangeOptions): Promise<Accepted> {
     checkAsked(patch);
     return this.#change(caller, id, { ...options, whole: true }, (instance) =>
@@ -204,7 +204,7 @@ export class InstanceData {
     );
   }
 
-  /** `whole`: the wish has all that the instance shows, so that what is missing in it was taken away. */
+  /** `whole`: the request has everything that the instance shows, so a missing member was removed. */
   #change(
     caller: Caller,
     id: string,
@@ -215,13 +215,13 @@ export class InstanceData {
       const instance = await this.#living(caller, id);
       const { value } = instance;
       const wish = wishOf(value);
-      // A patch that says of no earlier state that it was read there means what it names.
+      // Without an If-Match, a patch intends every value that it names.
       const current = caller.precondition?.(standingOf(instance)) ?? whole;
       checkUnwritable(id, value, wish, { current, whole });
-      // What was taken once may stay, whatever is asked of it by now.
+      // A value that was accepted once may stay, even if today's rules differ.
       if (wish.spec.userData !== value.userData) checkUserData(wish.spec.userData);
       const replaced = replacedBy(value, wish);
-      // Only what changes is looked up: a retired flavor must block neither a new description nor a new image.
+      // Only changes are looked up: a retired flavor must not block a new description or a new image.
       const former = replaced.includes('flavorId') ? undefined : value.flavor;
       const wanted = { ...value, ...pick(wish.spec), kept: former };
       const flavor = replaced.length > 0 ? await checkReferences(this.#regions, wanted, caller) : undefined;
@@ -232,7 +232,7 @@ export class InstanceData {
         const asked = by(caller, { ...next, flavor: flavor ?? null });
         return this.#open(caller, instance, asked, 'instance.replace', pick(wish.spec));
       }
-      // The machine of a repeated request is on its way: whoever repeats it can follow the same task.
+      // The machine of a repeated request is already being created: the repeat returns the same task.
       const same = sharable(await this.#openTasks(instance), 'instance.replace');
       const told = same === undefined ? {} : { taskId: same.id };
       if (!sameInstanceWish(value, next)) return this.#commit(caller, instance, by(caller, next), told);
@@ -242,8 +242,8 @@ export class InstanceData {
   }
 
   /**
-   * Marks the instance for deletion; a repeated delete shares the task. What else is under way is aborted. `still` is
-   * asked in the very step of the change.
+   * Marks the instance for deletion; a repeated delete shares the task. Other tasks in progress are aborted. `still` is
+   * checked in the same step as the change.
    */
   async delete(
     caller: Caller,
@@ -263,14 +263,14 @@ export class InstanceData {
     });
   }
 
-  /** Accepts a power verb, or says why the instance cannot take it now. */
+  /** Accepts a power verb, or throws the reason why the instance cannot accept it now. */
   power(caller: Caller, id: string, verb: PowerVerb, input: { hard?: boolean } = {}): Promise<Accepted> {
     return this.request(caller, id, `instance.${verb}`, input);
   }
 
   /**
-   * Accepts a task for the instance: shares an equal one that is open, and refuses while another is in the way that does
-   * not yield to it, or when the instance cannot take it now.
+   * Accepts a task for the instance: shares an equal open one, and refuses while another one blocks it and does not
+   * yield, or if the instance cannot accept it now.
    */
   async request<T extends TaskType>(
     caller: Caller,
@@ -290,7 +290,7 @@ export class InstanceData {
         return { id, taskId: last.id };
       if (!yields(open, type)) await this.#refuseWhileBusy(instance);
       const { writes, left } = superseded(open);
-      // Of what is superseded, nothing is left to wish for.
+      // Superseded tasks leave no desired state behind.
       const before = open.reduce((value, task) => ({ ...value, ...task.value.ifCancelled }), instance.value);
       const rest = { ...before, openTasks: left };
       return this.#open(caller, { ...instance, value: rest }, rest, type, input, writes);
@@ -335,7 +335,7 @@ export class InstanceData {
     });
   }
 
-  /** `asked`: the instance with what comes with the request itself. */
+  /** `asked`: the instance including the changes of the request itself. */
   async #open<T extends TaskType>(
     caller: Caller,
     instance: Document<InstanceRecord>,
@@ -352,7 +352,10 @@ export class InstanceData {
     ]);
   }
 
-  /** Stores the instance's next state, all that goes with it, and the answer for a repeat of the request, in one step. */
+  /**
+   * Stores the instance's next state, everything that goes with it, and the response for a repeat of the request, in
+   * one step.
+   */
   async #commit(
     caller: Caller,
     instance: Document<InstanceRecord>,

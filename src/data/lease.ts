@@ -1,6 +1,7 @@
 /**
- * Tells when a lease has run out without comparing clocks: a holder that shows no sign for the time of a lease, as this
- * process measures it, is taken for lost. Clocks of machines differ, and a clock that is ahead must not rob the living.
+ * Detects expired leases without comparing clocks: a holder without a heartbeat for the length of a lease, as measured
+ * by this process, counts as lost. Clocks of machines differ, and a fast clock must not take work from a living
+ * process.
  */
 export class LeaseWatch {
   readonly #seen = new Map<string, { stamp: string; since: number; round: number }>();
@@ -11,7 +12,9 @@ export class LeaseWatch {
     this.#round += 1;
   }
 
-  /** Whether the stamp, which each sign of life changes, has been the same for so many ms of this process's own time. */
+  /**
+   * Whether the stamp, which each heartbeat changes, has been the same for this many ms by this process's own clock.
+   */
   silent(id: string, stamp: string, patience: number, now: number): boolean {
     const known = this.#seen.get(id);
     const since = known?.stamp === stamp ? known.since : now;
@@ -19,12 +22,14 @@ export class LeaseWatch {
     return now - since >= patience;
   }
 
-  /** The leases could not be looked at, and so not be renewed either: all are counted from their next look on. */
+  /**
+   * The leases could not be read, and so could not be renewed either: all are measured anew from their next reading.
+   */
   blind(): void {
     this.#seen.clear();
   }
 
-  /** Ends the round: leases that it did not meet are forgotten. */
+  /** Ends the round: leases that did not occur in it are forgotten. */
   end(): void {
     for (const [id, { round }] of this.#seen) if (round !== this.#round) this.#seen.delete(id);
   }

@@ -21,7 +21,7 @@ export const networks: CollectionSpec<NetworkRecord> = {
 };
 
 export class NetworkData extends ResourceData {
-  /** The network `default` of a project in a region, which most creates mean. */
+  /** The network `default` of a project in a region, which most creates use. */
   readonly #defaults: ReadCache<Document<NetworkRecord>>;
 
   constructor(store: Store, projects: ProjectData) {
@@ -33,7 +33,7 @@ export class NetworkData extends ResourceData {
     return this.projects.contents(networks, caller, {}, page);
   }
 
-  /** A network of a project that the caller may use. Else `not_found`. */
+  /** A network of a project that the caller may use; otherwise `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<NetworkRecord>> {
     const network = await this.store.get(networks, id, caller.signal);
     if (network === undefined) throw notFound();
@@ -42,8 +42,8 @@ export class NetworkData extends ResourceData {
   }
 
   /**
-   * The network of a create: the one named, or the project's `default` in the named region. Absent, or of another
-   * project: `not_found`, as Unikorn passes on a failed read of the network, with the place in the body.
+   * The network of a create: the given one, or the project's `default` in the given region. Absent, or of another
+   * project: `not_found`, with the place in the body, since Unikorn passes on a failed read of the network.
    */
   async choose(
     caller: Caller,

@@ -1,4 +1,4 @@
-/** What the regions report about servers, written into the instances. */
+/** Writes what the regions report about servers into the instances. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { InstanceRecord } from '../model/instance.js';
@@ -9,25 +9,25 @@ import { type Document, replace, type Store } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { instanceAfter } from './wish.js';
 
-/** Milliseconds after which what was seen of a server is looked at again before it is stored. */
+/** Milliseconds after which an observation of a server is repeated before it is stored. */
 const staleAfter = 1000;
 
-/** Instances that are looked at together. */
+/** Instances that are observed together. */
 const pageSize = 100;
 
-/** Times the processor's time that goes by with a page: the pause after it. So a look takes a fifth of one core. */
+/** The pause after a page, as a multiple of its CPU time: so a pass takes a fifth of one core. */
 const rest = 4;
-/** Milliseconds that a pause has at most. */
+/** Maximum length of a pause in milliseconds. */
 const longestPause = 1000;
 
-/** What was seen of a server, and when. */
+/** An observation of a server, and its time. */
 export interface Sight {
   id: string;
   /** Undefined: the region does not have it. */
   seen: ServerObservation | undefined;
   /** By this process's monotonic clock, in ms. */
   at: number;
-  /** Looks once more. */
+  /** Observes it again. */
   again: () => Promise<ServerObservation | undefined>;
 }
 
@@ -39,16 +39,16 @@ export class ObservationData {
   }
 
   /**
-   * Stores what was seen, if it says anything new. Instances that are unknown or being deleted are left alone; that a
-   * server is gone is not stored while a task is at work, which knows better.
+   * Stores an observation, if it is new. Instances that are unknown or being deleted are left alone; a missing server
+   * is not stored while a task is working on it, because the task knows better.
    */
   record(sight: Sight): Promise<void> {
     let { seen, at } = sight;
     let raced = false;
     return retrying(async () => {
       const instance = await this.#store.get(instances, sight.id);
-      // After the read, whose revision guards the write: a process that was frozen must not write what was true before, nor
-      // one that lost a race, to a task that has ended, say, and has seen more.
+      // After the read, whose revision guards the write: a process that was frozen must not write an outdated
+      // observation, nor one that lost a race against, for example, a task that ended with a later one.
       if (raced || performance.now() - at > staleAfter) [seen, at] = [await sight.again(), performance.now()];
       raced = true;
       if (instance === undefined || instance.value.deletionTime !== undefined) return;
@@ -59,8 +59,8 @@ export class ObservationData {
   }
 
   /**
-   * All instances of a region, page by page, with a pause between two: an embedded engine answers at once, so that a large
-   * region would hold up requests and pile up memory until the end of the look. Rejects with the signal's reason.
+   * All instances of a region, page by page, with pauses: an embedded engine responds synchronously, so a large region
+   * would block requests and accumulate memory until the end of the pass. Rejects with the signal's reason.
    */
   async *instances(regionId: string, signal: AbortSignal): AsyncGenerator<Document<InstanceRecord>[]> {
     let after: [string] | undefined;
@@ -90,7 +90,7 @@ export class ObservationData {
   }
 }
 
-/** Rests after work that began at that count of processor time; what else the process did meanwhile counts, too. */
+/** Pauses after work that began at this CPU time; other work of the process in between counts, too. */
 async function pause(began: NodeJS.CpuUsage, signal: AbortSignal): Promise<void> {
   const { user, system } = process.cpuUsage(began);
   const milliseconds = Math.min(longestPause, (rest * (user + system)) / 1000);
@@ -102,7 +102,7 @@ async function pause(began: NodeJS.CpuUsage, signal: AbortSignal): Promise<void>
   }
 }
 
-/** Whether what was seen says nothing new. */
+/** Whether the observation contains nothing new. */
 export function agrees(instance: InstanceRecord, seen: ServerObservation | undefined): boolean {
   return isDeepStrictEqual(applied(instance, seen), instance);
 }

@@ -12,11 +12,11 @@ export const organizations: CollectionSpec<OrganizationRecord> = {
   orders: { id: [] },
 };
 
-/** Organizations that one superuser is asked about. */
+/** Maximum number of organizations for a superuser. */
 const organizationLimit = 1000;
 
 export class OrganizationData extends ResourceData {
-  /** The organizations that the caller belongs to through projects; all of them for a superuser. */
+  /** The caller's organizations, through projects; all of them for a superuser. */
   async visible(caller: Caller): Promise<string[]> {
     if (caller.principal.superUser) {
       const all = await this.store.page(
@@ -30,7 +30,7 @@ export class OrganizationData extends ResourceData {
     return [...new Set(projects.map((project) => project.value.organizationId))];
   }
 
-  /** An organization that the caller belongs to through a project. Else `not_found`. */
+  /** An organization that the caller belongs to through a project; otherwise `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<OrganizationRecord>> {
     const organization = await this.store.get(organizations, id, caller.signal);
     if (organization === undefined) throw notFound();

@@ -1,8 +1,8 @@
-/** Names a process so that another one on the same machine can tell that it is dead, without waiting for its lease. */
+/** Identifies a process so that another one on the same machine can detect its death without waiting for its lease. */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { readProcessStat } from '../platform/process-stat.js';
 
-/** Boot and process namespace: within one pair, a process id means the same to everybody. */
+/** Boot and pid namespace: within one pair, a process id means the same to every process. */
 function place(): string {
   try {
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}:${readlinkSync('/proc/self/ns/pid')}`;
@@ -18,8 +18,8 @@ export function ownerName(): string {
 }
 
 /**
- * `past`: of another boot, and so of another machine or dead. `foreign`: a living or dead process that cannot be seen from
- * here, such as that of another container.
+ * `past`: of another boot, so on another machine or dead. `foreign`: a living or dead process that is not visible from
+ * here, such as one in another container.
  */
 export type OwnerFate = 'alive' | 'dead' | 'past' | 'foreign';
 
@@ -39,7 +39,7 @@ function bootOf(named: string): string {
   return named.slice(0, named.indexOf(':'));
 }
 
-/** True only when it is certain: the owner was a process of this machine and boot, and is no more. */
+/** True only if it is certain that the owner was a process of this machine and boot, and is dead. */
 export function isDeadOwner(owner: string): boolean {
   return fateOf(owner) === 'dead';
 }

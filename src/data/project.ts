@@ -27,7 +27,7 @@ export const projects: CollectionSpec<ProjectRecord> = {
   orders: { id: [] },
 };
 
-/** What is asked for of a collection whose documents belong to projects. */
+/** A query for a collection whose documents belong to projects. */
 interface ContentsFilter {
   projectIds?: readonly string[] | undefined;
   columns?: Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -35,13 +35,13 @@ interface ContentsFilter {
   span?: TextQuery['span'] | undefined;
 }
 
-/** Projects that one person can be in and still have every list answered by one query. */
+/** Maximum number of projects per user for which one query serves every list. */
 const membershipLimit = 1000;
 
 export class ProjectData {
   readonly #store: Store;
   readonly #loaded: ReadCache<Document<ProjectRecord>>;
-  /** The projects of each person, for creates that name none. */
+  /** The projects of each user, for creates that name none. */
   readonly #memberships: ReadCache<Document<ProjectRecord>[]>;
 
   constructor(store: Store) {
@@ -50,12 +50,12 @@ export class ProjectData {
     this.#memberships = new ReadCache(store, [projects.name]);
   }
 
-  /** Undefined when absent. No visibility check: for the pipeline's project context. */
+  /** Undefined if absent. No visibility check: used by the pipeline's project context. */
   load(id: string, signal?: Interruption): Promise<Document<ProjectRecord> | undefined> {
     return this.#loaded.read(id, () => this.#store.get(projects, id, signal));
   }
 
-  /** The project, if the caller may use it. Else `not_found`. */
+  /** The project, if the caller may use it; otherwise `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<ProjectRecord>> {
     const project = await this.#usable(caller, id);
     if (project === undefined) throw notFound();
@@ -74,14 +74,16 @@ export class ProjectData {
     return this.#store.page(projects, query, caller.signal);
   }
 
-  /** Ids of the projects, of those asked for, whose contents the caller may see; undefined means all. */
+  /** Ids of those requested projects whose contents the caller may see; undefined means all. */
   async scope(caller: Caller, wanted?: readonly string[]): Promise<readonly string[] | undefined> {
     if (caller.principal.superUser) return wanted;
     const visible = (await this.visible(caller)).map((project) => project.id);
     return wanted === undefined ? visible : visible.filter((id) => wanted.includes(id));
   }
 
-  /** A page of what belongs to projects, by its column `project_id`: what the caller may see, of what is asked for. */
+  /**
+   * A page of documents that belong to projects, by their column `project_id`: those requested that the caller may see.
+   */
   async contents(
     collection: CollectionSpec<never>,
     caller: Caller,
@@ -100,7 +102,7 @@ export class ProjectData {
     return this.#store.pageTexts(projects, { ...page, ...mine }, caller.signal);
   }
 
-  /** The project of a create: the one named, or the only one that the caller has. */
+  /** The project of a create: the given one, or the caller's only one. */
   async choose(
     caller: Caller,
     wanted: { organizationId?: string | undefined; projectId?: string | undefined },

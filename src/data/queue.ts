@@ -1,10 +1,10 @@
 /**
- * The durable queue as workers see it: claim under a lease, take over what others left, remove what has served its time.
- * Every write of a worker carries the fencing token of its claim (`HeldTask`); a worker whose lease was taken over cannot
- * write any more.
+ * The durable queue as workers see it: claim tasks under a lease, take over abandoned ones, remove old ones. Every
+ * write of a worker carries the fencing token of its claim (`HeldTask`); a worker whose lease was taken over can no
+ * longer write.
  *
- * Model: amboy's remote queue (Evergreen, section 6). Mended: one heartbeat for each claim, attempts are counted, a
- * dead process's claims are taken over, and the end of a task and what it means for its instance are one step.
+ * Model: amboy's remote queue (Evergreen, section 6). Differences: one heartbeat per claim, attempts are counted,
+ * claims of dead processes are taken over, and the end of a task and its effect on the subject are one step.
  */
 import type { TaskRecord } from '../model/task.js';
 import { attemptsEnded, claimed, interrupted, placed } from '../model/task-state.js';
@@ -14,11 +14,11 @@ import { remove, replace, type Store, StoreConflict, type Write } from './store/
 import { firstRank, tasks } from './task.js';
 
 export interface QueueOptions {
-  /** Names this process, so that it can be recognised as dead. */
+  /** Identifies this process, so that its death can be detected. */
   owner: string;
   /** Milliseconds. */
   lease: number;
-  /** Longest pause, in ms, of a task that was cut short again and again. Default: none. */
+  /** Longest pause, in ms, of a task that is interrupted repeatedly. Default: none. */
   cooldownMs?: number;
 }
 
@@ -32,7 +32,10 @@ export class TaskQueue {
     this.#options = options;
   }
 
-  /** Calls the listener when this process has written a task that can be claimed now, or that runs and is asked to end. */
+  /**
+   * Calls the listener when this process has written a task that can be claimed now, or that is running and asked to
+   * end.
+   */
   watch(listener: (taskId: string) => void): () => void {
     return this.#store.watch((collection, id, value) => {
       if (collection !== tasks.name || value === undefined) return;
@@ -41,12 +44,12 @@ export class TaskQueue {
     });
   }
 
-  /** The ready task of the region with the highest priority, then the oldest; now this process's. */
+  /** Claims the ready task of the region with the highest priority, then the oldest. */
   async claim(regionId: string): Promise<HeldTask | undefined> {
     return (await this.claimUpTo(regionId, 1))[0];
   }
 
-  /** So many of them; fewer when there are no more. */
+  /** This many of them; fewer if there are no more. */
   async claimUpTo(regionId: string, limit: number): Promise<HeldTask[]> {
     const { owner, lease } = this.#options;
     const claims = await this.#store.claim(
@@ -60,14 +63,14 @@ export class TaskQueue {
     return claims.map((claim) => new HeldTask(this.#store, claim, lease));
   }
 
-  /** Ids of running tasks of the regions that have been asked to end. They come first in the order of claims. */
+  /** Ids of the regions' running tasks that have been asked to end. They come first in the claim order. */
   async toEnd(regionIds: readonly string[]): Promise<string[]> {
     const filter = { queue: 'running', region_id: regionIds, rank: firstRank };
     const found = await this.#store.page(tasks, { order: 'claim', filter, limit: 1000 });
     return found.map(({ id }) => id);
   }
 
-  /** Makes tasks ready whose retry time has come; tells when the next one is due (ms since 1970). */
+  /** Makes tasks ready whose retry time has come; returns when the next one is due (ms since 1970). */
   async promoteDue(now: number): Promise<number | undefined> {
     for (;;) {
       const due = await this.#store.page(tasks, { order: 'due', filter: { queue: 'waiting' }, limit: 100 });
@@ -80,7 +83,7 @@ export class TaskQueue {
   }
 
   /**
-   * Takes the tasks away from processes that are known to be dead, and from those that gave no sign for the time of a
+   * Takes tasks away from processes that are known to be dead, and from those without a heartbeat for the length of a
    * lease. `now` is this process's own monotonic time in ms: no two clocks are compared.
    */
   async takeOver(now: number, isDead: (owner: string) => boolean): Promise<number> {
@@ -119,8 +122,9 @@ export class TaskQueue {
   }
 
   /**
-   * When a task may run again whose process ended (ms since 1970): at once at first. From the third time on it pauses ever
-   * longer, at random, so that one that kills its process does not always take the same others with it.
+   * When a task may run again after its process died (ms since 1970): at first immediately. From the third time on it
+   * pauses for longer and longer random times, so that a task that kills its process does not always hit the same other
+   * tasks.
    */
   #afterInterruption(task: TaskRecord): number {
     const { cooldownMs = 0 } = this.#options;
@@ -130,7 +134,7 @@ export class TaskQueue {
     return Math.ceil(Date.now() + pause / 2 + Math.random() * (pause / 2));
   }
 
-  /** Removes tasks that ended before a time (ms since 1970), page by page; tells how many. */
+  /** Removes tasks that ended before a time (ms since 1970), page by page; returns how many. */
   async purge(before: number, signal: AbortSignal): Promise<number> {
     const span = { column: 'ended', from: 1, before };
     let removed = 0;
@@ -146,7 +150,7 @@ export class TaskQueue {
     }
   }
 
-  /** 1 when stored, 0 when another process was faster, which is as good. */
+  /** 1 if stored, 0 if another process was faster, which is just as good. */
   async #unlessRaced(writes: Write[]): Promise<number> {
     try {
       await this.#store.write(writes);

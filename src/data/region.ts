@@ -15,7 +15,7 @@ export interface RegionRecord {
   creationTime: string;
   /** Of its provider, as of the last start. */
   features?: RegionFeatures;
-  /** Names the folder or file with its machines, since one was first opened for it. */
+  /** Identity of the folder or file with its machines, set when it was first opened. */
   identity?: string;
 }
 
@@ -27,7 +27,7 @@ export const regions: CollectionSpec<RegionRecord> = {
   orders: { id: [] },
 };
 
-/** A region that can be asked: this process drives it, or knows the worker that does. */
+/** A region that can be called: this process drives it, or knows the worker that does. */
 export interface OpenRegion {
   id: string;
   name: string;
@@ -35,7 +35,7 @@ export interface OpenRegion {
   provider: RegionProvider;
 }
 
-/** A region was to be opened on the folder of another one, where its machines are not. */
+/** A region was about to be opened on another folder, which does not contain its machines. */
 export class ForeignRegion extends Error {
   override readonly name = 'ForeignRegion';
 
@@ -49,7 +49,7 @@ export class ForeignRegion extends Error {
   }
 }
 
-/** Rejects with ForeignRegion when the region was opened with another identity before. */
+/** Rejects with ForeignRegion if the region was opened with another identity before. */
 export async function checkIdentity(store: Store, id: string, identity: string): Promise<void> {
   const region = await store.get(regions, id);
   if (region === undefined) throw notFound();
@@ -60,7 +60,7 @@ function isForeign(region: RegionRecord, identity: string | undefined): boolean 
   return region.identity !== undefined && identity !== undefined && region.identity !== identity;
 }
 
-/** Remembers what was opened for the region. Rejects with ForeignRegion when that is not what was opened before. */
+/** Records what was opened for the region. Rejects with ForeignRegion if something else was opened before. */
 export async function bindRegion(
   store: Store,
   id: string,
@@ -75,7 +75,7 @@ export async function bindRegion(
   });
 }
 
-/** Lets the region be opened on another folder from now on; false when there is no such region. */
+/** Allows the region to be opened on another folder; false if there is no such region. */
 export async function unbindRegion(store: Store, name: string): Promise<boolean> {
   return retrying(async () => {
     const region = await store.find(regions, 'name', [name]);
@@ -86,7 +86,7 @@ export async function unbindRegion(store: Store, name: string): Promise<boolean>
   });
 }
 
-/** The regions that there are now; more may come while the process runs. */
+/** The current regions; more may be added while the process runs. */
 export interface RegionSource {
   all(): OpenRegion[];
   find(id: string): OpenRegion | undefined;
@@ -126,7 +126,7 @@ export class RegionData {
     this.#projects = projects;
   }
 
-  /** Every region of the site that somebody drives. */
+  /** Every region of the site that some process drives. */
   all(): OpenRegion[] {
     return this.#regions.all();
   }
@@ -135,7 +135,7 @@ export class RegionData {
     return this.#regions.find(id);
   }
 
-  /** Calls the region, as a part of the caller's trace; its failure becomes an API error. */
+  /** Calls the region, as part of the caller's trace; a failure becomes an API error. */
   async ask<R>(
     { traceparent, signal }: Pick<Caller, 'traceparent' | 'signal'>,
     regionId: string,
@@ -152,7 +152,7 @@ export class RegionData {
     }
   }
 
-  /** A region that the site has, and that nobody is known to drive, is only away. */
+  /** A region of the site that no process drives is only unavailable. */
   async #missing(regionId: string, signal: AbortSignal): Promise<ApiError> {
     if ((await this.#store.get(regions, regionId, signal)) === undefined) return notFound();
     const message = 'The region is unavailable: no worker has registered for it yet.';
@@ -165,7 +165,7 @@ export class RegionData {
     return this.all().map(presentRegion);
   }
 
-  /** A region that the caller may use through any organization. One that nobody drives now: 503. */
+  /** A region that the caller may use through any organization. 503 if no process drives it. */
   async one(caller: Caller, id: string): Promise<Region> {
     const organizations = await this.#organizations.visible(caller);
     if (organizations.length === 0) throw notFound();
@@ -175,8 +175,8 @@ export class RegionData {
   }
 
   /**
-   * The first item of the region's catalog that the caller may use through any of his organizations. Absent, or in a region
-   * that is: `not_found`.
+   * The first item of the region's catalog that the caller may use through any organization. `not_found` if it, or the
+   * region, is absent.
    */
   async first<T extends { metadata: { id: string } }>(
     caller: Caller,
@@ -190,7 +190,7 @@ export class RegionData {
     throw notFound();
   }
 
-  /** In whose name the region is asked: what the caller may use within the organization. */
+  /** The principal for calls to the region: what the caller may use within the organization. */
   async impersonate(caller: Caller, organizationId: string): Promise<RegionPrincipal> {
     await this.#organizations.get(caller, organizationId);
     const mine = await this.#projects.visible(caller);
@@ -201,7 +201,7 @@ export class RegionData {
   }
 }
 
-/** Of one that another process drives: whether that has answered last. */
+/** For a region driven by another process: whether that responded last. */
 function healthOf({ answers }: RegionProvider): HealthStatus {
   return answers === false ? 'degraded' : 'healthy';
 }

@@ -1,6 +1,6 @@
 /**
- * Work that is done now and then in the whole site, once, however many processes there are: the turn at each job is a
- * document with a lease. Jobs must bear a repeat: a process that loses its turn may not know yet.
+ * Periodic work that is done once in the whole site, however many processes there are: each job has a document with a
+ * lease. Jobs must be repeatable: a process that loses its lease may not know it yet.
  */
 import { isDeadOwner } from './owner.js';
 import { LeaseWatch } from './lease.js';
@@ -14,11 +14,11 @@ import {
 } from './store/port.js';
 
 export interface ScheduleRecord {
-  /** The process whose turn it is; absent between two turns. */
+  /** The process that runs the job; absent between two runs. */
   owner?: string;
-  /** Counts the turns. */
+  /** Counts the runs. */
   token: number;
-  /** Counts the signs of life within the turn. */
+  /** Counts the heartbeats of the run. */
   beat: number;
   /** Ms since 1970. */
   lastEnd?: number;
@@ -32,11 +32,11 @@ export const schedules: CollectionSpec<ScheduleRecord> = {
   orders: { id: [] },
 };
 
-/** This process's turn at a job. */
+/** This process's run of a job. */
 export interface Turn {
-  /** Shows that the process lives; false when the turn was taken away. */
+  /** Sends a heartbeat; false if the lease was taken over. */
   keep(): Promise<boolean>;
-  /** Ends the turn; the next is due after `pause` ms. */
+  /** Ends the run; the next is due after `pause` ms. */
   end(pause: number): Promise<void>;
 }
 
@@ -46,14 +46,14 @@ export class ScheduleData {
   readonly #lease: number;
   readonly #leases = new LeaseWatch();
 
-  /** `lease`: ms without a sign of life after which a turn goes to another process. */
+  /** `lease`: ms without a heartbeat after which another process may take over. */
   constructor(store: Store, owner: string, lease: number) {
     this.#store = store;
     this.#owner = owner;
     this.#lease = lease;
   }
 
-  /** The turn at a job that comes every so many ms, or how long to wait before asking again. */
+  /** A run of a job with this interval in ms, or how long to wait before trying again. */
   async take(name: string, every: number): Promise<Turn | { wait: number }> {
     const found = await this.#store.get(schedules, name).catch((error: unknown) => {
       this.#leases.blind();
@@ -65,7 +65,7 @@ export class ScheduleData {
       const silent = this.#leases.silent(name, `${token} ${beat}`, this.#lease, performance.now());
       if (owner !== undefined && !silent && !isDeadOwner(owner))
         return { wait: Math.min(every, this.#lease) };
-      // A time further ahead than one pause was set by a clock that goes wrong.
+      // A time more than one pause ahead was set by a wrong clock.
       if (owner === undefined && nextStart > now && nextStart <= now + every)
         return { wait: nextStart - now };
     }
@@ -92,13 +92,13 @@ export class ScheduleData {
       } catch (error) {
         if (!(error instanceof StoreConflict)) throw error;
       }
-      // Taken away; or a sign of life was stored though its write failed, and the turn is this one still.
+      // Lost; or a heartbeat was stored although its write failed, and this process still has the lease.
       const found = await this.#store.get(schedules, held.id);
       if (found?.value.owner !== this.#owner || found.value.token !== held.value.token) return false;
       held = found;
       return write(change);
     };
-    // One after the other: a write knows its revision only when the one before, perhaps a slow sign of life, is done.
+    // One after the other: a write knows its revision only after the previous one, perhaps a slow heartbeat, is done.
     const inTurn = (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {
       const written = last.then(() => write(change));
       last = written.catch(() => undefined);

@@ -1,4 +1,4 @@
-/** Random secrets that all processes on one store share, made on first use. */
+/** Random secrets shared by all processes on one store, generated on first use. */
 import { createHmac, randomBytes } from 'node:crypto';
 import { type CollectionSpec, insert, type Store, StoreConflict } from './store/port.js';
 
@@ -28,7 +28,7 @@ export async function secretFor(store: Store, purpose: SecretPurpose): Promise<B
   return secretFor(store, purpose);
 }
 
-/** HMAC-SHA-256: API keys are 256 random bits, so a slow password hash would add cost and no safety. */
+/** HMAC-SHA-256: API keys are 256 random bits, so a slow password hash would add cost but no security. */
 export function keyHash(secret: Buffer, key: string): string {
   return createHmac('sha256', secret).update(key).digest('hex');
 }

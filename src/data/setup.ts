@@ -1,4 +1,6 @@
-/** The first run: superuser, organization, project and networks, so that the next call can already make an instance. */
+/**
+ * The first run: superuser, organization, project and networks, so that the next call can already create an instance.
+ */
 import { uuidv7 } from 'uuidv7';
 import { timestamp } from '../model/common.js';
 import type { RegionType } from '../model/region.js';
@@ -23,16 +25,16 @@ export interface SetupOptions {
   adminName: string;
   /** The key that the operator set, or empty. */
   adminKey: string;
-  /** Writes a new key down before it counts: it must not go with a process that ends in between. */
+  /** Writes a new key to its file before it becomes valid: it must not be lost with a process that dies in between. */
   writeDown?: (key: string) => void;
 }
 
 export interface SetupResult {
-  /** The API key that was made now; it cannot be read again. */
+  /** The API key that was just generated; it cannot be read again. */
   newKey?: string;
 }
 
-/** The document with this unique key; made now when it is absent. Safe against a second process doing the same. */
+/** The document with this unique key; created if it is absent. Safe if a second process does the same. */
 async function ensure<T>(
   store: Store,
   collection: CollectionSpec<T>,
@@ -73,7 +75,7 @@ export async function setUp(store: Store, userData: UserData, options: SetupOpti
     creationTime,
     createdBy,
   }));
-  // A worker may have come first, when there was no project yet.
+  // A worker may have started first, when there was no project yet.
   const known = await store.page(regions, { order: 'id', limit: 1000 });
   for (const region of known) await ensureNetwork(store, project, region.id);
   if (options.adminKey !== '') {
@@ -86,7 +88,7 @@ export async function setUp(store: Store, userData: UserData, options: SetupOpti
   return (await addKey(store, userData, admin.id, 'first-run', newKey)) ? { newKey } : {};
 }
 
-/** False when another process of the site has just given the user a key of this name. */
+/** False if another process of the site has just given the user a key with this name. */
 async function addKey(
   store: Store,
   userData: UserData,

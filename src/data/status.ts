@@ -1,4 +1,4 @@
-/** What the site is doing: counts over the task queue, each from an index. */
+/** The activity of the site: counts over the task queue, each from an index. */
 import { defined } from '../model/common.js';
 import { taskInputs, type TaskStatus, type TaskType } from '../model/task.js';
 import type { QueueCounts, QueueStatus, RecentTasks } from '../model/status.js';
@@ -14,12 +14,12 @@ const minute = 60_000;
 export interface RecentQuery {
   minutes: number;
   projectIds?: readonly string[] | undefined;
-  /** Lists tasks too, newest first: of these statuses, so many. */
+  /** Also list tasks, newest first: with these statuses, up to this number. */
   list?: { statuses?: readonly TaskStatus[] | undefined; limit: number } | undefined;
 }
 
 export class StatusData extends ResourceData {
-  /** The tasks that were made in the last minutes, as far as the caller may see them; as JSON text. */
+  /** The tasks created in the last minutes that the caller may see; as JSON text. */
   async recent(caller: Caller, { minutes, projectIds, list }: RecentQuery): Promise<string> {
     const { signal } = caller;
     const since = Date.now() - minutes * minute;
@@ -43,7 +43,7 @@ export class StatusData extends ResourceData {
     return `${text.slice(0, -1)},"tasks":${listed}}`;
   }
 
-  /** Depth, age and speed of the queue, for each region and type. */
+  /** Depth, age and rate of the queue, by region and type. */
   async queue(caller: Caller): Promise<QueueStatus> {
     const now = Date.now();
     const answer: QueueStatus = { ...none(), regions: [] };

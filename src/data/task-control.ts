@@ -1,4 +1,4 @@
-/** What users may do to a task: hold or hurry it, end it, have it run again. */
+/** What users can do with a task: hold or prioritise it, abort it, restart it. */
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { InstanceRecord } from '../model/instance.js';
@@ -28,8 +28,8 @@ export class TaskControl {
   }
 
   /**
-   * Changes both fields in one write. What goes before the task on its instance is activated with it, and gets no less
-   * priority: else the task would wait behind it all the same.
+   * Changes both fields in one write. Earlier tasks of its instance are activated with it and get at least the same
+   * priority: otherwise the task would still wait for them.
    */
   async patch(caller: Caller, id: string, patch: TaskPatch): Promise<{ text: string; revision: number }> {
     const { priority } = patch;
@@ -64,7 +64,7 @@ export class TaskControl {
   }
 
   /**
-   * Ends the task: at once when it has not begun, else its worker is told. Repeating it changes nothing. A task that
+   * Aborts the task: at once if it has not started, otherwise through its worker. A repeat changes nothing. A task that
    * succeeded or failed: 409.
    */
   async abort(caller: Caller, id: string): Promise<Accepted> {
@@ -81,8 +81,8 @@ export class TaskControl {
   }
 
   /**
-   * Has a failed or cancelled task run once more, under its id. 409 when it is none, when its instance is gone or being
-   * deleted, and when another task is in the way.
+   * Restarts a failed or cancelled task, under its id. 409 for any other task, if its instance is gone or being
+   * deleted, and if another task blocks it.
    */
   async restart(caller: Caller, id: string): Promise<Accepted> {
     return retrying(async () => {
@@ -133,7 +133,10 @@ export class TaskControl {
   }
 }
 
-/** The writes that abort an unfinished task. One that has begun may have done half of its work: its worker looks. */
+/**
+ * The writes that abort an unfinished task. If it has started, it may have done half of its work: its worker examines
+ * that.
+ */
 export async function abortWrites(store: Store, task: Document<TaskRecord>, by: string): Promise<Write[]> {
   if (task.value.attempts.length > 0)
     return [replace(tasks, task, taskAfter(task, abortAsked(task.value, by)))];
@@ -144,7 +147,7 @@ export async function abortWrites(store: Store, task: Document<TaskRecord>, by: 
   }));
 }
 
-/** Throws when the task makes no sense for the instance as it is now. */
+/** Throws if the task makes no sense for the current state of the instance. */
 function acceptedAnew(instance: InstanceRecord, task: TaskRecord): InstanceRecord {
   const effects = effectsOf(task.type);
   return effects === undefined ? instance : effects.onAccepted(effects.onRestart(instance, task));
@@ -154,13 +157,13 @@ function hasEnded({ status }: TaskRecord): ApiError {
   return new ApiError('task_state_conflict', `The task has ended: it is ${status}.`);
 }
 
-/** A task ahead of one that is patched so. */
+/** A task ahead of one that is patched like this. */
 function pulled(ahead: TaskRecord, { activated, priority = ahead.priority }: TaskPatch): TaskRecord {
   const pull: TaskPatch = {
     ...(activated === true ? { activated } : {}),
     ...(priority > ahead.priority ? { priority } : {}),
   };
-  // Its own activation stands: more of a negative priority must not hold it.
+  // Its own activation stays: an inherited negative priority must not hold it.
   return patched(ahead, { activated: ahead.activated, ...pull });
 }
 

@@ -1,4 +1,4 @@
-/** How a task ends: what is written with its end, in one step. */
+/** How a task ends: everything that is written with its end, in one step. */
 import type { InstanceRecord } from '../model/instance.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
 import { ended, placed, type TaskEnd } from '../model/task-state.js';
@@ -7,12 +7,12 @@ import { type Document, remove, replace, type Store, type Write } from './store/
 import { tasks } from './task.js';
 import { instanceAfter, taskAfter } from './wish.js';
 
-/** What a task's end makes of its instance; undefined removes the record. */
+/** The effect of a task's end on its instance; undefined removes the record. */
 export type InstanceChange = (instance: InstanceRecord) => InstanceRecord | undefined;
 
 /**
- * The writes of a task's end: the task, what it makes of its instance, and the instance's next task, which goes on in the
- * same step: it is released once, however often the end is tried.
+ * The writes of a task's end: the task, its effect on the instance, and the instance's next task, which is released in
+ * the same step: exactly once, however often the end is tried.
  */
 export async function endingWrites(
   store: Store,
@@ -38,8 +38,8 @@ export async function endingWrites(
 }
 
 /**
- * What the work of a task of this type makes of the instance. Once that is being deleted, only its deletion says how far it
- * is: a create may end after the delete was accepted, and before it learns of that.
+ * The effect of the work of a task of this type on the instance. Once the instance is being deleted, only the deletion
+ * sets its status: a create may end after the delete was accepted but before it notices.
  */
 export function worked<R extends InstanceRecord | undefined>(
   instance: InstanceRecord,

@@ -25,12 +25,12 @@ import {
   type Write,
 } from './store/port.js';
 
-/** Before all priorities: a task that is to end makes way for others, so it must not wait behind them. */
+/** Before all priorities: a task that is to be ended makes way for others, so it must not wait for them. */
 export const firstRank = -2_000_000_000;
 
 /**
- * `rank` is the negated priority, so that the claim order is ascending throughout: highest priority, then oldest.
- * `ended` is the time of the end in ms since 1970, 0 before it.
+ * `rank` is the negated priority, so that the claim order is ascending: highest priority, then oldest. `ended` is the
+ * time of the end in ms since 1970, and 0 before it.
  */
 export const tasks: CollectionSpec<TaskRecord> = {
   name: 'tasks',
@@ -83,12 +83,12 @@ export interface TaskFilter {
   statuses?: readonly TaskStatus[] | undefined;
   /** Names of users; `schedule` for the site's own. */
   requesters?: readonly string[] | undefined;
-  /** Creation time, ms since 1970: from the first on, and before the second. */
+  /** Creation time, ms since 1970: from the first (inclusive) to the second (exclusive). */
   createdAfter?: number | undefined;
   createdBefore?: number | undefined;
 }
 
-/** The span of ids that were made in a window of time (ms since 1970). */
+/** The range of ids generated in a time window (ms since 1970). */
 export function madeIn(from: number | undefined, before: number | undefined) {
   return {
     column: 'id',
@@ -104,8 +104,8 @@ export function taskAddress(id: string): string {
 }
 
 /**
- * A new task for an instance as it was before, as the write that stores it and the record change that goes into the same batch. The
- * instance's revision guards the order of its tasks: whoever loses the race reads again.
+ * A new task for an instance in its previous state, as the write that stores it and the record change for the same
+ * batch. The instance's revision guards the order of its tasks: the loser of a race reads again.
  */
 export function openTask<T extends TaskType>(
   instance: Document<InstanceRecord>,
@@ -152,12 +152,12 @@ export class TaskData {
     this.#feed = feed;
   }
 
-  /** Undefined when absent. No visibility check: for the pipeline's project context and for the data layer. */
+  /** Undefined if absent. No visibility check: used by the pipeline's project context and the data layer. */
   load(id: string, signal?: AbortSignal): Promise<Document<TaskRecord> | undefined> {
     return this.#store.get(tasks, id, signal);
   }
 
-  /** What an access decision and a read of the task both need, in one read; undefined when it is absent. */
+  /** One read for both the access decision and the task itself; undefined if it is absent. */
   readForAccess(id: string, signal?: Interruption): Promise<StoredText | undefined> {
     return this.#store.text(tasks, id, 'project_id', signal);
   }
@@ -170,9 +170,9 @@ export class TaskData {
   }
 
   /**
-   * Waits until the task has ended, at most so many milliseconds; tells whether it has. Woken by this process's writes
-   * and by the change log; looks once a second in any case. When the process stops, only what runs is waited for: it
-   * claims nothing any more.
+   * Waits until the task has ended, at most this many milliseconds; returns whether it has. Woken by this process's
+   * writes and by the change log; polls once a second in any case. When the process stops, it waits only for running
+   * tasks, because it claims nothing more.
    */
   async ended(caller: Caller, id: string, patience: number): Promise<boolean> {
     const deadline = Date.now() + patience;
@@ -191,8 +191,8 @@ export class TaskData {
   }
 
   /**
-   * Resolves when this process writes the task, when others have written something, after the milliseconds, when the signal
-   * aborts, or when the process stops.
+   * Resolves when this process writes the task, when others have written anything, after the given milliseconds, when
+   * the signal aborts, or when the process stops.
    */
   #written(
     id: string,

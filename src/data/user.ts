@@ -21,18 +21,18 @@ export const apiKeys: CollectionSpec<ApiKeyRecord> = {
   orders: { id: [] },
 };
 
-/** Who is a superuser; read at each request, so that a change of the settings counts at once. */
+/** The superusers; read at each request, so that a change of the settings takes effect at once. */
 export interface SuperUserRule {
   superUsers: readonly string[];
   everyoneIsSuperUser: boolean;
 }
 
-/** A new key: 256 random bits behind a prefix that secret scanners can find. */
+/** A new key: 256 random bits after a prefix that secret scanners can detect. */
 export function newApiKey(): string {
   return `copse_${randomBytes(32).toString('base64url')}`;
 }
 
-/** Why a credential is refused: no such key (nor user), not the key of the user who was named, a user who may not. */
+/** Why a credential is refused: no such key (or user), not the key of the given user, an inactive user. */
 export type CredentialFault = 'unknown' | 'wrong' | 'inactive';
 
 export class UserData {
@@ -48,7 +48,7 @@ export class UserData {
     this.#identified = new ReadCache(store, [users.name, apiKeys.name]);
   }
 
-  /** Whether there is such a user who may do anything. */
+  /** Whether the user exists and is active. */
   async isActive(id: string, interruption?: Interruption): Promise<boolean> {
     return (await this.#store.get(users, id, interruption))?.value.active === true;
   }
@@ -58,9 +58,9 @@ export class UserData {
   }
 
   /**
-   * The user of an API key, or undefined. A name that is given must be that user's; an unknown name, a wrong key and
-   * an inactive user look alike, except to `refused`, which is told for the log. The lookup is by HMAC, so its timing says nothing about stored keys. A promise only
-   * where the store must be asked.
+   * The user of an API key, or undefined. A given name must be that user's; an unknown name, a wrong key and an
+   * inactive user look the same, except to `refused`, which gets the reason for the log. The lookup is by HMAC, so its
+   * timing says nothing about stored keys. A promise only if the store must be read.
    */
   identify(
     key: string,

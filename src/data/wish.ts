@@ -1,7 +1,8 @@
 /**
- * What users wish of a resource, apart from what is observed of it. The record keeps the revision of the last change of
- * the one, so that If-Match can tell whether what a client read is still what it would change; and what an instance has
- * shown of the other, so that what was read some time ago can be sent back. Every write to an instance goes through here.
+ * Separates what users request of a resource from what is observed of it. The record stores the revision of the last
+ * requested change, so that If-Match can determine whether what a client read is still what it would change; and the
+ * observed values that an instance has shown, so that an older GET can be sent back. Every write to an instance goes
+ * through here.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { InstanceRecord, ObservedMember, ShownBefore } from '../model/instance.js';
@@ -14,12 +15,12 @@ interface Wished {
   wishRevision?: number;
 }
 
-/** A record from before this was kept counts as changed just now. */
+/** A record without this field counts as changed just now. */
 export function standingOf({ revision, value }: Document<Wished>): Standing {
   return { revision, wishRevision: value.wishRevision ?? revision };
 }
 
-/** The next value of an instance, which knows whether it is another wish than the one before, and what was shown before. */
+/** The next value of an instance, updated with whether users changed it, and with the values shown before. */
 export function instanceAfter(before: Document<InstanceRecord>, next: InstanceRecord): InstanceRecord {
   const shown = shownAfter(before.value, next);
   return {
@@ -29,7 +30,7 @@ export function instanceAfter(before: Document<InstanceRecord>, next: InstanceRe
   };
 }
 
-/** Adds what the instance shows no longer. */
+/** Adds values that the instance no longer shows. */
 function shownAfter(before: InstanceRecord, next: InstanceRecord): ShownBefore | undefined {
   if (before.shown === undefined) return undefined;
   const shown = { ...before.shown };
@@ -42,7 +43,7 @@ function shownAfter(before: InstanceRecord, next: InstanceRecord): ShownBefore |
   return shown;
 }
 
-/** The same of a task. */
+/** The same for a task. */
 export function taskAfter(before: Document<TaskRecord>, next: TaskRecord): TaskRecord {
   return { ...next, wishRevision: wishRevision(before, sameTaskWish(before.value, next)) };
 }
@@ -51,7 +52,7 @@ function wishRevision(before: Document<Wished>, same: boolean): number {
   return same ? standingOf(before).wishRevision : before.revision + 1;
 }
 
-/** All that PUT, PATCH and the power verbs can change; not the deletion, after which nothing can be changed. */
+/** Everything that PUT, PATCH and the power verbs can change; not the deletion, after which nothing can be changed. */
 export function sameInstanceWish(one: InstanceRecord, other: InstanceRecord): boolean {
   const { name, description, tags, flavorId, imageId, userData, expiresAt, desiredPower } = one;
   const wish = { name, description, tags, flavorId, imageId, userData, expiresAt, desiredPower };
@@ -60,7 +61,7 @@ export function sameInstanceWish(one: InstanceRecord, other: InstanceRecord): bo
   );
 }
 
-/** Whether it may run and when, whether it was called off, and whether it was asked for anew. */
+/** Whether and when it may run, whether it was aborted, and whether it was restarted. */
 function sameTaskWish(one: TaskRecord, other: TaskRecord): boolean {
   return (
     one.activated === other.activated &&

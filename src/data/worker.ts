@@ -1,6 +1,6 @@
 /**
- * Which process drives which region, and where API processes reach it. A registration stays when its worker stops: the
- * region is still there, takes orders, and says that it cannot be asked now.
+ * Which process drives which region, and where API processes reach it. A registration remains when its worker stops:
+ * the region still exists, accepts work, and reports that it is unavailable.
  */
 import { uuidv7 } from 'uuidv7';
 import { timestamp } from '../model/common.js';
@@ -41,14 +41,14 @@ export class WorkerData {
     this.#owner = owner;
   }
 
-  /** The last to register for a region is the one that is asked. */
+  /** The last process to register for a region is the one that is called. */
   async register(worker: Pick<WorkerRecord, 'regionId' | 'address' | 'features'>): Promise<void> {
     const value = { ...worker, owner: this.#owner, startTime: timestamp() };
     await retrying(async () => {
       const found = await this.#found(worker.regionId);
       const write = found === undefined ? insert(workers, uuidv7(), value) : replace(workers, found, value);
       await this.#store.write([write]).catch((error: unknown) => {
-        // Another process of the region registered for the first time just now.
+        // Another process registered the region for the first time just now.
         if (error instanceof StoreConflict && error.kind === 'unique')
           throw new StoreConflict('revision', workers.name, worker.regionId);
         throw error;
@@ -61,7 +61,7 @@ export class WorkerData {
     return page.map(({ value }) => value);
   }
 
-  /** Who is asked about the region. */
+  /** The process that is called for the region. */
   async of(regionId: string): Promise<WorkerRecord | undefined> {
     return (await this.#found(regionId))?.value;
   }

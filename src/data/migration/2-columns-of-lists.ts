@@ -2,7 +2,7 @@ import { instances } from '../instance.js';
 import { tasks } from '../task.js';
 import type { Migration } from './migration.js';
 
-/** Columns that lists and regular jobs look by: status of instances, requester and end of tasks. */
+/** Columns that lists and periodic jobs filter by: status of instances, requester and end of tasks. */
 export const columnsOfLists: Migration = {
   version: 2,
   name: 'columns-of-lists',

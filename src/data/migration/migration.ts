@@ -1,9 +1,9 @@
-/** What a migration is, and what it works with. */
+/** The definition of a migration, and its tools. */
 import type { CollectionSpec } from '../store/port.js';
 
-/** A numbered change of what is stored. It runs once, and from its beginning or where it was interrupted. */
+/** A numbered change to stored data. It runs once, from its beginning or from where it was interrupted. */
 export interface Migration {
-  /** The schema that it leads to; one more than that before it. */
+  /** The resulting schema version; one more than the previous one. */
   readonly version: number;
   readonly name: string;
   run(work: MigrationWork): Promise<void>;
@@ -11,9 +11,9 @@ export interface Migration {
 
 export interface MigrationWork {
   /**
-   * Writes every document of a collection anew, page by page: columns, sets and public texts follow from the collection
-   * as it is declared now. What `change` gives is the new value; a value that stays keeps its revision, and so its ETag.
-   * An interrupted migration goes on behind the last page, so that `change` sees each document once.
+   * Rewrites every document of a collection, page by page: columns, sets and public texts follow from the current
+   * declaration. `change` returns the new value; an unchanged value keeps its revision, and so its ETag. An interrupted
+   * migration continues after the last page, so `change` sees each document once.
    */
   rewrite<T>(collection: CollectionSpec<T>, change?: (value: T) => T): Promise<void>;
 }

@@ -20,14 +20,14 @@ import { type Progress, schema, schemaId, type SchemaRecord } from './schema.js'
 
 /** Documents rewritten in one write. */
 const pageSize = 200;
-/** Milliseconds without a page, as the waiting process measures them, after which the holder is taken for lost. */
+/** Milliseconds without a page, as measured by the waiting process, after which the holder counts as lost. */
 const leaseTime = 30_000;
-/** Milliseconds between two checks of those who wait. */
+/** Milliseconds between two checks by waiting processes. */
 const poll = 100;
 /** Milliseconds between two lines of progress. */
 const telling = 2000;
 
-/** The program cannot work on this store; the message says why and what to do. */
+/** This version cannot work on this store; the message says why and what to do. */
 export class SchemaError extends Error {
   override readonly name = 'SchemaError';
 }
@@ -41,15 +41,15 @@ export interface MigrateOptions {
   /** Names this process. */
   owner: string;
   log: Log;
-  /** What the store holds when it has no schema document yet: one of these is never empty in a store that was used. */
+  /** Collections of a store without a schema document: in a store that was used, one of these is never empty. */
   used: readonly CollectionSpec<never>[];
   /** Milliseconds; for tests. */
   lease?: number;
 }
 
 /**
- * Brings the store to the schema of the last migration, or waits until another process has. Rejects with SchemaError when
- * the store has a newer schema, and then has changed nothing.
+ * Brings the store to the schema of the last migration, or waits until another process has. Rejects with SchemaError if
+ * the store has a newer schema, without having changed anything.
  */
 export async function migrate(
   store: Store,
@@ -74,7 +74,7 @@ export async function migrate(
     if (next === undefined) {
       throw new SchemaError(`The store has schema ${version}, which this version cannot migrate from.`);
     }
-    // Every page of the holder moves the revision. Its `until` is of its own clock, which may be hours from this one's.
+    // Every page of the holder changes the revision. Its `until` is by its own clock, which may be hours off this one.
     const silent = watch.silent(schemaId, `${found.revision}`, patience, performance.now());
     if (lease !== undefined && !silent && !isDeadOwner(lease.owner)) {
       if (!waiting)
@@ -87,7 +87,7 @@ export async function migrate(
   }
 }
 
-/** Rejects with SchemaError when a newer program wrote the store. */
+/** Rejects with SchemaError if a newer version wrote the store. */
 export async function refuseNewer(read: ReadDocument, target: number): Promise<void> {
   const found = await read(schema, schemaId);
   if (found !== undefined) assertKnown(found.value.version, target);
@@ -100,7 +100,7 @@ function assertKnown(version: number, target: number): void {
   );
 }
 
-/** The schema document. A store without one is empty, and gets the newest schema, or is of schema 1. */
+/** The schema document. A store without one is empty, and gets the newest schema, or has schema 1. */
 async function schemaOf(
   store: Store,
   target: number,
@@ -111,7 +111,7 @@ async function schemaOf(
     if (found !== undefined) return found;
     const counts = await Promise.all(used.map((collection) => store.count(collection, {})));
     const version = counts.some((count) => count > 0) ? 1 : target;
-    // Whoever is first decides: nobody writes anything else before this document is there.
+    // The first process decides: nothing else is written before this document exists.
     await unlessRaced(store.write([insert(schema, schemaId, { version })]));
   }
 }
@@ -121,7 +121,7 @@ class Run implements MigrationWork {
   readonly #store: Store;
   readonly #options: MigrateOptions;
   #schema: Document<SchemaRecord>;
-  /** Rewrites that this run has come to. */
+  /** Number of rewrites reached by this run. */
   #reached = 0;
   #name = '';
 
@@ -141,7 +141,7 @@ class Run implements MigrationWork {
       await this.#store.write([replace(schema, this.#schema, { version: migration.version })]);
       log.info({ migration: this.#name }, 'migrated the store');
     } catch (error) {
-      // Whoever took over goes on; the caller looks again.
+      // The process that took over continues; the caller checks again.
       if (error instanceof LeaseTaken || isSchemaConflict(error)) return;
       throw error;
     }
@@ -166,8 +166,8 @@ class Run implements MigrationWork {
       const writes = page.map((document) => rewriteOf(collection, document, change(document.value)));
       for (const batch of splitIntoBatches(writes)) {
         const upTo = batch.at(-1)?.id ?? last.id;
-        // Of two processes that read the same page, only one writes it. A document that somebody else has changed, which
-        // only a program from before the lease can do, is read again.
+        // Of two processes that read the same page, only one writes it. A document that was changed concurrently, which
+        // only a version without this lease can do, is read again.
         if (!(await this.#unlessChanged(() => this.#advance({ done: number, after: upTo }, batch)))) break;
         after = upTo;
         rewritten += batch.length;
@@ -194,7 +194,7 @@ class Run implements MigrationWork {
     }
   }
 
-  /** Stores how far the run has come together with the writes that brought it there, and keeps the lease. */
+  /** Stores the progress together with the writes that made it, and keeps the lease. */
   async #advance(progress: Progress, writes: readonly Write[]): Promise<void> {
     const { owner, lease = leaseTime } = this.#options;
     const value = { ...this.#schema.value, lease: { owner, until: Date.now() + lease }, progress };

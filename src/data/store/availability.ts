@@ -1,17 +1,17 @@
 /**
- * Whether the store can be used now, for whoever asks about the health of this process, and the two lines in the log that
- * tell of an outage: when the store went away, and when it came back.
+ * Whether the store is available, for the health of this process, and the two log lines of an outage: one when it
+ * begins, one when it ends.
  *
- * It is looked at each second: with a read, and with a write once a caller has met a failure. It counts as away when a look
- * fails or takes too long, until it takes a write again: a full disk still answers reads. That a caller met a failure says
- * little by itself: what began in an outage can fail long after it.
+ * It is probed every second: with a read, and with a write once a caller has met a failure. It counts as unavailable
+ * when a probe fails or takes too long, until it accepts a write again: a full disk still serves reads. A caller's
+ * failure alone says little: an operation that began in an outage can fail long after it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, isOutage, toApiError } from '../../model/error.js';
 import type { Log } from '../../model/log.js';
 import { type CollectionSpec, insert, replace, type Store, StoreConflict } from './port.js';
 
-/** One document, which is written to find out whether the store takes writes again. */
+/** One document, written to find out whether the store accepts writes again. */
 export const trials: CollectionSpec<{ count: number }> = {
   name: 'trials',
   columns: {},
@@ -19,17 +19,17 @@ export const trials: CollectionSpec<{ count: number }> = {
   orders: { id: [] },
 };
 
-/** Ms after an outage for which what began in it may still fail. */
+/** Ms after an outage during which operations that began in it may still fail. */
 const aftermath = 30_000;
 
 export interface AvailabilityOptions {
-  /** Ms between two looks at the store. */
+  /** Ms between two probes of the store. */
   every?: number;
-  /** Ms that a look may take. */
+  /** Timeout of a probe in ms. */
   patience?: number;
 }
 
-/** A look at the store that is under way. */
+/** A probe in progress. */
 interface Look {
   kind: 'read' | 'write';
   ended: Promise<void>;
@@ -41,7 +41,7 @@ export class Availability {
   readonly #patience: number;
   readonly #closing = new AbortController();
   #away: { since: number; why: string } | undefined;
-  /** What a caller met since the last look began. */
+  /** A failure that a caller met since the last probe began. */
   #suspicion: unknown;
   #look: Look | undefined;
   #back = -Infinity;
@@ -54,23 +54,23 @@ export class Availability {
     this.#patience = patience;
   }
 
-  /** Why the store cannot be used, in words for everybody; undefined while it can. */
+  /** Why the store is unavailable, as a public message; undefined while it is available. */
   get trouble(): string | undefined {
     return this.#away?.why;
   }
 
-  /** Since when the store can be used, by `performance.now()`; `Infinity` while it cannot. */
+  /** Since when the store has been available, by `performance.now()`; `Infinity` while it is not. */
   get usableSince(): number {
     return this.#away === undefined ? this.#back : Infinity;
   }
 
-  /** To be told of every failure of the store that a caller met. */
+  /** To be called with every store failure that a caller met. */
   readonly failed = (error: unknown): void => {
     if (this.#away !== undefined || !isOutage(error)) return;
     this.#suspicion ??= error;
   };
 
-  /** Looks at the store from now on. */
+  /** Probes the store from now on. */
   watch(store: Store): void {
     this.#watching = this.#watch(store);
   }
@@ -84,7 +84,7 @@ export class Availability {
   async #watch(store: Store): Promise<void> {
     while (!this.#closing.signal.aborted) {
       const suspicion = this.#suspicion;
-      // One at a time: a look that hangs is not made up for by more of them.
+      // One at a time: more probes do not help when one hangs.
       const look = (this.#look ??= this.#begin(store));
       try {
         if (!(await this.#inTime(look.ended))) return;
@@ -105,7 +105,7 @@ export class Availability {
     return { kind, ended };
   }
 
-  /** Rejects when the look fails, or has not ended in time; false when nobody wants to know any more. */
+  /** Rejects if the probe fails or times out; false if the result is no longer needed. */
   async #inTime(looking: Promise<void>): Promise<boolean> {
     const stop = new AbortController();
     this.#stopWaiting = () => stop.abort();
@@ -151,12 +151,12 @@ async function writeTrial(store: Store): Promise<void> {
   try {
     await store.write([found === undefined ? insert(trials, 'write', value) : replace(trials, found, value)]);
   } catch (error) {
-    // Another process was faster, with the same trial.
+    // Another process was faster with the same write.
     if (!(error instanceof StoreConflict)) throw error;
   }
 }
 
-/** The log without a line for each piece of work that met the same outage: `Availability` tells of it once. */
+/** A log without a line for each operation that met the same outage: `Availability` logs it once. */
 export function withoutOutages(log: Log): Log {
   const quietly = (level: 'warn' | 'error') => (details: object, message: string) => {
     const { err } = details as { err?: unknown };

@@ -1,12 +1,12 @@
 import type { Write } from './port.js';
 
 /**
- * Characters of JSON that one batch may have on every engine. The smallest takes 14 MiB, where the value and the public
- * text lie side by side, and a character has up to three bytes.
+ * Characters of JSON that one batch may have on every engine. The smallest accepts 14 MiB, for value and public text
+ * together, and a character has up to three bytes.
  */
 const limit = 2 * 2 ** 20;
 
-/** The writes, in their order, in batches that every engine takes: documents can be of any size. */
+/** The writes, in order, in batches that every engine accepts: documents can be of any size. */
 export function splitIntoBatches(writes: readonly Write[]): Write[][] {
   const batches: Write[][] = [];
   let room = 0;

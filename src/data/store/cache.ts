@@ -5,15 +5,15 @@ import type { Store } from './port.js';
 const entryLimit = 10_000;
 
 /**
- * Remembers what was read from some collections until one of them is written: by this process, which the store
- * announces at once, or by another, which its epoch shows. So a revoked key or a removed member is refused with the very
+ * Caches reads from some collections until one of them is written: by this process, which the store announces at once,
+ * or by another one, which the store's epoch shows. A revoked key or a removed member is therefore refused on the very
  * next request.
  */
 export class ReadCache<V extends object> {
   readonly #store: Store;
   readonly #entries = new LRUCache<string, V>({ max: entryLimit });
   #epoch: number;
-  /** Counts invalidations, so that a read that was under way meanwhile is not kept. */
+  /** Counts invalidations, so that a concurrent read is not cached. */
   #generation = 0;
 
   constructor(store: Store, collections: readonly string[]) {
@@ -24,7 +24,7 @@ export class ReadCache<V extends object> {
     });
   }
 
-  /** The entry, or undefined when it must be read. */
+  /** The entry, or undefined if it must be read. */
   get(key: string): V | undefined {
     const epoch = this.#store.epoch();
     if (epoch !== this.#epoch) {
@@ -34,7 +34,7 @@ export class ReadCache<V extends object> {
     return this.#entries.get(key);
   }
 
-  /** Reads and remembers. What is absent is not remembered: it may be made any time. */
+  /** Reads and caches. Absence is not cached: the document may be created any time. */
   async read(key: string, read: () => Promise<V | undefined>): Promise<V | undefined> {
     const known = this.get(key);
     if (known !== undefined) return known;

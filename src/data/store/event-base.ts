@@ -1,7 +1,7 @@
 /**
- * Where the ids of events begin: they are positions of the change log, counted on from this number. A copy of a store has a
- * log of its own, and a restored one goes on from an earlier position; without the base, ids that were given out before
- * would then come to mean other events.
+ * The offset of event ids, which are positions in the change log plus this number. A copy of a store has a log of its
+ * own, and a restored one continues from an earlier position; without the offset, ids that were already issued would
+ * then refer to other events.
  */
 import type { CollectionSpec } from './port.js';
 
@@ -9,7 +9,7 @@ export interface EventBase {
   base: number;
 }
 
-/** Beside the schema document, and so neither copied nor changed by migrations. */
+/** Next to the schema document, and so neither copied nor changed by migrations. */
 export const eventBases: CollectionSpec<EventBase> = {
   name: 'schema',
   columns: {},

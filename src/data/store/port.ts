@@ -1,9 +1,9 @@
 /**
- * The Store port: collections of documents, small enough that two engines can be proven equal.
+ * The Store port: collections of documents, small enough that two engines can be proven equivalent.
  *
  * A document has an id, a revision that grows by one with each replace, a value (JSON), and the columns that its
- * collection derives from the value. Beside the value lies its ready public JSON text, because joining stored texts
- * costs a tenth of reading, parsing and serialising rows.
+ * collection derives from the value. Next to the value is its public JSON text, because joining stored texts costs a
+ * tenth of reading, parsing and serialising rows.
  */
 import type { Interruption } from '../../model/interruption.js';
 
@@ -23,50 +23,52 @@ export interface CollectionSpec<T> {
   columnsOf(id: string, value: T): Record<string, Scalar | string[]>;
   /** The public representation; its JSON text is stored with the document. */
   present?(id: string, value: T): unknown;
-  /** Keys of which no two documents may have the same; a document with a null in a key stands outside it. */
+  /** Keys that must be unique; a document with a null in a key is exempt. */
   readonly unique?: Readonly<Record<string, readonly string[]>>;
-  /** Orders that pages may take, each a list of columns (never null); the id is always added as the last. */
+  /** Sort orders of pages, each a list of columns (never null); the id is always added last. */
   readonly orders: Readonly<Record<string, readonly string[]>>;
   /** Extra indexes, as equality columns followed by the columns of an order. */
   readonly indexes?: readonly (readonly string[])[];
   /**
-   * Orders that are only taken together with a filter: an entry of `indexes`, filter columns first, serves them, and they
-   * get no index of their own.
+   * Orders that are only used together with a filter: an entry of `indexes`, filter columns first, serves them, and
+   * they get no index of their own.
    */
   readonly filteredOrders?: readonly string[];
-  /** Writes go into the durable change log, each with the value of this column, by which readers are told apart. */
+  /** Writes are recorded in the durable change log, each with the value of this column, which scopes its readers. */
   readonly loggedBy?: string;
 }
 
 export interface Query {
-  /** Column equals the value, which may be null, or one of the values, of which none is: engines reject a null there. */
+  /**
+   * The column equals the value, which may be null, or one of the values, which may not: engines reject a null there.
+   */
   filter?: Readonly<Record<string, Scalar | readonly (string | number)[]>>;
-  /** Set column contains all of the texts. */
+  /** The set column contains all of the texts. */
   has?: Readonly<Record<string, readonly string[]>>;
-  /** A plain column, or `id`, lies in this span: from the first value on, and before the second. */
+  /** A plain column, or `id`, is in this range: from the first value (inclusive) to the second (exclusive). */
   span?: { readonly column: string; readonly from?: string | number; readonly before?: string | number };
   /** Name of a declared order. */
   order: string;
 }
 
 export interface PageQuery extends Query {
-  /** Values of the order's columns and then the id: the page begins behind it. */
+  /** Values of the order's columns and then the id: the page begins after it. */
   after?: readonly Scalar[];
-  /** The page begins with the row at `after`, if it exists, instead of behind it. */
+  /** The page begins with the row at `after`, if it exists, instead of after it. */
   inclusive?: boolean;
   limit: number;
   descending?: boolean;
 }
 
-/** A page query for texts. `reversed` turns the rows of the page round once they are found. */
+/** A page query for texts. `reversed` reverses the rows of the page once they are found. */
 export interface TextQuery extends PageQuery {
   reversed?: boolean;
 }
 
-/** A page of a list, before its resource adds what the caller may see and what is asked for. */
+/** A page of a list, before its resource adds visibility and filters. */
 export type ListPage = Omit<TextQuery, 'filter' | 'has' | 'span'>;
 
-/** A page as stored texts, joined where they lie: no row of it becomes an object. */
+/** A page as stored texts, joined inside the engine: no row of it becomes an object. */
 export interface TextPage {
   /** The public texts as one JSON array, in UTF-8. */
   body: Buffer;
@@ -76,10 +78,10 @@ export interface TextPage {
   last?: Scalar[];
 }
 
-/** What a list answers of which the caller may see nothing. */
+/** The page of a list of which the caller may see nothing. */
 export const emptyPage: TextPage = { body: Buffer.from('[]'), more: false };
 
-/** A document as its readers get it, with the column that decides who they may be. */
+/** The public text of a document, with the column that decides who may read it. */
 export interface StoredText {
   text: string;
   revision: number;
@@ -92,7 +94,7 @@ export type Write =
       collection: CollectionSpec<never>;
       id: string;
       value: unknown;
-      /** The revision to begin with, for copies of documents; 1 without it. */
+      /** The initial revision, for copies of documents; 1 by default. */
       revision?: number;
       /** Not for the change log, as below. */
       quiet?: boolean;
@@ -105,9 +107,9 @@ export type Write =
       revision: number;
       /** Not for the change log: nothing that a reader can see changes. */
       quiet?: boolean;
-      /** The revision stays, and with it every ETag: for migrations that only derive columns and texts anew. */
+      /** The revision stays, and with it every ETag: for migrations that only derive columns and texts again. */
       keepRevision?: boolean;
-      /** What the change log calls it, where it is more than an update to those who read the log. */
+      /** The operation in the change log, if it is more than an update to readers of the log. */
       loggedAs?: 'expire';
     }
   | {
@@ -121,23 +123,26 @@ export type Write =
 
 /** One write to a logged collection. */
 export interface Change {
-  /** Grows along the log. Whoever has read up to a position finds everything later behind it, and nothing before it. */
+  /**
+   * Increases along the log. A reader that has read up to a position finds all later changes after it, and none before
+   * it.
+   */
   position: number;
   /** RFC 3339, UTC. */
   time: string;
   collection: string;
   id: string;
   op: Write['op'] | 'expire';
-  /** The revision that the write made; of a removed document its last. */
+  /** The revision after the write; for a removed document its last. */
   revision: number;
   /** Value of the collection's `loggedBy` column. */
   scope: string | null;
-  /** The public text after the write; null when the document was removed. */
+  /** The public text after the write; null if the document was removed. */
   text: string | null;
 }
 
 export interface ChangeQuery {
-  /** Only changes behind this position. */
+  /** Only changes after this position. */
   after: number;
   /** Only changes of these scopes. */
   scopes?: readonly string[];
@@ -146,16 +151,19 @@ export interface ChangeQuery {
 
 export interface ChangePage {
   changes: Change[];
-  /** Where to read on, also when the scopes left nothing to tell. */
+  /** Where to continue, even if the scopes excluded everything. */
   next: number;
 }
 
-/** A write that lost: somebody was faster (`revision`), or a unique key is taken (`unique`). Nothing of its batch is stored. */
+/**
+ * A lost write: another one was faster (`revision`), or a unique key is taken (`unique`). Nothing of its batch is
+ * stored.
+ */
 export class StoreConflict extends Error {
   override readonly name = 'StoreConflict';
   readonly kind: 'revision' | 'unique';
   readonly collection: string;
-  /** Of `revision` the document's id. Of `unique` the first key that is taken: `id`, then the names as they are declared. */
+  /** For `revision` the document's id. For `unique` the first key that is taken: `id`, then in order of declaration. */
   readonly key: string;
 
   constructor(kind: 'revision' | 'unique', collection: string, key: string) {
@@ -166,10 +174,10 @@ export class StoreConflict extends Error {
   }
 }
 
-/** Hears what was written: the value, which is undefined when the document was removed. */
+/** Receives what was written: the value is undefined if the document was removed. */
 export type WriteListener = (collection: string, id: string, value: unknown) => void;
 
-/** Every method that takes a signal rejects with its reason when it has aborted; a write that has begun ends. */
+/** Every method that takes a signal rejects with its reason when it aborts; a write that has begun completes. */
 export interface Store {
   get<T>(collection: CollectionSpec<T>, id: string, signal?: Interruption): Promise<Document<T> | undefined>;
   /** The public text, the revision and one plain column, without parsing the value. */
@@ -187,7 +195,7 @@ export interface Store {
     signal?: Interruption,
   ): Promise<Document<T> | undefined>;
   page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: Interruption): Promise<Document<T>[]>;
-  /** The texts of a page; `reversed` is for pages that are walked to backwards. */
+  /** The texts of a page; `reversed` is for pages that are reached backwards. */
   pageTexts(collection: CollectionSpec<never>, query: TextQuery, signal?: Interruption): Promise<TextPage>;
   count(
     collection: CollectionSpec<never>,
@@ -197,65 +205,65 @@ export interface Store {
   /** All of the writes or none; rejects with StoreConflict. When it resolves, the writes survive a crash. */
   write(writes: readonly Write[], signal?: Interruption): Promise<void>;
   /**
-   * Changes the first matches of the query, each atomically and once, though it may still match. Fewer than the limit: there
-   * were no more. `change` may run more than once.
+   * Changes the first matches of the query, each atomically and once, even if it still matches. Fewer than the limit:
+   * there were no more. `change` may run more than once.
    */
   claim<T>(
     collection: CollectionSpec<T>,
     query: PageQuery,
     change: (document: Document<T>) => T,
   ): Promise<Document<T>[]>;
-  /** Tells of written documents as they happen in this process. A hint to look again, not a log. */
+  /** Reports documents written by this process. A hint to read again, not a log. */
   watch(listener: WriteListener): () => void;
   /**
-   * The durable log of writes to logged collections, of all processes, oldest first. Written in the batch of the write
-   * itself, so that neither exists without the other.
+   * The durable log of writes to logged collections, of all processes, oldest first. Written in the same batch as the
+   * write itself, so that neither exists without the other.
    */
   changes(query: ChangeQuery, signal?: Interruption): Promise<ChangePage>;
   /**
-   * The first position that is still in the log and the last that was ever used: 0 and 0 when it was never written, and
-   * the first behind the last when all is trimmed.
+   * The first position that is still in the log and the last that was ever used: 0 and 0 if it was never written, and
+   * the first after the last if everything is trimmed.
    */
   changeRange(): Promise<{ first: number; last: number }>;
   /**
-   * For those who ask often: the last position that was ever used, and a number that changes when another process has
-   * written since the last time.
+   * For frequent polling: the last position that was ever used, and a number that changes when another process has
+   * written since the last call.
    */
   lastChange(): Promise<{ position: number; others: number }>;
-  /** Drops changes from before this time (RFC 3339, UTC) from the log; tells how many. Positions are never used again. */
+  /** Drops changes older than this time (RFC 3339, UTC) from the log; returns how many. Positions are never reused. */
   trimChanges(before: string): Promise<number>;
   /**
-   * Changes when another process may have written. Together with `watch` it tells a cache when what it holds is void, at
-   * the cost of a microsecond for each request instead of a read.
+   * Changes when another process may have written. Together with `watch` it shows when cached reads are invalid, at the
+   * cost of a microsecond per request instead of a read.
    */
   epoch(): number;
-  /** Gives back space that is no longer used, a little at a time. An engine that does so by itself has none. */
+  /** Releases unused space, a little at a time. Not implemented by engines that do so themselves. */
   tidy?(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The values that a filter asks for, when it asks for one of several. */
+/** The values of a filter for one of several. */
 export function listed(wanted: unknown): readonly (string | number)[] | undefined {
   if (!Array.isArray(wanted)) return undefined;
   if (wanted.includes(null)) throw new Error('A list of filter values contains null');
   return wanted as (string | number)[];
 }
 
-/** Reads one document of a store that may be of another program, before it is opened. */
+/** Reads one document of a store that another version may have written, before it is opened. */
 export type ReadDocument = <T>(collection: CollectionSpec<T>, id: string) => Promise<Document<T> | undefined>;
 
-/** The index of every order that has one of its own, and the extra ones: columns, before the id. */
+/** The index of every order that has its own, and the extra ones: columns, before the id. */
 export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<never>): (readonly string[])[] {
   const own = Object.entries(orders).filter(([name]) => !(filteredOrders ?? []).includes(name));
   return [...own.map(([, fields]) => fields), ...(indexes ?? [])].filter((fields) => fields.length > 0);
 }
 
-/** What a write leaves; undefined when it removes the document. */
+/** The value after a write; undefined if it removes the document. */
 export function valueOf(write: Write): unknown {
   return write.op === 'remove' ? undefined : write.value;
 }
 
-/** Helpers that keep the value's type next to the collection's. */
+/** Helpers that tie the value's type to the collection's. */
 export function insert<T>(collection: CollectionSpec<T>, id: string, value: T): Write & { op: 'insert' } {
   return { op: 'insert', collection, id, value };
 }

@@ -4,19 +4,19 @@ import { KeyedMutex } from '../../platform/keyed-mutex.js';
 import { settlesWithin } from '../../platform/time.js';
 import { StoreConflict } from './port.js';
 
-/** Lost races after which something else must be wrong than that many want the same. */
+/** Number of lost races after which the cause must be something other than contention. */
 const tries = 200;
-/** The longest pause, and the longest time for which one may hold up the others. */
+/** The longest pause, and the longest time for which one writer may delay the others. */
 const longestPauseMs = 200;
 const longestTurnMs = 5000;
 
-/** Those who lost a race for the same document, in the order in which they lost it. */
+/** The losers of a race for the same document, in the order in which they lost it. */
 const losers = new KeyedMutex();
 
 /**
- * Reads, decides and writes again when somebody was faster: `work` must begin with its reads. Those of this process who
- * lost for the same document try again one after the other, so that of many thousands each succeeds in its turn; against
- * other processes helps a pause that grows and is drawn by lot. Only who loses 200 times gets 409.
+ * Reads, decides and writes again if another writer was faster: `work` must begin with its reads. Losers within this
+ * process that compete for the same document retry one after the other, so that among many thousands each succeeds in
+ * its turn; against other processes, random and growing pauses help. Only a writer that loses 200 times gets 409.
  */
 export async function retrying<R>(work: () => Promise<R>): Promise<R> {
   try {
@@ -39,24 +39,24 @@ async function insisting<R>(work: () => Promise<R>): Promise<R> {
   }
 }
 
-/** What the race was for; any other failure is thrown on. */
+/** What the race was for; any other failure is rethrown. */
 function contended(error: unknown): string {
   if (!(error instanceof StoreConflict) || error.kind !== 'revision') throw error;
   return `${error.collection}\u0000${error.key}`;
 }
 
-/** Runs the work behind those who came before; but whoever holds the turn for too long loses it. */
+/** Runs the work after earlier ones; but one that holds its turn for too long loses it. */
 async function inTurn<R>(key: string, work: () => Promise<R>): Promise<R> {
   const { result } = await losers.run(key, async () => {
     const result = work();
-    // A stuck turn must not hold up the rest for ever.
+    // A stuck turn must not block the others forever.
     await settlesWithin(result, longestTurnMs);
     return { result };
   });
   return result;
 }
 
-/** Whether the write was stored; false when another process was faster, and what it wrote is as good. */
+/** Whether the write was stored; false if another process was faster and its write is equally good. */
 export async function unlessRaced(write: Promise<void>): Promise<boolean> {
   try {
     await write;

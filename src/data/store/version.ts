@@ -1,8 +1,8 @@
 import type { Store } from './port.js';
 
 /**
- * A number that is another one after every write, by this process or by any other: as long as it stays the same,
- * whatever was read is still true.
+ * A number that changes with every write, by this process or any other: as long as it stays the same, everything read
+ * is still valid.
  */
 export function storeVersion(store: Store): () => number {
   let version = 0;

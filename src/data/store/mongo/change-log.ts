@@ -1,4 +1,6 @@
-/** The durable log of writes to logged collections. Positions are given by the journal, so they are commit order. */
+/**
+ * The durable log of writes to logged collections. Positions are assigned by the journal, so they are in commit order.
+ */
 import type { Collection, Db, Filter } from 'mongodb';
 import type { Change, ChangePage, ChangeQuery } from '../port.js';
 import type { Index } from './documents.js';
@@ -17,7 +19,7 @@ export const changeIndexes: readonly Index[] = [
   { name: 'by_time', fields: { time: 1 }, unique: false },
 ];
 
-/** What an entry adds to the log; the same whoever applies it. */
+/** What an entry adds to the log; the same for every process that applies it. */
 export function changeDocuments({ changes = [], steps = [], last, time }: Entry): ChangeDocument[] {
   const first = last - changes.length + 1;
   return changes.map(({ step, op, revision, scope }: LoggedStep, index) => {
@@ -42,7 +44,7 @@ export class ChangeLog {
     this.#changes = db.collection<ChangeDocument>(changesName);
   }
 
-  /** Only what is behind the head: entries that are not applied yet would come with gaps. */
+  /** Only up to the head: entries that are not applied yet would leave gaps. */
   async read({ after, scopes, limit }: ChangeQuery, { last }: Head): Promise<ChangePage> {
     if (after >= last || limit <= 0) return { changes: [], next: limit <= 0 ? after : Math.max(after, last) };
     const filter: Filter<ChangeDocument> = { _id: { $gt: after, $lte: last } };
@@ -66,12 +68,15 @@ export class ChangeLog {
 
   async range({ last }: Head): Promise<{ first: number; last: number }> {
     const first = await this.#changes.find({}, { sort: { _id: 1 }, limit: 1, projection: { _id: 1 } }).next();
-    // What another process has just added may be ahead of the head that this one has seen.
+    // Another process may just have added changes beyond the head that this one has seen.
     const known = Math.max(last, first?._id ?? 0);
     return { first: first?._id ?? (last === 0 ? 0 : last + 1), last: known };
   }
 
-  /** Positions and times grow together, but for clocks that jump; a later change is never dropped before an earlier. */
+  /**
+   * Positions and times increase together, except when clocks jump; a later change is never dropped before an earlier
+   * one.
+   */
   async trim(before: string, { last }: Head): Promise<number> {
     const kept = await this.#changes
       .find({ time: { $gte: before } }, { sort: { _id: 1 }, limit: 1, projection: { _id: 1 } })

@@ -1,6 +1,6 @@
-/** Time as this process knows it. No decision rests on the clock of another machine, nor on one clock alone. */
+/** Time as this process measures it. No decision depends on the clock of another machine, or on one clock alone. */
 
-/** A moment by the wall clock, which may jump, and by the even one, which may stand still while the machine sleeps. */
+/** A moment by the wall clock, which may jump, and by the monotonic one, which may stop while the machine sleeps. */
 export interface Moment {
   readonly wall: number;
   readonly even: number;
@@ -24,7 +24,7 @@ export class Clock {
     return { wall: this.#wall(), even: performance.now() };
   }
 
-  /** Milliseconds since then, by whichever clock says more; a wall clock that went back has jumped too. */
+  /** Milliseconds since then, by the clock that shows more; a wall clock that went backward has jumped too. */
   since({ wall, even }: Moment): number {
     return Math.max(Math.abs(this.#wall() - wall), performance.now() - even);
   }

@@ -1,4 +1,4 @@
-/** The connection to a MongoDB-compatible server: its options and its start. */
+/** The connection to a MongoDB-compatible server: its options and how it is opened. */
 import { MongoClient, type MongoClientOptions } from 'mongodb';
 import { mendDriver } from './driver.js';
 
@@ -9,7 +9,7 @@ export class StoreUnreachable extends Error {
   override readonly name = 'StoreUnreachable';
 }
 
-/** Milliseconds, and only where the address does not say otherwise. */
+/** Milliseconds, unless the address overrides them. */
 const limits = {
   serverSelectionTimeoutMS: 5000,
   connectTimeoutMS: 5000,
@@ -18,14 +18,14 @@ const limits = {
   heartbeatFrequencyMS: 2000,
 } satisfies MongoClientOptions;
 
-/** What the store needs for its guarantees, so that it cannot go without. */
+/** Options that the store's guarantees depend on. */
 const guarantees: MongoClientOptions = {
   readConcern: { level: 'majority' },
   readPreference: 'primary',
   retryReads: true,
 };
 
-/** Options of the connection string that would say otherwise; the driver lets some of them win. Lower-case. */
+/** Options of the connection string that would override them; the driver would let some of them win. Lower-case. */
 const notHeeded = new Set([
   'w',
   'j',
@@ -40,19 +40,19 @@ const notHeeded = new Set([
   'retryreads',
 ]);
 
-/** The address as it may be shown: without name, password and options, any of which may be secret. */
+/** The address in a form that may be shown: without user name, password and options, any of which may be secret. */
 export function shownAddress(address: string): string {
   const match = /^(mongodb(?:\+srv)?:\/\/)(?:[^/?#]*@)?([^/?#@]*)(\/[^?#]*)?/.exec(address);
   return match === null ? 'mongodb://…' : `${match[1] ?? ''}${match[2] ?? ''}${match[3] ?? ''}`;
 }
 
-/** Name of the database that the address asks for. */
+/** Name of the database in the address. */
 function databaseOf(address: string): string {
   const name = /^mongodb(?:\+srv)?:\/\/[^/]*\/([^?#]+)/.exec(address)?.[1];
   return name === undefined ? defaultDatabase : decodeURIComponent(name);
 }
 
-/** The address without the options that are not heeded, and the names of those that it has. Names do not heed case. */
+/** The address without the options that are ignored, and the names of the ignored ones. Names are case-insensitive. */
 function heeded(address: string): { address: string; given: ReadonlySet<string> } {
   const [before = '', ...rest] = address.split('?');
   const nameOf = (option: string) => decoded(option.split('=')[0] ?? '').toLowerCase();
@@ -99,7 +99,7 @@ export async function connect(address: string): Promise<Connection> {
   }
 }
 
-/** Throws, with nothing of the address that may be secret, when it is no connection string. Connects nowhere. */
+/** Throws if it is not a connection string, without anything that may be secret. Does not connect. */
 export function assertAddress(address: string): void {
   try {
     clientFor(address).db(databaseOf(address));

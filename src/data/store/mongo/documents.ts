@@ -1,7 +1,7 @@
 /**
- * How a document lies in its MongoDB collection.
+ * How a document is stored in its MongoDB collection.
  *
- * The value and the public representation are JSON texts, so that no content can be taken for an operator, a path or
+ * The value and the public representation are JSON texts, so that no content can be mistaken for an operator, a path or
  * a key that BSON cannot hold. Each declared column is the field `c_NAME`. Each unique key is one text `k_NAME`, and
  * each order one text `o_NAME` that sorts by bytes as the order's columns and the id do: so every page is one range of
  * one index, on every engine, and a null in a key needs no partial index.
@@ -12,13 +12,13 @@ export type AnyCollection = CollectionSpec<never>;
 
 export interface StoredDocument {
   _id: string;
-  /** 0 marks the place that a removed document leaves for a while; no reader sees it. */
+  /** 0 marks the tombstone that a removed document leaves for a while; readers never see it. */
   revision: number;
-  /** Names this very version of the document; never used again. The number of its journal entry, a dot, the step. */
+  /** Identifies this version of the document; never reused. The number of its journal entry, a dot, the step. */
   stamp: string;
   value?: string;
   public?: string | null;
-  /** When a place was left: milliseconds since 1970. */
+  /** When a tombstone was left: milliseconds since 1970. */
   since?: number;
   [field: string]: unknown;
 }
@@ -32,7 +32,7 @@ export function entryOf(stamp: string): number {
   return Number.parseInt(stamp, 10);
 }
 
-/** The text of a unique key. With a null in it, it is the document's own and so stands outside. */
+/** The text of a unique key. With a null in it, the text is unique to the document, so that the document is exempt. */
 export function keyText(values: readonly Scalar[], id: string): string {
   return values.includes(null) ? outsideKey(id) : `v${JSON.stringify(values)}`;
 }
@@ -42,7 +42,7 @@ export function outsideKey(id: string): string {
 }
 
 /**
- * A text that sorts by code point as the tuple does. NUL ends a text and is doubled within it by another character; a
+ * A text that sorts by code point like the tuple. NUL ends a text, and is escaped within it by another character; a
  * null comes first, as in SQLite.
  */
 export function orderText(values: readonly Scalar[], id: string): string {
@@ -58,7 +58,7 @@ function encoded(value: Scalar): string {
   return `${value.replaceAll('\u0000', '\u0000\u0002')}\u0000\u0001`;
 }
 
-/** BSON would store U+FFFD in place of half a surrogate pair, and two different texts would become one. */
+/** BSON would store U+FFFD in place of an unpaired surrogate, and two different texts would become one. */
 function assertUnicode(...texts: readonly unknown[]): void {
   for (const text of texts) {
     if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
@@ -66,7 +66,7 @@ function assertUnicode(...texts: readonly unknown[]): void {
   }
 }
 
-/** The fields of a document, but for its revision and stamp. */
+/** The fields of a document, except its revision and stamp. */
 export function fieldsOf(
   collection: AnyCollection,
   id: string,
@@ -93,7 +93,7 @@ export function fieldsOf(
   return fields;
 }
 
-/** What a removed document leaves: its id, no key, and no column, by which filters know it (queries.ts). */
+/** The tombstone of a removed document: its id, no keys, and no columns, by which filters recognise it (queries.ts). */
 export function placeFor(collection: AnyCollection, id: string, stamp: string): StoredDocument {
   const keys = Object.keys(collection.unique ?? {}).map((key) => [keyField(key), outsideKey(id)]);
   return { _id: id, revision: 0, stamp, since: Date.now(), ...(Object.fromEntries(keys) as object) };
@@ -113,10 +113,10 @@ export function indexesOf(collection: AnyCollection): Index[] {
     name: `unique_${keyField(key)}`,
     fields: { [keyField(key)]: 1 },
     unique: true,
-    // Documents of before have no such field until they are migrated.
+    // Older documents have no such field until they are migrated.
     sparse: true,
   }));
-  // Of places alone, which the sweeper looks for.
+  // Only of tombstones, which the sweeper searches for.
   indexes.push({ name: 'by_since', fields: { since: 1 }, unique: false, sparse: true });
   const add = (fields: readonly string[]) =>
     indexes.push({
@@ -129,7 +129,7 @@ export function indexesOf(collection: AnyCollection): Index[] {
     if (columns.length > 0 && !filteredOrders.includes(order)) add([orderField(order)]);
   }
   for (const columns of collection.indexes ?? []) add(extraIndex(collection, columns));
-  // The text of a key serves no order, so a key that ends with one gets an index of its columns too.
+  // The text of a key does not serve an order, so a key that ends with one also gets an index of its columns.
   for (const columns of Object.values(collection.unique ?? {})) {
     if (orderAtEnd(collection, columns) !== undefined) add(extraIndex(collection, columns));
   }
@@ -140,7 +140,7 @@ export function indexesOf(collection: AnyCollection): Index[] {
   return indexes.filter(({ name }) => !names.has(name) && names.add(name));
 }
 
-/** The longest order that a list of columns ends with; the whole list only when no part of it is one. */
+/** The longest order that a list of columns ends with; the whole list only if no part of it is one. */
 function orderAtEnd(
   collection: AnyCollection,
   columns: readonly string[],

@@ -1,8 +1,8 @@
 /**
- * A mend of the driver (7.8.0, and 7.9.0 alike): a command whose connection is closed while it is written waits for the
- * socket's `drain` for ever, since a socket that is destroyed without an error tells of nothing else that it waits for.
- * When a server ends all its connections at once, that befalls the driver's own check of the server one time in four, and
- * a process never finds the server again.
+ * A workaround for the driver (7.8.0, also 7.9.0): a command whose connection is closed while it is being written waits
+ * forever for the socket's `drain`, since a socket destroyed without an error emits nothing else. When a server closes
+ * all its connections at once, this hits the driver's own check of the server one time in four, and the process never
+ * finds the server again.
  */
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
@@ -18,7 +18,7 @@ interface ConnectionClass {
 
 let mended = false;
 
-/** Makes connections that are closed tell so to what waits for them. */
+/** Makes closed connections notify whatever waits for them. */
 export function mendDriver(): void {
   if (mended) return;
   mended = true;
@@ -28,10 +28,10 @@ export function mendDriver(): void {
   const { cleanup } = prototype;
   prototype.cleanup = function (error) {
     cleanup.call(this, error);
-    // Not at once: the command may be about to be written.
+    // Deferred: the command may be about to be written.
     setImmediate(() => {
       const { socket } = this;
-      // Who waits by `events.once` listens to both; an error that nobody listens to would end the process.
+      // A waiter in `events.once` listens to both; an error without a listener would end the process.
       if (socket.listenerCount('drain') > 0 && socket.listenerCount('error') > 0)
         socket.emit('error', this.error ?? error);
     });

@@ -2,29 +2,29 @@
 import type { Change } from '../port.js';
 import type { StoredDocument } from './documents.js';
 
-/** From one version of a document to the next; guarded by the stamp, so that it happens once. */
+/** From one version of a document to the next; guarded by the stamp, so it happens once. */
 export interface Step {
   collection: string;
   id: string;
-  /** Stamp of the version before; null where the id is free. */
+  /** Stamp of the previous version; null if the id is free. */
   from: string | null;
   to: StoredDocument | null;
 }
 
-/** A change as an entry has it: its text is that of its step. */
+/** A change in an entry: its text is that of its step. */
 export interface LoggedStep extends Pick<Change, 'op' | 'revision' | 'scope'> {
   step: number;
 }
 
 export interface Entry {
-  /** The number, so padded that texts sort as numbers do. */
+  /** The number, padded so that texts sort like numbers. */
   _id: string;
-  /** Tells the writer whether an entry of unknown outcome is its own. */
+  /** Lets the writer recognise an entry of unknown outcome as its own. */
   token: string;
   /** Milliseconds since 1970. */
   time: number;
   applied: boolean;
-  /** Changes while its writer lives and applies it, if that takes long. */
+  /** The heartbeat of the writer while it applies the entry, if that takes long. */
   beat?: number;
   /** Last position of the change log once it is applied. */
   last: number;

@@ -1,4 +1,4 @@
-/** What failures of the driver and the server mean to a request: the store is away for now, or the program is wrong. */
+/** What failures of the driver and the server mean to a request: the store is unavailable, or Copse has a bug. */
 import {
   MongoAPIError,
   MongoBulkWriteError,
@@ -10,8 +10,8 @@ import {
 import { ApiError } from '../../../model/error.js';
 
 /**
- * What a server says of a command or a document that is wrong, whenever it comes: the program's own fault. Names are those
- * of MongoDB's error_codes.yml. Of all other codes, known or not, the server is the reason.
+ * Server errors about a wrong command or document: Copse's own fault. Names as in MongoDB's error_codes.yml. All other
+ * codes, known or not, are attributed to the server.
  */
 const ownFaults = new Set([
   2, // BadValue
@@ -54,7 +54,7 @@ const ownFaults = new Set([
   291, // NoQueryExecutionPlans
 ]);
 
-/** Numbers of MongoDB's assertions about what it was asked, but for these, which have names and mean "not now". */
+/** The number range of MongoDB's assertions about requests, except for these, which have names and mean "not now". */
 const assertions = { from: 10_000, before: 100_000 };
 const passing = new Set([
   10_058, // LegacyNotPrimary
@@ -78,7 +78,7 @@ function isOwnFault(code: unknown): boolean {
   return ownFaults.has(code) || (asserted && !passing.has(code));
 }
 
-/** Mistakes in how the driver is used, but for these: they come when the connection is lost or closed in between. */
+/** Errors in using the driver, except for these, which occur when the connection is lost or closed in between. */
 const lost = new Set([
   'MongoNotConnectedError',
   'MongoServerClosedError',
@@ -87,7 +87,7 @@ const lost = new Set([
   'MongoExpiredSessionError',
 ]);
 
-/** What the driver passes on from Node as it is: a socket, a name, a certificate, or no more files to open. */
+/** Errors that the driver passes on from Node: a socket, a name, a certificate, or too many open files. */
 function isSystemFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const { code, syscall } = error as NodeJS.ErrnoException;
@@ -98,9 +98,9 @@ function isSystemFailure(error: unknown): boolean {
 }
 
 /**
- * Whether the server could not do what was asked, for now: it is away, ends, has no room, takes nobody, or the database
- * behind a gateway is away. Whether it was done after all is unknown. The rule is to believe so of every failure but those
- * that are known to be the program's own.
+ * Whether the server temporarily failed: it is unreachable, shutting down, out of space, refusing connections, or its
+ * database behind a gateway is unreachable. Whether the operation was done after all is unknown. This is assumed for
+ * every failure except those known to be Copse's own.
  */
 export function isAway(error: unknown): boolean {
   if (!(error instanceof MongoError)) return isSystemFailure(error);
@@ -110,7 +110,7 @@ export function isAway(error: unknown): boolean {
   return true;
 }
 
-/** A bulk write wraps what befell its connection, and has an error for each of its documents that was refused. */
+/** A bulk write wraps the error of its connection, and has an error for each refused document. */
 function isBulkAway(error: MongoBulkWriteError): boolean {
   const { errorResponse } = error as { errorResponse?: unknown };
   if (errorResponse instanceof Error) return isAway(errorResponse);
@@ -119,7 +119,7 @@ function isBulkAway(error: MongoBulkWriteError): boolean {
   return grave.length > 0 && !grave.some(isOwnFault);
 }
 
-/** One, several, or none at all, whatever the driver's types say. */
+/** One, several, or none, whatever the driver's types say. */
 function writeErrorsOf({ writeErrors }: { writeErrors?: WriteError | readonly WriteError[] }): WriteError[] {
   return writeErrors === undefined ? [] : [writeErrors].flat();
 }
@@ -130,7 +130,7 @@ export function isDuplicate(error: unknown): boolean {
   return writeErrorsOf(error).every(({ code }) => code === duplicateKey);
 }
 
-/** What a caller gets: 503 while the server is away, the error itself otherwise. */
+/** What a caller gets: 503 while the server is unavailable, otherwise the error itself. */
 export function failureFor(error: unknown): unknown {
   return isAway(error) ? unavailable(error) : error;
 }

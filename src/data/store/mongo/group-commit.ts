@@ -1,6 +1,6 @@
 /**
- * Brings batches into the journal, one group after the other: what arrives while a commit is under way shares the next
- * one, and so its round trips.
+ * Writes batches to the journal, one group after the other: those that arrive while a commit is in progress share the
+ * next one and its round trips.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from 'mongodb';
@@ -21,11 +21,11 @@ interface Waiting extends Batch {
 /** Batches and bytes of one entry, unless a single batch is larger. */
 const groupLimit = 500;
 const groupBytes = 4 * 1024 * 1024;
-/** A server takes documents of up to 16 MiB; the rest is for the fields beside the texts. */
+/** A server accepts documents of up to 16 MiB; the rest is for the other fields. */
 const batchBytes = 14 * 1024 * 1024;
-/** Lost races after which something else must be wrong. */
+/** Number of lost races after which something else must be wrong. */
 const tries = 500;
-/** Documents that are remembered, and milliseconds without a commit after which they are forgotten. */
+/** Number of cached documents, and milliseconds without a commit after which they are dropped. */
 const remembered = 5000;
 const memory = 1000;
 
@@ -42,7 +42,7 @@ export class GroupCommit {
     this.#journal = journal;
   }
 
-  /** Resolves when the batch is stored; `tell` is called just before anybody else can know. */
+  /** Resolves when the batch is stored; `tell` is called just before anyone else can know. */
   submit(batch: Batch, tell: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       batch.signal?.throwIfAborted();
@@ -57,7 +57,7 @@ export class GroupCommit {
   }
 
   async #run(): Promise<void> {
-    // Writes of the same turn of the event loop come together.
+    // Collects the writes of one turn of the event loop.
     await new Promise(setImmediate);
     while (this.#waiting.length > 0) {
       const group = this.#take();
@@ -90,7 +90,7 @@ export class GroupCommit {
         answer(plan);
         return;
       }
-      // Drawn anew each time, so that processes that met once do not meet again.
+      // Random each time, so that processes that collided once do not collide again.
       if (tried > 0) await sleep(Math.random() * Math.min(200, 2 ** Math.min(tried, 8)));
       head = await this.#journal.head();
     }
@@ -98,8 +98,8 @@ export class GroupCommit {
   }
 
   /**
-   * What the entry at the head has left, if this process knows: as long as its own entries follow each other, nobody has
-   * written anything else.
+   * The state after the entry at the head, if this process knows it: as long as its own entries follow each other,
+   * nothing else has been written.
    */
   #recall({ number }: Head): Versions {
     const known = this.#known;
@@ -117,7 +117,7 @@ export class GroupCommit {
     };
   }
 
-  /** False when the head has moved meanwhile: then neither the fits nor the refusals hold. */
+  /** False if the head has moved in the meantime: then neither acceptances nor refusals are valid. */
   async #store(head: Head, plan: Plan<Waiting>): Promise<boolean> {
     if (!plan.current) return false;
     if (plan.steps.length === 0) return plan.refused.length === 0 || this.#journal.isLast(head);
@@ -139,7 +139,7 @@ export class GroupCommit {
   }
 }
 
-/** All are answered before anybody is told; what awaits an answer runs only after this function. */
+/** All are resolved before anyone is notified; code that awaits a result runs only after this function. */
 function answer({ fitting, refused }: Plan<Waiting>): void {
   for (const { batch, error } of refused) batch.reject(error);
   for (const batch of fitting) batch.resolve();

@@ -1,6 +1,6 @@
 /**
- * Makes the indexes that the collections need, whichever of several processes comes first, and drops those that they gave up.
- * Indexes that are not named as ours are somebody else's, and stay.
+ * Creates the indexes that the collections need, in whichever process comes first, and drops those that they no longer
+ * use. Indexes with other names are not Copse's, and stay.
  */
 import { type Db, MongoServerError } from 'mongodb';
 import { changeIndexes, changesName } from './change-log.js';
@@ -10,7 +10,7 @@ import { type AnyCollection, type Index, indexesOf } from './documents.js';
 const tries = 5;
 
 const ours = /^(unique_k_|by_)/;
-/** Server error codes: the collection or the index is not there. */
+/** Server error codes: the collection or the index does not exist. */
 const goneAlready = new Set<unknown>([26, 27]);
 
 export async function makeIndexes(db: Db, collections: readonly AnyCollection[]): Promise<void> {
@@ -43,7 +43,8 @@ async function make(
       if (first.length === missing.length) return;
       tried -= 1;
     } catch (error) {
-      // A server may drop the connection when indexes of one command are partly there, as when two processes start.
+      // A server may drop the connection if some indexes of a command already exist, for example when two processes
+      // start.
       if (!isAway(error) || tried === tries) throw error;
     }
   }

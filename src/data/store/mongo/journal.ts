@@ -1,7 +1,7 @@
 /**
- * The journal: one numbered entry for each commit, of all processes. A commit is the insert of the next number, which
- * only one can win; what an entry says is then applied, by its writer or by whoever finds it unapplied. Nobody commits
- * before the entry before is applied. docs/store-mongodb.md tells why that is enough.
+ * The journal: one numbered entry per commit of any process. A commit is the insert of the next number, which only one
+ * process can win; the entry is then applied, by its writer or by a process that finds it unapplied. Nothing is
+ * committed before the previous entry is applied. docs/store-mongodb.md explains why that is enough.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientSession, Collection, Db } from 'mongodb';
@@ -15,22 +15,22 @@ import type { TransactionRunner } from './transaction.js';
 
 export const journalName = 'copse_journal';
 
-/** Milliseconds that a process has to apply its entry before others do it for it. */
+/** Milliseconds that a process gets to apply its entry before others do it. */
 const grace = 1000;
-/** Milliseconds for which a process goes on trying to apply its own entry while the server is away. */
+/** Milliseconds during which a process retries to apply its own entry while the server is unavailable. */
 const patience = 15_000;
-/** Milliseconds after which what is known of the journal's end is looked up anew. */
+/** Milliseconds after which the cached end of the journal is looked up again. */
 const staleAfter = 60_000;
-/** Milliseconds for which an entry that was seen is surely not trimmed yet. */
+/** Milliseconds during which an entry that was seen is certainly not trimmed yet. */
 const surelyThere = 1000;
-/** Milliseconds between two rounds of marks, so that many commits share one. */
+/** Milliseconds between two rounds of marking, so that many commits share one. */
 const markPause = 10;
-/** Milliseconds that entries are kept, far longer than any process may act on what it knew before. */
+/** Milliseconds for which entries are retained, far longer than any process may act on outdated knowledge. */
 const retention = 3_600_000;
-/** Entries that are kept whatever their age, since the age is a matter of clocks. */
+/** Number of entries that are retained regardless of age, since age depends on clocks. */
 const alwaysKept = 10_000;
 
-/** The entry would be beside the journal: the one before it was dropped long ago, and so was its number. */
+/** The entry would not be part of the journal: its predecessor was dropped long ago, and so was its number. */
 class NotTheEnd extends Error {
   override readonly name = 'NotTheEnd';
 }
@@ -49,7 +49,7 @@ export class Journal {
   #settling: Promise<Head> | undefined;
   /** An entry of this process that it could not apply yet. */
   #unfinished: string | undefined;
-  /** Entries that this process has applied and not marked yet. */
+  /** Entries that this process has applied but not marked yet. */
   #unmarked: number[] = [];
   #marking: Promise<void> | undefined;
   #stripped = 0;
@@ -65,7 +65,7 @@ export class Journal {
     return this.#transactions !== undefined;
   }
 
-  /** What this process may take for the end without asking: the commit shows whether it is. */
+  /** What this process may assume to be the end without reading: the commit shows whether it is. */
   async assumedHead(): Promise<Head> {
     await this.#applying;
     const stale = this.clock.since(this.#seenAt) > staleAfter;
@@ -94,15 +94,15 @@ export class Journal {
   }
 
   /**
-   * That a number is free shows that it comes next only while the one before it is there: entries are dropped from the
-   * first on, the last never. A number that was used and dropped is free too.
+   * A free number is the next one only while its predecessor exists: entries are dropped from the first on, the last
+   * never. A number that was used and dropped is free too.
    */
   async #follows({ number }: Head, session?: ClientSession): Promise<boolean> {
     if (number === this.#head.number && this.clock.since(this.#seenAt) < surelyThere) return true;
     return number === 0 ? Number((await this.#last(session))?._id ?? 0) <= 1 : this.#has(number, session);
   }
 
-  /** Grows with each look that finds entries of other processes. */
+  /** Increases with each read that finds entries of other processes. */
   get others(): number {
     return this.#others;
   }
@@ -111,14 +111,14 @@ export class Journal {
     return number <= this.#applied;
   }
 
-  /** Waits until the entry, of which a reader has seen a part, is seen whole. */
+  /** Waits until an entry that a reader has partly seen is completely applied. */
   async settled(number: number): Promise<void> {
     await this.#applying;
-    // Documents that were brought here without the journal may be ahead of it.
+    // Documents that were written without the journal may be ahead of it.
     for (let tried = 0; this.#applied < number && tried < 3; tried += 1) await this.head();
   }
 
-  /** Resolves when this process is not in the middle of applying; undefined when it is not. */
+  /** Resolves when this process has finished applying; undefined if it is not applying. */
   underWay(): Promise<void> | undefined {
     return this.#applying;
   }
@@ -136,7 +136,7 @@ export class Journal {
     this.#seenAt = asked;
   }
 
-  /** From entry to entry; false when that does not lead to the end, because entries were dropped. */
+  /** From entry to entry; false if that does not lead to the end because entries were dropped. */
   async #walk(): Promise<boolean> {
     for (;;) {
       const asked = this.clock.moment();
@@ -151,14 +151,14 @@ export class Journal {
   #see(entry: Entry | null): void {
     const number = entry === null ? 0 : Number(entry._id);
     if (number < this.#head.number) return;
-    // What this process commits moves the head without a look.
+    // This process's own commits move the head without a read.
     if (number > this.#head.number) this.#others += 1;
     this.#head = { number, last: entry?.last ?? 0 };
-    // Whoever commits has seen the entry before applied.
+    // A process that commits has seen the previous entry applied.
     this.#applied = Math.max(this.#applied, entry === null || entry.applied ? number : number - 1);
   }
 
-  /** Gives the writer time to apply its entry while it shows that it lives, then does it. */
+  /** Gives the writer time to apply its entry as long as it sends heartbeats, then applies it. */
   async #catchUp({ number }: Head): Promise<void> {
     let end = Date.now() + grace;
     let beat: number | undefined;
@@ -185,8 +185,8 @@ export class Journal {
   }
 
   /**
-   * Commits the entry as the one behind the head and applies it. False when another process was faster. Rejects with
-   * `unavailable` when the server is away and the outcome is open.
+   * Commits the entry after the head and applies it. False if another process was faster. Rejects with `unavailable` if
+   * the server is unreachable and the outcome unknown.
    */
   async commit(head: Head, entry: Entry): Promise<boolean> {
     const committing = this.#commit(head, entry);
@@ -242,19 +242,19 @@ export class Journal {
       try {
         if (await this.#isOwn(entry)) return true;
       } catch {
-        // Still away: the outcome stays open.
+        // Still unreachable: the outcome stays unknown.
       }
       throw unavailable(error);
     }
   }
 
-  /** Whether the entry of this number is this one: the answer to the insert may have been lost. */
+  /** Whether the entry with this number is this one: the response to the insert may have been lost. */
   async #isOwn({ _id, token }: Entry): Promise<boolean> {
     const found = await this.#entries.findOne({ _id }, { projection: { token: 1 } });
     return found?.token === token;
   }
 
-  /** Shows meanwhile that this process lives, so that a slow server is not given the same work by all of them. */
+  /** Sends heartbeats in the meantime, so that a slow server does not get the same work from all processes. */
   async #applyAlive(entry: Entry): Promise<void> {
     let beat = 0;
     let beating: Promise<unknown> | undefined;
@@ -269,7 +269,7 @@ export class Journal {
       await this.#applyPatiently(entry);
     } finally {
       clearInterval(timer);
-      // On an engine that reads and writes apart, it must not undo the mark that follows.
+      // On an engine that reads and writes separately, it must not undo the mark that follows.
       await beating;
     }
   }
@@ -289,7 +289,9 @@ export class Journal {
     }
   }
 
-  /** Every step of it, in order within its collection. May be done any number of times, by any number of processes. */
+  /**
+   * Applies every step, in order within its collection. May be done any number of times, by any number of processes.
+   */
   async #apply(entry: Entry, session?: ClientSession): Promise<void> {
     const byCollection = new Map<string, Step[]>();
     for (const step of entry.steps ?? []) {
@@ -305,7 +307,7 @@ export class Journal {
       await Promise.all(working);
       return;
     }
-    // A session does one thing at a time.
+    // A session runs one operation at a time.
     for (const [name, steps] of byCollection) await takeStepsIn(session, this.#of(name), steps);
     if (changes.length > 0) await log.insertMany(changes, { session });
   }
@@ -314,13 +316,16 @@ export class Journal {
     return this.#db.collection<StoredDocument>(name);
   }
 
-  /** Tells the others at once that the entry is applied, since they wait for that, and drops its content. */
+  /** Marks the entry as applied at once, since other processes wait for that, and drops its content. */
   #mark(number: number): void {
     this.#unmarked.push(number);
     this.#marking ??= this.#markAll().finally(() => (this.#marking = undefined));
   }
 
-  /** Those of a moment share a command. One that cannot be marked is found applied by what follows it, or by others. */
+  /**
+   * Marks made together share a command. An entry that cannot be marked is recognised as applied by the next one, or by
+   * other processes.
+   */
   async #markAll(): Promise<void> {
     while (this.#unmarked.length > 0) {
       const updates = this.#unmarked
@@ -337,8 +342,8 @@ export class Journal {
   }
 
   /**
-   * Drops what dead processes left in entries that are applied, and entries that nobody can need any more: the oldest, up
-   * to the first that is young or among the last.
+   * Drops content that dead processes left in applied entries, and entries that are no longer needed: the oldest, up to
+   * the first one that is recent or among the last.
    */
   async trim(): Promise<void> {
     const { number } = await this.head();

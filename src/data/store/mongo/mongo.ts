@@ -1,8 +1,8 @@
 /**
- * The store of several processes: a MongoDB server, or one that speaks its protocol.
+ * The store for several processes: a MongoDB server, or one that speaks its protocol.
  *
  * Every batch goes through the journal (journal.ts), in a transaction where the server has them. docs/store-mongodb.md
- * tells what is promised with and without.
+ * has the guarantees with and without.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Collection, Db, MongoClient } from 'mongodb';
@@ -49,22 +49,22 @@ import { Sweeper } from './sweeper.js';
 import { probeTransactions } from './transaction.js';
 
 export interface MongoOptions {
-  /** `never` goes the journal's way on any server. */
+  /** `never` uses the journal without transactions on any server. */
   transactions?: 'where-possible' | 'never';
-  /** Reads what it must before anything is changed. When it rejects, the store is not opened. */
+  /** Reads what it needs before anything is changed. If it rejects, the store is not opened. */
   admit?: (read: ReadDocument) => Promise<void>;
   /** The wall clock; for tests. */
   clock?: () => number;
-  /** Told of each failure that callers get, before they do. */
+  /** Called with each failure before callers get it. */
   failed?: (error: unknown) => void;
 }
 
-/** Milliseconds that the end waits for what is under way. */
+/** Milliseconds that closing waits for operations in progress. */
 const closingTime = 10_000;
-/** Milliseconds without any work after which none is expected. */
+/** Milliseconds without any operation after which none is expected. */
 const closingPause = 25;
 
-/** Reads of a page that met a batch while it was being applied, before it is taken as it is. */
+/** Number of reads of a page that meet a partly applied batch before the page is returned as it is. */
 const pageTries = 5;
 
 export class MongoStore implements Store {
@@ -77,7 +77,7 @@ export class MongoStore implements Store {
   readonly #failed: (error: unknown) => void;
   readonly #claims = new KeyedMutex();
   readonly #shared = singleFlight();
-  /** What is under way, for the end to wait for. */
+  /** Operations in progress, for closing to wait for. */
   readonly #running = new Set<Promise<unknown>>();
   readonly #listeners = new Set<WriteListener>();
   #epoch = 0;
@@ -99,7 +99,7 @@ export class MongoStore implements Store {
     this.#sweeper = new Sweeper(db, journal, this.#commits, collections);
   }
 
-  /** Connects, makes indexes and completes what a dead process left. Rejects with StoreUnreachable. */
+  /** Connects, creates indexes and completes what a dead process left. Rejects with StoreUnreachable. */
   static async open(
     address: string,
     collections: readonly AnyCollection[],
@@ -155,7 +155,7 @@ export class MongoStore implements Store {
     }, signal);
   }
 
-  /** The document, unless it is absent or only its place is left. Its batch is then seen whole by whatever is read next. */
+  /** The document, unless it is absent or only its tombstone is left. The next read then sees its whole batch. */
   async #one(
     collection: AnyCollection,
     id: string,
@@ -170,7 +170,7 @@ export class MongoStore implements Store {
       found = await read();
     }
     if (found === null) return undefined;
-    // That it was removed is a part of a batch too.
+    // Its removal is part of a batch too.
     await this.#journal.settled(entryOf(found.stamp));
     return found.revision === 0 ? undefined : found;
   }
@@ -221,7 +221,7 @@ export class MongoStore implements Store {
     }, signal);
   }
 
-  /** The rows, read again when they are of a batch that was only half applied when they were read. */
+  /** The rows, read again if they belong to a batch that was only partly applied. */
   async #rows(
     collection: AnyCollection,
     query: PageQuery,
@@ -257,7 +257,7 @@ export class MongoStore implements Store {
     await this.#during(this.#commits.submit({ writes: prepared, signal, size }, tell).catch(this.#rethrow));
   }
 
-  /** One claim of a collection at a time in this process: they would all want the same documents. */
+  /** One claim of a collection at a time in this process: concurrent ones would compete for the same documents. */
   claim<T>(
     collection: CollectionSpec<T>,
     query: PageQuery,
@@ -267,11 +267,11 @@ export class MongoStore implements Store {
       const won: Document<T>[] = [];
       for (;;) {
         const wanted = query.limit - won.length;
-        // What was won may match still, and lie anywhere in the page.
+        // Claimed documents may still match, and be anywhere in the page.
         const page = await this.page(collection, query);
         const found = page.filter(({ id }) => !won.some((one) => one.id === id)).slice(0, wanted);
         const values = found.map(change);
-        // Batches of their own, which share a commit: each is lost alone.
+        // Separate batches that share a commit: each can lose by itself.
         const outcomes = await Promise.allSettled(
           found.map(({ id, revision }, at) =>
             this.write([{ op: 'replace', collection, id, revision, value: values[at] }]),
@@ -284,12 +284,12 @@ export class MongoStore implements Store {
         const failures = outcomes.flatMap((one) =>
           one.status === 'rejected' ? [one.reason as unknown] : [],
         );
-        // Another process was faster; the next look finds the next documents.
+        // Another process was faster; the next read finds the next documents.
         const grave = failures.filter(
           (error) => !(error instanceof StoreConflict && error.kind === 'revision'),
         );
         if (grave.length > 0 && won.length === 0) throw grave[0];
-        // What was won is the caller's, whatever became of the rest.
+        // Claimed documents belong to the caller, whatever happened to the rest.
         if (grave.length > 0 || won.length === query.limit) return won;
         if (failures.length === 0 && found.length < wanted) return won;
       }
@@ -321,7 +321,7 @@ export class MongoStore implements Store {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Another process may have written at any time, so nothing that was read is trusted beyond the turn it was read in. */
+  /** Another process may have written at any time, so reads are trusted only within their turn of the event loop. */
   epoch(): number {
     if (!this.#epochEnds) {
       this.#epochEnds = true;
@@ -333,12 +333,12 @@ export class MongoStore implements Store {
     return this.#epoch;
   }
 
-  /** Waits for what is under way, though not for ever: the server may be away. */
+  /** Waits for operations in progress, but not forever: the server may be unreachable. */
   async close(): Promise<void> {
     this.#sweeper.stop();
     const patience = AbortSignal.timeout(closingTime);
     const over = aborted(patience).catch(() => undefined);
-    // Work of several operations has moments with none; only a longer pause means that it is done.
+    // Work with several operations has gaps between them; only a longer pause means that it is done.
     do {
       while (this.#running.size > 0 && !patience.aborted)
         await Promise.race([Promise.allSettled(this.#running), over]);
@@ -358,7 +358,7 @@ export class MongoStore implements Store {
     }
   }
 
-  /** A read, which the signal ends for its caller at once; what the server still answers is dropped. */
+  /** A read that the signal ends for its caller at once; a later response of the server is dropped. */
   async #attempt<R>(work: () => Promise<R>, signal?: Interruption): Promise<R> {
     signal?.throwIfAborted();
     const working = this.#during(work().catch(this.#rethrow));

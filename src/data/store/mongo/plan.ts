@@ -1,4 +1,7 @@
-/** Finds out which batches of a group fit one after the other, and what a journal entry says that stores them. */
+/**
+ * Determines which batches of a group can be applied one after the other, and builds the journal entry that stores
+ * them.
+ */
 import type { Interruption } from '../../../model/interruption.js';
 import { type Change, StoreConflict, type Write } from '../port.js';
 import {
@@ -12,28 +15,28 @@ import {
 import type { Head, LoggedStep, Step } from './entry.js';
 import type { Attempt, Version, Versions } from './versions.js';
 
-/** A write with all that is made of its value. */
+/** A write with everything derived from its value. */
 export interface PreparedWrite {
-  /** `clear` takes away a place that was kept for an insert which never came. */
+  /** `clear` removes a tombstone. */
   op: Write['op'] | 'clear';
   collection: AnyCollection;
   id: string;
   /** The expected revision; 0 for an insert. */
   revision: number;
-  /** The revision that it makes. */
+  /** The resulting revision. */
   next: number;
-  /** Of a `clear`: the place's stamp. */
+  /** For a `clear`: the stamp of the tombstone. */
   stamp?: string;
   fields?: Omit<StoredDocument, 'revision' | 'stamp'>;
   quiet: boolean;
-  /** What the change log calls it; without it, by its `op`. */
+  /** Its operation in the change log; `op` by default. */
   loggedAs?: Change['op'];
 }
 
 export interface Batch {
   writes: readonly PreparedWrite[];
   signal: Interruption | undefined;
-  /** Bytes of its texts, about. */
+  /** Approximate size of its texts in bytes. */
   size: number;
 }
 
@@ -42,9 +45,9 @@ export interface Plan<B extends Batch> {
   refused: { batch: B; error: unknown }[];
   steps: Step[];
   changes: LoggedStep[];
-  /** False when what was read is newer than the head, so that the plan is worth nothing. */
+  /** False if what was read is newer than the head, so that the plan is invalid. */
   current: boolean;
-  /** What it rests on; once the plan is stored, as it is then. */
+  /** The versions it is based on; after the plan is stored, the resulting ones. */
   versions: Versions;
 }
 
@@ -60,8 +63,8 @@ export function prepare(write: Write): PreparedWrite {
 }
 
 /**
- * Plans the group as what follows the head. `versions` are what is known already, as of the head; they learn what the plan
- * makes of them. Within a transaction, what is removed need leave no trace.
+ * Plans the group as the successor of the head. `versions` are the versions known as of the head; the plan updates
+ * them. Within a transaction, removed documents leave no tombstone.
  */
 export async function planOf<B extends Batch>(
   versions: Versions,
@@ -114,7 +117,10 @@ async function load(versions: Versions, group: readonly Batch[]): Promise<void> 
   );
 }
 
-/** The text of a key that the write takes and its document has not; a document's own key cannot be another's. */
+/**
+ * The text of a key that the write takes and its document does not have yet; no other document can hold a document's
+ * current key.
+ */
 function newKey(versions: Versions, { collection, id, fields }: PreparedWrite, key: string): string[] {
   const text = fields?.[keyField(key)] as string | undefined;
   if (text === undefined || text === outsideKey(id)) return [];
@@ -171,8 +177,8 @@ class Planner {
   }
 
   /**
-   * Takes the document away. Without a transaction a place of its id stays for a while, so that a process that is late
-   * in applying the insert finds the id taken, and does not bring the document back.
+   * Removes the document. Without a transaction a tombstone stays for a while, so that a process that applies the
+   * insert late finds the id taken, and does not bring the document back.
    */
   #vacate(attempt: Attempt, { op, collection, id }: PreparedWrite, found: Version): void {
     const stamp = this.#stamp();
@@ -222,7 +228,7 @@ class Planner {
     this.changes.push({ step: this.steps.length - 1, op: loggedAs ?? op, revision, scope });
   }
 
-  /** Of the step that comes next. */
+  /** Of the next step. */
   #stamp(): string {
     return `${this.#entry}.${this.steps.length}`;
   }

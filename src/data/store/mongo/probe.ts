@@ -1,4 +1,4 @@
-/** Asks whether a database holds anything, without creating it. */
+/** Checks whether a database contains anything, without creating it. */
 import type { CollectionSpec } from '../port.js';
 import { connect } from './connection.js';
 

@@ -1,4 +1,4 @@
-/** Filters and sorts of MongoDB for the port's queries. Values come in as scalars only, so none can be an operator. */
+/** Filters and sorts of MongoDB for the port's queries. Values are scalars, so none can be an operator. */
 import type { Filter, Sort } from 'mongodb';
 import { listed, type PageQuery, type Query, type Scalar } from '../port.js';
 import { type AnyCollection, columnField, orderField, orderText, type StoredDocument } from './documents.js';
@@ -12,7 +12,7 @@ export function orderColumns(collection: AnyCollection, order: string): readonly
 
 type Condition = Record<string, unknown>;
 
-/** All conditions of the filter and the sets, and that a document is there for readers. */
+/** All conditions of the filter and the sets, and that the document is visible to readers. */
 function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
   const conditions: Condition[] = [];
   const must = (column: string, condition: unknown) => conditions.push({ [columnField(column)]: condition });
@@ -40,28 +40,30 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
   return merged(conditions.some(excludesPlaces) ? conditions : [...conditions, { revision: { $gte: 1 } }]);
 }
 
-/** The types say so; but an object would be taken for operators here, and undefined for null. */
+/** The types guarantee this; but here an object would be taken for operators, and undefined for null. */
 function assertScalar(value: unknown): void {
   if (value !== null && typeof value !== 'string' && typeof value !== 'number')
     throw new Error('A filter value is not a string, a number or null');
 }
 
 /**
- * The place of a removed document has no column: a value that one must have tells already that it is none, and documents
- * need not be looked at only for that. Some engines are a hundred times as slow when they must.
+ * A tombstone has no columns, so a filter on a column value already excludes it, and documents need not be read only
+ * for that. Some engines are a hundred times slower otherwise.
  */
 function excludesPlaces(condition: Condition): boolean {
   return Object.entries(condition).some(([field, wanted]) => field !== '_id' && wanted !== null);
 }
 
-/** One object where no field comes twice, so that the server's planner has the least to take apart. */
+/** One object if no field occurs twice, so that the server's planner has as little to analyse as possible. */
 function merged(conditions: readonly Condition[]): Filter<StoredDocument> {
   const fields = conditions.flatMap((condition) => Object.keys(condition));
   if (new Set(fields).size < fields.length) return { $and: [...conditions] };
   return Object.fromEntries(conditions.flatMap(Object.entries));
 }
 
-/** What is counted; a span as a range of the index of an order that begins with its column, if there is one. */
+/**
+ * The filter of a count; a span becomes a range of the index of an order that begins with its column, if there is one.
+ */
 export function countedBy(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
   const { orders, filteredOrders = [] } = collection;
   const fitting = Object.keys(orders).filter((order) => orders[order]?.[0] === query.span?.column);
@@ -85,7 +87,7 @@ export function pageOf(
   return { filter: merged([filter, range]), sort };
 }
 
-/** The span of the order's first column as a range of its texts too, so that it bounds the index and need not be looked for. */
+/** The span of the order's first column, also as a range of its texts, so that it bounds the index scan. */
 function spanRange(columns: readonly string[], field: string, { span }: Omit<Query, 'order'>): Condition[] {
   if (span === undefined || span.column !== columns[0]) return [];
   const bounds = Object.entries({ $gte: span.from, $lt: span.before }).flatMap(([operator, value]) => {
@@ -95,7 +97,7 @@ function spanRange(columns: readonly string[], field: string, { span }: Omit<Que
   return bounds.length === 0 ? [] : [{ [field]: Object.fromEntries(bounds) }];
 }
 
-/** Columns hold whole numbers: what lies before or from 1.5 on lies before or from 2 on. */
+/** Columns contain whole numbers: below or from 1.5 is the same as below or from 2. */
 function boundOf(value: string | number | undefined): string | number | undefined {
   if (typeof value !== 'number') return value;
   return Number.isSafeInteger(Math.ceil(value)) ? Math.ceil(value) : undefined;

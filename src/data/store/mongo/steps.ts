@@ -1,4 +1,4 @@
-/** Takes the steps of an entry: repeatably, or once within a transaction. */
+/** Applies the steps of an entry: repeatably, or once within a transaction. */
 import {
   type AnyBulkWriteOperation,
   type ClientSession,
@@ -13,10 +13,10 @@ import type { Scalar } from '../port.js';
 import type { StoredDocument } from './documents.js';
 import type { Step } from './entry.js';
 
-/** Guarded operations of one command, so that none takes long where every guard is a scan. */
+/** Guarded operations per command, so that none takes long if every guard is a scan. */
 const commandLimit = 25;
 
-/** Inserts what is not there yet. */
+/** Inserts what does not exist yet. */
 export async function insertOnce<D extends Document>(
   collection: Collection<D>,
   documents: readonly OptionalUnlessRequiredId<D>[],
@@ -29,7 +29,7 @@ export async function insertOnce<D extends Document>(
   }
 }
 
-/** Servers do not all name the index that refused a document, and only that of the ids tells that it is there already. */
+/** Not all servers name the index that rejected a document, and only the id index shows that it already exists. */
 async function assertThere<D extends Document>(
   collection: Collection<D>,
   documents: readonly OptionalUnlessRequiredId<D>[],
@@ -48,7 +48,7 @@ async function assertThere<D extends Document>(
   );
 }
 
-/** In order, each unless it was taken before. */
+/** In order, each unless it was applied before. */
 export async function takeSteps(
   collection: Collection<StoredDocument>,
   steps: readonly Step[],
@@ -60,7 +60,7 @@ export async function takeSteps(
   }
 }
 
-/** In order; rejects when one of them cannot be taken, which means that somebody wrote past the journal. */
+/** In order; rejects if one of them cannot be applied, which means that something wrote without the journal. */
 export async function takeStepsIn(
   session: ClientSession,
   collection: Collection<StoredDocument>,
@@ -71,7 +71,7 @@ export async function takeStepsIn(
     throw new Error(`A document of ${collection.collectionName} was changed without the journal`);
 }
 
-/** Neighbours of one kind. */
+/** Consecutive ones of the same kind. */
 function runsOf(steps: readonly Step[]): Step[][] {
   const runs: Step[][] = [];
   for (const step of steps) {

@@ -1,4 +1,4 @@
-/** What every process does now and then, so that nothing half made stays: entries applied, old places cleared. */
+/** Periodic work of every process, so that nothing unfinished remains: entries are applied, old tombstones cleared. */
 import type { Db } from 'mongodb';
 import type { GroupCommit } from './group-commit.js';
 import { type AnyCollection, entryOf, type StoredDocument } from './documents.js';
@@ -8,10 +8,13 @@ import type { PreparedWrite } from './plan.js';
 /** Milliseconds. */
 const sweepEvery = 2000;
 const tidyEvery = 10 * 60_000;
-/** No process is so late in applying an insert. A little less than the time between two looks, or the second would be too early. */
+/**
+ * No process applies an insert this late. A little less than the time between two sweeps, or the second would be too
+ * early.
+ */
 const placeAge = 9 * 60_000;
 const placesAtOnce = 100;
-/** Milliseconds after which the rest of the places waits for the next time. */
+/** Milliseconds after which the remaining tombstones wait for the next sweep. */
 const tidyTime = 60_000;
 
 export class Sweeper {
@@ -21,7 +24,7 @@ export class Sweeper {
   readonly #collections: readonly AnyCollection[];
   readonly #timers: NodeJS.Timeout[] = [];
   #stopped = false;
-  /** The end of the journal as it was a while ago by this process's even clock; other clocks may say anything. */
+  /** The end of the journal a while ago, by this process's monotonic clock; other clocks may show anything. */
   #before = { number: 0, at: performance.now() };
 
   constructor(db: Db, journal: Journal, commits: GroupCommit, collections: readonly AnyCollection[]) {
@@ -41,7 +44,7 @@ export class Sweeper {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  /** A sweep that fails, say because the server is away, is made up for by the next. */
+  /** If a sweep fails, for example because the server is unreachable, the next one makes up for it. */
   #every(milliseconds: number, work: () => Promise<void>): void {
     let busy = false;
     const run = async () => {
@@ -53,10 +56,13 @@ export class Sweeper {
     this.#timers.push(setInterval(() => void run(), milliseconds).unref());
   }
 
-  /** Drops journal entries that nobody needs, and clears places that were there for so many milliseconds at the last look. */
+  /**
+   * Drops journal entries that are no longer needed, and clears tombstones that were this many milliseconds old at the
+   * last sweep.
+   */
   async tidy(age: number): Promise<void> {
     await this.#journal.trim();
-    // Removes within transactions leave no place.
+    // Removals within transactions leave no tombstone.
     if (this.#journal.transactional || performance.now() - this.#before.at < age) return;
     const { number: upTo } = this.#before;
     this.#before = { number: (await this.#journal.head()).number, at: performance.now() };

@@ -25,7 +25,7 @@ export class TransactionRunner {
     this.#client = client;
   }
 
-  /** True when the work is committed, false when another transaction was in the way. */
+  /** True if the work is committed, false if it conflicted with another transaction. */
   async run(work: (session: ClientSession) => Promise<void>): Promise<boolean> {
     const session = this.#client.startSession();
     try {
@@ -34,7 +34,7 @@ export class TransactionRunner {
         await work(session);
       } catch (error) {
         await session.abortTransaction().catch(() => undefined);
-        // A lost connection is transient too, but leaves the outcome to be found out.
+        // A lost connection is transient too, but leaves the outcome unknown.
         if (hasLabel(error, 'TransientTransactionError') && !hasLabel(error, 'NetworkError')) {
           if ((error as MongoError).name !== 'MongoNetworkError') return false;
         }
@@ -63,7 +63,7 @@ function hasLabel(error: unknown, label: string): boolean {
   return error instanceof MongoError && error.hasErrorLabel(label);
 }
 
-/** A runner when the server is a replica set or a cluster and a trial transaction ends well. */
+/** A runner if the server is a replica set or a cluster and a trial transaction succeeds. */
 export async function probeTransactions(client: MongoClient, db: Db): Promise<TransactionRunner | undefined> {
   const hello = await db.command({ hello: 1 });
   if (typeof hello['setName'] !== 'string' && hello['msg'] !== 'isdbgrid') return undefined;
@@ -80,7 +80,7 @@ export async function probeTransactions(client: MongoClient, db: Db): Promise<Tr
       if (!(error instanceof MongoError) || hasLabel(error, 'TransientTransactionError')) throw error;
       // An engine that speaks the protocol but has no transactions says so at the first statement.
       if (!isAway(error) || tried === probeTries) return undefined;
-      // An outage says nothing about them: what needs none fails then too.
+      // An outage says nothing about transactions: operations without them fail too.
       await probes.updateOne({ _id: 'probe' }, { $inc: { count: 1 } });
     }
   }

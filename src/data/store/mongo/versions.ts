@@ -1,10 +1,10 @@
-/** What a group of batches must know of the store: the versions of its documents and the holders of its unique keys. */
+/** What a group of batches needs from the store: the versions of its documents and the holders of its unique keys. */
 import type { Collection, Db, Filter } from 'mongodb';
 import { type AnyCollection, columnField, entryOf, keyField, type StoredDocument } from './documents.js';
 
-/** A document as it is, or was left by an earlier batch of the group. */
+/** A document as stored, or as left by an earlier batch of the group. */
 export interface Version {
-  /** 0 is a place that a removed document has left. */
+  /** 0 is a tombstone. */
   revision: number;
   stamp: string;
   /** Texts of the unique keys, by name. */
@@ -12,7 +12,7 @@ export interface Version {
   scope: string | null;
 }
 
-/** One lookup of a point is quick on every engine; a lookup of many is one scan on some. */
+/** A lookup of one id is fast on every engine; a lookup of many is a scan on some. */
 const pointLookups = 16;
 
 export class Versions {
@@ -20,7 +20,7 @@ export class Versions {
   readonly #documents = new Map<string, Version>();
   /** Ids by collection, key and text. */
   readonly #holders = new Map<string, string>();
-  /** The latest journal entry that any of it was written by. */
+  /** The latest journal entry that wrote any of it. */
   latest = 0;
 
   constructor(db: Db) {
@@ -86,7 +86,7 @@ export class Versions {
     }
   }
 
-  /** A copy to try a batch on; `keep` makes it this one's content. */
+  /** A copy to try a batch on; `keep` applies it to this one. */
   attempt(): Attempt {
     return new Attempt(this);
   }
@@ -115,7 +115,7 @@ export class Versions {
   }
 }
 
-/** The versions as one batch changes them, apart from the others until it is known to fit. */
+/** The versions as changed by one batch, separate from the others until it is known to be valid. */
 export class Attempt {
   readonly #base: Versions;
   readonly #documents = new Map<string, Version | undefined>();
@@ -135,7 +135,7 @@ export class Attempt {
     return this.#holders.has(at) ? this.#holders.get(at) : this.#base.holder(collection, key, text);
   }
 
-  /** Puts the version in the place of the one before, with its keys; undefined for none. */
+  /** Replaces the previous version and its keys; undefined for none. */
   set(collection: AnyCollection, id: string, version: Version | undefined): void {
     for (const [key, text] of Object.entries(this.get(collection, id)?.keys ?? {}))
       this.#holders.set(holderKey(collection, key, text), undefined);

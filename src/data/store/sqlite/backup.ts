@@ -21,18 +21,18 @@ import { startFailure } from './file.js';
 import { assertKnown, tablesOf } from './layout.js';
 import { Space } from './space.js';
 
-/** Pages copied between two looks at the clock. */
+/** Pages copied between two checks of the clock. */
 const chunk = 1000;
-/** Milliseconds that work goes on before progress is told, and between two tellings. */
+/** Milliseconds before progress is first reported, and between two reports. */
 const patience = 2000;
 
-/** What a step of more than a moment is doing: how far it has come, or, of a step that cannot tell, only that it begins. */
+/** Progress of a long step: its completed part, or, if that is unknown, only that it begins. */
 export type Progress = (step: 'copying' | 'checking' | 'rewriting' | 'compacting', part?: number) => void;
 
 /** Bytes from which checking or rewriting a file takes seconds. */
 const big = 256 * 2 ** 20;
 
-/** Tells the part that is done, now and then, from two seconds on. */
+/** Reports the completed part from time to time, after the first two seconds. */
 function patiently(progress: Progress, step: Parameters<Progress>[0]): (done: number, total: number) => void {
   let last = Date.now();
   return (done, total) => {
@@ -42,7 +42,7 @@ function patiently(progress: Progress, step: Parameters<Progress>[0]): (done: nu
   };
 }
 
-/** Tells that a step begins, if it is going to take time. */
+/** Reports that a step begins, if it is going to take long. */
 function announce(progress: Progress, step: Parameters<Progress>[0], file: string): void {
   if (statSync(file).size >= big) progress(step);
 }
@@ -55,7 +55,7 @@ function assertAbsent(file: string): void {
   if (existsSync(file)) throw new Error(`${file} exists; choose another name, or remove it first.`);
 }
 
-/** What is renamed must be on the disk before, and the name after. */
+/** The content must be on disk before the rename, and the name after it. */
 function moveIntoPlace(from: string, to: string): void {
   sync(from);
   renameSync(from, to);
@@ -76,7 +76,7 @@ function removeDatabase(file: string): void {
 }
 
 /**
- * Copies the file as it is at this moment, while others may write it, checks the whole copy, and only then gives it its
+ * Copies a snapshot of the file, while others may write to it, checks the whole copy, and only then gives it its final
  * name. Mode 0600.
  */
 export async function backUp(file: string, target: string, progress: Progress): Promise<void> {
@@ -86,9 +86,9 @@ export async function backUp(file: string, target: string, progress: Progress): 
   const db = connected(file, { fileMustExist: true });
   try {
     assertKnown(db, file);
-    // Made before anything is in it, so that nobody else can read it at any time.
+    // Created before it has content, so that no one else can read it at any time.
     closeSync(openSync(unfinished, 'wx', 0o600));
-    // On one snapshot: else a write by another process would have the copy begin anew, for ever on a busy store.
+    // From one snapshot: otherwise a write by another process would restart the copy, endlessly on a busy store.
     db.exec('BEGIN');
     db.prepare('SELECT count(*) FROM sqlite_master').get();
     const tell = patiently(progress, 'copying');
@@ -110,7 +110,7 @@ export async function backUp(file: string, target: string, progress: Progress): 
   }
 }
 
-/** Makes a copy a file of its own that nobody has open, and checks it. */
+/** Turns the copy into an independent file that no process has open, and checks it. */
 function finish(copy: string): void {
   const db = new Database(copy);
   try {
@@ -126,8 +126,8 @@ function finish(copy: string): void {
 }
 
 /**
- * Puts a backup in the place of the file, once it has been checked. A file that is there needs `force`, and is kept;
- * resolves with its new name. Refuses while anybody has the file open.
+ * Replaces the file with a backup, once that has been checked. An existing file requires `force`, and is renamed;
+ * returns its new name. Refuses while any process has the file open.
  */
 export function restore(
   backup: string,
@@ -149,7 +149,7 @@ export function restore(
     countEventsAnew(unfinished);
     if (there) settle(file);
     const kept = there ? keep(file) : undefined;
-    // A log without its database would be taken for the new one's.
+    // An orphaned log would be taken for that of the new database.
     for (const ending of ['-wal', '-shm', '-journal']) rmSync(file + ending, { force: true });
     moveIntoPlace(unfinished, file);
     return kept;
@@ -158,7 +158,7 @@ export function restore(
   }
 }
 
-/** Throws when the copy of the backup is no database of ours, or damaged, or newer. */
+/** Throws if the copy of the backup is not a Copse database, is damaged, or is newer. */
 function examine(copy: string, backup: string): void {
   try {
     const db = new Database(copy, { fileMustExist: true });
@@ -180,8 +180,8 @@ function examine(copy: string, backup: string): void {
 }
 
 /**
- * Ids of events that were given out after the backup would else be given out again, to others. How many there were nobody
- * knows, when the file is lost; but a millisecond has less than one event, over the years.
+ * Otherwise event ids that were issued after the backup would be issued again, for other events. Their number is
+ * unknown if the file is lost; but in the long run there is less than one event per millisecond.
  */
 function countEventsAnew(copy: string): void {
   const db = new Database(copy);
@@ -206,9 +206,9 @@ function countEventsAnew(copy: string): void {
 }
 
 /**
- * Carries the write-ahead log over, so that the old file is whole under its new name. Leaving WAL mode needs the file
- * for oneself, and so tells whether anybody has it open. A damaged file cannot tell; then the
- * system is asked who has it open.
+ * Checkpoints the write-ahead log, so that the old file is complete under its new name. Leaving WAL mode needs
+ * exclusive access, and so shows whether another process has the file open. For a damaged file the system is asked
+ * instead.
  */
 function settle(file: string): void {
   try {
@@ -234,7 +234,7 @@ class InUse extends Error {
   }
 }
 
-/** Whether a process that we may look at has the file open (proc(5)). */
+/** Whether a visible process has the file open (proc(5)). */
 function isHeld(file: string): boolean {
   const path = realpathSync(file);
   const linksIn = (folder: string) =>
@@ -246,7 +246,7 @@ function isHeld(file: string): boolean {
     .some((pid) => linksIn(`/proc/${pid}/fd`).includes(path));
 }
 
-/** Processes come and go, and those of other users are closed to us. */
+/** Processes come and go, and those of other users cannot be examined. */
 function attemptOr<R>(otherwise: R, act: () => R): R {
   try {
     return act();
@@ -255,7 +255,7 @@ function attemptOr<R>(otherwise: R, act: () => R): R {
   }
 }
 
-/** Renames the old file, and a log that could not be carried over. */
+/** Renames the old file, and a log that could not be checkpointed. */
 function keep(file: string): string {
   const kept = `${file}.before-restore-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
   for (const ending of ['-wal', '-journal']) {
@@ -266,8 +266,8 @@ function keep(file: string): string {
 }
 
 /**
- * Gives the empty pages of the file back to the file system. For itself, it writes the file anew, which also puts rows
- * that lie scattered together; while a server has the file open, it moves pages in steps between the server's writes.
+ * Releases the empty pages of the file. With exclusive access it rewrites the file, which also defragments it; while a
+ * server has the file open, it moves pages in small steps between the server's writes.
  */
 export async function compact(file: string, progress: Progress): Promise<{ rewritten: boolean }> {
   assertThere(file);
@@ -291,7 +291,7 @@ export async function compact(file: string, progress: Progress): Promise<{ rewri
   }
 }
 
-/** Refuses what a newer program wrote, before anything is changed. */
+/** Refuses files written by a newer version, before anything is changed. */
 function inspect(file: string): void {
   const db = connected(file, { fileMustExist: true });
   try {
@@ -308,7 +308,7 @@ async function release(space: Space, tell: (done: number, total: number) => void
   for (let left = total; left > 0; left = space.empty) {
     space.release(chunk);
     tell(total - left, total);
-    // A breath for the server's writes.
+    // A pause for the server's writes.
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

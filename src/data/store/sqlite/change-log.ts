@@ -1,10 +1,10 @@
-/** The durable log of writes to logged collections. One writer at a time means that positions are commit order. */
+/** The durable log of writes to logged collections. With one writer at a time, positions are in commit order. */
 import type { Change, ChangePage, ChangeQuery, CollectionSpec, Scalar } from '../port.js';
 import type { Statements } from './statements.js';
 
 const columns = '"position", "time", "collection", "id", "op", "revision", "scope", "text"';
 
-/** AUTOINCREMENT: a position is never used again, whatever is trimmed. */
+/** AUTOINCREMENT: a position is never reused, even after trimming. */
 export const changeLogSchema = [
   'CREATE TABLE IF NOT EXISTS "change_log" ("position" INTEGER PRIMARY KEY AUTOINCREMENT, "time" TEXT NOT NULL, ' +
     '"collection" TEXT NOT NULL, "id" TEXT NOT NULL, "op" TEXT NOT NULL, "revision" INTEGER NOT NULL, ' +
@@ -47,7 +47,7 @@ export class ChangeLog {
     return { first: first ?? (last === 0 ? 0 : last + 1), last };
   }
 
-  /** That of the counter, so that it stays when all is trimmed. */
+  /** From the counter, so that it remains when everything is trimmed. */
   last(): number {
     const last = this.#statements
       .get('SELECT "seq" FROM "sqlite_sequence" WHERE "name" = \'change_log\'')

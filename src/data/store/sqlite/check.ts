@@ -1,14 +1,14 @@
-/** Looks whether the file is whole before anything is answered from it. */
+/** Checks that the file is intact before anything is read from it. */
 import { statSync } from 'node:fs';
 import type { Database } from 'better-sqlite3';
 
 const MiB = 2 ** 20;
 
-/** Up to this size a file is looked through at every start: it takes a moment. */
+/** Up to this size a file gets the quick check at every start: it takes a moment. */
 const always = 32 * MiB;
-/** What a check reads in a second, at least, on a slow and busy machine: only to tell how long it may take. */
+/** What a check reads per second, at least, on a slow and busy machine: used only to estimate its duration. */
 const rates = { quick_check: 100 * MiB, integrity_check: 16 * MiB };
-/** Seconds from which a check is told with the time that it may take. */
+/** Minimum duration in seconds from which a check is logged with its estimate. */
 const patience = 2;
 
 /** A damaged file; the message says what to do. */
@@ -24,15 +24,16 @@ export class DamagedFile extends Error {
   }
 }
 
-/** What the check finds wrong; undefined when the file is whole. */
+/** The faults that the check finds; undefined if the file is intact. */
 export function faultsOf(db: Database, kind: 'quick_check' | 'integrity_check'): string | undefined {
   const found = (db.pragma(`${kind}(3)`) as Record<string, string>[]).map((row) => Object.values(row)[0]);
   return found.length === 1 && found[0] === 'ok' ? undefined : found.join('; ').replaceAll('\n', ' ');
 }
 
 /**
- * Throws DamagedFile. After an unclean stop a file up to `limit` bytes is checked with `integrity_check`, a bigger one only
- * looked through, without comparing its indexes with their tables; `say` is told what is about to take time.
+ * Throws DamagedFile. After an unclean shutdown a file up to `limit` bytes is checked with `integrity_check`, a larger
+ * one only with `quick_check`, which does not compare indexes with their tables; `say` is called before a check that
+ * takes time.
  */
 export function assertWhole(
   db: Database,
@@ -49,8 +50,8 @@ export function assertWhole(
     const time = seconds < patience ? '' : `; it may take ${seconds} seconds`;
     say({ file, check: kind, MiB: Math.ceil(size / MiB) }, `the database was not closed; checking it${time}`);
   }
-  // It leaps about in the file, and so profits from memory. A map would be faster still, but a sector that cannot be read
-  // would end the process without a word.
+  // The check reads in random order, and so benefits from memory. Mapping the file would be even faster, but an
+  // unreadable sector would end the process without a message.
   const usual = db.pragma('cache_size', { simple: true }) as number;
   db.pragma('cache_size = -65536');
   const faults = faultsOf(db, kind);
@@ -59,7 +60,7 @@ export function assertWhole(
   if (faults !== undefined) throw new DamagedFile(file, faults);
 }
 
-/** Whether SQLite's error says that the file is no good. */
+/** Whether SQLite's error means that the file is damaged. */
 export function isDamage(error: unknown): error is Error {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';

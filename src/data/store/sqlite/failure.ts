@@ -1,4 +1,4 @@
-/** What SQLite's own failures mean to a caller: the store is away for now, or its file is damaged. */
+/** What SQLite's failures mean to a caller: the store is unavailable, or its file is damaged. */
 import Database from 'better-sqlite3';
 import { ApiError } from '../../../model/error.js';
 
@@ -11,14 +11,14 @@ const meanings: Readonly<Record<string, string>> = {
   SQLITE_PERM: 'its file cannot be written',
   SQLITE_CANTOPEN: 'its file cannot be opened',
   SQLITE_IOERR: 'its disk reports errors',
-  // A failed disk, or a file system that went read-only under the open file.
+  // A failed disk, or a file system that became read-only under the open file.
   SQLITE_IOERR_WRITE: 'its disk accepts no writes',
   SQLITE_CORRUPT: 'its file is damaged',
   SQLITE_NOTADB: 'its file is damaged',
   SQLITE_NOMEM: 'there is not enough memory',
 };
 
-/** What SQLite says of a statement or a value that is wrong, whenever it comes. Any other failure passes, or is the file's. */
+/** SQLite errors about a wrong statement or value. Any other failure is temporary, or due to the file. */
 const ownFaults = new Set([
   'SQLITE_AUTH',
   'SQLITE_ERROR',
@@ -38,12 +38,12 @@ function meaningOf(code: string): string | undefined {
   return known ?? (ownFaults.has(plainCode(code)) ? undefined : 'it was interrupted');
 }
 
-/** Whether another process holds the lock that is needed. */
+/** Whether another process holds the required lock. */
 export function isBusy(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
 }
 
-/** `store_unavailable` for what is the database's trouble; anything else as it is. */
+/** `store_unavailable` for failures of the database; anything else unchanged. */
 export function storeFailure(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;
   const meaning = meaningOf(error.code);

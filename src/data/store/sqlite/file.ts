@@ -1,4 +1,4 @@
-/** Opens a database file: refuses what is newer or damaged before anything is changed, then sets the connection up. */
+/** Opens a database file: refuses newer or damaged files before anything is changed, then configures the connection. */
 import { chmodSync, existsSync, statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { Log } from '../../../model/log.js';
@@ -12,17 +12,17 @@ import { quoted } from './tables.js';
 const busyTimeout = 5000;
 
 /**
- * A file up to this size is read from the kernel's cache without a copy: a quarter off the cost of a page of 100. What is
- * mapped counts as memory of the process, so that a big file is read in the ordinary way.
+ * A file up to this size is read from the kernel's cache without a copy, which saves a quarter of the cost of a page of
+ * 100. Mapped memory counts towards the process, so a large file is read normally.
  */
 const mapped = 64 * 2 ** 20;
 
-/** Bytes that the write-ahead log is cut back to once it has been carried over. */
+/** Size in bytes to which the write-ahead log is truncated after a checkpoint. */
 const logLimit = 64 * 2 ** 20;
 
 export interface Opened {
   db: Database.Database;
-  /** Owners of marks that are to go: they ended without closing the file, which has been checked for it. */
+  /** Owners of marks to remove: they ended without closing the file, which has been checked because of that. */
   left: string[];
 }
 
@@ -37,7 +37,7 @@ export function open(file: string, log: Log, checkLimit: number): Opened {
         log.info(details, message);
       });
     }
-    // Before the first table, or only a whole rewrite could turn it on.
+    // Before the first table; later only a complete rewrite could enable it.
     if (fresh) db.pragma('auto_vacuum = INCREMENTAL');
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');
@@ -60,7 +60,7 @@ function attempt<R>(file: string, work: () => R): R {
   }
 }
 
-/** Whether the file has a document of any of these collections. Makes nothing in it. */
+/** Whether the file has a document in any of these collections. Creates nothing. */
 export function fileHoldsAny(file: string, collections: readonly CollectionSpec<never>[]): boolean {
   return attempt(file, () => {
     const db = new Database(file, { fileMustExist: true, timeout: busyTimeout });

@@ -1,20 +1,20 @@
 /**
- * Writes that arrive in one turn of the event loop share a commit, and so its wait for the disk. Each is a savepoint of
- * its own and fails by itself; nobody is told before the commit.
+ * Writes that arrive in one turn of the event loop share a commit, and so its wait for the disk. Each has its own
+ * savepoint and fails by itself; no one is notified before the commit.
  *
- * While another process writes they wait beside the event loop, not in it: reads and everything else go on.
+ * While another process writes, they wait without blocking the event loop: reads and everything else continue.
  */
 import type { Log } from '../../../model/log.js';
 import type { Interruption } from '../../../model/interruption.js';
 import { isBusy, storeFailure } from './failure.js';
 import type { Statements } from './statements.js';
 
-/** Milliseconds between two tries, and as many more by lot, so that of several processes none is always late. */
+/** Milliseconds between two attempts, plus up to as many at random, so that no process is always late. */
 const pause = 10;
 
 interface Waiting {
   signal: Interruption | undefined;
-  /** When it began to wait. */
+  /** Start of the wait. */
   since: number;
   work: () => unknown;
   resolve: (result: unknown) => void;
@@ -25,9 +25,9 @@ interface Waiting {
 export interface CommitRules {
   /** Milliseconds that a write waits for another process. Default: 5,000. */
   patience: number;
-  /** Throws when nothing may be written now. */
+  /** Throws if nothing may be written now. */
   check: () => void;
-  /** What callers get in the place of a failure. */
+  /** What callers get instead of a failure. */
   failureFor: (error: unknown) => unknown;
 }
 
@@ -51,7 +51,7 @@ export class GroupCommit {
     this.#failureFor = rules.failureFor ?? storeFailure;
   }
 
-  /** Resolves with what the work returned, once it is on the disk. Whom `tell` names is called with the news before. */
+  /** Resolves with the result of the work once it is on disk. `tell` is called before that. */
   run<R>(work: () => R, tell: (result: R) => readonly (() => void)[], signal?: Interruption): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       signal?.throwIfAborted();
@@ -60,7 +60,7 @@ export class GroupCommit {
     });
   }
 
-  /** Commits what waits, now; while another process writes, a little later, unless it is the last time. */
+  /** Commits pending writes now; while another process writes, a little later, unless it is the last chance. */
   flush(last = false): void {
     clearTimeout(this.#again);
     const waiting = this.#waiting.filter((one) => !isGivenUp(one));
@@ -84,7 +84,7 @@ export class GroupCommit {
   }
 
   #tellAll(waiting: readonly Waiting[], outcomes: readonly Outcome[]): void {
-    // What awaits an answer runs only after this function, and so after everybody has been told.
+    // Code that awaits a result runs only after this function, and so after all notifications.
     for (const [index, { resolve, reject, tell }] of waiting.entries()) {
       const outcome = outcomes[index] ?? { error: new Error('a write without an outcome') };
       if ('error' in outcome) reject(this.#failureFor(outcome.error));
@@ -95,7 +95,7 @@ export class GroupCommit {
     }
   }
 
-  /** A listener that fails keeps nobody else from the news. */
+  /** A failing listener must not keep the others from being notified. */
   #tell(news: () => void): void {
     try {
       news();
@@ -108,14 +108,14 @@ export class GroupCommit {
     try {
       return { result: this.#statements.nested(work) };
     } catch (error) {
-      // A full disk, say, ends the outer transaction too, and with it everybody's work.
+      // A full disk, for example, also ends the outer transaction, and with it all work in it.
       if (!this.#statements.db.inTransaction) throw error;
       return { error };
     }
   }
 }
 
-/** A write whose caller went away before it began is left out. */
+/** A write whose caller gave up before it began is left out. */
 function isGivenUp({ signal, reject }: Waiting): boolean {
   if (signal?.aborted !== true) return false;
   reject(signal.reason);

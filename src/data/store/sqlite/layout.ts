@@ -1,4 +1,4 @@
-/** Brings a file to the layout that the collections declare: what they add is made, indexes that they gave up go. */
+/** Brings a file to the layout that the collections declare: additions are created, unused indexes dropped. */
 import type { Database } from 'better-sqlite3';
 import { type CollectionSpec, indexesOf } from '../port.js';
 import { changeLogSchema } from './change-log.js';
@@ -8,8 +8,8 @@ import { plainColumns, quoted, setColumns, setTable } from './tables.js';
 type AnyCollection = CollectionSpec<never>;
 
 /**
- * Version of the layout, the same as that of the newest migration: an older program refuses a file with a higher one
- * before it touches anything.
+ * Version of the layout, the same as that of the newest migration: an older version of Copse refuses a file with a
+ * higher one before it touches anything.
  */
 export const schemaVersion = 2;
 
@@ -17,7 +17,7 @@ function columnSql(collection: AnyCollection, name: string): string {
   return `${quoted(name)} ${collection.columns[name] === 'integer' ? 'INTEGER' : 'TEXT'}`;
 }
 
-/** The statements that make the tables, where they are missing. */
+/** The statements that create missing tables. */
 export function tablesOf(collection: AnyCollection): string[] {
   const columns = plainColumns(collection).map((name) => columnSql(collection, name));
   const fields = ['"id" TEXT PRIMARY KEY', '"revision" INTEGER NOT NULL', ...columns];
@@ -32,7 +32,7 @@ export function tablesOf(collection: AnyCollection): string[] {
   ];
 }
 
-/** The statements that make the indexes, by name. They are as SQLite keeps them, so that they can be compared. */
+/** The statements that create the indexes, by name, in the form in which SQLite stores them, for comparison. */
 function indexSql(collection: AnyCollection): Map<string, string> {
   const { name: collectionName, unique } = collection;
   const table = quoted(collectionName);
@@ -70,7 +70,7 @@ function changeIndexes(db: Database, collection: AnyCollection): void {
   for (const sql of wanted.values()) db.exec(sql);
 }
 
-/** To be called within a transaction. A file that has the layout is not written to. */
+/** To be called within a transaction. A file that already has the layout is not written to. */
 export function layOut(db: Database, collections: readonly AnyCollection[]): void {
   for (const statement of [...changeLogSchema, ...markSchema]) db.exec(statement);
   for (const collection of collections) {
@@ -85,7 +85,7 @@ export function layoutOf(db: Database): number {
   return db.pragma('user_version', { simple: true }) as number;
 }
 
-/** Refuses a file that a newer program wrote. */
+/** Refuses a file that a newer version wrote. */
 export function assertKnown(db: Database, file: string): void {
   const found = layoutOf(db);
   if (found <= schemaVersion) return;

@@ -1,9 +1,10 @@
 /**
- * Marks of those who have the file open: set at open, taken away at close. A mark of a dead process tells that the file
- * was not closed, and so that it is to be checked.
+ * Marks of the processes that have the file open: set on opening, removed on closing. The mark of a dead process shows
+ * that the file was not closed and must be checked.
  *
- * A file belongs to one machine, so that a mark of another boot is that of a dead process: the machine lost power, say, or
- * the file was copied from another one. Whether a process of another container lives is told by the file's locks.
+ * A file belongs to one machine, so a mark of another boot is that of a dead process: for example, the machine lost
+ * power, or the file was copied from another one. Whether a process in another container is alive is shown by the
+ * file's locks.
  */
 import { randomInt, randomUUID } from 'node:crypto';
 import Database from 'better-sqlite3';
@@ -13,10 +14,10 @@ export const markSchema = [
   'CREATE TABLE IF NOT EXISTS "open_marks" ("mark" TEXT PRIMARY KEY, "owner" TEXT NOT NULL) STRICT',
 ];
 
-/** Several programs that look at the same moment are in each other's way; who only looks is gone in milliseconds. */
+/** Several processes that check at the same time block each other, but only for milliseconds. */
 const looks = 5;
 
-/** The owners of marks that a process left behind which ended without closing the file. To be asked before it is opened. */
+/** The owners of marks left by processes that ended without closing the file. To be called before it is opened. */
 export function ownersLeft(file: string): string[] {
   const owners = ownersOf(file);
   const dead = owners.filter((owner) => ['dead', 'past'].includes(fateOf(owner)));
@@ -35,12 +36,12 @@ function ownersOf(file: string): string[] {
   }
 }
 
-/** Whether nobody has the file open: whoever reads it in WAL mode keeps a shared lock. */
+/** Whether no process has the file open: a reader in WAL mode keeps a shared lock. */
 function isFree(file: string): boolean {
   for (let look = 1; ; look += 1) {
     const db = new Database(file, { fileMustExist: true, timeout: 0 });
     try {
-      // Set before the first read, it has that read take the whole file, or fail.
+      // Set before the first read, it makes that read lock the whole file, or fail.
       db.pragma('locking_mode = EXCLUSIVE');
       db.prepare('SELECT count(*) FROM sqlite_master').get();
       return true;
@@ -54,7 +55,7 @@ function isFree(file: string): boolean {
   }
 }
 
-/** Sets a mark for this process and drops those that were left; gives the function that takes it away. */
+/** Sets a mark for this process and drops abandoned ones; returns the function that removes it. */
 export function setMark(db: Database.Database, left: readonly string[]): () => void {
   const mark = randomUUID();
   for (const owner of left) db.prepare('DELETE FROM "open_marks" WHERE "owner" = ?').run(owner);

@@ -1,6 +1,6 @@
 /**
- * Whether the open file still lies where it was opened. SQLite goes on with a file that was moved or deleted: what is
- * written then is lost with the process, though it was answered as stored.
+ * Whether the open file is still where it was opened. SQLite continues with a file that was moved or deleted: later
+ * writes are lost with the process, although they were acknowledged.
  */
 import { statSync } from 'node:fs';
 import { unusable } from './failure.js';
@@ -8,12 +8,12 @@ import { unusable } from './failure.js';
 export class Place {
   readonly #files: readonly { path: string; identity: string | null | undefined }[];
 
-  /** To be made when the file and its log are there. */
+  /** To be created when the file and its log exist. */
   constructor(file: string) {
     this.#files = [file, `${file}-wal`].map((path) => ({ path, identity: identityOf(path) }));
   }
 
-  /** Throws `store_unavailable`. A file that is put back in its place is the same again. */
+  /** Throws `store_unavailable`. A file that is moved back counts as the same again. */
   check(): void {
     for (const { path, identity } of this.#files) {
       const found = identity == null ? null : identityOf(path);
@@ -26,7 +26,7 @@ export class Place {
   }
 }
 
-/** Undefined: there is none. Null: it cannot be told. */
+/** Undefined: there is none. Null: unknown. */
 function identityOf(path: string): string | null | undefined {
   try {
     const found = statSync(path, { throwIfNoEntry: false });

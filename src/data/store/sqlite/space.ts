@@ -1,9 +1,9 @@
-/** Gives pages that hold nothing any more back to the file system, in steps that hold up nobody. */
+/** Releases empty pages to the file system, in steps that delay nothing. */
 import type { Database } from 'better-sqlite3';
 
-/** Pages moved in one step: some milliseconds of work. */
+/** Pages moved per step: a few milliseconds of work. */
 const step = 500;
-/** Empty pages that are kept for what comes next. */
+/** Empty pages that are retained for new data. */
 const reserve = 1000;
 
 export class Space {
@@ -17,14 +17,17 @@ export class Space {
     return this.#db.pragma(pragma, { simple: true }) as number;
   }
 
-  /** One step. Only a tenth of emptiness is worth it: a file that grows again would have to be extended anew. */
+  /**
+   * One step. Only worthwhile if a tenth of the file is empty: otherwise a growing file would have to be extended
+   * again.
+   */
   tidy(): void {
     const empty = this.#count('freelist_count');
     if (empty > Math.max(reserve, this.#count('page_count') / 10)) this.release(step);
     this.#db.pragma('wal_checkpoint(PASSIVE)');
   }
 
-  /** Pages that are empty, if they can be given back in steps. A file from before schema 2 needs a rewrite for that. */
+  /** Number of empty pages, if they can be released in steps. A file from before schema 2 needs a rewrite for that. */
   get empty(): number {
     const incremental = 2;
     return this.#count('auto_vacuum') === incremental ? this.#count('freelist_count') : 0;

@@ -3,7 +3,7 @@
  *
  * Statements run synchronously inside async methods: better-sqlite3 is faster that way than through a thread, and a
  * page of 100 takes less than 0.1 ms. Every batch is one transaction with synchronous=FULL, so that an acknowledged
- * write survives a loss of power too.
+ * write survives even a power loss.
  */
 import type Database from 'better-sqlite3';
 import { type Log, silentLog } from '../../../model/log.js';
@@ -39,18 +39,21 @@ import { Writer } from './writer.js';
 type AnyCollection = CollectionSpec<never>;
 
 /**
- * Milliseconds that the whole process may stand still for a lock that another process holds. Writes wait far longer for it,
- * but beside the event loop (group-commit.ts); at the start and at the end there is nothing to hold up.
+ * Milliseconds for which the whole process may block on a lock of another process. Writes wait far longer for it, but
+ * without blocking the event loop (group-commit.ts); at startup and shutdown there is nothing to delay.
  */
 const shortWait = 25;
 const lastWait = 5000;
 
 export interface SqliteOptions {
-  /** Bytes up to which a file that was not closed is checked with its indexes, and not only looked through; else all. */
+  /**
+   * Maximum size in bytes of an unclosed file that gets the full check with its indexes instead of the quick one; by
+   * default any.
+   */
   checkLimit?: number;
   /** Milliseconds that a write waits for another process. Default: 5,000. */
   lockWait?: number;
-  /** Told of checks that take time, and of listeners that fail. */
+  /** Logs checks that take time, and failing listeners. */
   log?: Log;
   /** Told of each failure that callers get, before they do. */
   failed?: (error: unknown) => void;
@@ -92,7 +95,7 @@ export class SqliteStore implements Store {
       db.close();
       throw error;
     }
-    // Now that the first commit has made the log.
+    // Now that the first commit has created the log.
     this.#place = db.memory ? undefined : new Place(file);
     db.pragma(`busy_timeout = ${shortWait}`);
   }
@@ -150,7 +153,7 @@ export class SqliteStore implements Store {
   #readTexts(collection: AnyCollection, query: TextQuery): TextPage {
     const text = textSql(collection, query);
     const edge = edgeSql(collection, query);
-    // One snapshot for both, or a row that another process adds meanwhile would fall between two pages.
+    // One snapshot for both, or a row that another process adds in between would fall between two pages.
     return this.#statements.nested(() => {
       const body = this.#statements
         .get(text.sql)
@@ -201,7 +204,9 @@ export class SqliteStore implements Store {
     );
   }
 
-  /** Listeners hear of it before anybody else runs, so that no cache is read between the commit and the news of it. */
+  /**
+   * Listeners are notified before anything else runs, so that no cache is read between the commit and its notification.
+   */
   #commit<R>(
     work: () => R,
     written: (result: R) => Parameters<WriteListener>[],
@@ -241,8 +246,8 @@ export class SqliteStore implements Store {
   }
 
   epoch(): number {
-    // Counts commits of other connections only; our own are announced by `watch`. Asked once in each turn of the event
-    // loop: requests that are served in one turn are simultaneous to any other process.
+    // Counts commits of other connections only; our own are announced by `watch`. Read once per turn of the event loop:
+    // requests served in one turn are simultaneous to any other process.
     this.#epoch ??= this.#askEpoch();
     return this.#epoch;
   }
@@ -256,7 +261,7 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** Runs synchronous work so that its failure is a rejection, as with an engine behind a network. */
+  /** Runs synchronous work so that a failure becomes a rejection, as with an engine behind a network. */
   #attempt<R>(work: () => R, signal?: Interruption): Promise<R> {
     return new Promise((resolve) => {
       signal?.throwIfAborted();
@@ -280,7 +285,7 @@ export class SqliteStore implements Store {
       try {
         this.#space.tidy();
       } catch (error) {
-        // Another time will do.
+        // It can be done another time.
         if (!isBusy(error)) throw error;
       }
     });
@@ -293,7 +298,7 @@ export class SqliteStore implements Store {
       try {
         this.#unmark();
       } catch {
-        // A full disk, say. The mark stays, and the next start checks the file.
+        // For example a full disk. The mark stays, and the next start checks the file.
       } finally {
         this.#statements.close();
       }

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import type { Scalar } from '../port.js';
 
-/** Distinct statements kept prepared. Statement texts come from declarations, so their number is small. */
+/** Maximum number of prepared statements. Their texts come from declarations, so their number is small. */
 const statementLimit = 500;
 
 /** One connection and the statements that it has prepared. */

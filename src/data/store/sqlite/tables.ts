@@ -1,4 +1,4 @@
-/** The SQL of one collection: its tables and indexes, and the statements that the store runs. */
+/** The SQL of one collection: the statements that the store runs. */
 import {
   type CollectionSpec,
   indexesOf,
@@ -80,13 +80,13 @@ export function conditionsOf(
   return { conditions, values };
 }
 
-/** A page query with the number of rows that are needed of it at all, from its position on. */
+/** A page query with the total number of rows needed from its position on. */
 interface Reach extends PageQuery {
   reach: number;
 }
 
 interface Source {
-  /** What stands before SELECT. */
+  /** What comes before SELECT. */
   before: string;
   from: string;
   /** The id to compare and sort by. */
@@ -110,15 +110,15 @@ function tableSource(collection: AnyCollection, query: PageQuery): Source {
 }
 
 /**
- * In the order of the id, a set's own key (item, id) is in that order too: read from there, the page's position leads into
- * the set, and the cost does not grow with the number of documents that have the item.
+ * In id order, a set's own key (item, id) has the same order: reading from it, the page's position leads into the set,
+ * and the cost does not grow with the number of documents that have the item.
  */
 function setSource(collection: AnyCollection, query: PageQuery): Source | undefined {
   const [first] = Object.entries(query.has ?? {}).filter(([, items]) => items.length > 0);
   if (first === undefined || orderColumns(collection, query.order).length > 1) return undefined;
   const [column, [item = '']] = first;
   const { conditions, values } = conditionsOf(collection, { filter: query.filter ?? {} });
-  // Looked up for each row: as a list, SQLite would make another set the way in.
+  // Looked up for each row: with a list, SQLite would start from another set.
   for (const [name, others] of Object.entries(query.has ?? {})) {
     for (const other of name === column ? others.slice(1) : others) {
       const set = setTable(collection.name, name);
@@ -131,7 +131,7 @@ function setSource(collection: AnyCollection, query: PageQuery): Source | undefi
   const found = { conditions: ['member."item" = ?', ...conditions], values: [item, ...values] };
   return {
     before: '',
-    // CROSS JOIN keeps SQLite from choosing another way in.
+    // CROSS JOIN keeps SQLite from reordering the join.
     from: `${setTable(collection.name, column)} AS member CROSS JOIN ${quoted(collection.name)} AS row ON row."id" = member."id"`,
     id: 'member."id"',
     ...positioned(collection, query, 'member', found),
@@ -139,8 +139,8 @@ function setSource(collection: AnyCollection, query: PageQuery): Source | undefi
 }
 
 /**
- * For several values of a column whose index goes on in the page's order: a page of each value, and of these the first
- * rows. SQLite by itself would sort all that match behind the position.
+ * For several values of a column whose index continues in the page's order: a page per value, and then the first rows
+ * of these. SQLite itself would sort all matches after the position.
  */
 function mergedSource(collection: AnyCollection, query: Reach): Source | undefined {
   const fields = orderColumns(collection, query.order).slice(0, -1);
@@ -212,12 +212,12 @@ export function pageSql(
   return { sql, values: [...values, query.limit] };
 }
 
-/** The texts of a page as one JSON array. The blob spares the way through JavaScript's UTF-16. */
+/** The texts of a page as one JSON array. A blob avoids the conversion to JavaScript's UTF-16. */
 export function textSql(collection: AnyCollection, query: TextQuery): { sql: string; values: Scalar[] } {
   const order = orderColumns(collection, query.order);
   const { sql, values } = pageSql(collection, query, query.reversed ? ['public', ...order] : ['public']);
   const direction = query.descending ? '' : ' DESC';
-  // LIMIT -1 changes nothing but forbids SQLite to drop the order of a subquery.
+  // LIMIT -1 only keeps SQLite from dropping the order of the subquery.
   const rows = query.reversed
     ? `SELECT "public" FROM (${sql}) ORDER BY ${order.map((column) => quoted(column) + direction).join(', ')} LIMIT -1`
     : sql;
@@ -227,7 +227,7 @@ export function textSql(collection: AnyCollection, query: TextQuery): { sql: str
   };
 }
 
-/** Positions of the last row of a full page and of the first row behind it, from the index alone. */
+/** Positions of the last row of a full page and of the first row after it, from the index alone. */
 export function edgeSql(collection: AnyCollection, query: PageQuery): { sql: string; values: Scalar[] } {
   const order = orderColumns(collection, query.order);
   const { sql, values } = pageSql(collection, { ...query, limit: 2 }, order, query.limit + 1);

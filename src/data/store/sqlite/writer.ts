@@ -29,7 +29,7 @@ export class Writer {
   }
 
   #rememberUniqueKeys({ name, unique }: AnyCollection): void {
-    // SQLite names the columns of a broken key, not the index.
+    // SQLite names the columns of a violated key, not the index.
     for (const [key, fields] of Object.entries({ ...unique, id: ['id'] })) {
       const columns = fields.map((field) => `${name}.${field}`).join(', ');
       this.#uniqueKeys.set(`UNIQUE constraint failed: ${columns}`, { collection: name, key });
@@ -105,7 +105,7 @@ export class Writer {
     return sql;
   }
 
-  /** Only what differs is written: a replace seldom changes a set. */
+  /** Only differences are written: a replace rarely changes a set. */
   #replaceSet(collection: AnyCollection, id: string, name: string, items: readonly string[]): void {
     const table = setTable(collection.name, name);
     const missing = new Set(items);
@@ -131,7 +131,7 @@ export class Writer {
     return new StoreConflict('unique', known.collection, this.#firstTaken(write) ?? known.key);
   }
 
-  /** SQLite names any of several keys that are taken; the port wants the first. */
+  /** SQLite may name any of several taken keys; the port requires the first. */
   #firstTaken({ collection, id, op, value }: Exclude<Write, { op: 'remove' }>): string | undefined {
     const table = quoted(collection.name);
     const found = (where: string, values: Scalar[]) =>
@@ -145,7 +145,7 @@ export class Writer {
   }
 }
 
-/** SQLite would store U+FFFD in place of half a surrogate pair, and two different texts would become one. */
+/** SQLite would store U+FFFD in place of an unpaired surrogate, and two different texts would become one. */
 function assertUnicode(...texts: readonly unknown[]): void {
   for (const text of texts) {
     if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
