@@ -60,7 +60,7 @@ function serve(dataDir) {
   const logFile = join(dataDir, 'server.log');
   const from = existsSync(logFile) ? statSync(logFile).size : 0;
   const log = openSync(logFile, 'a', 0o600);
-  const args = [main, 'serve', '--data-dir', dataDir];
+  const args = ['--heap-growing-percent=50', main, 'serve', '--data-dir', dataDir];
   for (const name of ['port', 'config', 'region'])
     if (flags[name] !== undefined) args.push(`--${name}`, flags[name]);
   const child = spawn(process.execPath, args, { stdio: ['ignore', log, 'inherit'] });

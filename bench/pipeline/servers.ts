@@ -51,7 +51,19 @@ export function ourProgram(label: string, mainFile: string, change: object = {})
   const command = (folder: string) => {
     const file = join(folder, 'bench.json');
     writeFileSync(file, JSON.stringify(config));
-    return [main, 'serve', '--config', file, '--region', servedRegion, '--port', '0', '--data-dir', folder];
+    return [
+      '--heap-growing-percent=50',
+      main,
+      'serve',
+      '--config',
+      file,
+      '--region',
+      servedRegion,
+      '--port',
+      '0',
+      '--data-dir',
+      folder,
+    ];
   };
   return { label, paging: 'key', constant: false, command };
 }

@@ -87,10 +87,14 @@ export class ServerProcess {
   constructor({ command = 'serve', dataDir, args = [], environment = {}, output }: ServerOptions) {
     this.#command = command;
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COPSE_'));
-    this.child = spawn(process.execPath, [mainFile, command, '--port', '0', '--data-dir', dataDir, ...args], {
-      stdio: ['ignore', output ?? 'pipe', output ?? 'pipe'],
-      env: { ...Object.fromEntries(inherited), COPSE_ADMIN_KEY: adminKey, ...environment },
-    });
+    this.child = spawn(
+      process.execPath,
+      ['--heap-growing-percent=50', mainFile, command, '--port', '0', '--data-dir', dataDir, ...args],
+      {
+        stdio: ['ignore', output ?? 'pipe', output ?? 'pipe'],
+        env: { ...Object.fromEntries(inherited), COPSE_ADMIN_KEY: adminKey, ...environment },
+      },
+    );
     this.child.stderr?.on('data', (chunk) => (this.stderr += String(chunk)));
     this.exit = new Promise((resolve) => {
       this.child.once('exit', (code, signal) => resolve(signal ?? code ?? 0));
