@@ -6,7 +6,7 @@
 import { Command } from 'commander';
 import type { StoreFlags } from './command/store-flags.js';
 import { ConfigError, loadConfig, packageVersion, unknownVariables } from './config.js';
-import { ignoreUserSignals, Life, surviveStandardError } from './http/shutdown.js';
+import { ignoreUserSignals, ProcessLifetime, surviveStandardError } from './http/shutdown.js';
 
 interface ServeFlags {
   config?: string;
@@ -59,22 +59,25 @@ const endSlack = 20_000;
 /** Runs until a signal or an uncaught exception ends it. */
 async function run(role: 'all' | 'api' | 'worker', file: string | undefined, flags: Tree): Promise<void> {
   const config = loadConfig({ ...(file === undefined ? {} : { file }), flags });
-  // Loaded only now, so that --help and a wrong option answer at once.
+  // Loaded only now, so that --help and invalid options respond at once.
   const [{ startApp }, { createLogger }] = await Promise.all([
     import('./app.js'),
     import('./telemetry/logger.js'),
   ]);
   const log = createLogger(config.log.level);
-  const life = new Life(log);
+  const lifetime = new ProcessLifetime(log);
   for (const { variable, nearest } of unknownVariables())
     log.warn({ variable, nearest }, 'the variable matches no option and is ignored');
-  const counts = { lostLines: () => log.lost(), strayFailures: () => life.stray() };
+  const counts = { lostLines: () => log.lost(), strayFailures: () => lifetime.stray() };
   const app = await startApp(config, { log, role, onNewKey: showKey, counts });
   const regions = app.regions.map(({ name }) => name);
   log.info({ url: app.url, version: packageVersion(), role, regions, pid: process.pid }, 'listening');
-  process.exitCode = await life.ended();
+  process.exitCode = await lifetime.ended();
   const { server, tasks } = config;
-  await life.stop(() => app.stop(), (server.drainDelay + server.drainLimit + tasks.grace) * 1000 + endSlack);
+  await lifetime.stop(
+    () => app.stop(),
+    (server.drainDelay + server.drainLimit + tasks.grace) * 1000 + endSlack,
+  );
 }
 
 function showKey(key: string, user: string, file: string): void {

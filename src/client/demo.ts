@@ -21,9 +21,9 @@ export interface DemoOptions {
   stop: boolean;
 }
 
-/** Milliseconds between two polls, and until the demo gives up on a step. */
-const look = 500;
-const patience = 300_000;
+/** Between two polls, and until the demo gives up on a step. */
+const pollIntervalMs = 500;
+const timeoutMs = 300_000;
 
 export async function demo(options: DemoOptions): Promise<void> {
   const key = readFileSync(options.keyFile, 'utf8').trim();
@@ -98,7 +98,7 @@ async function followTask(shown: Client, quiet: Client, id: string | undefined):
   const path = `/api/v2/tasks/${id}`;
   const line = new StatusLine();
   let task = (await shown.get<Task>(path)).body;
-  for (const end = Date.now() + patience; Date.now() < end; task = (await quiet.get<Task>(path)).body) {
+  for (const end = Date.now() + timeoutMs; Date.now() < end; task = (await quiet.get<Task>(path)).body) {
     const step = task.steps.at(-1)?.name;
     const text = `${task.type}: ${task.status}${step === undefined ? '' : `, step ${step}`}`;
     if (task.status === 'succeeded') {
@@ -108,9 +108,9 @@ async function followTask(shown: Client, quiet: Client, id: string | undefined):
     if (task.status === 'failed' || task.status === 'cancelled')
       throw new Error(`${text}: ${task.cause?.message ?? ''}`);
     line.show(text);
-    await sleep(look);
+    await sleep(pollIntervalMs);
   }
-  throw new Error(`Task ${id} has not finished after ${patience / 1000} s.`);
+  throw new Error(`Task ${id} has not finished after ${timeoutMs / 1000} s.`);
 }
 
 async function followConsole(shown: Client, quiet: Client, path: string): Promise<void> {
@@ -118,10 +118,10 @@ async function followConsole(shown: Client, quiet: Client, path: string): Promis
   const output = `${path}/consoleoutput?length=20`;
   const line = new StatusLine();
   let contents = (await shown.get<{ contents: string }>(output)).body.contents;
-  for (const end = Date.now() + patience; !contents.includes('login:');) {
-    if (Date.now() > end) throw new Error(`No login prompt after ${patience / 1000} s.`);
+  for (const end = Date.now() + timeoutMs; !contents.includes('login:');) {
+    if (Date.now() > end) throw new Error(`No login prompt after ${timeoutMs / 1000} s.`);
     line.show('the guest is booting');
-    await sleep(look);
+    await sleep(pollIntervalMs);
     contents = (await quiet.get<{ contents: string }>(output)).body.contents;
   }
   line.done('the guest is up');

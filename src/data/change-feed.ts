@@ -3,19 +3,19 @@ import type { Store } from './store/port.js';
 
 export class ChangeFeed {
   readonly #store: Store;
-  readonly #interval: number;
+  readonly #intervalMs: number;
   readonly #listeners = new Set<(foreign: boolean) => void>();
   readonly #closing = new AbortController();
   readonly #unwatch: () => void;
   #last = 0;
   #others = -1;
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
+  #polling: Promise<void> | undefined;
 
-  /** `interval` in milliseconds: how late the writes of other processes are noticed. */
-  constructor(store: Store, interval: number) {
+  /** `intervalMs`: how late the writes of other processes are noticed. */
+  constructor(store: Store, intervalMs: number) {
     this.#store = store;
-    this.#interval = interval;
+    this.#intervalMs = intervalMs;
     this.#unwatch = store.watch(() => this.#tell(false));
     this.#plan();
   }
@@ -38,7 +38,7 @@ export class ChangeFeed {
     this.#closing.abort();
     this.#unwatch();
     clearTimeout(this.#timer);
-    await this.#looking;
+    await this.#polling;
   }
 
   #tell(foreign: boolean): void {
@@ -47,11 +47,11 @@ export class ChangeFeed {
 
   #plan(): void {
     this.#timer = setTimeout(() => {
-      this.#looking = this.#look();
-    }, this.#interval);
+      this.#polling = this.#poll();
+    }, this.#intervalMs);
   }
 
-  async #look(): Promise<void> {
+  async #poll(): Promise<void> {
     try {
       const { position, others } = await this.#store.lastChange();
       if (position !== this.#last) this.#tell(others !== this.#others);

@@ -58,17 +58,17 @@ interface Held {
 export class ClaimKeeper {
   readonly #store: Store;
   readonly #log: Log;
-  readonly #every: number;
+  readonly #intervalMs: number;
   readonly #held = new Map<string, Held>();
   /** Claims whose work is done, by id, with the revision to remove. */
   readonly #ending = new Map<string, number>();
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
-  /** `every`: milliseconds between two heartbeats. */
-  constructor(store: Store, every: number, log: Log) {
+  /** `intervalMs`: the time between two heartbeats. */
+  constructor(store: Store, intervalMs: number, log: Log) {
     this.#store = store;
-    this.#every = every;
+    this.#intervalMs = intervalMs;
     // Any number may fail in an outage.
     setMaxListeners(0, this.#closing.signal);
     this.#log = log;
@@ -77,7 +77,7 @@ export class ClaimKeeper {
   /** Keeps the claim alive from now on. Work that is done before the first heartbeat costs no write. */
   hold(record: Claimed): void {
     this.#held.set(record.id, { record, since: performance.now() });
-    this.#timer ??= setInterval(() => this.#beat(), this.#every).unref();
+    this.#timer ??= setInterval(() => this.#beat(), this.#intervalMs).unref();
   }
 
   /** Whether this process is doing the work. */
@@ -168,7 +168,7 @@ export class ClaimKeeper {
       this.#timer = undefined;
       return;
     }
-    const old = performance.now() - this.#every;
+    const old = performance.now() - this.#intervalMs;
     for (const held of this.#held.values()) if (held.since <= old) void this.#show(held);
   }
 

@@ -15,11 +15,11 @@ export class LeaseWatch {
   /**
    * Whether the stamp, which each heartbeat changes, has been the same for this many ms by this process's own clock.
    */
-  silent(id: string, stamp: string, patience: number, now: number): boolean {
+  silent(id: string, stamp: string, timeoutMs: number, now: number): boolean {
     const known = this.#seen.get(id);
     const since = known?.stamp === stamp ? known.since : now;
     this.#seen.set(id, { stamp, since, round: this.#round });
-    return now - since >= patience;
+    return now - since >= timeoutMs;
   }
 
   /**

@@ -1,8 +1,8 @@
 /** The open connections of a server, and the closing of those that Node would keep forever. */
 import type { Socket } from 'node:net';
 
-/** Milliseconds between two checks for clients that do not read. */
-const interval = 1000;
+/** Between two checks for clients that do not read. */
+const intervalMs = 1000;
 
 /** Part of a response that may take the whole timeout; a larger one may take longer. */
 const part = 2 ** 20;
@@ -14,21 +14,21 @@ interface Stall {
 }
 
 export class Connections {
-  /** Milliseconds within which a client must read a part of its response. */
-  readonly #patience: number;
+  /** Time within which a client must read a part of its response. */
+  readonly #timeoutMs: number;
   readonly #open = new Set<Socket>();
   #stalled = new Map<Socket, Stall>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(patience: number) {
-    this.#patience = patience;
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Watches the connection until it is closed. */
   add(socket: Socket): void {
     this.#open.add(socket);
     socket.on('close', () => this.#open.delete(socket));
-    this.#timer ??= setInterval(() => this.#look(), Math.min(interval, this.#patience)).unref();
+    this.#timer ??= setInterval(() => this.#cutStalled(), Math.min(intervalMs, this.#timeoutMs)).unref();
   }
 
   /** Closes all of them, including those that Node has handed over with a CONNECT. */
@@ -42,7 +42,7 @@ export class Connections {
    * Disconnects clients that do not read pending data. Node's timers would add a cost to each request, and would treat
    * a stream without data as idle; here a connection is checked only while it has unsent bytes.
    */
-  #look(): void {
+  #cutStalled(): void {
     const now = performance.now();
     const stalled = new Map<Socket, Stall>();
     for (const socket of this.#open) {
@@ -52,7 +52,7 @@ export class Connections {
       const known = this.#stalled.get(socket);
       const stall = known?.sent === sent ? known : { sent, since: now };
       // Data handed to the system in one piece counts as sent only when all of it is gone.
-      if (now - stall.since > this.#patience * Math.max(1, Math.ceil(unsent / part))) socket.destroy();
+      if (now - stall.since > this.#timeoutMs * Math.max(1, Math.ceil(unsent / part))) socket.destroy();
       else stalled.set(socket, stall);
     }
     this.#stalled = stalled;

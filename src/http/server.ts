@@ -16,8 +16,8 @@ import type { RequestListeners } from '../route/pipeline/access-log.js';
 
 const seconds = 1000;
 
-/** Milliseconds between two checks for connections that are too slow. */
-const checkInterval = 1000;
+/** Between two checks for connections that are too slow. */
+const checkIntervalMs = 1000;
 
 export class HttpServer {
   readonly #server: Server;
@@ -40,7 +40,7 @@ export class HttpServer {
     };
     this.#server = createServer(
       {
-        connectionsCheckingInterval: checkInterval,
+        connectionsCheckingInterval: checkIntervalMs,
         headersTimeout: config.headersTimeout * seconds,
         requestTimeout: Math.max(config.requestTimeout, config.headersTimeout) * seconds,
         keepAliveTimeout: config.keepAliveTimeout * seconds,
@@ -102,16 +102,16 @@ export class HttpServer {
   #refuse(socket: Duplex, act: (begun: ServerResponse | undefined) => void): void {
     if (this.#refused.has(socket)) return;
     this.#refused.add(socket);
-    const look = () => {
+    const actInTurn = () => {
       const open = this.#exchanges.get(socket) ?? [];
       const broken = open.find(({ request }) => !request.complete);
       if (open.some((exchange) => exchange !== broken)) return;
-      socket.off('answered', look);
+      socket.off('answered', actInTurn);
       if (broken?.response.headersSent === true) socket.destroy();
       else act(broken?.response);
     };
-    socket.on('answered', look);
-    look();
+    socket.on('answered', actInTurn);
+    actInTurn();
   }
 
   /** Resolves with the URL. Rejects if the address is in use or not local. */

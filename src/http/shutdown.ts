@@ -10,7 +10,7 @@ const urgent = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const;
 /** Milliseconds during which a second signal may be the same Ctrl-C, forwarded by a parent such as npm. */
 const sameSignal = 1000;
 
-export interface LifeLog extends Log {
+export interface ShutdownLog extends Log {
   fatal(details: object, message: string): void;
 }
 
@@ -27,12 +27,12 @@ export function surviveStandardError(): void {
   process.stderr.on('error', () => undefined);
 }
 
-export class Life {
-  readonly #log: LifeLog;
+export class ProcessLifetime {
+  readonly #log: ShutdownLog;
   #stray = 0;
   #end: ((exitCode: number) => void) | undefined;
 
-  constructor(log: LifeLog) {
+  constructor(log: ShutdownLog) {
     this.#log = log;
     process.on('unhandledRejection', (error) => {
       this.#stray += 1;

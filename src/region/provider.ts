@@ -110,21 +110,21 @@ export interface RegionProvider {
    */
   ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation>;
   /** Ends the machine and removes everything of it. Absent is success. */
-  deleteServer(id: string, signal: AbortSignal): Promise<void>;
+  deleteServer(instanceId: string, signal: AbortSignal): Promise<void>;
   /** Running is success. Absent: `not_found`. */
-  startServer(id: string, signal: AbortSignal): Promise<ServerObservation>;
+  startServer(instanceId: string, signal: AbortSignal): Promise<ServerObservation>;
   /** Asks the guest, then cuts the power after the provider's deadline. Stopped is success. Absent: `not_found`. */
-  stopServer(id: string, signal: AbortSignal): Promise<ServerObservation>;
+  stopServer(instanceId: string, signal: AbortSignal): Promise<ServerObservation>;
   /**
    * Soft: asks the guest, and falls back to hard after the deadline. Not running: `conflict`. Absent: `not_found`. Of the
    * same `request` again, in a row, a machine that came up is left alone: the answer to the first was lost.
    */
-  rebootServer(id: string, options: RebootOptions, signal: AbortSignal): Promise<ServerObservation>;
+  rebootServer(instanceId: string, options: RebootOptions, signal: AbortSignal): Promise<ServerObservation>;
 
   /** Observations of the given servers, or of all. Absent ones are left out. */
   describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;
   /** The last `lines` lines of the console (all that is kept, without `lines`). Absent: `not_found`. */
-  consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput>;
+  consoleOutput(instanceId: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput>;
   /** The same region, asked as a part of that trace (W3C traceparent). Only where a call goes to another process. */
   traced?(traceparent: string): RegionProvider;
   /** Changes as they happen, until the signal. The listener must not throw. May repeat; a hint, not a log. */

@@ -14,7 +14,7 @@ export function stableId(...parts: string[]): string {
 }
 
 /** A MAC address of QEMU's range (52:54:00) that belongs to this server for life. */
-export function stableMac(serverId: string): string {
-  const tail = createHash('sha256').update(serverId).digest().subarray(0, 3);
+export function stableMac(instanceId: string): string {
+  const tail = createHash('sha256').update(instanceId).digest().subarray(0, 3);
   return `52:54:00:${[...tail].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`;
 }

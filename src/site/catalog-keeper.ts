@@ -4,10 +4,10 @@ import type { Catalog, CatalogData } from '../data/catalog.js';
 import type { OpenRegion } from '../data/region.js';
 import type { Log } from '../model/log.js';
 
-/** Milliseconds between two reads of the catalog. */
-const lookInterval = 5000;
-/** Timeout of such a read in milliseconds. */
-const patience = 10_000;
+/** Between two reads of the catalog. */
+const refreshIntervalMs = 5000;
+/** Timeout of such a read. */
+const timeoutMs = 10_000;
 
 /** No particular user: only what everyone may see is stored. */
 const nobody = { organizationId: '', projectIds: [] };
@@ -16,43 +16,43 @@ export class CatalogKeeper {
   readonly #data: CatalogData;
   readonly #regions: readonly OpenRegion[];
   readonly #log: Log;
-  readonly #every: number;
+  readonly #intervalMs: number;
   /** The catalog last stored, by region. */
   readonly #kept = new Map<string, Catalog>();
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
+  #refreshing: Promise<void> = Promise.resolve();
 
-  constructor(data: CatalogData, open: readonly OpenRegion[], log: Log, every = lookInterval) {
+  constructor(data: CatalogData, open: readonly OpenRegion[], log: Log, intervalMs = refreshIntervalMs) {
     this.#data = data;
     this.#regions = open;
     this.#log = log;
-    this.#every = every;
+    this.#intervalMs = intervalMs;
   }
 
   /** Resolves when every catalog that could be read is stored. */
   async start(): Promise<void> {
-    await this.#look();
+    await this.#refresh();
     this.#plan();
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#timer);
-    await this.#looking;
+    await this.#refreshing;
   }
 
   #plan(): void {
     if (this.#closing.signal.aborted) return;
     this.#timer = setTimeout(() => {
-      this.#looking = this.#look().finally(() => this.#plan());
-    }, this.#every).unref();
+      this.#refreshing = this.#refresh().finally(() => this.#plan());
+    }, this.#intervalMs).unref();
   }
 
-  async #look(): Promise<void> {
+  async #refresh(): Promise<void> {
     for (const { id, name, provider } of this.#regions) {
       try {
-        const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(patience)]);
+        const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]);
         const catalog = {
           flavors: await provider.listFlavors(nobody, signal),
           images: await provider.listImages(nobody, signal),

@@ -115,10 +115,10 @@ function makeProvider(
   return new LocalRegion({ ...config.local, regionId, dataDir: join(dataDir, place), imageDir, log });
 }
 
-/** Milliseconds between checks for workers that came, moved or left. */
-const refreshInterval = 2000;
-/** Milliseconds between two checks that workers respond. */
-const lookInterval = 10_000;
+/** Between checks for workers that came, moved or left. */
+const refreshIntervalMs = 2000;
+/** Between two checks that workers respond. */
+const probeIntervalMs = 10_000;
 
 /** A region to call, and its address; without one it cannot be called. */
 type Wanted = Pick<WorkerRecord, 'regionId' | 'address' | 'features'>;
@@ -133,9 +133,9 @@ export class RegionDirectory implements RegionSource {
   readonly #catalogs: CatalogData;
   readonly #orphans: boolean;
   #remote = new Map<string, OpenRegion & { provider: RemoteRegion }>();
-  #nextLook = 0;
+  #nextProbe = 0;
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
+  #refreshing: Promise<void> | undefined;
   #closed = false;
 
   /** `orphans`: also list regions that were driven before, but that no worker has registered. */
@@ -173,16 +173,16 @@ export class RegionDirectory implements RegionSource {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    await this.#looking;
+    await this.#refreshing;
   }
 
   #plan(): void {
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
-      this.#looking = this.#refresh()
+      this.#refreshing = this.#refresh()
         .catch((error: unknown) => this.#log.warn({ err: error }, 'cannot check for workers'))
         .finally(() => this.#plan());
-    }, refreshInterval);
+    }, refreshIntervalMs);
   }
 
   async #refresh(): Promise<void> {
@@ -205,7 +205,7 @@ export class RegionDirectory implements RegionSource {
       found.set(regionId, { id: regionId, name: region.name, creationTime: region.creationTime, provider });
     }
     this.#remote = found;
-    this.#lookForThem(found);
+    this.#probe(found);
   }
 
   async #described(
@@ -224,9 +224,9 @@ export class RegionDirectory implements RegionSource {
   }
 
   /** Checks in the background whether each of them responds: the list of regions shows it. */
-  #lookForThem(found: ReadonlyMap<string, { provider: RemoteRegion }>): void {
-    if (performance.now() < this.#nextLook) return;
-    this.#nextLook = performance.now() + lookInterval;
+  #probe(found: ReadonlyMap<string, { provider: RemoteRegion }>): void {
+    if (performance.now() < this.#nextProbe) return;
+    this.#nextProbe = performance.now() + probeIntervalMs;
     for (const { provider } of found.values()) void provider.isThere();
   }
 }

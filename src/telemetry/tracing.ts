@@ -16,12 +16,12 @@ export interface Tracing {
 }
 
 /**
- * Milliseconds that all attempts of an export take together: by default they would delay the shutdown by ten seconds.
+ * Time that all attempts of an export take together: by default they would delay the shutdown by ten seconds.
  */
-const patience = 2000;
+const timeoutMs = 2000;
 
-/** Maximum delay of the shutdown by the last spans, in milliseconds. */
-const lastPatience = 5000;
+/** Maximum delay of the shutdown by the last spans. */
+const lastTimeoutMs = 5000;
 
 /** Maximum number of spans that wait to be sent; further ones are lost. */
 const waitingLimit = 2048;
@@ -96,9 +96,11 @@ export async function createTracing(endpoint: Config['tracing']['endpoint'], log
   if (endpoint === '') return { tracer: passingTracer, lost: () => 0, close: () => Promise.resolve() };
   const [api, sdk, exporter] = await loadPackages();
   const losses = new Losses(log);
-  const output = losses.exporting(new exporter.OTLPTraceExporter({ url: endpoint, timeoutMillis: patience }));
+  const output = losses.exporting(
+    new exporter.OTLPTraceExporter({ url: endpoint, timeoutMillis: timeoutMs }),
+  );
   const processor = losses.processing(
-    new sdk.BatchSpanProcessor(output, { maxQueueSize: waitingLimit, exportTimeoutMillis: 2 * patience }),
+    new sdk.BatchSpanProcessor(output, { maxQueueSize: waitingLimit, exportTimeoutMillis: 2 * timeoutMs }),
   );
   const provider = new sdk.NodeTracerProvider({ spanProcessors: [processor] });
   const tracer = provider.getTracer('copse');
@@ -136,7 +138,7 @@ export async function createTracing(endpoint: Config['tracing']['endpoint'], log
     lost: () => losses.lost,
     // A collector that is unreachable or never responds must not keep the server from stopping.
     close: () =>
-      within(lastPatience, provider.shutdown()).catch((error: unknown) => {
+      within(lastTimeoutMs, provider.shutdown()).catch((error: unknown) => {
         log.warn({ err: error, lost: losses.lost }, 'the last spans could not be sent');
       }),
   };

@@ -122,7 +122,7 @@ describe('an Idempotency-Key whose work is under way', () => {
 
   it('stays with its living process right after an outage that was longer than a lease', async () => {
     const way = faulty(store);
-    const availability = new Availability(new RecordingLog(), { every: 20 });
+    const availability = new Availability(new RecordingLog(), { intervalMs: 20 });
     availability.watch(way.store);
     try {
       const lease = 400;

@@ -58,7 +58,7 @@ export async function migrate(
 ): Promise<void> {
   const target = migrations.at(-1)?.version ?? 1;
   const watch = new LeaseWatch();
-  const { lease: patience = leaseTime } = options;
+  const { lease: leaseMs = leaseTime } = options;
   let waiting = false;
   for (;;) {
     const found = await schemaOf(store, target, options.used);
@@ -75,7 +75,7 @@ export async function migrate(
       throw new SchemaError(`The store has schema ${version}, which this version cannot migrate from.`);
     }
     // Every page of the holder changes the revision. Its `until` is by its own clock, which may be hours off this one.
-    const silent = watch.silent(schemaId, `${found.revision}`, patience, performance.now());
+    const silent = watch.silent(schemaId, `${found.revision}`, leaseMs, performance.now());
     if (lease !== undefined && !silent && !isDeadOwner(lease.owner)) {
       if (!waiting)
         options.log.info({ owner: lease.owner }, 'waiting for another process to migrate the store');

@@ -23,35 +23,35 @@ export const trials: CollectionSpec<{ count: number }> = {
 const aftermath = 30_000;
 
 export interface AvailabilityOptions {
-  /** Ms between two probes of the store. */
-  every?: number;
-  /** Timeout of a probe in ms. */
-  patience?: number;
+  /** Between two probes of the store. */
+  intervalMs?: number;
+  /** Timeout of a probe. */
+  timeoutMs?: number;
 }
 
 /** A probe in progress. */
-interface Look {
+interface Probe {
   kind: 'read' | 'write';
   ended: Promise<void>;
 }
 
 export class Availability {
   readonly #log: Log;
-  readonly #every: number;
-  readonly #patience: number;
+  readonly #intervalMs: number;
+  readonly #timeoutMs: number;
   readonly #closing = new AbortController();
   #away: { since: number; why: string } | undefined;
   /** A failure that a caller met since the last probe began. */
   #suspicion: unknown;
-  #look: Look | undefined;
+  #probe: Probe | undefined;
   #back = -Infinity;
   #stopWaiting: (() => void) | undefined;
   #watching: Promise<void> = Promise.resolve();
 
-  constructor(log: Log, { every = 1000, patience = 3000 }: AvailabilityOptions = {}) {
+  constructor(log: Log, { intervalMs = 1000, timeoutMs = 3000 }: AvailabilityOptions = {}) {
     this.#log = log;
-    this.#every = every;
-    this.#patience = patience;
+    this.#intervalMs = intervalMs;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Why the store is unavailable, as a public message; undefined while it is available. */
@@ -85,38 +85,38 @@ export class Availability {
     while (!this.#closing.signal.aborted) {
       const suspicion = this.#suspicion;
       // One at a time: more probes do not help when one hangs.
-      const look = (this.#look ??= this.#begin(store));
+      const probe = (this.#probe ??= this.#begin(store));
       try {
-        if (!(await this.#inTime(look.ended))) return;
-        if (look.kind === 'write') this.#works(suspicion);
+        if (!(await this.#inTime(probe.ended))) return;
+        if (probe.kind === 'write') this.#works(suspicion);
       } catch (error) {
         this.#fails(suspicion ?? error);
       }
-      await pause(this.#every, this.#closing.signal);
+      await pause(this.#intervalMs, this.#closing.signal);
     }
   }
 
-  #begin(store: Store): Look {
+  #begin(store: Store): Probe {
     const kind = this.#away === undefined && this.#suspicion === undefined ? 'read' : 'write';
     this.#suspicion = undefined;
     const work = kind === 'read' ? store.lastChange() : writeTrial(store);
-    const ended = work.then(() => undefined).finally(() => (this.#look = undefined));
+    const ended = work.then(() => undefined).finally(() => (this.#probe = undefined));
     ended.catch(() => undefined);
     return { kind, ended };
   }
 
   /** Rejects if the probe fails or times out; false if the result is no longer needed. */
-  async #inTime(looking: Promise<void>): Promise<boolean> {
+  async #inTime(probing: Promise<void>): Promise<boolean> {
     const stop = new AbortController();
     this.#stopWaiting = () => stop.abort();
-    const late = pause(this.#patience, stop.signal).then(() => {
+    const late = pause(this.#timeoutMs, stop.signal).then(() => {
       if (stop.signal.aborted) return false;
       throw new ApiError('store_unavailable', 'The database does not respond.', {
         headers: { 'Retry-After': '2' },
       });
     });
     try {
-      return await Promise.race([looking.then(() => true), late]);
+      return await Promise.race([probing.then(() => true), late]);
     } finally {
       stop.abort();
     }

@@ -87,7 +87,7 @@ export class Catalog {
    * with RegionError `transient` when it is not found, but may be one that cannot be read.
    */
   async image(id: string): Promise<LocalImage | undefined> {
-    const { images, fault } = await this.#look();
+    const { images, fault } = await this.#refresh();
     const found = images.find((image) => image.id === id);
     if (found === undefined && fault !== undefined) throw fault;
     return found;
@@ -95,10 +95,10 @@ export class Catalog {
 
   /** All that can be read. Rejects with RegionError `transient` when it cannot be read what there is. */
   async all(): Promise<LocalImage[]> {
-    return (await this.#look()).images;
+    return (await this.#refresh()).images;
   }
 
-  async #look(): Promise<{ images: LocalImage[]; fault: RegionError | undefined }> {
+  async #refresh(): Promise<{ images: LocalImage[]; fault: RegionError | undefined }> {
     let folders: string[];
     try {
       folders = await readdir(this.#imageDir);

@@ -93,7 +93,7 @@ export async function rotateConsole(
   return true;
 }
 
-/** A fast guest may have written far more than the limit since the last look. */
+/** A fast guest may have written far more than the limit since the last read. */
 async function keepTail(path: string, bytes: number): Promise<void> {
   if ((await sizeOf(path)) <= bytes * 2) return;
   const temporary = `${path}.tmp`;

@@ -240,7 +240,7 @@ export class LocalRegion implements RegionProvider {
       return await work(machine);
     } catch (error) {
       if (error instanceof RegionError || (signal.aborted && error === signal.reason)) throw error;
-      host.log.error({ err: error, serverId: id }, 'local region: unexpected failure');
+      host.log.error({ err: error, instanceId: id }, 'local region: unexpected failure');
       const reason = reasonOf(error);
       const message = `The operation failed in the region${reason === undefined ? '' : `: ${reason}`}.`;
       throw new RegionError('transient', message, { cause: error });
@@ -253,7 +253,7 @@ export class LocalRegion implements RegionProvider {
     for (const machine of this.#machines.values()) {
       await machine.keepHouse().catch((error: unknown) => {
         this.#options.log.warn(
-          { err: error, serverId: machine.id },
+          { err: error, instanceId: machine.id },
           'cannot limit the size of the files of a server',
         );
       });

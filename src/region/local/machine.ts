@@ -44,7 +44,7 @@ export class Machine {
   constructor(id: string, host: MachineHost) {
     this.id = id;
     this.#host = host;
-    this.#log = host.log.child({ serverId: id });
+    this.#log = host.log.child({ instanceId: id });
     this.#state = new ServerState(id, join(host.servers, id), (observation) => {
       host.changed(id, observation);
     });

@@ -30,7 +30,7 @@ export interface LocalRegionOptions {
   consoleLimit: number;
   flavors: LocalFlavor[];
   log: Log;
-  /** Seconds between two looks after console sizes. Default 30. */
+  /** Seconds between two checks of console sizes. Default 30. */
   housekeeping?: number;
   /** Seconds that another process gets to leave the folder. Default 15. */
   handover?: number;

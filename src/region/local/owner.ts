@@ -18,17 +18,17 @@ const Owner = Type.Object({
 });
 
 /**
- * Takes the folder, waiting up to `patience` ms for another process to leave it (a restart overlaps a little). What a
+ * Takes the folder, waiting up to `timeoutMs` for another process to leave it (a restart overlaps a little). What a
  * killed process left is taken over. Resolves with the function that gives the folder back.
  */
-export async function takeFolder(folder: string, patience: number): Promise<() => Promise<void>> {
+export async function takeFolder(folder: string, timeoutMs: number): Promise<() => Promise<void>> {
   const path = join(folder, 'owner.json');
   const temporary = `${path}.${process.pid}`;
   const { dev, ino } = await stat(folder, { bigint: true });
   const here = `${dev}:${ino}`;
   const self = { ...identify(process.pid), folder: here };
   await writeFile(temporary, `${JSON.stringify(self)}\n`, { mode: 0o600 });
-  const deadline = Date.now() + patience;
+  const deadline = Date.now() + timeoutMs;
   try {
     for (;;) {
       try {

@@ -22,7 +22,7 @@ import { judge, remains, troubleOf, type Fact } from './verdict.js';
 /** How often a guest that does not react is asked again, in ms: one that still boots does not listen yet. */
 const askAgain = 3000;
 /** Milliseconds that a machine gets to answer when there is another way. */
-const patience = 5000;
+const timeoutMs = 5000;
 const toRun = (next: ServerRecord): unknown => (next.wanted = 'running');
 
 export interface PowerHost extends Workshop {
@@ -177,7 +177,7 @@ export class Power {
     }
     let status: string | undefined;
     try {
-      status = await emulator.status(patience);
+      status = await emulator.status(timeoutMs);
     } catch (error) {
       if (emulator.isGone) return;
       this.#log.error({ err: error, pid: left.pid }, 'an adopted machine does not respond');
@@ -245,7 +245,7 @@ export class Power {
     const { record } = this.#state;
     // What is interrupted by the end of the process is finished by the next one.
     if (record === undefined || this.#closing.signal.aborted) return;
-    const status = await this.emulator?.status(patience).catch(() => 'unheard');
+    const status = await this.emulator?.status(timeoutMs).catch(() => 'unheard');
     // It may have ended while it was asked.
     const run = this.emulator === undefined ? undefined : status;
     const fact = (run === undefined ? off : undefined) ?? remains(record, run, operation.signal.aborted);
@@ -335,7 +335,7 @@ export class Power {
   async #powerDown(emulator: Emulator, signal: AbortSignal): Promise<void> {
     const deadline = Date.now() + this.#host.stopDeadline;
     try {
-      const listens = (await emulator.status(patience).catch(() => 'unknown')) === 'running';
+      const listens = (await emulator.status(timeoutMs).catch(() => 'unknown')) === 'running';
       while (listens && Date.now() < deadline) {
         await emulator.pressPower();
         const wait = Math.min(askAgain, Math.max(0, deadline - Date.now()));

@@ -96,7 +96,7 @@ export function killEmulator(identity: ProcessIdentity, guest: Guest): void {
   }
 }
 
-/** The processes of the host that carry the name of a guest, by its id: one look for many servers. */
+/** The processes of the host that carry the name of a guest, by its id: read once for many servers. */
 export function namedGuests(): Map<string, number[]> {
   const guests = new Map<string, number[]>();
   let names: string[];

@@ -105,8 +105,12 @@ export class RemoteRegion implements RegionProvider {
     return this.#ask('describeServers', [ids ?? null], signal);
   }
 
-  consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
-    return this.#ask('consoleOutput', [id, options], signal);
+  consoleOutput(
+    instanceId: string,
+    options: { lines?: number },
+    signal: AbortSignal,
+  ): Promise<ConsoleOutput> {
+    return this.#ask('consoleOutput', [instanceId, options], signal);
   }
 
   ensureServer(): Promise<ServerObservation> {

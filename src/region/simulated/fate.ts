@@ -100,20 +100,20 @@ export class Fates {
   }
 
   /** The fate of a mutation of one server: takes the delay, may fail at random. */
-  ofMutation(verb: SimulatedVerb, serverId: string): Fate {
-    return this.#programmed(verb, serverId, this.#delay) ?? this.#chance(verb, serverId);
+  ofMutation(verb: SimulatedVerb, instanceId: string): Fate {
+    return this.#programmed(verb, instanceId, this.#delay) ?? this.#chance(verb, instanceId);
   }
 
-  /** The fate of a look: at once and fine, unless programmed. */
-  ofLook(verb: SimulatedVerb, serverId: string | null): Fate {
-    return this.#programmed(verb, serverId, 0) ?? { delay: 0, ambiguous: false };
+  /** The fate of a read: at once and fine, unless programmed. */
+  ofRead(verb: SimulatedVerb, instanceId: string | null): Fate {
+    return this.#programmed(verb, instanceId, 0) ?? { delay: 0, ambiguous: false };
   }
 
-  #programmed(verb: SimulatedVerb, serverId: string | null, delay: number): Fate | undefined {
-    // The common case is no rule at all; only a hit takes the write lock, and looks again under it.
-    if (this.#sql.find.get(verb, serverId) === undefined) return undefined;
+  #programmed(verb: SimulatedVerb, instanceId: string | null, delay: number): Fate | undefined {
+    // The common case is no rule at all; only a hit takes the write lock, and asks again under it.
+    if (this.#sql.find.get(verb, instanceId) === undefined) return undefined;
     const take = this.#db.transaction(() => {
-      const row = this.#sql.find.get(verb, serverId);
+      const row = this.#sql.find.get(verb, instanceId);
       if (row === undefined) return undefined;
       this.#sql.use.run(row.seq);
       this.#sql.drop.run(row.seq);
@@ -128,11 +128,11 @@ export class Fates {
   }
 
   /** Derived from seed, verb, server and call number, so that the order in which acts run changes nothing. */
-  #chance(verb: SimulatedVerb, serverId: string): Fate {
+  #chance(verb: SimulatedVerb, instanceId: string): Fate {
     if (this.#failureRate <= 0 && this.#delayJitter <= 0) return { delay: this.#delay, ambiguous: false };
-    const calls = this.#sql.count.get(serverId, verb) ?? 1;
+    const calls = this.#sql.count.get(instanceId, verb) ?? 1;
     const hash = createHash('sha256')
-      .update(JSON.stringify([this.#seed, verb, serverId, calls]))
+      .update(JSON.stringify([this.#seed, verb, instanceId, calls]))
       .digest();
     const swing = (2 * hash.readUInt32BE(8)) / 2 ** 32 - 1;
     const fate: Fate = {

@@ -91,11 +91,11 @@ export class SimulatedRegion implements RegionProvider {
   }
 
   listFlavors(_principal: RegionPrincipal, signal: AbortSignal): Promise<Flavor[]> {
-    return this.#look(signal, () => this.#catalog.flavors);
+    return this.#read(signal, () => this.#catalog.flavors);
   }
 
   listImages(_principal: RegionPrincipal, signal: AbortSignal): Promise<Image[]> {
-    return this.#look(signal, () => this.#catalog.images);
+    return this.#read(signal, () => this.#catalog.images);
   }
 
   async ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
@@ -152,7 +152,7 @@ export class SimulatedRegion implements RegionProvider {
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
     signal.throwIfAborted();
     return typed(async () => {
-      const fate = this.#fates.ofLook('describeServers', ids?.length === 1 ? (ids[0] ?? null) : null);
+      const fate = this.#fates.ofRead('describeServers', ids?.length === 1 ? (ids[0] ?? null) : null);
       await endure(fate, signal);
       if (ids === undefined) return this.#cloud.all().map(observe);
       return ids.flatMap((id) => {
@@ -165,7 +165,7 @@ export class SimulatedRegion implements RegionProvider {
   async consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
     signal.throwIfAborted();
     return typed(async () => {
-      await endure(this.#fates.ofLook('consoleOutput', id), signal);
+      await endure(this.#fates.ofRead('consoleOutput', id), signal);
       const text = consoleText(this.#mustHave(id));
       return { contents: options.lines === undefined ? text : lastLines(text, options.lines) };
     });
@@ -280,7 +280,7 @@ export class SimulatedRegion implements RegionProvider {
     return server;
   }
 
-  #look<T>(signal: AbortSignal, work: () => T): Promise<T> {
+  #read<T>(signal: AbortSignal, work: () => T): Promise<T> {
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     return Promise.resolve(work());
   }
@@ -301,7 +301,7 @@ export class SimulatedRegion implements RegionProvider {
     try {
       this.#announce();
     } catch (error) {
-      // Another process may hold the file for long; the next look will do.
+      // Another process may hold the file for long; the next poll will do.
       this.#options.log.warn({ err: error }, 'simulated region: cannot poll for changes');
     }
   }

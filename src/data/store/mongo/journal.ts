@@ -17,8 +17,8 @@ export const journalName = 'copse_journal';
 
 /** Milliseconds that a process gets to apply its entry before others do it. */
 const grace = 1000;
-/** Milliseconds during which a process retries to apply its own entry while the server is unavailable. */
-const patience = 15_000;
+/** Time during which a process retries to apply its own entry while the server is unavailable. */
+const timeoutMs = 15_000;
 /** Milliseconds after which the cached end of the journal is looked up again. */
 const staleAfter = 60_000;
 /** Milliseconds during which an entry that was seen is certainly not trimmed yet. */
@@ -125,12 +125,12 @@ export class Journal {
 
   async #settle(): Promise<Head> {
     await this.#applying;
-    await this.#lookAhead();
+    await this.#refresh();
     if (this.#applied < this.#head.number) await this.#catchUp(this.#head);
     return this.#head;
   }
 
-  async #lookAhead(): Promise<void> {
+  async #refresh(): Promise<void> {
     const asked = this.clock.moment();
     if (this.clock.since(this.#seenAt) > staleAfter || !(await this.#walk())) this.#see(await this.#last());
     this.#seenAt = asked;
@@ -275,7 +275,7 @@ export class Journal {
   }
 
   async #applyPatiently(entry: Entry): Promise<void> {
-    const end = Date.now() + patience;
+    const end = Date.now() + timeoutMs;
     for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
       try {
         await this.#apply(entry);

@@ -336,14 +336,14 @@ export class MongoStore implements Store {
   /** Waits for operations in progress, but not forever: the server may be unreachable. */
   async close(): Promise<void> {
     this.#sweeper.stop();
-    const patience = AbortSignal.timeout(closingTime);
-    const over = aborted(patience).catch(() => undefined);
+    const timeout = AbortSignal.timeout(closingTime);
+    const over = aborted(timeout).catch(() => undefined);
     // Work with several operations has gaps between them; only a longer pause means that it is done.
     do {
-      while (this.#running.size > 0 && !patience.aborted)
+      while (this.#running.size > 0 && !timeout.aborted)
         await Promise.race([Promise.allSettled(this.#running), over]);
       await sleep(closingPause);
-    } while (this.#running.size > 0 && !patience.aborted);
+    } while (this.#running.size > 0 && !timeout.aborted);
     await this.#commits.close();
     await this.#journal.close();
     await this.#client.close();

@@ -24,7 +24,7 @@ import { Space } from './space.js';
 /** Pages copied between two checks of the clock. */
 const chunk = 1000;
 /** Milliseconds before progress is first reported, and between two reports. */
-const patience = 2000;
+const intervalMs = 2000;
 
 /** Progress of a long step: its completed part, or, if that is unknown, only that it begins. */
 export type Progress = (step: 'copying' | 'checking' | 'rewriting' | 'compacting', part?: number) => void;
@@ -36,7 +36,7 @@ const big = 256 * 2 ** 20;
 function patiently(progress: Progress, step: Parameters<Progress>[0]): (done: number, total: number) => void {
   let last = Date.now();
   return (done, total) => {
-    if (Date.now() - last < patience) return;
+    if (Date.now() - last < intervalMs) return;
     last = Date.now();
     progress(step, done / Math.max(total, 1));
   };

@@ -9,7 +9,7 @@ const always = 32 * MiB;
 /** What a check reads per second, at least, on a slow and busy machine: used only to estimate its duration. */
 const rates = { quick_check: 100 * MiB, integrity_check: 16 * MiB };
 /** Minimum duration in seconds from which a check is logged with its estimate. */
-const patience = 2;
+const quietSeconds = 2;
 
 /** A damaged file; the message says what to do. */
 export class DamagedFile extends Error {
@@ -47,7 +47,7 @@ export function assertWhole(
   const kind = leftOpen && size <= limit ? 'integrity_check' : 'quick_check';
   if (leftOpen) {
     const seconds = Math.ceil(size / rates[kind]);
-    const time = seconds < patience ? '' : `; it may take ${seconds} seconds`;
+    const time = seconds < quietSeconds ? '' : `; it may take ${seconds} seconds`;
     say({ file, check: kind, MiB: Math.ceil(size / MiB) }, `the database was not closed; checking it${time}`);
   }
   // The check reads in random order, and so benefits from memory. Mapping the file would be even faster, but an

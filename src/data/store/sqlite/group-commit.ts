@@ -23,8 +23,8 @@ interface Waiting {
 }
 
 export interface CommitRules {
-  /** Milliseconds that a write waits for another process. Default: 5,000. */
-  patience: number;
+  /** The time that a write waits for another process. Default: 5,000. */
+  timeoutMs: number;
   /** Throws if nothing may be written now. */
   check: () => void;
   /** What callers get instead of a failure. */
@@ -36,15 +36,15 @@ type Outcome = { result: unknown } | { error: unknown };
 export class GroupCommit {
   readonly #statements: Statements;
   readonly #log: Log;
-  /** Milliseconds that a write waits for another process. */
-  readonly #patience: number;
+  /** The time that a write waits for another process. */
+  readonly #timeoutMs: number;
   readonly #check: () => void;
   readonly #failureFor: (error: unknown) => unknown;
   #waiting: Waiting[] = [];
   #again: NodeJS.Timeout | undefined;
 
   constructor(statements: Statements, log: Log, rules: Partial<CommitRules> = {}) {
-    this.#patience = rules.patience ?? 5000;
+    this.#timeoutMs = rules.timeoutMs ?? 5000;
     this.#statements = statements;
     this.#log = log;
     this.#check = rules.check ?? (() => undefined);
@@ -70,7 +70,8 @@ export class GroupCommit {
       this.#check();
       this.#tellAll(waiting, this.#commit(waiting));
     } catch (error) {
-      const late = (one: Waiting) => last || !isBusy(error) || performance.now() - one.since > this.#patience;
+      const late = (one: Waiting) =>
+        last || !isBusy(error) || performance.now() - one.since > this.#timeoutMs;
       for (const one of waiting.filter(late)) one.reject(this.#failureFor(error));
       this.#waiting = waiting.filter((one) => !late(one));
       if (this.#waiting.length > 0) this.#again = setTimeout(() => this.flush(), pause * (1 + Math.random()));

@@ -15,7 +15,7 @@ export const markSchema = [
 ];
 
 /** Several processes that check at the same time block each other, but only for milliseconds. */
-const looks = 5;
+const tries = 5;
 
 /** The owners of marks left by processes that ended without closing the file. To be called before it is opened. */
 export function ownersLeft(file: string): string[] {
@@ -38,7 +38,7 @@ function ownersOf(file: string): string[] {
 
 /** Whether no process has the file open: a reader in WAL mode keeps a shared lock. */
 function isFree(file: string): boolean {
-  for (let look = 1; ; look += 1) {
+  for (let tried = 1; ; tried += 1) {
     const db = new Database(file, { fileMustExist: true, timeout: 0 });
     try {
       // Set before the first read, it makes that read lock the whole file, or fail.
@@ -47,7 +47,7 @@ function isFree(file: string): boolean {
       return true;
     } catch (error) {
       if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_BUSY')) throw error;
-      if (look === looks) return false;
+      if (tried === tries) return false;
     } finally {
       db.close();
     }

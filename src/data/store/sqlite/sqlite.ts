@@ -78,7 +78,7 @@ export class SqliteStore implements Store {
     this.#failed = options.failed;
     this.#statements = new Statements(db);
     this.#commits = new GroupCommit(this.#statements, log, {
-      ...(options.lockWait === undefined ? {} : { patience: options.lockWait }),
+      ...(options.lockWait === undefined ? {} : { timeoutMs: options.lockWait }),
       check: () => this.#place?.check(),
       failureFor: this.#failureFor,
     });
