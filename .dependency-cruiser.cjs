@@ -80,6 +80,7 @@ module.exports = {
     ]),
     layer('client/', ['model/', 'client/']),
     layer('site/stores\\.ts$', ['model/', 'data/store/', 'data/migration/index\\.ts$']),
+    layer('site/region-directory\\.ts$', ['model/', 'data/', 'region/']),
     layer('site/region-providers\\.ts$', [
       'config\\.ts$',
       'model/',
