@@ -93,7 +93,7 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const authorizing = authorize(operation, context, params);
   if (authorizing !== undefined) await authorizing;
   const { cache } = operation;
-  const cached = hasBody(ctx) ? undefined : cache?.get(context.user, ctx.url);
+  const cached = cache === undefined || hasBody(ctx) ? undefined : cache.get(context.user, ctx.url);
   if (cached !== undefined) {
     respond(ctx, cached);
     return;
