@@ -1,4 +1,4 @@
-/** The last `count` lines of a text. A last line without its newline (a prompt) counts as one. */
+/** The last `count` lines of a text. A last line without a newline (a prompt) counts as one. */
 export function lastLines(text: string, count: number): string {
   if (count <= 0) return '';
   let start = text.endsWith('\n') ? text.length - 1 : text.length;

@@ -1,4 +1,4 @@
-/** One attempt at a claimed task: heartbeat, steps, and the decision what a failure means. */
+/** One attempt at a claimed task: heartbeats, steps, and the decision what a failure means. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HeldTask, LeaseLost } from '../data/held-task.js';
 import type { Document } from '../data/store/port.js';
@@ -16,22 +16,25 @@ import type { RetryRule, TaskCode, Work } from './code.js';
 import { codeOf, takes } from './registry.js';
 
 export interface AttemptOptions extends RetryRule {
-  /** Attempts that may be cut short by the end of their process before the task counts as the reason for it. */
+  /** Number of attempts that may be interrupted by the death of their process before the task counts as the cause. */
   maxInterruptions: number;
   tracer: Tracer;
 }
 
-/** How an attempt ended, as far as the runner and the trace need it. */
+/** How an attempt ended, for the runner and the trace. */
 export interface AttemptEnd {
   /** When the next attempt is due, in ms since 1970. */
   retryAt?: number;
   failed?: boolean;
 }
 
-/** Milliseconds that a region gets to say what a machine does after a failure. */
+/** Milliseconds that a region gets to report the state of a machine after a failure. */
 const observationTime = 5000;
 
-/** Milliseconds between two tries to record something while the store is away: the first pause, and the longest. */
+/**
+ * Milliseconds between two attempts to store something while the store is unavailable: the first pause, and the
+ * longest.
+ */
 const recording = { pause: 50, longest: 1000 };
 
 class AbortAsked extends Error {
@@ -48,7 +51,7 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #log: Log;
   readonly #controller = new AbortController();
-  /** The process ends: what cannot be recorded now is left to the next. */
+  /** The process ends: what cannot be stored now is left to the next one. */
   readonly #leaving = new AbortController();
   #beating = false;
 
@@ -59,19 +62,19 @@ export class Attempt {
     this.#log = log;
   }
 
-  /** Ends the attempt because the process shuts down; another one carries on. */
+  /** Ends the attempt because the process shuts down; another process continues. */
   handBack(): void {
     this.#leaving.abort();
     this.#controller.abort(new HandedBack('The process is shutting down'));
   }
 
-  /** Ends the attempt, which writes nothing any more: the task has been claimed anew. */
+  /** Ends the attempt, which then writes nothing more: the task has been claimed again. */
   revoke(): void {
     this.#leaving.abort();
     this.#controller.abort(new LeaseLost('The task has been claimed again'));
   }
 
-  /** Something wrote the task: see whether it was asked to end. */
+  /** The task was written: checks whether it was asked to end. */
   checkAbort(): void {
     this.#task.abort().then(
       (abort) => {
@@ -81,7 +84,7 @@ export class Attempt {
     );
   }
 
-  /** Runs to the end of the attempt. Rejects only when the outcome could not be recorded. */
+  /** Runs to the end of the attempt. Rejects only if the outcome could not be stored. */
   async run(): Promise<AttemptEnd> {
     const { type, requester } = this.#task.value;
     const heartbeat = setInterval(() => void this.#beat(), this.#task.lease / 4);
@@ -130,7 +133,7 @@ export class Attempt {
     return {};
   }
 
-  /** A task of a newer program waits for a process that knows its type. */
+  /** A task of a newer version waits for a process that knows its type. */
   async #putOff(): Promise<AttemptEnd> {
     const { type } = this.#task.value;
     const message = `This process does not know tasks of type ${type}; a newer one must run it.`;
@@ -161,7 +164,7 @@ export class Attempt {
     const step = { name, attempt: this.#task.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
     await this.#insist(() => this.#task.step(step, change), this.#controller.signal);
     if (this.#task.abortAsked) this.#askAbort();
-    // The process may have stood still since the write, and another may have the task by now.
+    // The process may have been frozen since the write, and another may have the task by now.
     this.#checkLease();
     this.#controller.signal.throwIfAborted();
     try {
@@ -175,7 +178,7 @@ export class Attempt {
     }
   }
 
-  /** A step that is broken off says why, not how its call took it. */
+  /** An aborted step reports why, not how its call failed. */
   #causeOfStep(error: unknown): TaskCause {
     const { signal } = this.#controller;
     const reason: unknown = signal.aborted ? signal.reason : error;
@@ -205,7 +208,7 @@ export class Attempt {
     return { retryAt, failed: true };
   }
 
-  /** A later request has taken over the instance; after an abort by somebody nobody has, so it must tell how it is. */
+  /** A later request has taken over the instance; after an abort by a user none has, so its state must be recorded. */
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
     const { by } = (await this.#insist(() => this.#task.abort())) ?? {};
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task obsolete.');
@@ -227,7 +230,7 @@ export class Attempt {
     return { failed: true };
   }
 
-  /** What is true of the subject by now. */
+  /** The current state of the subject. */
   #inspect(
     { inspect }: TaskCode,
     signal: AbortSignal,
@@ -249,9 +252,9 @@ export class Attempt {
   }
 
   /**
-   * Does it again for as long as the store is away: an outage is no failure of the task, and what was done to the machine
-   * does not go unrecorded. The token of the claim sees to it that nobody else's task is written. `until` ends what only
-   * counts while the claim is sure.
+   * Retries as long as the store is unavailable: an outage is not a failure of the task, and what was done to the
+   * machine must be recorded. The token of the claim ensures that only this process's task is written. `until` ends
+   * work that is only valid while the claim is certain.
    */
   async #insist<R>(work: () => Promise<R>, until = this.#leaving.signal): Promise<R> {
     for (let pause = recording.pause; ; pause = Math.min(pause * 2, recording.longest)) {
@@ -286,13 +289,13 @@ export class Attempt {
     }
   }
 
-  /** Another process may soon take a task whose lease is not renewed: the work must have stopped by then. */
+  /** Another process may soon take over a task whose lease is not renewed: the work must have stopped by then. */
   #checkLease(): void {
     if (!this.#task.isSure) this.#controller.abort(new LeaseLost('The lease could not be renewed in time'));
   }
 }
 
-/** Exponential backoff with full jitter below and half of the span kept, so that retries neither bunch nor rush. */
+/** Exponential backoff: half of the delay is fixed, the other half random, so that retries neither cluster nor rush. */
 function pause(rule: RetryRule, failures: number): number {
   const span = Math.min(rule.backoff * 2 ** (failures - 1), rule.backoffMax);
   return span / 2 + Math.random() * (span / 2);

@@ -3,8 +3,8 @@ import type { ServerObservation } from '../region/provider.js';
 import type { Work } from './code.js';
 
 /**
- * The step that creates and replacements share: have the server of the instance. `begun`:
- * what its beginning makes of the instance.
+ * The step shared by creates and replacements: ensure the server of the instance. `begun`: the change of the instance
+ * at its beginning.
  */
 export function ensureServer(
   work: Work,
@@ -18,7 +18,7 @@ export function ensureServer(
     imageId: value.imageId,
     tags: value.tags ?? [],
     ...(value.flavor == null ? {} : { flavor: value.flavor }),
-    // A machine that is made anew rests if that is the last wish.
+    // A machine that is created again stays off if that was the last request.
     ...(value.desiredPower === 'stopped' ? { power: value.desiredPower } : {}),
     ...(value.userData === undefined ? {} : { userData: Buffer.from(value.userData, 'base64') }),
   };

@@ -1,4 +1,4 @@
-/** The site's regular jobs: what has expired goes, and what has served its time is removed. */
+/** The site's periodic jobs: expired instances are deleted, and old records removed. */
 import type { Caller } from '../data/caller.js';
 import type { EventData } from '../data/event.js';
 import type { ExpiryData } from '../data/expiry.js';
@@ -8,15 +8,15 @@ import type { Log } from '../model/log.js';
 import type { Job } from './schedule.js';
 
 export interface HousekeeperOptions {
-  /** Ms between two looks for instances that expire. */
+  /** Ms between two sweeps for instances that expire. */
   sweep: number;
-  /** Ms that ended tasks are kept. */
+  /** Ms for which ended tasks are stored. */
   keep: number;
-  /** Ms that events are kept. */
+  /** Ms for which events are stored. */
   keepEvents: number;
 }
 
-/** Removals are less urgent than what users wait for. */
+/** Removals are less urgent than work that users wait for. */
 const calm = 10;
 
 export interface HousekeeperParts {
@@ -24,7 +24,7 @@ export interface HousekeeperParts {
   expiry: ExpiryData;
   idempotency: IdempotencyData;
   queue: TaskQueue;
-  /** Gives the store's unused space back, a little at each round. */
+  /** Releases the store's unused space, a little at each run. */
   tidyStore: () => Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export function housekeeping(
       run: async (signal) => {
         const caller = scheduleCaller('expiry', signal);
         const now = Date.now();
-        // What is marked now goes with the next sweep at the earliest: whoever follows the events gets to know.
+        // What is marked now is deleted by the next sweep at the earliest, so that followers of the events learn of it.
         told(await expiry.deleteExpired(caller, now), 'instances have expired and are being deleted');
         told(await expiry.warn(caller, now), 'instances are about to expire');
       },
@@ -59,7 +59,7 @@ export function housekeeping(
       run: async (signal) =>
         told(await idempotency.purge(Date.now(), signal), 'removed old stored responses'),
     },
-    // These two are one write each, with nothing after it that the loss of the turn could forbid.
+    // These two are one write each, with nothing after it that would require the lease.
     {
       name: 'events',
       every: calm * sweep,
@@ -69,7 +69,7 @@ export function housekeeping(
   ];
 }
 
-/** In whose name the schedule works. Its id is nobody's. */
+/** The principal of scheduled work. Its id belongs to no user. */
 function scheduleCaller(job: string, signal: AbortSignal): Caller {
   const principal = { id: '00000000-0000-0000-0000-000000000000', name: 'schedule', superUser: true };
   return { principal, requestId: `schedule-${job}`, signal };

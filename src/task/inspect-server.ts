@@ -6,14 +6,14 @@ import type { Inspection } from './code.js';
 type Change = (instance: InstanceRecord) => InstanceRecord;
 
 /**
- * What the machine does after a failure, so that the record does not go on to say what was hoped for. Where the region
- * cannot tell, that is what was known before.
+ * The state of the machine after a failure, so that the record does not keep showing what was expected. If the region
+ * is unavailable, the last known state.
  */
 export function inspectServer(failed: Inspection): Promise<Change> {
   return inspection(failed, passing(vanished));
 }
 
-/** The same of a machine that was to be made, which is not missed. */
+/** The same for a machine that was to be created, which may be absent. */
 export function inspectNewServer(failed: Inspection): Promise<Change> {
   return inspection(failed, (instance) => instance);
 }
@@ -30,7 +30,7 @@ async function inspection({ task, provider, signal, log }: Inspection, missing: 
   }
 }
 
-/** Only a state that the machine should pass through is corrected. */
+/** Only a transitional state is corrected. */
 function passing(change: Change): Change {
   return (instance) => (isPassing(instance.powerState) ? change(instance) : instance);
 }

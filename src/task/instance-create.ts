@@ -2,7 +2,10 @@ import type { TaskCode } from './code.js';
 import { ensureServer } from './ensure-server.js';
 import { inspectNewServer } from './inspect-server.js';
 
-/** Makes the machine of a new instance. A repeat finds what an earlier attempt made; nothing is deleted to "clean up". */
+/**
+ * Creates the machine of a new instance. A repeat finds what an earlier attempt created; nothing is deleted to "clean
+ * up".
+ */
 export const instanceCreate: TaskCode<'instance.create'> = {
   type: 'instance.create',
   run: (work) =>

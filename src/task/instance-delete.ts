@@ -1,10 +1,10 @@
 import type { TaskCode } from './code.js';
 import { inspectServer } from './inspect-server.js';
 
-/** Ends the machine, removes all of it and then the record. */
+/** Terminates the machine, and removes everything of it and then the record. */
 export const instanceDelete: TaskCode<'instance.delete'> = {
   type: 'instance.delete',
-  // A machine that is left over costs its owner: it is worth a longer try.
+  // A leftover machine costs its owner: it is worth trying for longer.
   retry: { maxAttempts: 20 },
   run: (work) => work.step('deleteServer', () => work.provider.deleteServer(work.instance.id, work.signal)),
   inspect: inspectServer,

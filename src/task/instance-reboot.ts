@@ -2,9 +2,9 @@ import type { TaskCode } from './code.js';
 import { inspectServer } from './inspect-server.js';
 
 /**
- * Reboots softly or hard, once: the region knows a repeat by the request, which a restart of the task makes another. When an
- * attempt was interrupted after the guest went down, the repeat finds it stopped and starts it, which is the other half of a
- * reboot.
+ * Reboots softly or hard, once: the region recognises a repeat by the request, which changes when the task is
+ * restarted. If an attempt was interrupted after the guest shut down, the repeat finds it stopped and starts it, which
+ * is the other half of a reboot.
  */
 export const instanceReboot: TaskCode<'instance.reboot'> = {
   type: 'instance.reboot',

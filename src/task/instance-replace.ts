@@ -2,10 +2,10 @@ import type { TaskCode } from './code.js';
 import { ensureServer } from './ensure-server.js';
 import { inspectNewServer } from './inspect-server.js';
 
-/** The step whose record says that the old machine is gone, and that what is found now is the new one. */
+/** The step whose record shows that the old machine is gone, and that any machine found now is the new one. */
 const removal = 'deleteServer';
 
-/** Deletes the machine and makes it anew with the flavor and image that the instance has now. */
+/** Deletes the machine and creates it again with the instance's current flavor and image. */
 export const instanceReplace: TaskCode<'instance.replace'> = {
   type: 'instance.replace',
   async run(work) {

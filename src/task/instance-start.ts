@@ -1,7 +1,7 @@
 import type { TaskCode } from './code.js';
 import { inspectServer } from './inspect-server.js';
 
-/** Starts the stopped machine. The region answers for one that runs already. */
+/** Starts the stopped machine. For the region, an already running one is a success. */
 export const instanceStart: TaskCode<'instance.start'> = {
   type: 'instance.start',
   run: (work) => work.step('startServer', () => work.provider.startServer(work.instance.id, work.signal)),

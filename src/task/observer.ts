@@ -1,4 +1,6 @@
-/** Keeps the recorded power states equal to what the regions report: by a full look at the start, then by their events. */
+/**
+ * Keeps the recorded power states equal to what the regions report: by a full pass at startup, then by their events.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ObservationData, Sight } from '../data/observation.js';
 import type { OpenRegion } from '../data/region.js';
@@ -6,7 +8,7 @@ import { isOutage } from '../model/error.js';
 import type { Log } from '../model/log.js';
 import type { ServerObservation } from '../region/provider.js';
 
-/** Milliseconds after which what could not be stored in an outage is tried again. */
+/** Milliseconds after which what could not be stored in an outage is retried. */
 const again = 500;
 
 export class Observer {
@@ -15,7 +17,7 @@ export class Observer {
   readonly #log: Log;
   readonly #controller = new AbortController();
   readonly #unwatch: (() => void)[] = [];
-  /** Newest event of each server that is not yet stored: writes of one server keep their order. */
+  /** The newest event of each server that is not yet stored: writes for one server keep their order. */
   readonly #waiting = new Map<string, Sight>();
   readonly #storing = new Map<string, Promise<void>>();
   #looking: Promise<void> = Promise.resolve();
@@ -57,7 +59,7 @@ export class Observer {
         await this.#data.record(sight);
       } catch (error) {
         this.#log.warn({ err: error, instanceId: id }, 'cannot record what the region reports');
-        // The region tells it once. A later event of the same server says more.
+        // The region reports it once. A later event of the same server supersedes it.
         if (await this.#outlasts(error)) this.#waiting.set(id, this.#waiting.get(id) ?? sight);
       }
     }
@@ -80,7 +82,7 @@ export class Observer {
     }
   }
 
-  /** After an outage of the store has gone on for a while: whether it is worth another try. */
+  /** After a store outage has lasted for a while: whether another attempt makes sense. */
   async #outlasts(error: unknown): Promise<boolean> {
     const { signal } = this.#controller;
     if (!isOutage(error)) return false;

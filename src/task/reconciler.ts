@@ -1,7 +1,7 @@
 /**
- * Compares what is wished with what a region has, in batches, once in the whole site: records what the region reports,
- * removes the machines of deleted instances, and tells of all other drift. It never starts or stops anything: a guest
- * may have shut itself down on purpose, and nothing is powered off behind a user's back.
+ * Compares the desired state with a region, in batches, once in the whole site: records what the region reports,
+ * removes the machines of deleted instances, and reports all other drift. It never starts or stops anything: a guest
+ * may have shut itself down on purpose, and nothing must be powered off behind a user's back.
  */
 import type { DriftData, Finding } from '../data/drift.js';
 import { agrees, type ObservationData } from '../data/observation.js';
@@ -19,7 +19,7 @@ interface Parts {
   log: Log;
 }
 
-/** One job for each region, `every` so many ms. */
+/** One job per region, with the interval `every` in ms. */
 export function reconciliation(open: readonly OpenRegion[], every: number, parts: Parts): Job[] {
   return open.map((region) => {
     let under: ReadonlyMap<string, PowerState> = new Map();
@@ -33,7 +33,7 @@ export function reconciliation(open: readonly OpenRegion[], every: number, parts
   });
 }
 
-/** `before`, and the result: the power states that machines were passing through at the last look, and are now. */
+/** `before`, and the result: the transitional power states of machines in the last pass, and now. */
 async function reconcile(
   region: OpenRegion,
   parts: Parts,
@@ -41,7 +41,8 @@ async function reconcile(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, PowerState>> {
   const { observations, drifts, log } = parts;
-  // The servers first: one that is made meanwhile has an instance by then. What has changed since is looked at again.
+  // The servers first: one that is created in between then has an instance. Anything that has changed since is checked
+  // again.
   const at = performance.now();
   const servers = new Map(
     (await region.provider.describeServers(undefined, signal)).map((one) => [one.id, one]),
@@ -71,7 +72,7 @@ async function reconcile(
   return passing;
 }
 
-/** What a task is at work on, or will be, is not compared: the task knows better. */
+/** Instances with open tasks are not compared: the task knows better. */
 function isAtRest({ value }: Document<InstanceRecord>): boolean {
   const { provisioning, openTasks, deletionTime } = value;
   if (openTasks.length > 0) return false;
@@ -94,7 +95,7 @@ async function compare(
   const { name, projectId } = value;
   const about = { regionId: region.id, instanceId: id, name, projectId };
   const failed = value.provisioning.status === 'error';
-  // What was never made is not missing: its instance says so itself.
+  // A machine that was never created is not missing: its instance shows that itself.
   if (failed && seen === undefined) return undefined;
   if (!agrees(value, seen))
     await observations.record({ id, seen, at, again: () => look(region, id, signal) });
@@ -108,10 +109,10 @@ async function compare(
   return message === undefined ? undefined : { kind: 'power', ...about, message };
 }
 
-/** `lingers`: it was in this state at the last look, too. */
+/** `lingers`: it was already in this state in the last pass. */
 function powerDrift(state: PowerState, toRun: boolean, lingers: boolean): string | undefined {
   if (isPassing(state)) {
-    // A guest that reboots by itself passes through such states in a moment.
+    // A guest that reboots by itself passes through such states quickly.
     return lingers
       ? `The machine is stuck in ${state}, and no task is working on it; start or stop it.`
       : undefined;
@@ -138,7 +139,7 @@ async function look(
   return (await region.provider.describeServers([id], signal))[0];
 }
 
-/** A machine without an instance: a create that came back to life after the delete, or one that is not ours. */
+/** A machine without an instance: from a create that resumed after the delete, or not Copse's. */
 async function settleOrphan(
   region: OpenRegion,
   id: string,
@@ -146,7 +147,7 @@ async function settleOrphan(
   signal: AbortSignal,
 ): Promise<Finding | undefined> {
   if (await observations.exists(id)) return undefined;
-  // Most that have no instance by now were deleted with it since they were listed.
+  // Most of those without an instance were deleted with it since they were listed.
   if ((await look(region, id, signal)) === undefined) return undefined;
   if (await drifts.wasDeleted(id)) {
     await region.provider.deleteServer(id, signal);

@@ -8,7 +8,7 @@ import { instanceReplace } from './instance-replace.js';
 import { instanceStart } from './instance-start.js';
 import { instanceStop } from './instance-stop.js';
 
-/** The code of every task type; the compiler misses one that is not here. */
+/** The code of every task type; a missing one is a compile error. */
 const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.create': instanceCreate,
   'instance.replace': instanceReplace,
@@ -19,14 +19,13 @@ const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
 };
 
 /**
- * The code of a type that was read from the store. Undefined when this program does not know it: a newer one has stored
- * the task.
+ * The code of a type read from the store. Undefined if this version does not know it: a newer one has stored the task.
  */
 export function codeOf(type: TaskType): TaskCode | undefined {
   return Object.hasOwn(taskCodes, type) ? taskCodes[type] : undefined;
 }
 
-/** Whether the stored input is what the code of the type takes; it may be of another version of the program. */
+/** Whether the stored input is valid for the code of the type; another version may have stored it. */
 export function takes(type: TaskType, input: object): input is Work['input'] {
   return Value.Check(taskInputs[type], input);
 }

@@ -1,7 +1,7 @@
 /**
- * Claims tasks of the regions that this process drives and runs them, so many at a time. The queue remembers, p-queue
- * executes. A task ends, is handed back or waits for its next attempt; it is never dropped: when a write fails here,
- * its lease runs out and it is taken over.
+ * Claims tasks of the regions that this process drives and runs them, with limited concurrency. The queue stores,
+ * p-queue executes. A task ends, is handed back or waits for its next attempt; it is never dropped: if a write fails
+ * here, its lease expires and it is taken over.
  */
 import PQueue from 'p-queue';
 import { isDeadOwner } from '../data/owner.js';
@@ -12,21 +12,21 @@ import type { Log } from '../model/log.js';
 import { Attempt, type AttemptOptions } from './attempt.js';
 
 export interface RunnerOptions extends AttemptOptions {
-  /** Tasks at a time in each region. */
+  /** Concurrent tasks per region. */
   concurrency: number;
-  /** Milliseconds between looks into the queue when nothing announces work. */
+  /** Milliseconds between polls of the queue when nothing announces work. */
   poll: number;
-  /** Milliseconds that running tasks get to end at shutdown. */
+  /** Milliseconds that running tasks get to finish at shutdown. */
   grace: number;
 }
 
 interface Lane {
   region: OpenRegion;
   queue: PQueue;
-  /** The claim loop that is going on, and whether it should look once more. */
+  /** The current claim loop, and whether it should poll once more. */
   pumping: Promise<void> | undefined;
   again: boolean;
-  /** The last look found all that was ready: what comes later is announced. */
+  /** The last poll found everything that was ready: later tasks are announced. */
   dry: boolean;
 }
 
@@ -42,7 +42,7 @@ export class TaskRunner {
   #tending: Promise<void> = Promise.resolve();
   #heed: Promise<void> | undefined;
   #unwatch: (() => void) | undefined;
-  /** Nothing is claimed any more. */
+  /** Nothing more is claimed. */
   #stopping = false;
 
   constructor(queue: TaskQueue, open: readonly OpenRegion[], options: RunnerOptions, log: Log) {
@@ -58,7 +58,7 @@ export class TaskRunner {
     }));
   }
 
-  /** Takes over what dead processes left and begins to work. */
+  /** Takes over what dead processes left and starts working. */
   async start(): Promise<void> {
     this.#unwatch = this.#queue.watch((taskId) => {
       this.#attempts.get(taskId)?.attempt.checkAbort();
@@ -67,13 +67,13 @@ export class TaskRunner {
     await this.#tend();
   }
 
-  /** Looks into the queue soon: another process may have written something. */
+  /** Polls the queue soon: another process may have written something. */
   nudge(): void {
     this.#heed ??= this.#heedAborts().finally(() => (this.#heed = undefined));
     this.#pumpAll();
   }
 
-  /** One look for all that run here, however many they are. */
+  /** One read for all tasks that run here, however many. */
   async #heedAborts(): Promise<void> {
     try {
       if (this.#attempts.size === 0) return;
@@ -84,13 +84,13 @@ export class TaskRunner {
     }
   }
 
-  /** Leaves to other processes what is not claimed yet; what runs goes on. */
+  /** Leaves unclaimed tasks to other processes; running ones continue. */
   stopClaiming(): void {
     this.#stopping = true;
     clearTimeout(this.#timer);
   }
 
-  /** Stops claiming, gives running tasks the grace time, then hands them back. */
+  /** Stops claiming, gives running tasks the grace period, then hands them back. */
   async stop(): Promise<void> {
     this.stopClaiming();
     this.#unwatch?.();
@@ -105,7 +105,7 @@ export class TaskRunner {
     await idle;
   }
 
-  /** A claim that is under way still brings a task; only then the lanes can run empty. */
+  /** A claim in progress may still bring a task; only then can the lanes run empty. */
   async #idle(): Promise<void> {
     await this.#tending;
     await this.#heed;
@@ -113,9 +113,9 @@ export class TaskRunner {
     await Promise.all(this.#lanes.map((lane) => lane.queue.onIdle()));
   }
 
-  /** Looks after the queue: dead owners, due retries, ready tasks; then sets the timer for the next look. */
+  /** Maintains the queue: dead owners, due retries, ready tasks; then sets the timer for the next poll. */
   async #tend(): Promise<void> {
-    // What falls due meanwhile plans a look of its own.
+    // Anything that becomes due in the meantime schedules its own poll.
     this.#planned = Infinity;
     let wait = this.#options.poll;
     try {
@@ -132,7 +132,7 @@ export class TaskRunner {
     this.#plan(wait);
   }
 
-  /** A look that is planned is only ever advanced: else attempts that fail again and again would put it off for ever. */
+  /** A scheduled poll is only ever moved forward: otherwise repeatedly failing attempts would postpone it forever. */
   #plan(wait: number): void {
     const planned = performance.now() + wait;
     if (planned >= this.#planned) return;
@@ -152,7 +152,7 @@ export class TaskRunner {
     lane.dry = false;
     lane.pumping ??= this.#claimAll(lane).finally(() => {
       lane.pumping = undefined;
-      // Asked for after the loop's last look, and before this.
+      // Requested after the loop's last poll, and before this.
       if (lane.again && !this.#stopping) this.#pump(lane);
     });
   }
@@ -179,7 +179,7 @@ export class TaskRunner {
     }
   }
 
-  /** Its place is free for another only when the queue has let go of it. */
+  /** Its slot is free for another task only once the queue has released it. */
   async #take(lane: Lane, task: HeldTask): Promise<void> {
     await lane.queue.add(() => this.#run(lane, task));
     if (!lane.dry) this.#pump(lane);
@@ -200,8 +200,8 @@ export class TaskRunner {
   }
 
   /**
-   * Sees an attempt through. After a standstill longer than a lease the process can claim the very task that an `earlier`
-   * attempt still believes its own: that one ends first, so that the two never work at a time.
+   * Runs an attempt to its end. After being frozen for longer than a lease, the process can claim the same task that an
+   * `earlier` attempt still considers its own: that one ends first, so the two never work at the same time.
    */
   async #see(
     attempt: Attempt,
@@ -219,7 +219,7 @@ export class TaskRunner {
     }
   }
 
-  /** Looks into the queue no later than the time. */
+  /** Polls the queue no later than the given time. */
   #lookAt(time: number): void {
     if (this.#stopping) return;
     const wait = time - Date.now();

@@ -1,18 +1,18 @@
-/** Does the site's regular jobs when it is this process's turn. */
+/** Runs the site's periodic jobs when this process has their lease. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScheduleData, Turn } from '../data/schedule.js';
 import type { Log } from '../model/log.js';
 
 export interface Job {
-  /** Names the job in the whole site. */
+  /** Identifies the job in the whole site. */
   name: string;
-  /** Milliseconds from the end of one turn to the next. */
+  /** Milliseconds from the end of one run to the next. */
   every: number;
-  /** Does it; aborted when the process stops or loses its turn. Must bear a repeat. */
+  /** Does the job; aborted when the process stops or loses its lease. Must be repeatable. */
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Milliseconds before the end of a turn is tried again; more each time. */
+/** Milliseconds before a release is retried; more each time. */
 const firstPause = 100;
 
 export class Schedule {
@@ -23,7 +23,7 @@ export class Schedule {
   readonly #stopping = new AbortController();
   #loops: Promise<void>[] = [];
 
-  /** `lease` in ms, as that of the data. */
+  /** `lease` in ms, as in the data layer. */
   constructor(data: ScheduleData, jobs: readonly Job[], lease: number, log: Log) {
     this.#data = data;
     this.#jobs = jobs;
@@ -44,14 +44,14 @@ export class Schedule {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const wait = await this.#attempt(job);
-      // Up to a tenth more, so that processes do not ask all at once.
+      // Up to a tenth more, so that processes do not all poll at once.
       await sleep(wait * (1 + Math.random() / 10) + 1, undefined, { signal, ref: false }).catch(
         () => undefined,
       );
     }
   }
 
-  /** Ms until the next look. */
+  /** Ms until the next poll. */
   async #attempt(job: Job): Promise<number> {
     try {
       const turn = await this.#data.take(job.name, job.every);
@@ -81,7 +81,7 @@ export class Schedule {
     return job.every;
   }
 
-  /** Tries again while the store is away: nobody has the turn any more, and the next would wait for the end of its lease. */
+  /** Retries while the store is unavailable: otherwise the next run would have to wait for the lease to expire. */
   async #end(turn: Turn, { name, every }: Job): Promise<void> {
     const { signal } = this.#stopping;
     for (let pause = firstPause; ; pause = Math.min(2 * pause, this.#lease / 4)) {

@@ -1,6 +1,6 @@
 /**
- * Chooses how guests run. That /dev/kvm opens proves nothing: on some hosts every ioctl succeeds and an ordinary
- * kernel then hangs in its first instructions. So KVM is used after one guest has really booted with it.
+ * Chooses how guests run. Opening /dev/kvm proves nothing: on some hosts every ioctl succeeds and an ordinary kernel
+ * then hangs in its first instructions. So KVM is used only after one guest has really booted with it.
  */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
@@ -17,7 +17,7 @@ import { errorCode, writeDurably } from './files.js';
 import { hostBootId } from './process-identity.js';
 
 export const probeMarker = 'copse-probe-ok';
-/** Milliseconds; a guest needs well below one second to get there with hardware help. */
+/** Milliseconds; with hardware support a guest needs far less than a second to get there. */
 const probeTimeout = 10_000;
 
 const Verdict = Type.Object({
@@ -33,12 +33,12 @@ export interface AcceleratorQuestion {
   wanted: 'auto' | Accelerator;
   qemu: string;
   qemuVersion: string;
-  /** The guest to try with. Without one there is no trying. */
+  /** The guest to test with. Without one there is no test. */
   image: LocalImage | undefined;
-  /** Folder of the remembered verdict. */
+  /** Folder of the cached result. */
   dataDir: string;
   log: Log;
-  /** For tests: in place of /dev/kvm, and of the probe's ten seconds (ms). */
+  /** For tests: replacements for /dev/kvm and for the probe's ten seconds (ms). */
   device?: string;
   timeout?: number;
 }
@@ -68,7 +68,7 @@ export async function chooseAccelerator(question: AcceleratorQuestion): Promise<
   return choose(verdict.works ? 'kvm' : 'tcg', verdict.reason);
 }
 
-/** Remembered for as long as emulator, host kernel, boot and image are the same. */
+/** Cached as long as emulator, host kernel, boot and image stay the same. */
 async function verdictOnKvm(
   question: AcceleratorQuestion,
   image: LocalImage,
@@ -88,7 +88,7 @@ async function verdictOnKvm(
     return { works: kept.works, reason: `${kept.reason} (cached)` };
   }
   const verdict = await tryKvm(question, image);
-  // Not to remember it costs ten seconds at the next start, and no more.
+  // Not caching it only costs ten seconds at the next start.
   await writeDurably(path, `${JSON.stringify({ ...key, ...verdict }, undefined, 2)}\n`).catch(
     (error: unknown) => {
       question.log.warn({ err: error }, 'the result of the KVM test cannot be cached');
@@ -97,7 +97,7 @@ async function verdictOnKvm(
   return verdict;
 }
 
-/** What is not there, damaged or not to be read is found out anew. */
+/** If it is missing, damaged or unreadable, KVM is tested again. */
 async function readKept(path: string, log: Log): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));

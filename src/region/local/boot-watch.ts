@@ -1,4 +1,4 @@
-/** Tells when a guest has booted, so that its place in the start queue goes to the next. */
+/** Detects that a guest has booted, so that its slot in the start queue goes to the next one. */
 import { cpus } from 'node:os';
 import { PromptWatch } from './console-log.js';
 import type { Emulator } from './emulator.js';
@@ -9,19 +9,20 @@ import { pause } from '../../platform/time.js';
 const interval = 250;
 const idleAfter = 3000;
 const idleSpan = 1000;
-/** Share of a core below which a guest is idle. */
+/** Fraction of a core below which a guest counts as idle. */
 const idleShare = 0.3;
-/** Share of a core that the host must have had to spare: on a busy one a guest is not idle but starved. */
+/** Fraction of a core that the host must have had to spare: on a busy host a guest is not idle but starved. */
 const spareShare = 0.2;
 
-/** Milliseconds that the host's cores have idled since it was started. */
+/** Total idle time of the host's cores since boot, in milliseconds. */
 function hostIdle(): number {
   return cpus().reduce((sum, { times }) => sum + times.idle, 0);
 }
 
 /**
- * Resolves when the guest asks for a login, or is idle while the host is not busy (its console may be elsewhere), or has
- * ended, or `limit` ms have passed. `from`: size of the console's log before the boot. Rejects only with the signal's reason.
+ * Resolves when the guest shows a login prompt, or is idle while the host is not busy (its console may be elsewhere),
+ * or has ended, or `limit` ms have passed. `from`: size of the console log before the boot. Rejects only with the
+ * signal's reason.
  */
 export async function waitBooted(
   emulator: Emulator,
@@ -39,7 +40,7 @@ export async function waitBooted(
     if (now - begin >= options.limit) return 'limit';
     const spare = hostIdle();
     samples.push({ at: now, cpu, spare });
-    // The youngest sample that is old enough.
+    // The most recent sample that is old enough.
     while ((samples[1]?.at ?? Infinity) <= now - idleSpan) samples.shift();
     const old = samples[0];
     if (old !== undefined && now - old.at >= idleSpan && now - begin >= idleAfter) {

@@ -1,4 +1,4 @@
-/** The flavors and images on offer. Images are looked up anew each time: one may be built while the server runs. */
+/** The available flavors and images. Images are read again each time: one may be built while the server runs. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Flavor } from '../../model/flavor.js';
@@ -11,10 +11,12 @@ import { errorCode } from './files.js';
 import { readManifest, type ImageManifest } from './manifest.js';
 import type { LocalFlavor } from './options.js';
 
-/** Flavors come from the configuration, which has no date; a constant, so that the answer is the same after a restart. */
+/**
+ * Flavors come from the configuration, which has no date; a constant, so that the response is the same after a restart.
+ */
 const flavorTime = '2026-01-01T00:00:00.000Z';
 
-/** What a machine is booted from; absolute paths. */
+/** The files that a machine boots from; absolute paths. */
 export interface BootFiles {
   kernel: string;
   initrd: string;
@@ -33,9 +35,9 @@ export class Catalog {
   readonly #imageDir: string;
   readonly #flavors: LocalFlavor[];
   readonly #log: Log;
-  /** What was read of a folder last, for when it cannot be read: an image never changes. */
+  /** The content of a folder as last read, in case it cannot be read later: an image never changes. */
   readonly #known = new Map<string, LocalImage>();
-  /** Complaints that were logged already. */
+  /** Faults that were already logged. */
   readonly #complaints = new Set<string>();
 
   constructor(options: { regionId: string; imageDir: string; flavors: LocalFlavor[]; log: Log }) {
@@ -49,7 +51,7 @@ export class Catalog {
     return this.#flavors.find((flavor) => this.#flavorId(flavor) === id);
   }
 
-  /** By CPUs, then memory. */
+  /** Ordered by CPUs, then memory. */
   flavors(): Flavor[] {
     const sorted = this.#flavors.toSorted(
       (a, b) => a.cpus - b.cpus || a.memoryMiB - b.memoryMiB || (a.name < b.name ? -1 : 1),
@@ -71,7 +73,7 @@ export class Catalog {
     }));
   }
 
-  /** The newest image of each name, by name. */
+  /** The newest image of each name, ordered by name. */
   async images(): Promise<Image[]> {
     const newest = new Map<string, LocalImage>();
     for (const image of await this.all()) {
@@ -83,8 +85,8 @@ export class Catalog {
   }
 
   /**
-   * Also older ones: machines made from them live on, and a task may have been given one before the newer came. Rejects
-   * with RegionError `transient` when it is not found, but may be one that cannot be read.
+   * Includes older ones: machines created from them still exist, and a task may refer to one from before the newer was
+   * added. Rejects with RegionError `transient` if it is not found but may be one that cannot be read.
    */
   async image(id: string): Promise<LocalImage | undefined> {
     const { images, fault } = await this.#refresh();
@@ -93,7 +95,7 @@ export class Catalog {
     return found;
   }
 
-  /** All that can be read. Rejects with RegionError `transient` when it cannot be read what there is. */
+  /** All readable images. Rejects with RegionError `transient` if the folder cannot be read. */
   async all(): Promise<LocalImage[]> {
     return (await this.#refresh()).images;
   }
@@ -108,7 +110,7 @@ export class Catalog {
     }
     const images: LocalImage[] = [];
     let fault: RegionError | undefined;
-    // A dot begins what a build has not finished.
+    // A leading dot marks an unfinished build.
     for (const name of folders.filter((folder) => !folder.startsWith('.')).sort()) {
       const image = await this.#read(name).catch((error: unknown) => {
         if (!(error instanceof RegionError)) throw error;
@@ -122,7 +124,7 @@ export class Catalog {
     return { images, fault };
   }
 
-  /** Undefined: it is not valid. Rejects with RegionError when that cannot be told. */
+  /** Undefined: it is not valid. Rejects with RegionError if that cannot be determined. */
   async #read(name: string): Promise<LocalImage | undefined> {
     const folder = join(this.#imageDir, name);
     try {
@@ -155,14 +157,14 @@ export class Catalog {
   }
 }
 
-/** Of the system, and not that there is no such file: it says nothing about what is in the file. */
+/** A system error other than "no such file": it says nothing about the content of the file. */
 function isPassing(error: unknown): boolean {
   if (reasonOf(error) === undefined)
     return error instanceof Error && error.cause !== undefined && isPassing(error.cause);
   return !['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '');
 }
 
-/** Two builds of one second differ in their digest, which then decides, so that every process decides alike. */
+/** Two builds within one second differ in their digest, which then decides, so that every process decides the same. */
 function isNewer(a: ImageManifest, b: ImageManifest): boolean {
   const [aTime, bTime] = [Date.parse(a.created), Date.parse(b.created)];
   return aTime === bTime ? a.digest > b.digest : aTime > bTime;

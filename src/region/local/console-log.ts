@@ -1,4 +1,4 @@
-/** The console's log: console.log, written by QEMU, and console.log.1, what was there before the last rotation. */
+/** The console log: console.log, written by QEMU, and console.log.1 from before the last rotation. */
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lastLines } from '../last-lines.js';
@@ -18,7 +18,7 @@ export async function sizeOf(path: string): Promise<number> {
   }
 }
 
-/** The last `limit` bytes, or only the last `lines` lines of them. Read from the end, so that a huge log costs little. */
+/** The last `limit` bytes, or only the last `lines` lines of them. Read from the end, so a huge log costs little. */
 export async function readConsole(folder: string, limit: number, lines?: number): Promise<string> {
   if (lines !== undefined && lines <= 0) return '';
   const blocks: Buffer[] = [];
@@ -27,14 +27,14 @@ export async function readConsole(folder: string, limit: number, lines?: number)
     if (want.bytes > 0 && want.newlines > 0) await readBackwards(join(folder, name), want, blocks);
   }
   let bytes = Buffer.concat(blocks.reverse());
-  // The limit may have cut a character in two; what is left of it is not worth a replacement mark.
+  // The limit may have cut a character; its remains are dropped rather than replaced.
   if (want.bytes === 0) bytes = bytes.subarray(continuationBytes(bytes));
-  // As of a stream: a character of which QEMU has not written all is not shown yet.
+  // As in a stream: an incompletely written character is not shown yet.
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes, { stream: true });
   return lines === undefined ? text : lastLines(text, lines);
 }
 
-/** Adds blocks, last first, until the wanted bytes or newlines are found or the file begins. */
+/** Adds blocks, last first, until enough bytes or newlines are found or the beginning of the file is reached. */
 async function readBackwards(
   path: string,
   want: { bytes: number; newlines: number },
@@ -70,8 +70,8 @@ function continuationBytes(bytes: Buffer): number {
 }
 
 /**
- * Moves a log that has grown beyond half the limit out of the way. `reopen` makes a running QEMU begin a new
- * console.log; until it does, QEMU writes on into the moved file, so that no byte is lost.
+ * Rotates a log that has grown beyond half the limit. `reopen` makes a running QEMU start a new console.log; until
+ * then, QEMU continues to write to the moved file, so no byte is lost.
  */
 export async function rotateConsole(
   folder: string,
@@ -85,7 +85,7 @@ export async function rotateConsole(
   try {
     await reopen();
   } catch (error) {
-    // QEMU still writes to the moved file; under its own name it will be found again.
+    // QEMU still writes to the moved file, so it gets its own name back.
     await rename(older, path);
     throw error;
   }
@@ -93,7 +93,7 @@ export async function rotateConsole(
   return true;
 }
 
-/** A fast guest may have written far more than the limit since the last read. */
+/** A fast guest may have written far more than the limit since the last check. */
 async function keepTail(path: string, bytes: number): Promise<void> {
   if ((await sizeOf(path)) <= bytes * 2) return;
   const temporary = `${path}.tmp`;
@@ -103,7 +103,7 @@ async function keepTail(path: string, bytes: number): Promise<void> {
     for (let begun = false; ; begun = true) {
       const { bytesRead, buffer } = await source.read(Buffer.alloc(blockSize), 0, blockSize, at);
       if (bytesRead === 0) break;
-      // It may begin in the midst of a character.
+      // It may begin in the middle of a character.
       const skipped = begun ? 0 : continuationBytes(buffer.subarray(0, bytesRead));
       await target.write(buffer, skipped, bytesRead - skipped);
       at += bytesRead;
@@ -118,7 +118,7 @@ async function keepTail(path: string, bytes: number): Promise<void> {
   await rename(temporary, path);
 }
 
-/** Watches for the login prompt in what is written after `from`, and says true once it has been seen. */
+/** Watches for the login prompt in output after `from`; returns true once it has been seen. */
 export class PromptWatch {
   readonly #path: string;
   #from: number;

@@ -1,4 +1,4 @@
-/** One QEMU process, from its spawn or adoption to its end. Knows nothing of why it runs. */
+/** One QEMU process, from its spawn or adoption to its end. Independent of why it runs. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
@@ -17,14 +17,14 @@ import { pause, settlesWithin } from '../../platform/time.js';
 
 const run = promisify(execFile);
 
-/** Milliseconds. A QEMU greets 150 ms after its spawn; on a loaded host it may take long. */
+/** Milliseconds. QEMU sends its greeting 150 ms after being spawned; on a loaded host it may take long. */
 const linkTimeout = 30_000;
 const quitTimeout = 10_000;
 const greetTimeout = 5000;
 const journalPause = 500;
 const journalTries = 5;
 
-/** Codes of a spawn that fails however often it is tried; for lack of processes, memory or files it does not. */
+/** Error codes of a spawn that will always fail, unlike one that fails for lack of processes, memory or files. */
 const missing = new Set(['ENOENT', 'EACCES', 'ENOEXEC', 'ENOTDIR', 'ELOOP']);
 
 export interface EmulatorPlace {
@@ -32,7 +32,7 @@ export interface EmulatorPlace {
   /** The server's folder, a real path. */
   folder: string;
   log: Log;
-  /** QEMU's run state, told after each (re)connection and when the guest panics or cannot write its disk. */
+  /** QEMU's run state, reported after each (re)connection and when the guest panics or cannot write to its disk. */
   onStatus: (status: string) => void;
 }
 
@@ -45,17 +45,17 @@ export class Emulator {
   #linked: (() => void)[] = [];
   #gone = false;
   #released = false;
-  /** The monitor told the name of another guest. */
+  /** The monitor reported the name of another guest. */
   #misnamed = false;
 
-  /** Takes over a process that runs. */
+  /** Adopts a running process. */
   constructor(place: EmulatorPlace, identity: ProcessIdentity) {
     this.#place = place;
     this.identity = identity;
     this.ended = this.#follow();
   }
 
-  /** Starts QEMU, with the guest paused. Rejects with RegionError when the program does not start at all. */
+  /** Starts QEMU, with the guest paused. Rejects with RegionError if the program does not start at all. */
   static async spawn(place: EmulatorPlace, program: string, options: string[]): Promise<Emulator> {
     const { folder } = place;
     const streams: FileHandle[] = [];
@@ -78,12 +78,12 @@ export class Emulator {
         const cause = await readLog(folder);
         throw new RegionError('transient', 'The emulator exited at once.', { cause });
       } catch (error) {
-        // Nobody would know of it, should it live.
+        // If it lives, nothing would know of it.
         child.kill('SIGKILL');
         throw error;
       }
     } finally {
-      // The emulator has its own by now, so that what is left to fail here harms nobody.
+      // The emulator has its own descriptors by now, so a failure here does no harm.
       await Promise.allSettled(streams.map((stream) => stream.close()));
     }
   }
@@ -97,7 +97,7 @@ export class Emulator {
     return (await this.#link(timeout)).status(timeout);
   }
 
-  /** Lets the guest run; where it runs already, nothing happens. */
+  /** Lets the guest run; no effect if it is already running. */
   async continue(): Promise<void> {
     await (await this.#link()).command('cont');
   }
@@ -111,13 +111,13 @@ export class Emulator {
     return (await this.#link()).command(name, data);
   }
 
-  /** Cuts the power: asks QEMU to end, kills it when it does not. Rejects with RegionError if even that fails. */
+  /** Cuts the power: asks QEMU to exit, and kills it if it does not. Rejects with RegionError if even that fails. */
   async cut(): Promise<Ending> {
     let asked = true;
     try {
       await (await this.#link(greetTimeout)).command('quit', undefined, greetTimeout);
     } catch (error) {
-      // QEMU may close the monitor before it answers; one that does not even listen is not waited for.
+      // QEMU may close the monitor before it responds; if it does not even listen, there is nothing to wait for.
       asked =
         !isAlive(this.identity) ||
         !(error instanceof RegionError || (error instanceof QmpError && error.timedOut));
@@ -136,13 +136,13 @@ export class Emulator {
     return this.ended;
   }
 
-  /** Lets go of the process without touching it. `ended` then stays open. */
+  /** Releases the process without touching it. `ended` then never resolves. */
   release(): void {
     this.#released = true;
     this.#qmp?.close();
   }
 
-  /** The connection, waiting for it if need be. */
+  /** The connection, waiting for it if necessary. */
   async #link(timeout = linkTimeout): Promise<Qmp> {
     const known = this.#qmp;
     if (known !== undefined) return known;
@@ -154,17 +154,17 @@ export class Emulator {
     throw new RegionError('transient', 'The machine does not respond.');
   }
 
-  /** A method, because the compiler takes a field that it saw empty to be empty still. */
+  /** A method, because the compiler would assume that a field it saw empty is still empty. */
   #connection(): Qmp | undefined {
     return this.#qmp;
   }
 
-  /** The last that QEMU itself complained about. For the log, never for users. */
+  /** The last error messages of QEMU itself. For the log, never for users. */
   async logTail(): Promise<string> {
     return readLog(this.#place.folder);
   }
 
-  /** Keeps one connection to the monitor for as long as the process lives. */
+  /** Keeps one connection to the monitor open as long as the process lives. */
   async #follow(): Promise<Ending> {
     let wait = 20;
     while (isAlive(this.identity)) {
@@ -174,7 +174,7 @@ export class Emulator {
         wait = 20;
         await qmp.closed;
       } catch (error) {
-        // Just spawned, or about to be gone; anything else is worth a line.
+        // Just spawned, or about to exit; anything else is worth a log line.
         const code = errorCode(error);
         if (code !== 'ENOENT' && code !== 'ECONNREFUSED')
           this.#place.log.debug({ err: error }, 'no QMP connection');
@@ -187,7 +187,7 @@ export class Emulator {
     return this.#ending();
   }
 
-  /** Its journal tells; where that cannot be read for a while, nobody knows. */
+  /** Its journal shows that; if it cannot be read for a while, the reason is unknown. */
   async #ending(): Promise<Ending> {
     for (let tries = 1; ; tries += 1) {
       try {
@@ -229,7 +229,7 @@ export class Emulator {
   }
 }
 
-/** Undefined: it ended. One whose identity cannot be read is ended: nobody could find it again. */
+/** Undefined: it ended. A process whose identity cannot be read is terminated: it could not be found again. */
 function identityOf(child: ChildProcess): ProcessIdentity | undefined {
   try {
     return child.pid === undefined ? undefined : identify(child.pid);
@@ -244,8 +244,9 @@ function readLog(folder: string): Promise<string> {
 }
 
 /**
- * Adds QEMU's three streams: the journal's monitor speaks on stdin and stdout, so these are a pipe and the journal file.
- * The pipe is opened for both directions and inherited so: QEMU itself holds its writing end and never reads an end.
+ * Sets QEMU's three streams: the journal's monitor uses stdin and stdout, so these are a pipe and the journal file. The
+ * pipe is opened for reading and writing and inherited like that: QEMU itself holds its writing end and never reads an
+ * end of file.
  */
 async function openStreams(folder: string, streams: FileHandle[]): Promise<void> {
   const fifo = join(folder, 'control.fifo');
@@ -254,7 +255,7 @@ async function openStreams(folder: string, streams: FileHandle[]): Promise<void>
   const control = await open(fifo, constants.O_RDWR);
   streams.push(control);
   await control.write('{"execute":"qmp_capabilities"}\n');
-  // The journal begins anew with each boot. Nobody else writes to it: the one before is gone.
+  // The journal starts over at each boot. Nothing else writes to it: the previous process is gone.
   await rm(join(folder, journalName), { force: true });
   streams.push(await open(join(folder, journalName), 'a', 0o600));
   streams.push(await open(join(folder, 'qemu.log'), 'a', 0o600));

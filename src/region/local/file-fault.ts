@@ -1,6 +1,6 @@
 /**
- * What a failed read means. That a file cannot be read now says nothing about what is in it: only a file that was read
- * can be damaged, and only the system's "there is none" means that there is none.
+ * What a failed read means. An unreadable file says nothing about its content: only a file that was read can be
+ * damaged, and only the system's "no such file" means that there is none.
  */
 import { getSystemErrorMap } from 'node:util';
 import { RegionError } from '../provider.js';
@@ -15,7 +15,7 @@ const reasons: Record<string, string> = {
   ELOOP: 'its symbolic links form a loop',
 };
 
-/** The system's reason in words; undefined when the error is not one of the system's. */
+/** The system's reason as text; undefined if it is not a system error. */
 export function reasonOf(error: unknown): string | undefined {
   const code = errorCode(error);
   if (code === undefined) return undefined;
@@ -24,13 +24,13 @@ export function reasonOf(error: unknown): string | undefined {
   return reasons[code] ?? words ?? (/^E[A-Z0-9]+$/.test(code) ? code : undefined);
 }
 
-/** `what`: as a user may read it, without a path. Passing, because it is read again. */
+/** `what`: as shown to users, without a path. Transient, because it will be read again. */
 export function unreadable(what: string, cause: unknown): RegionError {
   const reason = reasonOf(cause) ?? 'the host gives no reason';
   return new RegionError('transient', `${what} cannot be read: ${reason}.`, { cause });
 }
 
-/** What the read rejects with, as an error for users. */
+/** Converts the error of a read into an error for users. */
 export async function readable<R>(what: string, read: Promise<R>): Promise<R> {
   try {
     return await read;

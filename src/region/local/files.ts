@@ -1,8 +1,8 @@
-/** Files that are either there in full or not at all, also after a power cut. */
+/** Files that exist either completely or not at all, even after a power cut. */
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** When it rejects, the file holds either the old text or the new one. `mode`: for others than its owner, too. */
+/** If it rejects, the file has either the old text or the new one. `mode`: if others than its owner may access it. */
 export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
@@ -15,7 +15,7 @@ export async function writeDurably(path: string, text: string, mode = 0o600): Pr
     }
     await rename(temporary, path);
   } catch (error) {
-    // Half a file on a full disk would be in the way of the next try.
+    // Half a file on a full disk would obstruct the next attempt.
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
@@ -32,7 +32,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** The system's code of an error (ENOENT ...), if it has one. */
+/** The system code of an error (ENOENT ...), if it has one. */
 export function errorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;

@@ -1,4 +1,4 @@
-/** Keeps the files bounded that a guest can make grow. */
+/** Limits the size of files that a guest can make grow. */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { names } from './command-line.js';
@@ -17,7 +17,7 @@ export async function keepHouse(
   const reopen = async (): Promise<void> => {
     if (live !== undefined) await reopenConsole(folder, live);
   };
-  // A process killed in the midst of a rotation leaves QEMU writing to the old file.
+  // A process killed during a rotation leaves QEMU writing to the old file.
   if (live !== undefined && !(await exists(join(folder, names.console)))) await reopen();
   await rotateConsole(folder, consoleLimit, reopen);
   if (live !== undefined) await boundJournal(folder, await sizeOf(join(folder, journalName)));

@@ -1,5 +1,5 @@
 /**
- * A region of real machines on this host: QEMU processes that live on without us, a folder each. See
+ * A region of real machines on this host: QEMU processes that outlive this one, with a folder each. See
  * docs/region-local.md.
  */
 import { mkdir, readdir, realpath } from 'node:fs/promises';
@@ -38,7 +38,7 @@ import { findTools } from './tools.js';
 export type { LocalFlavor, LocalRegionOptions } from './options.js';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-/** Machines adopted at a time. */
+/** Machines adopted concurrently. */
 const adoptionWidth = 16;
 
 interface Opened {
@@ -74,8 +74,8 @@ export class LocalRegion implements RegionProvider {
   }
 
   /**
-   * Checks the programs, chooses the accelerator and adopts the machines that run. Rejects with a terminal RegionError
-   * that says what to install or change.
+   * Checks the programs, chooses the accelerator and adopts running machines. Rejects with a terminal RegionError that
+   * says what to install or change.
    */
   open(admit?: Admission): Promise<void> {
     this.#opening ??= this.#open(admit).catch((error: unknown) => {
@@ -217,7 +217,7 @@ export class LocalRegion implements RegionProvider {
     );
   }
 
-  /** Reads again what could not be read of these. */
+  /** Reads these again where they could not be read. */
   async #recall(ids: readonly string[]): Promise<void> {
     const machines = ids.flatMap((id) => this.#machines.get(id) ?? []);
     await Promise.all(machines.filter((machine) => machine.isUnknown).map((machine) => machine.recall()));
@@ -228,11 +228,11 @@ export class LocalRegion implements RegionProvider {
     if (machine.observation === undefined && !machine.isBusy) this.#machines.delete(machine.id);
   }
 
-  /** A verb on one server. Whatever goes wrong that we did not foresee is worth another try. */
+  /** A verb on one server. Unexpected errors are retryable. */
   async #act<T>(id: string, signal: AbortSignal, work: (machine: Machine) => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     const { host } = this.#mustBeOpen();
-    // The id becomes a folder's name.
+    // The id becomes a folder name.
     if (!uuid.test(id)) throw new RegionError('terminal', 'The id of the server is not a UUID.');
     const machine = this.#machines.get(id) ?? new Machine(id, host);
     this.#machines.set(id, machine);

@@ -1,6 +1,6 @@
 /**
- * The event journal: a second monitor of QEMU on its standard output, which is the file events.log. It goes on while
- * no server process lives, so that afterwards a guest that shut down can be told from one that crashed.
+ * The event journal: a second monitor of QEMU on its standard output, which is the file events.log. It continues while
+ * no server process is running, so that afterwards a guest that shut down can be distinguished from one that crashed.
  */
 import { open, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,17 +8,17 @@ import { errorCode } from './files.js';
 import { parseQmp } from './qmp-message.js';
 
 /**
- * How a machine ended, from QEMU's SHUTDOWN event. `crash`: without any. `other`: by QEMU's own decision.
- * `unknown`: the journal could not be read.
+ * How a machine ended, from QEMU's SHUTDOWN event. `crash`: no such event. `other`: decided by QEMU. `unknown`: the
+ * journal could not be read.
  */
 export type Ending =
   'guest-shutdown' | 'guest-reset' | 'host-quit' | 'host-signal' | 'other' | 'crash' | 'unknown';
 
 export const journalName = 'events.log';
 
-/** A guest can cause an event a second (its clock); this is days of them. */
+/** A guest can cause one event per second (its clock); this is enough for days. */
 const sizeLimit = 4 << 20;
-/** The end is near the end: nothing but a handful of events follows it. */
+/** The ending is near the end of the file: only a handful of events follow it. */
 const tailSize = 64 << 10;
 
 const endings: Record<string, Ending> = {
@@ -28,7 +28,7 @@ const endings: Record<string, Ending> = {
   'host-signal': 'host-signal',
 };
 
-/** The ending that the journal's text tells of; the last one counts. */
+/** The ending recorded in the journal; the last one counts. */
 export function endingOf(text: string): Ending {
   let ending: Ending = 'crash';
   for (const line of text.split('\n')) {
@@ -39,12 +39,12 @@ export function endingOf(text: string): Ending {
   return ending;
 }
 
-/** Reads the ending of the present boot. Without a journal it is `crash`. */
+/** Reads the ending of the current boot. Without a journal it is `crash`. */
 export async function readEnding(folder: string): Promise<Ending> {
   return endingOf(await readTail(join(folder, journalName), tailSize));
 }
 
-/** The last bytes of a file as text; nothing if there is no file. */
+/** The last bytes of a file as text; empty if there is no file. */
 export async function readTail(path: string, bytes: number): Promise<string> {
   let file;
   try {
@@ -63,7 +63,7 @@ export async function readTail(path: string, bytes: number): Promise<string> {
   }
 }
 
-/** Keeps the journal of a running machine small. QEMU appends, so that an emptied file just starts again. */
+/** Keeps the journal of a running machine small. QEMU appends, so a truncated file simply starts again. */
 export async function boundJournal(folder: string, size: number): Promise<void> {
   if (size > sizeLimit) await truncate(join(folder, journalName), 0);
 }

@@ -1,6 +1,6 @@
 /**
- * One server: its verbs. Each takes the machine's lock, so that one act at a time touches it; a stop overtakes a start
- * that waits for its place, a delete overtakes everything that waits.
+ * One server: its verbs. Each takes the machine's lock, so only one operation at a time touches it; a stop overtakes a
+ * start that waits for its slot, a delete overtakes everything that waits.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ export interface MachineHost extends PowerHost {
   changed: (id: string, observation: ServerObservation | undefined) => void;
 }
 
-/** What an earlier process left: the record, and the machine or how it ended. */
+/** What an earlier process left: the record, and the machine or the way it ended. */
 interface Leftover {
   record: ServerRecord;
   machine: ProcessIdentity | Ending;
@@ -51,30 +51,30 @@ export class Machine {
     this.#power = new Power(this.#state, this.#operations, host, this.#log);
   }
 
-  /** Undefined: there is no such server (yet, or any more). */
+  /** Undefined: there is no such server (yet, or any longer). */
   get observation(): ServerObservation | undefined {
     return this.#state.observation;
   }
 
-  /** There is a server, but it could not be read what it is. */
+  /** There is a server, but its state could not be read. */
   get isUnknown(): boolean {
     return this.#state.fault !== undefined;
   }
 
-  /** Whether an act runs or waits. */
+  /** Whether an operation is running or waiting. */
   get isBusy(): boolean {
     return this.#operations.pending > 0;
   }
 
   ensure(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
     return this.#act(signal, async (operation) => {
-      // There may be one all the same: it could not be seen when the region opened.
+      // It may exist nevertheless: it could not be seen when the region opened.
       if (this.observation === undefined) await this.#takeOver();
       if (this.observation === undefined) {
         this.#state.begin(await createServer(this.#state.folder, request, this.#host));
       }
       const record = this.#state.mustHave();
-      // Once it has run it is the user's: whether it runs now is for start and stop.
+      // Once it has run, only start and stop decide whether it runs.
       if (!record.continued && record.wanted === 'running') {
         if (request.power === 'stopped') await this.#power.stop(operation);
         else await this.#power.bringUp(operation);
@@ -138,27 +138,29 @@ export class Machine {
     );
   }
 
-  /** Lets go. The machine runs on; an act that waits is given up and taken up by the next process. */
+  /** Releases the machine, which keeps running; a waiting operation is given up and resumed by the next process. */
   async close(): Promise<void> {
     await this.#power.close();
   }
 
   /**
-   * Takes over what an earlier process left. `among`: processes that carry this server's name. What cannot be read makes
-   * a server that is in error, and is read again later. False: there is no server in the folder.
+   * Takes over what an earlier process left. `among`: processes with this server's name. If something cannot be read,
+   * the server is in error, and it is read again later. False: there is no server in the folder.
    */
   async adopt(among: readonly number[]): Promise<boolean> {
     await this.#takeOver(among);
     return this.observation !== undefined;
   }
 
-  /** Reads again what could not be read, unless an act is under way. */
+  /** Reads again what could not be read, unless an operation is in progress. */
   async recall(): Promise<void> {
     if (!this.isUnknown || this.isBusy) return;
     await this.#operations.run(undefined, () => this.#takeOver());
   }
 
-  /** An act in its turn. What could not be read is read again first, so that what was left unfinished goes before it. */
+  /**
+   * Runs an operation in its turn. What could not be read is read again first, so that unfinished work comes before it.
+   */
   async #act<R>(signal: AbortSignal, work: (operation: Operation) => Promise<R>): Promise<R> {
     if (this.isUnknown) await orAbort(this.recall(), signal);
     return this.#operations.run(signal, work);
@@ -183,12 +185,14 @@ export class Machine {
     }
   }
 
-  /** Undefined: there is no server. Rejects with RegionError: something cannot be read or told, or is damaged. */
+  /**
+   * Undefined: there is no server. Rejects with RegionError if something cannot be read or determined, or is damaged.
+   */
   async #readLeftover(among?: readonly number[]): Promise<Leftover | undefined> {
     const { folder } = this.#state;
     const record = await this.#state.read();
     if (record === undefined && !existsSync(folder)) return undefined;
-    // Whatever the record says: between spawn and record only the host knows of the process.
+    // Regardless of the record: between spawn and record only the host knows of the process.
     const emulator = findEmulator({ id: this.id, folder }, among);
     if (record === undefined) {
       if (emulator !== undefined) throw damaged('a machine runs without a record');

@@ -1,4 +1,4 @@
-/** image.json of a guest image: its schema, and the checks that make its content fit for a command line. */
+/** image.json of a guest image: its schema, and the checks that make its content safe for a command line. */
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type, type Static } from 'typebox';
@@ -41,7 +41,7 @@ export type ImageManifest = Static<typeof ImageManifest>;
 /** Far above any real manifest. */
 const sizeLimit = 64 << 10;
 
-/** Reads and checks one image. Rejects with the reason when anything about it is not as it should be. */
+/** Reads and checks one image. Rejects with the reason if anything about it is invalid. */
 export async function readManifest(folder: string): Promise<ImageManifest> {
   const path = join(folder, 'image.json');
   await mustBeFile(path, 'image.json');

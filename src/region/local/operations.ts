@@ -1,13 +1,13 @@
-/** The acts on one machine: one after the other, each of which another may overtake while it waits. */
+/** The operations on one machine: one after the other, where one may overtake another that is waiting. */
 import { KeyedMutex } from '../../platform/keyed-mutex.js';
 import { orAbort } from '../../platform/time.js';
 
 export interface Operation {
-  /** The caller gave up, or somebody overtook. */
+  /** The caller gave up, or another operation overtook this one. */
   readonly signal: AbortSignal;
-  /** Somebody overtook; for what must be finished although the caller gave up. */
+  /** Another operation overtook this one; for work that must be finished even if the caller gave up. */
   readonly overtaken: AbortSignal;
-  /** Set while a stop may overtake: the act waits for its place in the start queue, or for a guest that is to reboot. */
+  /** Set while a stop may overtake: the operation waits for its slot in the start queue, or for a rebooting guest. */
   queued: boolean;
 }
 
@@ -21,14 +21,14 @@ export class Operations {
   #current: Entry | undefined;
   #closed: Error | undefined;
 
-  /** Acts that run or wait. */
+  /** Running or waiting operations. */
   get pending(): number {
     return this.#entries.size;
   }
 
   /**
-   * Runs `work` in its turn. Without a signal it is work of our own. When the signal aborts, the caller gets its reason
-   * at once, and the work, if it has begun, comes to its next safe point behind the scenes.
+   * Runs `work` in its turn. Without a signal it is internal work. When the signal aborts, the caller gets its reason
+   * at once, and the work, if it has begun, continues to its next safe point in the background.
    */
   run<T>(signal: AbortSignal | undefined, work: (operation: Operation) => Promise<T>): Promise<T> {
     if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
@@ -63,22 +63,22 @@ export class Operations {
         if (this.#current === entry) this.#current = undefined;
       });
     if (signal === undefined) return result;
-    // The caller may be gone when it fails.
+    // The caller may be gone by the time it fails.
     result.catch(() => undefined);
     return orAbort(result, signal);
   }
 
-  /** Ends the waiting of the act under way, if a stop may overtake it. */
+  /** Ends the waiting of the current operation, if a stop may overtake it. */
   overtakeQueued(reason: Error): void {
     if (this.#current?.queued === true) this.#current.overtake(reason);
   }
 
-  /** Ends the waiting of the act under way, whatever it waits for. */
+  /** Ends the waiting of the current operation, whatever it waits for. */
   overtake(reason: Error): void {
     this.#current?.overtake(reason);
   }
 
-  /** Gives everything up and waits until nothing runs. */
+  /** Aborts everything and waits until nothing is running. */
   async close(reason: Error): Promise<void> {
     this.#closed = reason;
     for (const entry of this.#entries) entry.overtake(reason);

@@ -15,18 +15,18 @@ export interface LocalRegionOptions {
   /** Absolute folder of the guest images, a folder each. */
   imageDir: string;
   accelerator: 'auto' | 'kvm' | 'tcg';
-  /** Programs; a bare name is looked up in PATH. */
+  /** Programs; a bare name is searched for in PATH. */
   qemu: string;
   qemuImg: string;
-  /** Starts at a time; 0 means as many as there are cores. */
+  /** Concurrent starts; 0 means as many as there are cores. */
   startWidth: number;
-  /** Longest time in seconds that a booting guest holds its place in the start queue. */
+  /** Maximum time in seconds that a booting guest holds its slot in the start queue. */
   startSlot: number;
-  /** Seconds that a guest has to shut down by itself. */
+  /** Seconds that a guest gets to shut down by itself. */
   stopDeadline: number;
-  /** MiB of translated code kept for each guest under emulation. */
+  /** MiB of translated code cached per guest under emulation. */
   tbSize: number;
-  /** Bytes of console output kept for each server. */
+  /** Bytes of console output stored per server. */
   consoleLimit: number;
   flavors: LocalFlavor[];
   log: Log;

@@ -1,4 +1,7 @@
-/** One process serves a region's folder: a monitor takes one client, and two masters would fight over the machines. */
+/**
+ * Only one process serves a region's folder: a monitor accepts one client, and two processes would fight over the
+ * machines.
+ */
 import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from 'typebox';
@@ -13,13 +16,13 @@ const Owner = Type.Object({
   pid: Type.Integer(),
   startTime: Type.String(),
   bootId: Type.String(),
-  /** Device and inode of the folder: a copy of it is nobody's. Older programs wrote none. */
+  /** Device and inode of the folder, so that a copy has no owner. Older versions did not write it. */
   folder: Type.Optional(Type.String()),
 });
 
 /**
- * Takes the folder, waiting up to `timeoutMs` for another process to leave it (a restart overlaps a little). What a
- * killed process left is taken over. Resolves with the function that gives the folder back.
+ * Takes the folder, waiting up to `timeoutMs` for another process to leave it (a restart overlaps a little). The claim
+ * of a killed process is taken over. Resolves with the function that releases the folder.
  */
 export async function takeFolder(folder: string, timeoutMs: number): Promise<() => Promise<void>> {
   const path = join(folder, 'owner.json');
@@ -32,7 +35,7 @@ export async function takeFolder(folder: string, timeoutMs: number): Promise<() 
   try {
     for (;;) {
       try {
-        // Unlike a rename this fails when somebody was there first.
+        // Unlike a rename this fails if another process was first.
         await link(temporary, path);
         return () => rm(path, { force: true });
       } catch (error) {
@@ -51,7 +54,7 @@ export async function takeFolder(folder: string, timeoutMs: number): Promise<() 
   }
 }
 
-/** Rejects with RegionError `transient` when it cannot be read whose the folder is: then it may be somebody's. */
+/** Rejects with RegionError `transient` if the owner of the folder cannot be read: it may have one. */
 async function ownerLives(path: string, folder: string): Promise<boolean> {
   let text: string;
   try {

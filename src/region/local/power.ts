@@ -1,4 +1,4 @@
-/** The power of one machine: on, off, again. Its caller holds the machine's lock. */
+/** The power of one machine: on, off, reboot. Its caller holds the machine's lock. */
 import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
 import { RegionError, type RebootOptions } from '../provider.js';
@@ -19,9 +19,9 @@ import type { StartQueue } from './start-queue.js';
 import { settlesWithin } from '../../platform/time.js';
 import { judge, remains, troubleOf, type Fact } from './verdict.js';
 
-/** How often a guest that does not react is asked again, in ms: one that still boots does not listen yet. */
+/** Interval in ms at which a guest that does not react is asked again: a booting one does not listen yet. */
 const askAgain = 3000;
-/** Milliseconds that a machine gets to answer when there is another way. */
+/** Milliseconds that a machine gets to respond when there is an alternative. */
 const timeoutMs = 5000;
 const toRun = (next: ServerRecord): unknown => (next.wanted = 'running');
 
@@ -57,12 +57,12 @@ export class Power {
     this.#place = { id: state.id, folder: state.folder, log, onStatus };
   }
 
-  /** The process, if it lives. */
+  /** The process, if it is alive. */
   get emulator(): Emulator | undefined {
     return this.#emulator?.isGone === false ? this.#emulator : undefined;
   }
 
-  /** Has the guest running, from whatever state. */
+  /** Makes the guest run, from any state. */
   bringUp(operation: Operation): Promise<void> {
     return this.#act(operation, async () => {
       const { emulator } = this;
@@ -83,7 +83,7 @@ export class Power {
     });
   }
 
-  /** Asks the guest, cuts the power after the deadline. When the caller gives up, the machine is as it was. */
+  /** Asks the guest, and cuts the power after the deadline. If the caller gives up, the machine is as it was. */
   stop(operation: Operation): Promise<void> {
     return this.#act(operation, async () => {
       const { emulator } = this;
@@ -123,20 +123,20 @@ export class Power {
         else await this.#powerDown(emulator, operation.signal);
         operation.queued = false;
       }
-      // Now that it is off, it must come up again, whether or not the caller still waits.
+      // Now that it is off, it must be started again, whether or not the caller still waits.
       await this.#boot(operation.overtaken, operation, begun);
     });
   }
 
   /**
-   * Ends the process, also one that nobody has written down, and resolves when it is known to be gone. Rejects with
-   * RegionError `transient` when it cannot be ended, or may be there and cannot be seen.
+   * Terminates the process, even an unrecorded one, and resolves when it is known to be gone. Rejects with RegionError
+   * `transient` if it cannot be terminated, or may exist without being visible.
    */
   async destroy(): Promise<void> {
     for (let emulator = this.#find(); emulator !== undefined; emulator = this.#find()) {
       await this.#cut(emulator);
     }
-    // A host may hide the processes of others, but not that somebody listens.
+    // A host may hide the processes of other users, but not that a socket is listened on.
     if (await readable("The monitor's socket", isListenedTo(this.#state.folder, names.monitor))) {
       throw new RegionError(
         'transient',
@@ -145,13 +145,13 @@ export class Power {
     }
   }
 
-  /** After a deletion that failed: whatever is left of the server does not run. */
+  /** After a failed deletion: whatever remains of the server is not running. */
   stay(operation: Operation): Promise<void> {
     const message = 'The machine was stopped, but its deletion did not finish.';
     return this.#takeStock(operation, { wanted: 'stopped', powerState: 'Stopped', message });
   }
 
-  /** The process, also one that nobody has written down. */
+  /** The process, even an unrecorded one. */
   #find(): Emulator | undefined {
     if (this.emulator !== undefined) return this.emulator;
     const { id, folder } = this.#state;
@@ -160,8 +160,8 @@ export class Power {
   }
 
   /**
-   * Takes over what an earlier process left, a machine or the way it ended, and finishes in the background what was
-   * interrupted.
+   * Takes over a machine, or the way it ended, from an earlier process, and finishes interrupted work in the
+   * background.
    */
   async adopt(record: Readonly<ServerRecord>, left: ProcessIdentity | Ending): Promise<void> {
     if (typeof left === 'string') {
@@ -199,7 +199,7 @@ export class Power {
     }
   }
 
-  /** Lets go of the process, which runs on. */
+  /** Releases the process, which keeps running. */
   async close(): Promise<void> {
     const reason = new RegionError('transient', 'The server process is ending.');
     this.#closing.abort(reason);
@@ -218,7 +218,7 @@ export class Power {
         this.#inBackground('start', (operation) => this.bringUp(operation));
         return;
       case 'Building':
-        // No word from QEMU means that it did not get to run the guest.
+        // No response from QEMU means that it did not get to run the guest.
         if (ending !== 'crash') break;
         this.#inBackground('start', (operation) => this.bringUp(operation));
         return;
@@ -230,7 +230,7 @@ export class Power {
     this.#inBackground('end', (operation) => this.#takeEnd(ending, operation));
   }
 
-  /** An act that fails leaves the machine in the state that it is in, not in one that it was to pass through. */
+  /** A failed operation leaves the machine in its actual state, not in a transitional one. */
   async #act(operation: Operation, work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -240,13 +240,13 @@ export class Power {
     }
   }
 
-  /** `off`: what it is without a process, if that is known. */
+  /** `off`: its state without a process, if that is known. */
   async #takeStock(operation: Operation, off?: Fact): Promise<void> {
     const { record } = this.#state;
-    // What is interrupted by the end of the process is finished by the next one.
+    // Work interrupted by the end of the process is finished by the next one.
     if (record === undefined || this.#closing.signal.aborted) return;
     const status = await this.emulator?.status(timeoutMs).catch(() => 'unheard');
-    // It may have ended while it was asked.
+    // It may have ended during the request.
     const run = this.emulator === undefined ? undefined : status;
     const fact = (run === undefined ? off : undefined) ?? remains(record, run, operation.signal.aborted);
     await this.#state.note((next) => {
@@ -284,7 +284,7 @@ export class Power {
     }
   }
 
-  /** Spawns the emulator, unless there is one, and lets the guest run. Resolves with where its console begins. */
+  /** Spawns the emulator if necessary, and lets the guest run. Resolves with the offset of its console output. */
   async #launch(): Promise<number> {
     const record = this.#state.mustHave();
     const image = await this.#host.catalog.image(record.imageId);
@@ -317,7 +317,7 @@ export class Power {
   }
 
   async #spawn(options: string[]): Promise<Emulator> {
-    // A process that nobody has written down yet must not get a twin.
+    // An unrecorded process must not get a twin.
     const emulator =
       this.#find() ?? this.#watch(await Emulator.spawn(this.#place, this.#host.tools.qemu, options));
     await this.#state.commit((next) => (next.process = emulator.identity));
@@ -353,7 +353,7 @@ export class Power {
     if (this.#emulator === emulator) this.#emulator = undefined;
   }
 
-  /** What an end that nobody here asked for leads to. */
+  /** Handles an end that this process did not request. */
   #takeEnd(ending: Ending, operation: Operation): Promise<void> {
     return this.#act(operation, async () => {
       const record = this.#state.mustHave();
@@ -373,7 +373,7 @@ export class Power {
     this.#emulator = emulator;
     void emulator.ended.then((ending) => {
       this.#inBackground('end', async (operation) => {
-        // Whoever ended it on purpose has let go of it already.
+        // An operation that ended it on purpose has already released it.
         if (this.#emulator !== emulator) return;
         this.#emulator = undefined;
         if (ending === 'crash') this.#log.error({ qemu: await emulator.logTail() }, 'QEMU crashed');
@@ -383,7 +383,7 @@ export class Power {
     return emulator;
   }
 
-  /** A run state that QEMU told by itself. Acts under way say themselves what the state is. */
+  /** A run state reported by QEMU itself. Operations in progress set the state themselves. */
   #takeStatus(status: string): void {
     const trouble = troubleOf(status);
     if (trouble !== undefined) this.#state.show('Error', trouble);

@@ -1,8 +1,8 @@
 /**
- * Which process is which. A pid alone is no identity: it may be reused, a dead child stays visible as a zombie, and the
- * record that names it may have been copied with its folder. So whoever adopts or signals an emulator asks here, and an
- * emulator is proven by its start time, its name and the folder that it works in. (Its monitor is asked for the name too,
- * see emulator.ts.)
+ * The identity of processes. A pid alone does not identify one: it may be reused, a dead child stays visible as a
+ * zombie, and the record with the pid may have been copied with its folder. Before an emulator is adopted or signalled,
+ * it is therefore verified here by its start time, its name and its working directory. (Its monitor is also asked for
+ * the name, see emulator.ts.)
  */
 import {
   closeSync,
@@ -24,11 +24,11 @@ export interface ProcessIdentity {
   pid: number;
   /** Clock ticks after boot. */
   startTime: string;
-  /** Of the host, without which the start time means nothing. */
+  /** The boot of the host, without which the start time means nothing. */
   bootId: string;
 }
 
-/** Whose emulator a process must prove to be. */
+/** The guest whose emulator a process must prove to be. */
 export interface Guest {
   id: string;
   /** The server's folder. Compared by device and inode: a folder that was moved is the same, a copy is another. */
@@ -42,7 +42,7 @@ export function hostBootId(): string {
   return bootId;
 }
 
-/** Undefined: it is gone. Throws the system's error when that cannot be told. */
+/** Undefined: it is gone. Throws the system's error if that cannot be determined. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const stat = readProcessStat(pid);
   return stat === undefined ? undefined : { pid, startTime: stat.startTime, bootId: hostBootId() };
@@ -58,7 +58,7 @@ export function isAlive(process: ProcessIdentity): boolean {
   }
 }
 
-/** CPU time used so far; undefined when the process is gone, or does not show it. */
+/** CPU time used so far; undefined if the process is gone, or the time is not visible. */
 export function cpuSeconds(process: ProcessIdentity): number | undefined {
   try {
     return isAlive(process) ? readProcessStat(process.pid)?.cpuSeconds : undefined;
@@ -77,8 +77,8 @@ export async function waitGone(identity: ProcessIdentity, ms: number): Promise<b
 }
 
 /**
- * SIGKILL, if it still is that process and the guest's emulator. Proof and signal are one turn, with nothing in between.
- * Throws RegionError `transient` when it cannot be proven either way.
+ * SIGKILL, if it is still that process and the guest's emulator. Check and signal are in one turn of the event loop,
+ * with nothing in between. Throws RegionError `transient` if it cannot be verified either way.
  */
 export function killEmulator(identity: ProcessIdentity, guest: Guest): void {
   if (identity.bootId !== hostBootId() || prove(identity.pid, guest) !== identity.startTime) return;
@@ -96,7 +96,7 @@ export function killEmulator(identity: ProcessIdentity, guest: Guest): void {
   }
 }
 
-/** The processes of the host that carry the name of a guest, by its id: read once for many servers. */
+/** The processes of the host with the name of a guest, by its id: read once for many servers. */
 export function namedGuests(): Map<string, number[]> {
   const guests = new Map<string, number[]>();
   let names: string[];
@@ -121,15 +121,16 @@ function commandLine(pid: number): string[] {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
   } catch (error) {
     const code = errorCode(error);
-    // It ended meanwhile, or the host hides what others run; the monitor's socket tells of those (see power.ts).
+    // It ended in the meantime, or the host hides the processes of other users; those are detected by the monitor's
+    // socket (see power.ts).
     if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code ?? '')) return [];
     throw unclear(error);
   }
 }
 
 /**
- * The emulator of the guest, of those `among` the processes that carry its name. Undefined: there is none. Throws
- * RegionError `transient` when a process may be it, and does not let us see.
+ * The emulator of the guest, `among` the processes with its name. Undefined: there is none. Throws RegionError
+ * `transient` if a process may be it but cannot be examined.
  */
 export function findEmulator(
   guest: Guest,
@@ -149,12 +150,13 @@ export function findEmulator(
 }
 
 /**
- * The start time of the process if it is the guest's emulator; undefined if it is another, or gone. Throws RegionError
- * `transient` when that cannot be told.
+ * The start time of the process if it is the guest's emulator; undefined if it is another one, or gone. Throws
+ * RegionError `transient` if that cannot be determined.
  */
 function prove(pid: number, guest: Guest): string | undefined {
   try {
-    // Held open, so that all that is read is of one process: once it is gone, so is what is in the folder.
+    // Kept open, so that everything read belongs to one process: once the process is gone, so is the content of the
+    // folder.
     const held = openSync(`/proc/${pid}`, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       const folder = `/proc/self/fd/${held}`;
@@ -172,7 +174,7 @@ function prove(pid: number, guest: Guest): string | undefined {
   }
 }
 
-/** False also when that cannot be told. */
+/** Also false if that cannot be determined. */
 function hasEnded(pid: number): boolean {
   try {
     return readProcessStat(pid) === undefined;
@@ -188,7 +190,8 @@ function worksIn(process: string, folder: string): boolean {
     if (home.dev === place.dev && home.ino === place.ino) return true;
     if (place.nlink > 0n) return false;
   }
-  // Its folder was removed under it. One that lies there now is another; whose it is only the host's operator knows.
+  // Its folder was removed from under it. A folder that is there now is another one, and only the host's operator knows
+  // whose.
   if (readlinkSync(`${process}/cwd`) !== `${folder} (deleted)`) return false;
   if (home === undefined) return true;
   throw new RegionError(

@@ -1,7 +1,7 @@
-/** What a qcow2 file's header says, read here: qemu-img itself would open the files that a hostile header names. */
+/** The header of a qcow2 file, parsed here because qemu-img itself would open the files that a hostile header names. */
 import { open } from 'node:fs/promises';
 
-/** Byte offsets: QEMU's docs/interop/qcow2.txt. Rejects with the reason if the file is not a plain, whole qcow2. */
+/** Byte offsets: QEMU's docs/interop/qcow2.txt. Rejects with the reason if the file is not a plain, complete qcow2. */
 export async function readQcow2Size(path: string): Promise<number> {
   const file = await open(path, 'r');
   const header = Buffer.alloc(80);
@@ -16,7 +16,7 @@ export async function readQcow2Size(path: string): Promise<number> {
   if (version !== 2 && version !== 3) throw new Error(`its version is ${version}`);
   if (header.readBigUInt64BE(8) !== 0n) throw new Error('it has a backing file');
   if (header.readUInt32BE(32) !== 0) throw new Error('it is encrypted');
-  // Incompatible features: only "dirty" (bit 0) and compression type (bit 3) leave the data in this file.
+  // Incompatible features: only with "dirty" (bit 0) and compression type (bit 3) is all data in this file.
   if (version === 3 && (header.readBigUInt64BE(72) & ~0b1001n) !== 0n)
     throw new Error('it needs unknown features');
   return Number(header.readBigUInt64BE(24));

@@ -1,4 +1,4 @@
-/** One line of QEMU's machine protocol (QMP), as it stands on a monitor socket and in the event journal. */
+/** One line of QEMU's machine protocol (QMP), as on a monitor socket and in the event journal. */
 
 export type QmpMessage =
   | { kind: 'greeting' }

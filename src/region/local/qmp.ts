@@ -5,12 +5,12 @@ import { connect, type Socket } from 'node:net';
 import { errorCode } from './files.js';
 import { isObject, parseQmp, type QmpMessage } from './qmp-message.js';
 
-/** Longest line taken. QEMU's own answers to what is asked here are below 64 KiB. */
+/** Maximum line length. QEMU's responses to the commands used here are below 64 KiB. */
 const lineLimit = 1 << 20;
 
 export class QmpError extends Error {
   override readonly name = 'QmpError';
-  /** QEMU is there but says nothing. */
+  /** QEMU is connected but silent. */
   readonly timedOut: boolean;
 
   constructor(message: string, timedOut = false) {
@@ -28,7 +28,7 @@ interface Waiting {
 export type QmpEventListener = (name: string, data: Record<string, unknown>) => void;
 
 export class Qmp {
-  /** Resolves, never rejects, when the connection is over. */
+  /** Resolves, never rejects, when the connection has ended. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #onEvent: QmpEventListener;
@@ -46,7 +46,7 @@ export class Qmp {
         resolve();
       });
     });
-    // A 'close' always follows, and that is where the reaction is.
+    // A 'close' always follows, and is handled.
     socket.on('error', () => undefined);
     socket.setEncoding('utf8');
     socket.on('data', (chunk: string) => {
@@ -56,8 +56,8 @@ export class Qmp {
   }
 
   /**
-   * Connects to the socket `name` in `folder`. A monitor serves one client: a second connection succeeds, but no
-   * greeting comes. Rejects with QmpError after `timeout` ms without one.
+   * Connects to the socket `name` in `folder`. A monitor serves one client: a second connection succeeds, but gets no
+   * greeting. Rejects with QmpError after `timeout` ms without one.
    */
   static async connect(
     folder: string,
@@ -79,7 +79,7 @@ export class Qmp {
     return qmp;
   }
 
-  /** Rejects with QmpError: refused by QEMU, no answer in `timeout` ms, or the connection closed. */
+  /** Rejects with QmpError: refused by QEMU, no response within `timeout` ms, or the connection closed. */
   command(name: string, data?: object, timeout = 10_000): Promise<unknown> {
     if (this.#socket.destroyed) return Promise.reject(new QmpError('The monitor is closed.'));
     const id = this.#next;
@@ -175,7 +175,7 @@ export class Qmp {
   }
 }
 
-/** A socket's path ends after 107 bytes; that of an open folder is always short. */
+/** A socket path is limited to 107 bytes; the path through an open folder is always short. */
 function openFolder(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
@@ -184,10 +184,13 @@ function connectIn(fd: number, name: string): Socket {
   return connect(`/proc/self/fd/${fd}/${name}`);
 }
 
-/** What says that nobody listens, and not only that we cannot tell. */
+/** Errors that mean that nothing is listening, not just that it is unknown. */
 const nobody = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ECONNREFUSED'];
 
-/** Whether a process listens on the socket `name` in `folder`. Rejects with the system's error when that cannot be told. */
+/**
+ * Whether a process listens on the socket `name` in `folder`. Rejects with the system's error if that cannot be
+ * determined.
+ */
 export async function isListenedTo(folder: string, name: string): Promise<boolean> {
   try {
     const fd = openFolder(folder);

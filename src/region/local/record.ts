@@ -1,4 +1,4 @@
-/** state.json: what must be known about a server when nobody remembers it. */
+/** state.json: what must be known about a server after a restart. */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type, type Static } from 'typebox';
@@ -19,13 +19,13 @@ export const ServerRecord = Type.Object(
     memoryMiB: Type.Integer({ minimum: 1 }),
     diskBytes: Type.Integer({ minimum: 1 }),
     mac: Type.String({ pattern: '^([0-9a-f]{2}:){5}[0-9a-f]{2}$' }),
-    /** What the machine ought to be; an interrupted stop or start is finished by it. */
+    /** The desired state; an interrupted stop or start is finished according to it. */
     wanted: Type.Union([Type.Literal('running'), Type.Literal('stopped')]),
-    /** A reboot is under way: when the machine ends, it is started again. */
+    /** A reboot is in progress: when the machine ends, it is started again. */
     rebooting: Type.Boolean(),
-    /** The request of the last reboot, to know a repeat by. */
+    /** The request of the last reboot, to recognise a repeat. */
     reboot: Type.Optional(Type.String()),
-    /** The guest ran at least once, so its disk holds something. */
+    /** The guest ran at least once, so its disk has content. */
     continued: Type.Boolean(),
     /** The last emulator. */
     process: Type.Optional(
@@ -43,8 +43,8 @@ const format = ServerRecord.properties.format.const;
 const damage = 'The record of the server on its host is damaged; the server can only be deleted.';
 
 /**
- * Undefined: there is none. Rejects with RegionError: `transient` when it cannot be read, or was written by a newer
- * program; `terminal` when it was read and is damaged or of another server.
+ * Undefined: there is none. Rejects with RegionError: `transient` if it cannot be read, or was written by a newer
+ * version; `terminal` if it was read and is damaged or belongs to another server.
  */
 export async function readRecord(folder: string, id: string): Promise<ServerRecord | undefined> {
   let text: string;
@@ -63,7 +63,7 @@ export async function readRecord(folder: string, id: string): Promise<ServerReco
   return record;
 }
 
-/** What was known of the server is lost. `cause`: for the log. */
+/** The record of the server is lost. `cause`: for the log. */
 export function damaged(cause: unknown): RegionError {
   return new RegionError('terminal', damage, { cause });
 }

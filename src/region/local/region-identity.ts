@@ -1,11 +1,14 @@
-/** Names the folder of a region, wherever it is moved to: the store remembers it, and takes no other for the same region. */
+/**
+ * Identifies the folder of a region, wherever it is moved: the store records it, and accepts no other for the same
+ * region.
+ */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unreadable } from './file-fault.js';
 import { errorCode, writeDurably } from './files.js';
 
-/** The identity of the folder, made with its first use. Only who has taken the folder may ask. */
+/** The identity of the folder, generated at its first use. Only the owner of the folder may call this. */
 export async function identityOf(folder: string): Promise<string> {
   const path = join(folder, 'identity');
   try {
@@ -15,7 +18,7 @@ export async function identityOf(folder: string): Promise<string> {
     if (errorCode(cause) !== 'ENOENT') throw unreadable('The identity of the region’s folder', cause);
   }
   const identity = randomUUID();
-  // No secret: after a run as another user the region still opens, and tells what of its servers cannot be read.
+  // Not secret: after a run as another user the region still opens, and reports which servers cannot be read.
   await writeDurably(path, `${identity}\n`, 0o644);
   return identity;
 }

@@ -1,4 +1,4 @@
-/** Making and removing the folder of a server. */
+/** Creating and removing the folder of a server. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
@@ -20,13 +20,13 @@ const deletedPrefix = '.deleted-';
 export interface Workshop {
   catalog: Catalog;
   tools: Tools;
-  /** Bounds the helper programs that run at a time. */
+  /** Limits the number of concurrent helper programs. */
   helpers: PQueue;
 }
 
 /**
- * Fills the folder and writes the record, which is what makes it a server. Without a record nothing in the folder was
- * ever used, so an interrupted attempt is simply done again. Rejects with RegionError when the request does not fit.
+ * Fills the folder and writes the record, which makes it a server. Without a record nothing in the folder was ever
+ * used, so an interrupted attempt is simply repeated. Rejects with RegionError if the request does not fit.
  */
 export async function createServer(
   folder: string,
@@ -65,7 +65,7 @@ export async function createServer(
     });
     await writeRecord(folder, record);
   } catch (cause) {
-    // A record that may not last would make a server of the folder at the next start, which nobody was told of.
+    // A record that may or may not persist could turn the folder into an unknown server at the next start.
     await dropRecord(folder).catch(() => undefined);
     throw new RegionError('transient', "The server's disks could not be created.", { cause });
   }
@@ -77,9 +77,9 @@ function formerFlavor({ flavor }: ServerRequest): Omit<LocalFlavor, 'name'> | un
 }
 
 /**
- * Removes a server's folder, and what an earlier try left of it. It is renamed first, which is when it is `gone`: a
- * half-removed one must not be taken for a server. Whatever a crash leaves behind is removed by `sweepDeleted`. Rejects with RegionError `transient`
- * while anything of it is there.
+ * Removes a server's folder, and the remains of an earlier attempt. It is renamed first, and then counts as `gone`: a
+ * half-removed folder must not look like a server. Remains after a crash are removed by `sweepDeleted`. Rejects with
+ * RegionError `transient` while any of it exists.
  */
 export async function removeFolder(servers: string, id: string, gone: () => void): Promise<void> {
   try {
@@ -99,7 +99,7 @@ export async function removeFolder(servers: string, id: string, gone: () => void
   }
 }
 
-/** False: it is not there. Rejects while it is as it was, if what is in it could not be removed. */
+/** False: it does not exist. Rejects, leaving it unchanged, if its content could not be removed. */
 async function mayBeEmptied(folder: string): Promise<boolean> {
   try {
     if ((await lstat(folder)).isDirectory())
@@ -111,7 +111,7 @@ async function mayBeEmptied(folder: string): Promise<boolean> {
   }
 }
 
-/** What cannot be removed is left for the next start, and for the delete that is tried again. */
+/** What cannot be removed is left for the next start, and for the retry of the delete. */
 export async function sweepDeleted(servers: string, log: Log): Promise<void> {
   for (const name of await readable('The folder of the servers', readdir(servers))) {
     if (!name.startsWith(deletedPrefix)) continue;

@@ -1,18 +1,20 @@
-/** What is known of one server: its record, kept on disk, and the observation made of it. */
+/** What is known of one server: its record on disk, and the observation derived from it. */
 import { isDeepStrictEqual } from 'node:util';
 import type { PowerState } from '../../model/power.js';
 import { RegionError, type ServerObservation } from '../provider.js';
 import { reasonOf } from './file-fault.js';
 import { readRecord, writeRecord, type ServerRecord } from './record.js';
 
-/** Where the user-mode network's DHCP puts every guest: each has that network for itself. */
+/** The address that the user-mode network's DHCP gives every guest: each has that network to itself. */
 const guestAddress = '10.0.2.15';
 
 export class ServerState {
   readonly id: string;
   readonly folder: string;
   readonly #changed: (observation: ServerObservation | undefined) => void;
-  /** Never changed in place: what is shown is always a whole that was written, or that a restart would find. */
+  /**
+   * Never changed in place: what is visible is always a complete state that was written, or that a restart would find.
+   */
   #record: ServerRecord | undefined;
   #fault: RegionError | undefined;
   #behind = false;
@@ -28,12 +30,12 @@ export class ServerState {
     return this.#record;
   }
 
-  /** Why it is not known what the server is, although there is one. What cannot be read is never taken for absent. */
+  /** Why the state of the server is unknown, although it exists. An unreadable server never counts as absent. */
   get fault(): RegionError | undefined {
     return this.#fault;
   }
 
-  /** Undefined: there is no such server (yet, or any more). */
+  /** Undefined: there is no such server (yet, or any longer). */
   get observation(): ServerObservation | undefined {
     if (this.#fault !== undefined) return { id: this.id, powerState: 'Error', message: this.#fault.message };
     if (this.#record === undefined) return undefined;
@@ -48,12 +50,15 @@ export class ServerState {
     return observation;
   }
 
-  /** Rejects with RegionError: the record cannot be read, or is damaged. What was known stays, until `know` or `fail`. */
+  /**
+   * Rejects with RegionError if the record cannot be read, or is damaged. The known state stays, until `know` or
+   * `fail`.
+   */
   read(): Promise<ServerRecord | undefined> {
     return readRecord(this.folder, this.id);
   }
 
-  /** What was read; undefined when there is no server (any more). */
+  /** The record that was read; undefined if there is no server (any longer). */
   know(record: ServerRecord | undefined): void {
     if (record === undefined) this.forget();
     else this.#record = record;
@@ -95,7 +100,7 @@ export class ServerState {
     return observation;
   }
 
-  /** Changes the state in memory only: for what can be seen again after a restart. */
+  /** Changes the state in memory only: for facts that can be observed again after a restart. */
   show(powerState: PowerState, message?: string): void {
     const record = this.#record;
     if (record === undefined || (record.powerState === powerState && record.message === message)) return;
@@ -103,7 +108,7 @@ export class ServerState {
   }
 
   /**
-   * For what is to happen: writes the changed record down, and only then shows it. When that fails nothing has changed, and
+   * For intentions: writes the changed record, and only then makes it visible. If that fails, nothing has changed, and
    * it rejects with a transient RegionError.
    */
   async commit(change: (next: ServerRecord) => void): Promise<void> {
@@ -112,13 +117,13 @@ export class ServerState {
     await this.#write(next);
     const meanwhile = this.#record;
     if (meanwhile === undefined) return;
-    // What was shown while the file was written is newer than what was to be.
+    // A change made visible while the file was being written is newer than this one.
     const { powerState, message } = meanwhile;
     this.#take(meanwhile === base ? next : altered(next, (it) => setState(it, powerState, message)));
   }
 
   /**
-   * For what has happened: shows it at once, since a restart would find the same, and writes it down. When that fails, the
+   * For facts: makes them visible at once, since a restart would find the same, and writes them. If that fails, the
    * state is `behind` until `catchUp` succeeds.
    */
   async note(change: (next: ServerRecord) => void): Promise<void> {
@@ -129,12 +134,12 @@ export class ServerState {
     await this.#write(next).catch(() => undefined);
   }
 
-  /** Whether the file may tell something else than is known here. */
+  /** Whether the file may differ from what is known here. */
   get isBehind(): boolean {
     return this.#behind;
   }
 
-  /** Tries to write down what could not be written. Never rejects. */
+  /** Tries again to write what could not be written. Never rejects. */
   async catchUp(): Promise<void> {
     if (this.#behind && this.#record !== undefined) await this.#write(this.#record).catch(() => undefined);
   }
@@ -144,7 +149,7 @@ export class ServerState {
       await writeRecord(this.folder, record);
       this.#behind = false;
     } catch (cause) {
-      // A write that failed late has left the new text in the file.
+      // A write that failed late may have left the new text in the file.
       this.#behind = true;
       const why = reasonOf(cause);
       const message = `The host cannot store the new state of the server${why === undefined ? '' : `: ${why}`}.`;

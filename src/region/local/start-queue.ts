@@ -1,15 +1,15 @@
 /**
- * Boots are dear where idling is nearly free: twenty guests that boot at once on two cores all need 90 s, in a queue
- * as wide as the cores 5 s each. So every start waits here for a place, and keeps it until its guest has booted.
+ * Booting is expensive where idling is nearly free: twenty guests that boot at once on two cores all need 90 s; in a
+ * queue as wide as the cores, 5 s each. So every start waits here for a slot, and holds it until its guest has booted.
  */
 import PQueue from 'p-queue';
 
 export interface Start<T> {
-  /** Gives up the place while it still waits for one. */
+  /** Leaves the queue while still waiting. */
   signal: AbortSignal;
-  /** Runs the guest. The caller has its answer when this ends. */
+  /** Runs the guest. The caller gets its result when this ends. */
   begin: () => Promise<T>;
-  /** Resolves, never rejects, when the guest has booted; nobody but the queue waits for that. */
+  /** Resolves, never rejects, when the guest has booted; only the queue waits for that. */
   booted: (started: T) => Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export class StartQueue {
         running.then(resolve, reject);
         await start.booted(await running);
       };
-      // A start that fails has told its caller already.
+      // A failed start has already been reported to its caller.
       this.#queue.add(turn).catch(() => undefined);
     });
   }

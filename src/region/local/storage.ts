@@ -1,4 +1,4 @@
-/** What a server's folder is filled with before its first boot: the seed with its identity, and its disk. */
+/** The content of a server's folder before its first boot: the seed with its identity, and its disk. */
 import { execFile } from 'node:child_process';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { names } from './command-line.js';
 
 const run = promisify(execFile);
-/** Milliseconds; both programs take some ten. */
+/** Milliseconds; both programs take about ten. */
 const timeout = 60_000;
 
 /**
@@ -31,7 +31,10 @@ export async function makeSeed(
   await rm(source, { recursive: true, force: true });
 }
 
-/** An overlay on the image's disk. `size` in bytes. The formats are always said: a guest can write any header. */
+/**
+ * An overlay on the image's disk. `size` in bytes. The formats are always given explicitly: a guest can write any
+ * header.
+ */
 export async function makeDisk(folder: string, qemuImg: string, base: string, size: number): Promise<void> {
   const temporary = `${names.disk}.tmp`;
   const options = ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', base, temporary, String(size)];
@@ -39,7 +42,7 @@ export async function makeDisk(folder: string, qemuImg: string, base: string, si
   await rename(join(folder, temporary), join(folder, names.disk));
 }
 
-/** Bytes of a root disk: what the flavor promises, in whole MiB, and at least what the image needs. */
+/** Bytes of a root disk: the size of the flavor, in whole MiB, and at least what the image needs. */
 export function diskSize(diskGB: number, imageSize: number): number {
   const mebibyte = 2 ** 20;
   return Math.max(Math.ceil((diskGB * 1e9) / mebibyte) * mebibyte, imageSize);

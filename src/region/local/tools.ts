@@ -1,4 +1,4 @@
-/** The programs that the region needs, where they are and whether they will do. */
+/** The programs that the region needs: their paths, and whether they are usable. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { RegionError } from '../provider.js';
@@ -13,12 +13,12 @@ export interface Tools {
   qemuVersion: string;
 }
 
-/** Older ones lack `-action` and friends, and no release that we support has them. */
+/** Older ones lack `-action` and similar options, and no supported release has them. */
 const leastVersion = [6, 2] as const;
 
 /**
- * Rejects with a terminal RegionError that names the package to install.
- * A bare name is looked up as a shell would, because the machines get an empty environment of their own.
+ * Rejects with a terminal RegionError that names the package to install. A bare name is resolved as in a shell, because
+ * the machines get an empty environment.
  */
 export async function findTools(options: { qemu: string; qemuImg: string }): Promise<Tools> {
   const qemu = await locate([options.qemu], 'The emulator', 'qemu-system-x86');
@@ -39,7 +39,7 @@ async function locate(candidates: string[], what: string, debianPackage: string)
       const { stdout } = await run('/bin/sh', ['-c', 'command -v -- "$1"', 'sh', name]);
       if (stdout.trim().startsWith('/')) return stdout.trim();
     } catch {
-      // Not there; the next one may be.
+      // Missing; the next one may exist.
     }
   }
   throw new RegionError(

@@ -1,18 +1,18 @@
-/** What an end of a machine means, by how it ended and what was wanted of it. Pure. */
+/** What the end of a machine means, given how it ended and its desired state. Pure. */
 import type { Ending } from './journal.js';
 import type { ServerRecord } from './record.js';
 
 export type Verdict =
   { restart: true } | { restart: false; powerState: 'Stopped' | 'Error'; message?: string };
 
-/** `sameHostBoot`: whether the host still runs since the machine was started. */
+/** `sameHostBoot`: whether the host has been up since the machine was started. */
 export function judge(
   record: Pick<ServerRecord, 'wanted' | 'rebooting'>,
   ending: Ending,
   sameHostBoot: boolean,
 ): Verdict {
   if (record.wanted === 'stopped') return { restart: false, powerState: 'Stopped' };
-  // A reboot is a stop and a start; whoever finds the machine between the two finishes it.
+  // A reboot is a stop and a start; a process that finds the machine between the two finishes it.
   if (record.rebooting) return { restart: true };
   switch (ending) {
     case 'guest-reset':
@@ -37,7 +37,7 @@ export function judge(
   }
 }
 
-/** What a run state of QEMU, or `unheard`, means to users. Undefined: nothing worth telling. */
+/** What a run state of QEMU, or `unheard`, means to users. Undefined: nothing worth reporting. */
 export function troubleOf(status: string): string | undefined {
   switch (status) {
     case 'guest-panicked':
@@ -58,9 +58,9 @@ export type Fact = Partial<Pick<ServerRecord, 'wanted' | 'continued' | 'message'
 };
 
 /**
- * What a machine is after an act on it that failed, so that it is not left in a state that it was only to pass through.
- * `status`: QEMU's run state, or `unheard`; undefined when there is no process. `givenUp`: nobody wants the act any more. Undefined: as it
- * is recorded.
+ * The state of a machine after a failed operation, so that it is not left in a transitional one. `status`: QEMU's run
+ * state, or `unheard`; undefined if there is no process. `givenUp`: the operation is no longer wanted. Undefined: as
+ * recorded.
  */
 export function remains(
   record: Pick<ServerRecord, 'wanted' | 'continued' | 'powerState'>,
@@ -69,7 +69,7 @@ export function remains(
 ): Fact | undefined {
   const notStarted = 'The machine could not be started.';
   if (status === 'prelaunch') return { powerState: 'Error', message: notStarted };
-  // What was to end it has failed, and is taken back.
+  // The operation that was to end it has failed, and is undone.
   if (status === 'running') return { wanted: 'running', continued: true, powerState: 'Running' };
   if (status !== undefined) {
     return {
@@ -81,6 +81,6 @@ export function remains(
   if (['Stopped', 'Error', 'Pending'].includes(record.powerState)) return undefined;
   if (record.wanted === 'stopped') return { powerState: 'Stopped' };
   if (!givenUp) return { powerState: 'Error', message: notStarted };
-  // A server that never ran keeps waiting for its first start.
+  // A server that never ran still waits for its first start.
   return record.continued ? { wanted: 'stopped', powerState: 'Stopped' } : { powerState: 'Pending' };
 }

@@ -1,4 +1,4 @@
-/** A region that another process drives, as far as an API process needs it: the reads, asked of that worker. */
+/** A region driven by another process, as far as an API process needs it: reads, sent to that worker. */
 import { LRUCache } from 'lru-cache';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
@@ -12,11 +12,11 @@ import {
 } from '../provider.js';
 import { type Call, errorKinds, type Failure, pathOf } from './protocol.js';
 
-/** The time that a worker has for an answer, and the same where there is an answer that can stand in. */
+/** The timeout for a worker's response, and the same if there is a cached one to fall back to. */
 const timeoutMs = 10_000;
 const shortTimeoutMs = 2000;
 
-/** Catalogs that are remembered of one region: one for each principal and call. */
+/** Maximum number of cached catalogs per region: one per principal and call. */
 const catalogLimit = 1000;
 
 export interface RemoteOptions {
@@ -25,22 +25,22 @@ export interface RemoteOptions {
   features: RegionFeatures;
   /** Base URL of the worker's server. */
   address: string;
-  /** What workers and API processes of one site share. */
+  /** The secret that workers and API processes of one site share. */
   secret: Buffer;
-  /** Milliseconds for which a catalog is taken from memory. Default: 5,000. */
+  /** Milliseconds for which a catalog is cached. Default: 5,000. */
   fresh?: number;
-  /** What the region offered when it was looked at last, as the site remembers it; for when the worker is away. */
+  /** The catalog of the region as last stored in the site; used while the worker is away. */
   kept?: () => Promise<{ flavors: Flavor[]; images: Image[] } | undefined>;
-  /** W3C trace context that its calls are a part of. */
+  /** W3C trace context of its calls. */
   traceparent?: string;
 }
 
-/** What is known of the worker, by all who ask it. */
+/** What is known about the worker, shared by all callers. */
 interface Known {
   catalogs: LRUCache<string, { time: number; value: unknown }>;
-  /** Whether the last call was answered. */
+  /** Whether the last call got a response. */
   answers: boolean | undefined;
-  /** When a catalog was asked for in vain (ms since 1970). */
+  /** When a catalog was last requested in vain (ms since 1970). */
   missed: number;
 }
 
@@ -67,12 +67,12 @@ export class RemoteRegion implements RegionProvider {
     return this.#known.answers;
   }
 
-  /** The same region, asked elsewhere from now on. */
+  /** The same region, at another address from now on. */
   moved(options: RemoteOptions): RemoteRegion {
     return new RemoteRegion(options, { ...this.#known, answers: undefined, missed: 0 });
   }
 
-  /** Asks for no server at all: only whether the worker answers. */
+  /** Requests no servers: only checks whether the worker responds. */
   async isThere(signal = AbortSignal.timeout(timeoutMs)): Promise<boolean> {
     return this.describeServers([], signal).then(
       () => true,
@@ -80,7 +80,7 @@ export class RemoteRegion implements RegionProvider {
     );
   }
 
-  /** What has been told of catalogs is told to all. */
+  /** Cached catalogs are shared. */
   traced(traceparent: string): RemoteRegion {
     return new RemoteRegion({ ...this.#options, traceparent }, this.#known);
   }
@@ -137,7 +137,7 @@ export class RemoteRegion implements RegionProvider {
     return () => undefined;
   }
 
-  /** Catalogs change seldom, and every create looks into them: while the worker is away, what it said last counts. */
+  /** Catalogs change rarely, and every create reads them: while the worker is away, its last response is used. */
   async #catalog<R>(call: CatalogCall, principal: RegionPrincipal, signal: AbortSignal): Promise<R> {
     const { catalogs } = this.#known;
     const key = `${call} ${JSON.stringify(principal)}`;
@@ -145,7 +145,7 @@ export class RemoteRegion implements RegionProvider {
     if (known !== undefined && Date.now() - known.time < this.#fresh) return known.value as R;
     const missed = Date.now() - this.#known.missed < this.#fresh;
     const standIn = known?.value ?? (missed ? await this.#keptOf(call) : undefined);
-    // Nobody waits again for a worker that has just not answered.
+    // Calls do not wait again for a worker that has just not responded.
     if (missed && standIn !== undefined) return standIn as R;
     try {
       const value = await this.#ask<R>(
@@ -177,7 +177,7 @@ export class RemoteRegion implements RegionProvider {
       this.#known.answers = true;
       return answer;
     } catch (error) {
-      // A refusal is an answer; whoever stopped asking has learned nothing.
+      // A refusal is a response; an aborted call shows nothing.
       if (!signal.aborted) this.#known.answers = error instanceof RegionError && error.kind !== 'transient';
       throw error;
     }
@@ -220,7 +220,7 @@ function failureOf(status: number, text: string): RegionError {
     const { kind, message } = JSON.parse(text) as Failure;
     if (errorKinds.includes(kind)) return new RegionError(kind, message, { cause });
   } catch {
-    // Not a worker's answer: something stands between the two.
+    // Not a worker's response: something is between the two.
   }
   return new RegionError('transient', 'The worker of the region does not respond.', { cause });
 }

@@ -1,6 +1,6 @@
 /**
- * What an API process asks the worker that drives a region: reads only, as JSON over HTTP. All changes go through the
- * task queue, which needs no connection between the two.
+ * The calls of an API process to the worker that drives a region: reads only, as JSON over HTTP. All changes go through
+ * the task queue, which needs no connection between the two.
  */
 import type { RegionErrorKind } from '../provider.js';
 
@@ -18,7 +18,7 @@ export interface Failure {
   message: string;
 }
 
-/** Kinds of failure that say how things are, not that the region fails. */
+/** Kinds of failure that describe a state, not a failing region. */
 export const refusals: readonly RegionErrorKind[] = ['not_found', 'conflict', 'unsupported'];
 
 export const errorKinds: readonly RegionErrorKind[] = [

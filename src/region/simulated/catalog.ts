@@ -1,9 +1,9 @@
-/** What the simulated region offers. The flavors have the shapes of the local region's defaults. */
+/** The catalog of the simulated region. The flavors have the shapes of the local region's defaults. */
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import { stableId } from '../stable-id.js';
 
-// Nothing was ever made here, so the time is a constant: two processes must tell the same.
+// Nothing was really created, so the time is a constant: two processes must return the same.
 const creationTime = '2026-01-01T00:00:00.000Z';
 
 const sizes = [
@@ -25,7 +25,7 @@ export interface Catalog {
   images: Image[];
 }
 
-/** The same for everybody who asks, and so nobody's to change. */
+/** Shared by all callers, and therefore frozen. */
 export function makeCatalog(regionId: string): Catalog {
   const flavors = sizes.map(({ name, cpus, memoryMiB, disk }): Flavor => ({
     metadata: { id: stableId(regionId, 'flavor', name), name, creationTime, createdBy: 'system' },

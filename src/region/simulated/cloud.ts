@@ -1,4 +1,4 @@
-/** The imagined cloud: machines as rows of a SQLite file that outlives the process and may be shared by several. */
+/** The simulated cloud: machines as rows in a SQLite file that outlives the process and may be shared by several. */
 import { randomUUID } from 'node:crypto';
 import Database from 'better-sqlite3';
 import type { PowerState } from '../../model/power.js';
@@ -6,17 +6,17 @@ import { RegionError, type ServerRequest } from '../provider.js';
 import { schema } from './schema.js';
 
 export interface CloudServer {
-  /** Counts from 1 in the order of creation; never used twice. */
+  /** Counts from 1 in order of creation; never reused. */
   number: number;
   id: string;
   hostname: string;
   flavorId: string;
   imageId: string;
   powerState: PowerState;
-  /** Where the machine is on its way to, and when (ms since the epoch) it gets there. */
+  /** The next power state of a machine in transition, and when (ms since the epoch) it is reached. */
   nextState: PowerState | null;
   settleAt: number | null;
-  /** Times that it was powered on or reset. */
+  /** Number of times that it was powered on or reset. */
   boots: number;
   message: string | null;
 }
@@ -25,7 +25,7 @@ export interface HistoryEntry {
   verb: string;
   /** RFC 3339. */
   time: string;
-  /** False when there was nothing to do. */
+  /** False if there was nothing to do. */
   changed: boolean;
 }
 
@@ -87,12 +87,12 @@ export class Cloud {
     if (this.#sql.identity.get() === undefined) this.#nameIt();
   }
 
-  /** For the rules, which live in the same file. */
+  /** For the rules, which are in the same file. */
   get database(): Database.Database {
     return this.#db;
   }
 
-  /** On the disk before the store remembers it: else a loss of power would leave a cloud that is taken for another. */
+  /** On disk before the store records it: otherwise a power loss could leave a cloud that looks like another one. */
   #nameIt(): void {
     this.#db.pragma('synchronous = FULL');
     this.#sql.nameIt.run(randomUUID());
@@ -122,7 +122,7 @@ export class Cloud {
     return this.#sql.count.get() ?? 0;
   }
 
-  /** False: it was there already, and stays as it is. */
+  /** False: it already existed, and is unchanged. */
   create(request: ServerRequest, settleAt: number): boolean {
     return this.#write(() => {
       const { id, hostname, flavorId, imageId, tags, userData, power } = request;
@@ -144,7 +144,7 @@ export class Cloud {
     });
   }
 
-  /** Removes this very machine, by its number: not one that was made meanwhile under the same id. */
+  /** Removes this exact machine, by its number: not one created since under the same id. */
   remove(id: string, number: number | undefined): void {
     this.#write(() => {
       const gone = this.#sql.removeThis.run(id, number ?? 0);
@@ -154,8 +154,8 @@ export class Cloud {
   }
 
   /**
-   * Sends the machine to another state. `decide` sees it as it is and answers whether to; it runs inside the
-   * transaction, so no other process changes the machine in between. What it throws undoes the step.
+   * Sends the machine to another state. `decide` gets its current state and returns whether to do so; it runs inside
+   * the transaction, so no other process changes the machine in between. If it throws, the step is undone.
    */
   move(id: string, step: PowerStep, decide: (server: CloudServer | undefined) => boolean): void {
     this.#write(() => {
@@ -167,7 +167,7 @@ export class Cloud {
     });
   }
 
-  /** Changes a machine behind everybody's back, as an outage would. */
+  /** Changes a machine from outside, as an outage would. */
   force(id: string, powerState: PowerState, message: string | null): void {
     this.#sql.force.run(powerState, message, id);
   }
@@ -176,13 +176,13 @@ export class Cloud {
     this.#sql.remove.run(id);
   }
 
-  /** Lets machines arrive whose time has come. Reads first: mostly there is nothing, and a write takes the lock. */
+  /** Completes transitions that are due. Reads first: usually there are none, and a write takes the lock. */
   settle(): void {
     const now = this.now();
     if (this.#sql.due.get(now) !== undefined) this.#sql.settle.run(now);
   }
 
-  /** Milliseconds since 1970 by the cloud's own clock: processes that share it may have clocks that differ. */
+  /** Milliseconds since 1970 by the cloud's own clock: the clocks of processes that share it may differ. */
   now(): number {
     return this.#sql.now.get() ?? 0;
   }
@@ -195,7 +195,7 @@ export class Cloud {
     return this.#sql.lastChange.get() ?? 0;
   }
 
-  /** Each id that changed after `seq`, once, with the place of its last change. */
+  /** Each id that changed after `seq`, once, with the position of its last change. */
   changesAfter(seq: number): { seq: number; id: string }[] {
     return this.#sql.changesAfter.all(seq);
   }
@@ -217,7 +217,7 @@ export class Cloud {
   }
 }
 
-/** A fault of the file is worth another try; any other error as it is. */
+/** A failure of the file is retryable; any other error is unchanged. */
 export function fileFault(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;
   return new RegionError('transient', 'The simulated region could not use its file.', { cause: error });
@@ -229,6 +229,6 @@ export interface PowerStep {
   through: PowerState;
   to: PowerState;
   settleAt: number;
-  /** Of a reboot: one that has been carried out changes nothing when it comes again. */
+  /** For a reboot: a repeat of one that was carried out changes nothing. */
   request?: string;
 }

@@ -1,4 +1,4 @@
-/** The imagined console: the same text for the same server and number of boots. */
+/** The simulated console: the same text for the same server and number of boots. */
 import type { CloudServer } from './cloud.js';
 
 const keptBoots = 20;
@@ -18,7 +18,7 @@ function bootText(server: CloudServer, boot: number): string {
   return lines.map((line) => `${line}\n`).join('') + `${server.hostname} login: `;
 }
 
-/** All boots that are kept, each ending in a login prompt; nothing before the first boot is done. */
+/** All stored boots, each ending in a login prompt; nothing before the first boot is done. */
 export function consoleText(server: CloudServer): string {
   const done = server.powerState === 'Building' ? server.boots - 1 : server.boots;
   const texts: string[] = [];

@@ -1,4 +1,6 @@
-/** Decides what becomes of an act: how long it takes, and whether it fails. Programmed rules first, then chance. */
+/**
+ * Decides the outcome of an operation: how long it takes, and whether it fails. Programmed rules first, then chance.
+ */
 import { createHash } from 'node:crypto';
 import type Database from 'better-sqlite3';
 import { RegionError, type RegionErrorKind } from '../provider.js';
@@ -14,14 +16,14 @@ export type SimulatedVerb =
 
 export interface SimulatedRule {
   verb: SimulatedVerb;
-  /** Only for this server. A rule for all also meets `describeServers`, which has no server of its own. */
+  /** Only for this server. A rule for all servers also applies to `describeServers`, which has no server of its own. */
   serverId?: string;
-  /** Milliseconds, in place of the region's delay. */
+  /** Milliseconds, instead of the region's delay. */
   delay?: number;
   error?: RegionErrorKind;
-  /** With `error`: the act is carried out, and then reported as failed. */
+  /** With `error`: the operation is carried out, and then reported as failed. */
   ambiguous?: boolean;
-  /** Acts that the rule applies to before it is used up. Absent: all, until `clearProgram`. */
+  /** Number of operations that the rule applies to. Absent: all, until `clearProgram`. */
   times?: number;
 }
 
@@ -29,7 +31,7 @@ export interface Fate {
   /** Milliseconds. */
   delay: number;
   error?: RegionError;
-  /** The error comes after the act instead of in its place. */
+  /** The error comes after the operation instead of replacing it. */
   ambiguous: boolean;
 }
 
@@ -99,18 +101,18 @@ export class Fates {
     this.#sql.clear.run();
   }
 
-  /** The fate of a mutation of one server: takes the delay, may fail at random. */
+  /** The outcome of a mutation of one server: takes the delay, may fail at random. */
   ofMutation(verb: SimulatedVerb, instanceId: string): Fate {
     return this.#programmed(verb, instanceId, this.#delay) ?? this.#chance(verb, instanceId);
   }
 
-  /** The fate of a read: at once and fine, unless programmed. */
+  /** The outcome of a read: immediate and successful, unless programmed. */
   ofRead(verb: SimulatedVerb, instanceId: string | null): Fate {
     return this.#programmed(verb, instanceId, 0) ?? { delay: 0, ambiguous: false };
   }
 
   #programmed(verb: SimulatedVerb, instanceId: string | null, delay: number): Fate | undefined {
-    // The common case is no rule at all; only a hit takes the write lock, and asks again under it.
+    // The common case is no rule at all; only a hit takes the write lock, and reads again under it.
     if (this.#sql.find.get(verb, instanceId) === undefined) return undefined;
     const take = this.#db.transaction(() => {
       const row = this.#sql.find.get(verb, instanceId);
@@ -127,7 +129,7 @@ export class Fates {
     return fate;
   }
 
-  /** Derived from seed, verb, server and call number, so that the order in which acts run changes nothing. */
+  /** Derived from seed, verb, server and call number, so that the order of operations changes nothing. */
   #chance(verb: SimulatedVerb, instanceId: string): Fate {
     if (this.#failureRate <= 0 && this.#delayJitter <= 0) return { delay: this.#delay, ambiguous: false };
     const calls = this.#sql.count.get(instanceId, verb) ?? 1;
@@ -140,7 +142,7 @@ export class Fates {
       ambiguous: false,
     };
     if (hash.readUInt32BE(0) / 2 ** 32 >= this.#failureRate) return fate;
-    // A real cloud also loses answers: every fourth failure comes after the work was done.
+    // A real cloud also loses responses: every fourth failure comes after the work was done.
     return {
       ...fate,
       error: new RegionError('transient', 'The simulated region failed at random.'),

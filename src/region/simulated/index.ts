@@ -1,7 +1,7 @@
 /**
- * A region without machines, for tests and for scale. It behaves as a cloud does: what was asked for happens even
- * when the process that asked dies, several processes see the same servers, and answers can fail, late or after the
- * fact. See docs/region-simulated.md.
+ * A region without machines, for tests and for scale. It behaves like a cloud: requests take effect even if the process
+ * that made them dies, several processes see the same servers, and calls can fail, late or after the fact. See
+ * docs/region-simulated.md.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Flavor } from '../../model/flavor.js';
@@ -35,15 +35,15 @@ export interface SimulatedRegionOptions {
   file: string;
   /** Milliseconds that a mutation takes. */
   delay: number;
-  /** Share of the delay, from 0 to 1, by which it varies at random in either direction. Default: 0. */
+  /** Fraction of the delay, from 0 to 1, by which it varies at random in either direction. Default: 0. */
   delayJitter?: number;
-  /** Share of mutations, from 0 to 1, that fail with `transient`. */
+  /** Fraction of mutations, from 0 to 1, that fail with `transient`. */
   failureRate: number;
   seed: number;
   log: Log;
 }
 
-/** How often changes made by other processes are looked for, in ms. */
+/** Interval in ms at which changes by other processes are polled. */
 const pollInterval = 250;
 
 export class SimulatedRegion implements RegionProvider {
@@ -65,7 +65,7 @@ export class SimulatedRegion implements RegionProvider {
     return this.#inner?.cloud.identity;
   }
 
-  /** Opens the file, and makes it if it is not there. Repeating it does nothing. */
+  /** Opens the file, and creates it if it is missing. A repeat does nothing. */
   open(): Promise<void> {
     if (this.#inner !== undefined) return Promise.resolve();
     try {
@@ -184,7 +184,10 @@ export class SimulatedRegion implements RegionProvider {
     };
   }
 
-  /** Tells the region, in whatever process it is open, how coming acts go. The first rule that fits is taken. */
+  /**
+   * Programs the outcome of future operations, in every process that has the region open. The first matching rule
+   * applies.
+   */
   program(rule: SimulatedRule): void {
     this.#fates.program(rule);
   }
@@ -198,19 +201,19 @@ export class SimulatedRegion implements RegionProvider {
     return this.#cloud.history(id);
   }
 
-  /** All machines there are, by id. */
+  /** All existing machines, by id. */
   servers(): CloudServer[] {
     return this.#cloud.all();
   }
 
-  /** Changes a machine without being asked by the API, as an outage or another operator would. */
+  /** Changes a machine outside the API, as an outage or another operator would. */
   interfere(id: string, change: { powerState: PowerState; message?: string } | 'vanish'): void {
     if (change === 'vanish') this.#cloud.vanish(id);
     else this.#cloud.force(id, change.powerState, change.message ?? null);
     this.#announce();
   }
 
-  /** One verb on one server that must exist: decides under the lock, then takes its time. */
+  /** One verb on one server that must exist: decides under the lock, then takes its delay. */
   #power(
     verb: SimulatedVerb,
     id: string,
@@ -244,7 +247,7 @@ export class SimulatedRegion implements RegionProvider {
     });
   }
 
-  /** Takes the fate of a mutation, and suffers it when it fails before anything is done. */
+  /** Determines the outcome of a mutation, and throws if it fails before anything is done. */
   async #begin(verb: SimulatedVerb, id: string, signal: AbortSignal): Promise<Fate> {
     signal.throwIfAborted();
     const fate = this.#fates.ofMutation(verb, id);
@@ -252,7 +255,7 @@ export class SimulatedRegion implements RegionProvider {
     return fate;
   }
 
-  /** Waits until the machine is on its way nowhere. Whoever stops waiting does not stop the machine. */
+  /** Waits until the machine is not in transition. Aborting the wait does not stop the machine. */
   async #arrival(id: string, signal: AbortSignal): Promise<void> {
     for (;;) {
       signal.throwIfAborted();
@@ -285,7 +288,7 @@ export class SimulatedRegion implements RegionProvider {
     return Promise.resolve(work());
   }
 
-  /** What is not known is told once more. */
+  /** In doubt, a change is reported once more. */
   #lastChange(): number {
     try {
       return this.#cloud.lastChange();
@@ -296,7 +299,7 @@ export class SimulatedRegion implements RegionProvider {
     }
   }
 
-  /** Tells of changes. That it cannot be told of one now does not undo it. */
+  /** Reports changes. A failure to report one does not undo it. */
   #poll(): void {
     try {
       this.#announce();
@@ -348,7 +351,7 @@ async function endure(fate: Fate, signal: AbortSignal): Promise<void> {
   if (fate.error !== undefined) throw fate.error;
 }
 
-/** What the work rejects with, as an error of the region's. */
+/** Converts the error of the work into one of the region's. */
 async function typed<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,13 +1,14 @@
 /** Tables of a simulated region's file. */
 
 /**
- * - `server`: one row a machine. While `settleAt` (ms since the epoch) lies ahead, the machine is on its way from
- *   `powerState` to `nextState`, and gets there even if the process that asked for it dies, as in a real cloud.
+ * - `server`: one row per machine. While `settleAt` (ms since the epoch) is in the future, the machine is in transition
+ * from
+ * `powerState` to `nextState`, and gets there even if the requesting process dies, as in a real cloud.
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
- * - `history`: every mutation that was carried out; `changed` is 0 where there was nothing to do.
- * - `reboot`: the request of each server's last reboot, to know a repeat by.
- * - `identity`: one row, which names the cloud.
- * - `rule`: what `program` asked for. `attempt`: calls so far, which random failures and delays are derived from.
+ * - `history`: every mutation that was carried out; `changed` is 0 if there was nothing to do.
+ * - `reboot`: the request of each server's last reboot, to recognise a repeat.
+ * - `identity`: one row, which identifies the cloud.
+ * - `rule`: the rules set by `program`. `attempt`: calls so far, from which random failures and delays are derived.
  */
 export const schema = `
 CREATE TABLE IF NOT EXISTS server (
