@@ -86,7 +86,7 @@ export async function deepen(
           queue: held ? 'inactive' : 'ready',
           activated: !held,
           regionId: held ? base.regionId : elsewhere,
-          subject: { ...base.subject, id: uuidv7() },
+          subject: { type: 'instance', name: 'waiting', id: uuidv7() },
           attempts: [],
           steps: [],
           token: 0,

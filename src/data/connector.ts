@@ -97,7 +97,7 @@ export function createConnector(
   const regionData = new RegionData(store, regionSource, organizationData, projectData);
   const taskData = new TaskData(store, projectData, feed);
   const { maxLifetime } = expiryOptions;
-  const instanceData = new InstanceData(store, projectData, networkData, regionData, taskData, maxLifetime);
+  const instanceData = new InstanceData(store, projectData, networkData, regionData, maxLifetime);
   const taskControl = new TaskControl(store);
   return {
     ...parts,

@@ -4,7 +4,8 @@ import { ApiError, notFound } from '../model/error.js';
 import { type ExpirationExtension, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { Accepted, Caller } from './caller.js';
 import { type InstanceData, instances } from './instance.js';
-import { beingDeleted, checkExpiry } from './instance-rules.js';
+import { checkExpiry } from './instance-rules.js';
+import { checkLiving } from './open-tasks.js';
 import { type Document, replace, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { instanceAfter, standingOf } from './wish.js';
@@ -35,7 +36,7 @@ export class ExpiryData {
     return retrying(async () => {
       const instance = await this.#store.get(instances, id, caller.signal);
       if (instance === undefined) throw notFound();
-      if (instance.value.deletionTime !== undefined) throw beingDeleted(instance.value);
+      checkLiving('instance', instance.value);
       caller.precondition?.(standingOf(instance));
       const { expirationWarning, ...kept } = instance.value;
       const next: InstanceRecord = {

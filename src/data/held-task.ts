@@ -2,15 +2,19 @@
  * A task that this process has claimed. It knows the revision of its last write, so the task need not be read before
  * each write; a worker whose lease was taken over finds another revision and another token, and writes nothing.
  */
-import type { InstanceRecord } from '../model/instance.js';
-import { historyLimit, type TaskCause, type TaskRecord, type TaskStep } from '../model/task.js';
+import {
+  historyLimit,
+  type SubjectRecord,
+  type TaskCause,
+  type TaskRecord,
+  type TaskStep,
+} from '../model/task.js';
 import { interrupted, retried, type TaskEnd } from '../model/task-state.js';
-import { instances } from './instance.js';
 import { type Document, replace, type Store, StoreConflict, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
-import { endingWrites, type InstanceChange, worked } from './task-end.js';
+import { subjectKind, subjectOf } from './subject.js';
+import { endingWrites, type SubjectChange } from './task-end.js';
 import { tasks } from './task.js';
-import { instanceAfter } from './wish.js';
 
 /** The lease is lost: another process has the task, or it has ended. The work must stop without writing. */
 export class LeaseLost extends Error {
@@ -33,7 +37,7 @@ export class HeldTask {
   /** As the last write left it; undefined if it must be read from the store. */
   #task: Document<TaskRecord> | undefined;
   /** As read for the next write. */
-  #instance: Document<InstanceRecord> | undefined;
+  #subject: Document<SubjectRecord> | undefined;
   /** Ended steps, stored by the next write. */
   #ended: readonly TaskStep[] = [];
   /** When this process last knew that it held the lease, by its monotonic clock. */
@@ -72,14 +76,15 @@ export class HeldTask {
    * Adds a step, or ends the one of the same name and attempt; in the same write changes the subject, if a change is
    * given.
    */
-  step(step: TaskStep, change?: (instance: InstanceRecord) => InstanceRecord): Promise<void> {
+  step(step: TaskStep, change?: (subject: SubjectRecord) => SubjectRecord): Promise<void> {
     return this.#write(async (task) => {
       const next = withStep(task.value, step);
       const writes: Write[] = [replace(tasks, task, next)];
-      const instance = change === undefined ? undefined : await this.#subject();
-      if (instance !== undefined && change !== undefined) {
-        const changed = worked(instance.value, task.value.type, change);
-        writes.push(replace(instances, instance, instanceAfter(instance, changed)));
+      const { subject: of, type } = task.value;
+      if (of !== undefined && change !== undefined) {
+        const subject = this.#subject ?? (await this.subject());
+        if (subject !== undefined)
+          writes.push(subjectKind(of.type).change(subject, change(subject.value), type));
       }
       return { writes, next };
     });
@@ -90,10 +95,10 @@ export class HeldTask {
     this.#ended = [...this.#ended, step];
   }
 
-  /** The current state of the instance. */
-  async subject(): Promise<Document<InstanceRecord> | undefined> {
-    this.#instance = await this.#store.get(instances, this.value.subject.id);
-    return this.#instance;
+  /** The current state of the subject. */
+  async subject(): Promise<Document<SubjectRecord> | undefined> {
+    this.#subject = await subjectOf(this.#store, this.value);
+    return this.#subject;
   }
 
   /** Who asked the task to end; nobody if a later request made it obsolete. Undefined: it was not asked to. */
@@ -103,10 +108,10 @@ export class HeldTask {
     return task.value.abortedBy === undefined ? {} : { by: task.value.abortedBy };
   }
 
-  /** Ends the task, changes its instance and releases the instance's next task, in one step. */
-  finish(end: TaskEnd, change: InstanceChange): Promise<void> {
+  /** Ends the task, changes its subject and releases the subject's next task, in one step. */
+  finish(end: TaskEnd, change: SubjectChange): Promise<void> {
     return this.#write(async (task) => ({
-      writes: await endingWrites(this.#store, task, end, change, await this.#subject()),
+      writes: await endingWrites(this.#store, task, end, change, this.#subject),
     }));
   }
 
@@ -118,10 +123,6 @@ export class HeldTask {
   /** Gives the task back for another process to continue: at once, or from a given time (ms since 1970). */
   giveBack(runAfter = 0): Promise<void> {
     return this.#change((value) => interrupted(value, 'handed_over', runAfter));
-  }
-
-  async #subject(): Promise<Document<InstanceRecord> | undefined> {
-    return this.#instance ?? this.subject();
   }
 
   #change(change: (value: TaskRecord) => TaskRecord, { quiet = false } = {}): Promise<void> {
@@ -141,8 +142,8 @@ export class HeldTask {
       const ended = this.#ended;
       const value = ended.reduce(withStep, task.value);
       const { writes, next } = await plan({ ...task, value }, ended.length > 0);
-      // The region will report what was done to the machine, which changes the instance.
-      this.#instance = undefined;
+      // A region will report what was done to a machine, say, which changes the subject.
+      this.#subject = undefined;
       try {
         await this.#store.write(writes);
       } catch (error) {

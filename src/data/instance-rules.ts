@@ -1,17 +1,13 @@
-/** Rules for an instance's body beyond its schema, and for the tasks in progress on it. */
+/** Rules for an instance's body beyond its schema. */
 import { type Tag, timestamp } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
 import type { Flavor } from '../model/flavor.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
-import type { TaskInput, TaskRecord, TaskType } from '../model/task.js';
-import { abortAsked, ended } from '../model/task-state.js';
 import { userDataFault } from '../model/user-data.js';
 import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
-import { type Document, replace, StoreConflict, type Write } from './store/port.js';
-import { taskAddress, tasks } from './task.js';
-import { taskAfter } from './wish.js';
+import { StoreConflict } from './store/port.js';
 
 /** Each tag name at most once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
@@ -115,44 +111,6 @@ export async function checkReferences(
     throw new ApiError('invalid_reference', errors.map((error) => error.message).join(' '), { errors });
   }
   return spec;
-}
-
-/** Names the task that deletes it, unless that has failed. */
-export function beingDeleted({ openTasks }: InstanceRecord): ApiError {
-  const deletion = openTasks.at(-1);
-  return new ApiError('being_deleted', 'The instance is being deleted.', {
-    ...(deletion === undefined ? {} : { blockedBy: taskAddress(deletion) }),
-  });
-}
-
-/** The open task that an equal request can share. */
-export function sharable(
-  open: readonly Document<TaskRecord>[],
-  type: TaskType,
-): Document<TaskRecord> | undefined {
-  return open.find(({ value }) => value.type === type && value.abort !== true);
-}
-
-/** Whether the open tasks yield to one of this type: a stop supersedes a soft reboot, which begins with a stop. */
-export function yields(open: readonly Document<TaskRecord>[], type: TaskType): boolean {
-  return type === 'instance.stop' && open.every(({ value }) => isSoftReboot(value));
-}
-
-function isSoftReboot({ type, input }: TaskRecord): boolean {
-  return type === 'instance.reboot' && (input as TaskInput<'instance.reboot'>).hard !== true;
-}
-
-/** Ends open tasks that a later request makes obsolete. `left`: those that their workers must end. */
-export function superseded(open: readonly Document<TaskRecord>[]): { writes: Write[]; left: string[] } {
-  const message = 'A later request made the task obsolete.';
-  const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
-  const hasBegun = ({ value }: Document<TaskRecord>): boolean => value.attempts.length > 0;
-  return {
-    writes: open.map((task) =>
-      replace(tasks, task, taskAfter(task, hasBegun(task) ? abortAsked(task.value) : ended(task.value, end))),
-    ),
-    left: open.filter(hasBegun).map(({ id }) => id),
-  };
 }
 
 /** What a lost race for the name means to the client; any other failure unchanged. */

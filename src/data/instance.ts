@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import { uuidv7 } from 'uuidv7';
 import { type ProvisioningStatus, timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
@@ -6,7 +5,7 @@ import { type InstanceCreate, type InstanceRecord, presentInstance } from '../mo
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { taskEffects } from '../model/task-effects.js';
 import type { PowerVerb } from '../model/power.js';
-import type { TaskInput, TaskType } from '../model/task.js';
+import type { TaskInput, TaskTypeOn } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
@@ -22,16 +21,16 @@ import {
   replaceRequired,
   written,
 } from './instance-change.js';
+import { checkReferences, checkUserData, expiry, nameTaken } from './instance-rules.js';
 import {
-  beingDeleted,
-  checkReferences,
-  checkUserData,
-  expiry,
-  nameTaken,
+  checkFree,
+  checkLiving,
+  equalTask,
+  openTasksOf,
   sharable,
   superseded,
   yields,
-} from './instance-rules.js';
+} from './open-tasks.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
@@ -47,7 +46,7 @@ import {
   type Write,
 } from './store/port.js';
 import { retrying } from './store/retry.js';
-import { openTask, taskAddress, type TaskData } from './task.js';
+import { openTask } from './task.js';
 import { instanceAfter, sameInstanceWish, standingOf } from './wish.js';
 
 export const instances: CollectionSpec<InstanceRecord> = {
@@ -100,7 +99,6 @@ export class InstanceData {
   readonly #projects: ProjectData;
   readonly #networks: NetworkData;
   readonly #regions: RegionData;
-  readonly #tasks: TaskData;
   readonly #maxLifetime: number;
 
   /** `maxLifetime`: how far ahead an instance may be told to expire, in ms. */
@@ -109,14 +107,12 @@ export class InstanceData {
     projects: ProjectData,
     networks: NetworkData,
     regions: RegionData,
-    taskData: TaskData,
     maxLifetime: number,
   ) {
     this.#store = store;
     this.#projects = projects;
     this.#networks = networks;
     this.#regions = regions;
-    this.#tasks = taskData;
     this.#maxLifetime = maxLifetime;
   }
 
@@ -177,7 +173,7 @@ export class InstanceData {
       openTasks: [],
     };
     const record = taskEffects['instance.create'].onAccepted(asked);
-    const task = openTask({ id, revision: 0, value: record }, 'instance.create', {}, caller);
+    const task = openTask('instance', { id, revision: 0, value: record }, 'instance.create', {}, caller);
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
     const writes = [insert(instances, id, stored), task.write, ...(caller.remember?.(accepted) ?? [])];
@@ -228,12 +224,12 @@ export class InstanceData {
       if (replaced.length > 0 && !allowReplace) throw replaceRequired(replaced);
       const next = changedRecord(value, wish, this.#maxLifetime);
       if (replaced.length > 0) {
-        await this.#refuseWhileBusy(instance);
+        checkFree('instance', await openTasksOf(this.#store, instance.value));
         const asked = by(caller, { ...next, flavor: flavor ?? null });
         return this.#open(caller, instance, asked, 'instance.replace', pick(wish.spec));
       }
       // The machine of a repeated request is already being created: the repeat returns the same task.
-      const same = sharable(await this.#openTasks(instance), 'instance.replace');
+      const same = sharable(await openTasksOf(this.#store, instance.value), 'instance.replace');
       const told = same === undefined ? {} : { taskId: same.id };
       if (!sameInstanceWish(value, next)) return this.#commit(caller, instance, by(caller, next), told);
       const { revision } = instance;
@@ -254,7 +250,7 @@ export class InstanceData {
       const instance = await this.load(id, caller.signal);
       if (instance === undefined || !still(instance.value)) throw notFound();
       caller.precondition?.(standingOf(instance));
-      const open = await this.#openTasks(instance);
+      const open = await openTasksOf(this.#store, instance.value);
       const same = sharable(open, 'instance.delete');
       if (same !== undefined) return { id, taskId: same.id };
       const { writes, left } = superseded(open);
@@ -272,7 +268,7 @@ export class InstanceData {
    * Accepts a task for the instance: shares an equal open one, and refuses while another one blocks it and does not
    * yield, or if the instance cannot accept it now.
    */
-  async request<T extends TaskType>(
+  async request<T extends TaskTypeOn<'instance'>>(
     caller: Caller,
     id: string,
     type: T,
@@ -280,15 +276,10 @@ export class InstanceData {
   ): Promise<Accepted> {
     return retrying(async () => {
       const instance = await this.#living(caller, id);
-      const open = await this.#openTasks(instance);
-      const last = open.at(-1);
-      if (
-        last?.value.type === type &&
-        last.value.abort !== true &&
-        isDeepStrictEqual(last.value.input, input)
-      )
-        return { id, taskId: last.id };
-      if (!yields(open, type)) await this.#refuseWhileBusy(instance);
+      const open = await openTasksOf(this.#store, instance.value);
+      const equal = equalTask(open, type, input);
+      if (equal !== undefined) return { id, taskId: equal.id };
+      if (!yields(open, type)) checkFree('instance', open);
       const { writes, left } = superseded(open);
       // Superseded tasks leave no desired state behind.
       const before = open.reduce((value, task) => ({ ...value, ...task.value.ifCancelled }), instance.value);
@@ -316,27 +307,13 @@ export class InstanceData {
   async #living(caller: Caller, id: string): Promise<Document<InstanceRecord>> {
     const instance = await this.load(id, caller.signal);
     if (instance === undefined) throw notFound();
-    if (instance.value.deletionTime !== undefined) throw beingDeleted(instance.value);
+    checkLiving('instance', instance.value);
     caller.precondition?.(standingOf(instance));
     return instance;
   }
 
-  async #openTasks(instance: Document<InstanceRecord>) {
-    const found = await Promise.all(instance.value.openTasks.map((taskId) => this.#tasks.load(taskId)));
-    return found.filter((task) => task !== undefined);
-  }
-
-  async #refuseWhileBusy(instance: Document<InstanceRecord>): Promise<void> {
-    const [first] = await this.#openTasks(instance);
-    if (first === undefined) return;
-    throw new ApiError('instance_busy', `The instance is busy with ${first.value.type}.`, {
-      blockedBy: taskAddress(first.id),
-      headers: { 'Retry-After': '2' },
-    });
-  }
-
   /** `asked`: the instance including the changes of the request itself. */
-  async #open<T extends TaskType>(
+  async #open<T extends TaskTypeOn<'instance'>>(
     caller: Caller,
     instance: Document<InstanceRecord>,
     asked: InstanceRecord,
@@ -345,7 +322,7 @@ export class InstanceData {
     others: readonly Write[] = [],
   ): Promise<Accepted> {
     const next = taskEffects[type].onAccepted(asked);
-    const task = openTask(instance, type, input, caller);
+    const task = openTask('instance', instance, type, input, caller);
     return this.#commit(caller, instance, { ...next, openTasks: task.openTasks }, { taskId: task.id }, [
       task.write,
       ...others,

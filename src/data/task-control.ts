@@ -1,24 +1,28 @@
-/** What users can do with a task: hold or prioritise it, abort it, restart it. */
+/** What users can do with a task: request, hold or prioritise it, abort it, restart it. */
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
-import type { InstanceRecord } from '../model/instance.js';
 import { effectsOf } from '../model/task-effects.js';
 import {
+  openTaskIds,
   presentTask,
   priorityCeiling,
+  type SubjectType,
   type TaskCause,
+  type TaskInput,
   type TaskPatch,
   type TaskRecord,
+  type TaskTypeAlone,
+  type TaskTypeOn,
 } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
-import { instances } from './instance.js';
-import { beingDeleted } from './instance-rules.js';
+import { checkFree, checkLiving, equalTask, openTasksOf } from './open-tasks.js';
 import { endingWrites } from './task-end.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
-import { taskAddress, tasks } from './task.js';
-import { instanceAfter, standingOf, taskAfter } from './wish.js';
+import { newTask, openTask, type TaskPlace, tasks } from './task.js';
+import { subjectKind, subjectOf } from './subject.js';
+import { standingOf, taskAfter } from './wish.js';
 
 export class TaskControl {
   readonly #store: Store;
@@ -28,7 +32,50 @@ export class TaskControl {
   }
 
   /**
-   * Changes both fields in one write. Earlier tasks of its instance are activated with it and get at least the same
+   * Accepts a task for a subject: shares an equal open one, and refuses while another one blocks it, or if the subject
+   * cannot accept it now.
+   */
+  async request<S extends SubjectType, T extends TaskTypeOn<S>>(
+    caller: Caller,
+    subjectType: S,
+    id: string,
+    type: T,
+    input: TaskInput<T>,
+  ): Promise<Accepted> {
+    return retrying(async () => {
+      const kind = subjectKind(subjectType);
+      const subject = await kind.load(this.#store, id, caller.signal);
+      if (subject === undefined) throw notFound();
+      checkLiving(subjectType, subject.value);
+      caller.precondition?.(standingOf(subject));
+      const open = await openTasksOf(this.#store, subject.value, caller.signal);
+      const equal = equalTask(open, type, input);
+      if (equal !== undefined) return { id, taskId: equal.id };
+      checkFree(subjectType, open);
+      const task = openTask(subjectType, subject, type, input, caller);
+      const next = { ...effectsOf(type).onAccepted(subject.value), openTasks: task.openTasks };
+      const accepted = { id, taskId: task.id };
+      const writes = [kind.change(subject, next, type), task.write, ...(caller.remember?.(accepted) ?? [])];
+      await this.#store.write(writes, caller.signal);
+      return accepted;
+    });
+  }
+
+  /** Accepts a task that has no subject. */
+  async requestAlone<T extends TaskTypeAlone>(
+    caller: Caller,
+    place: TaskPlace,
+    type: T,
+    input: TaskInput<T>,
+  ): Promise<Accepted> {
+    const { id, write } = newTask(place, type, input, caller);
+    const accepted = { id, taskId: id };
+    await this.#store.write([write, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+    return accepted;
+  }
+
+  /**
+   * Changes both fields in one write. Earlier tasks of its subject are activated with it and get at least the same
    * priority: otherwise the task would still wait for them.
    */
   async patch(caller: Caller, id: string, patch: TaskPatch): Promise<{ text: string; revision: number }> {
@@ -56,8 +103,8 @@ export class TaskControl {
   /** The unfinished tasks that run before this one. */
   async #ahead(task: Document<TaskRecord>, signal: AbortSignal): Promise<Document<TaskRecord>[]> {
     if (task.value.queue !== 'blocked') return [];
-    const instance = await this.#store.get(instances, task.value.subject.id, signal);
-    const open = instance?.value.openTasks ?? [];
+    const subject = await subjectOf(this.#store, task.value, signal);
+    const open = subject === undefined ? [] : openTaskIds(subject.value);
     const ids = open.slice(0, Math.max(0, open.indexOf(task.id)));
     const found = await Promise.all(ids.map((id) => this.#store.get(tasks, id, signal)));
     return found.filter((one) => one !== undefined).filter(({ value }) => value.queue !== 'done');
@@ -81,49 +128,40 @@ export class TaskControl {
   }
 
   /**
-   * Restarts a failed or cancelled task, under its id. 409 for any other task, if its instance is gone or being
+   * Restarts a failed or cancelled task, under its id. 409 for any other task, if its subject is gone or being
    * deleted, and if another task blocks it.
    */
   async restart(caller: Caller, id: string): Promise<Accepted> {
     return retrying(async () => {
       const task = await this.#load(caller, id);
       caller.precondition?.(standingOf(task));
-      const { status, type, subject } = task.value;
+      const { status } = task.value;
       if (status !== 'failed' && status !== 'cancelled') {
         const message = `The task is ${status}; only a failed or cancelled one can be restarted.`;
         throw new ApiError('task_state_conflict', message);
       }
-      const instance = await this.#store.get(instances, subject.id, caller.signal);
-      if (instance === undefined)
-        throw new ApiError('task_state_conflict', 'The instance of the task no longer exists.');
-      await this.#checkFree(instance, type);
-      const { principal, requestId } = caller;
-      const again = acceptedAnew(instance.value, task.value);
-      const next = restarted(task.value, { user: principal.name, requestId, time: timestamp() });
       const accepted = { id, taskId: id };
-      await this.#store.write(
-        [
-          replace(tasks, task, taskAfter(task, next)),
-          replace(instances, instance, instanceAfter(instance, { ...again, openTasks: [id] })),
-          ...(caller.remember?.(accepted) ?? []),
-        ],
-        caller.signal,
-      );
+      const { principal, requestId, signal } = caller;
+      const writes = await this.#acceptAnew(task, signal);
+      const next = restarted(task.value, { user: principal.name, requestId, time: timestamp() });
+      writes.push(replace(tasks, task, taskAfter(task, next)), ...(caller.remember?.(accepted) ?? []));
+      await this.#store.write(writes, signal);
       return accepted;
     });
   }
 
-  async #checkFree({ value }: Document<InstanceRecord>, type: TaskRecord['type']): Promise<void> {
-    const [first] = value.openTasks;
-    if (value.deletionTime !== undefined && type !== 'instance.delete') throw beingDeleted(value);
-    if (first !== undefined) {
-      const busy = await this.#store.get(tasks, first);
-      const message = `The instance is busy with ${busy?.value.type ?? 'another task'}.`;
-      throw new ApiError('instance_busy', message, {
-        blockedBy: taskAddress(first),
-        headers: { 'Retry-After': '2' },
-      });
-    }
+  /** The writes that accept the restarted task for its subject. */
+  async #acceptAnew({ id, value }: Document<TaskRecord>, signal: AbortSignal): Promise<Write[]> {
+    const { type, subject: of } = value;
+    if (of === undefined) return [];
+    const subject = await subjectOf(this.#store, value, signal);
+    if (subject === undefined)
+      throw new ApiError('task_state_conflict', `The ${of.type} of the task no longer exists.`);
+    if (type !== `${of.type}.delete`) checkLiving(of.type, subject.value);
+    checkFree(of.type, await openTasksOf(this.#store, subject.value, signal));
+    const effects = effectsOf(type);
+    const next = { ...effects.onAccepted(effects.onRestart(subject.value, value)), openTasks: [id] };
+    return [subjectKind(of.type).change(subject, next, type)];
   }
 
   async #load(caller: Caller, id: string): Promise<Document<TaskRecord>> {
@@ -141,16 +179,10 @@ export async function abortWrites(store: Store, task: Document<TaskRecord>, by: 
   if (task.value.attempts.length > 0)
     return [replace(tasks, task, taskAfter(task, abortAsked(task.value, by)))];
   const cause: TaskCause = { code: 'aborted', message: `The task was aborted by ${by}.`, retryable: false };
-  return endingWrites(store, task, { status: 'cancelled', cause }, (instance) => ({
-    ...instance,
+  return endingWrites(store, task, { status: 'cancelled', cause }, (subject) => ({
+    ...subject,
     ...task.value.ifCancelled,
   }));
-}
-
-/** Throws if the task makes no sense for the current state of the instance. */
-function acceptedAnew(instance: InstanceRecord, task: TaskRecord): InstanceRecord {
-  const effects = effectsOf(task.type);
-  return effects === undefined ? instance : effects.onAccepted(effects.onRestart(instance, task));
 }
 
 function hasEnded({ status }: TaskRecord): ApiError {

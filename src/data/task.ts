@@ -1,15 +1,18 @@
 import { uuidv7 } from 'uuidv7';
 import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
-import type { InstanceRecord } from '../model/instance.js';
-import { taskEffects } from '../model/task-effects.js';
 import {
+  openTaskIds,
   presentTask,
+  type SubjectRecord,
+  type SubjectType,
   type TaskInput,
   type TaskRecord,
   type TaskStatus,
   type TaskType,
+  type TaskTypeOn,
 } from '../model/task.js';
+import { effectsOf } from '../model/task-effects.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
@@ -50,7 +53,7 @@ export const tasks: CollectionSpec<TaskRecord> = {
   columnsOf: (_id, task) => ({
     project_id: task.projectId,
     region_id: task.regionId,
-    subject_id: task.subject.id,
+    subject_id: task.subject?.id ?? null,
     type: task.type,
     status: task.status,
     queue: task.queue,
@@ -103,25 +106,45 @@ export function taskAddress(id: string): string {
   return `/api/v2/tasks/${id}`;
 }
 
+/** Where a task runs, and whose it is. */
+export type TaskPlace = Pick<TaskRecord, 'organizationId' | 'projectId' | 'regionId'>;
+
 /**
- * A new task for an instance in its previous state, as the write that stores it and the record change for the same
- * batch. The instance's revision guards the order of its tasks: the loser of a race reads again.
+ * A new task for a subject as it was before, as the write that stores it and the record change that goes into the same batch. The
+ * subject's revision guards the order of its tasks: whoever loses the race reads again.
  */
-export function openTask<T extends TaskType>(
-  instance: Document<InstanceRecord>,
+export function openTask<S extends SubjectType, T extends TaskTypeOn<S>>(
+  subjectType: S,
+  subject: Document<SubjectRecord>,
   type: T,
   input: TaskInput<T>,
   caller: Caller,
 ): { id: string; write: Write; openTasks: string[] } {
+  const { name } = subject.value;
+  const openTasks = openTaskIds(subject.value);
+  const { id, write } = newTask(subject.value, type, input, caller, {
+    queue: openTasks.length === 0 ? 'ready' : 'blocked',
+    subject: { type: subjectType, id: subject.id, name },
+    ifCancelled: effectsOf(type).onCancelled(subject.value),
+  });
+  return { id, write, openTasks: [...openTasks, id] };
+}
+
+/** A new task, as the write that stores it. Without `about` it has no subject. */
+export function newTask<T extends TaskType>(
+  { organizationId, projectId, regionId }: TaskPlace,
+  type: T,
+  input: TaskInput<T>,
+  caller: Caller,
+  about: Partial<Pick<TaskRecord, 'queue' | 'subject' | 'ifCancelled'>> = {},
+): { id: string; write: Write } {
   const id = uuidv7();
-  const { organizationId, projectId, regionId, name, openTasks } = instance.value;
   const record: TaskRecord = {
     type,
     status: 'pending',
-    queue: openTasks.length === 0 ? 'ready' : 'blocked',
+    queue: 'ready',
     activated: true,
     priority: 0,
-    subject: { type: 'instance', id: instance.id, name },
     input,
     organizationId,
     projectId,
@@ -136,9 +159,9 @@ export function openTask<T extends TaskType>(
     steps: [],
     token: 0,
     wishRevision: 1,
-    ifCancelled: taskEffects[type].onCancelled(instance.value),
+    ...about,
   };
-  return { id, write: insert(tasks, id, record), openTasks: [...openTasks, id] };
+  return { id, write: insert(tasks, id, record) };
 }
 
 export class TaskData {

@@ -4,24 +4,41 @@ import { ApiError } from './error.js';
 import type { InstanceRecord } from './instance.js';
 import { type Observation, observed } from './observation.js';
 import { leadsOn, type PowerVerb } from './power.js';
-import type { TaskCause, TaskInput, TaskRecord, TaskType } from './task.js';
+import type {
+  Subject,
+  SubjectOf,
+  SubjectRecord,
+  TaskCause,
+  TaskInput,
+  TaskRecord,
+  TaskType,
+} from './task.js';
 
 /** The five points at which a task changes its subject. */
-export interface TaskEffects<R> {
+export interface TaskEffects<R extends Subject> {
   /** The subject once the task is accepted. Throws if the subject cannot accept it now. */
-  onAccepted: (subject: R) => R;
+  onAccepted(subject: R): R;
   /** The subject after the task has succeeded, given the result of its work; undefined removes the record. */
-  onResult: (subject: R, result: never) => R | undefined;
+  onResult(subject: R, result: never): R | undefined;
   /** The subject after the task has failed for good, or was aborted after it had started. */
-  onFailed: (subject: R, cause: TaskCause) => R;
+  onFailed(subject: R, cause: TaskCause): R;
   /**
    * What is restored, or reported, when the task is cancelled before its first attempt. `before`: the state at the time
    * of the request.
    */
-  onCancelled: (before: R) => Partial<R>;
+  onCancelled(before: R): Partial<R>;
   /** The subject once the ended task is accepted again. Throws if there is nothing left to do. */
-  onRestart: (subject: R, task: TaskRecord) => R;
+  onRestart(subject: R, task: TaskRecord): R;
 }
+
+/** Of a task without a subject. */
+const noEffects = {
+  onAccepted: same,
+  onResult: same,
+  onFailed: same,
+  onCancelled: () => ({}),
+  onRestart: same,
+};
 
 /** A missing row for a type is a compile error. */
 export const taskEffects = {
@@ -67,12 +84,12 @@ export const taskEffects = {
     }),
     // What the deletion superseded is gone, so nothing can be restored.
     onCancelled: () => aborted('The deletion was aborted. Delete the instance again to continue.'),
-    onRestart: (instance) => instance,
+    onRestart: same,
   },
   'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
   'instance.stop': powerEffects('stop', { desiredPower: 'stopped', powerState: 'Stopping' }),
   'instance.reboot': powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
-} satisfies Readonly<Record<TaskType, TaskEffects<InstanceRecord>>>;
+} satisfies { readonly [T in TaskType]: TaskEffects<SubjectOf<T>> };
 
 /** The result of the work of a task of this type. */
 export type TaskResult<T extends TaskType> = T extends TaskType
@@ -81,9 +98,13 @@ export type TaskResult<T extends TaskType> = T extends TaskType
     : never
   : never;
 
-/** The effects of a task read from the store. Undefined: a type that only a newer version knows. */
-export function effectsOf(type: TaskType): TaskEffects<InstanceRecord> | undefined {
-  return Object.hasOwn(taskEffects, type) ? taskEffects[type] : undefined;
+/** The effects of a task read from the store, for its own subject only. A type that only a newer version knows has none. */
+export function effectsOf(type: TaskType): TaskEffects<SubjectRecord> {
+  return Object.hasOwn(taskEffects, type) ? taskEffects[type] : noEffects;
+}
+
+function same<R extends Subject>(subject: R): R {
+  return subject;
 }
 
 function powerEffects(verb: PowerVerb, asked: Pick<InstanceRecord, 'desiredPower' | 'powerState'>) {
@@ -96,7 +117,7 @@ function powerEffects(verb: PowerVerb, asked: Pick<InstanceRecord, 'desiredPower
     // The instance stays in use; the observer reports the state of its machine.
     onFailed: (instance: InstanceRecord, { message }: TaskCause) => ({ ...instance, powerMessage: message }),
     onCancelled: power,
-    onRestart: (instance: InstanceRecord) => instance,
+    onRestart: same,
   };
 }
 

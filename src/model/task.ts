@@ -24,7 +24,40 @@ export type TaskStatus = Static<typeof TaskStatus>;
 
 const nothing = Type.Object({}, { additionalProperties: false });
 
-/** Every task type, with the schema of its input. `src/task/` has one file per type. */
+/** What a record must have so that tasks can work on it. */
+export interface Subject {
+  organizationId: string;
+  projectId: string;
+  /** Where its tasks run. */
+  regionId: string;
+  name: string;
+  /** Ids of its unfinished tasks in the order in which they run. */
+  openTasks?: string[];
+  /** Since then it takes no task but its deletion. */
+  deletionTime?: string;
+}
+
+/** Records stored before tasks could work on them have no such member. */
+export function openTaskIds({ openTasks = [] }: Subject): readonly string[] {
+  return openTasks;
+}
+
+/** The types of subjects, with their records. */
+export interface SubjectRecords {
+  instance: InstanceRecord;
+}
+export type SubjectType = keyof SubjectRecords;
+export type SubjectRecord = SubjectRecords[SubjectType];
+
+/** `busy`: the error code for requests that an open task blocks. */
+export const subjectTypes: Readonly<Record<SubjectType, { busy: ErrorCode }>> = {
+  instance: { busy: 'instance_busy' },
+};
+
+/**
+ * Every task type, with the schema of its input. The name begins with the type of the task's subject; a task whose name begins
+ * with anything else has no subject. `src/task/` has one file per type.
+ */
 export const taskInputs = {
   'instance.create': nothing,
   // The desired machine; the instance has the same values, unless the task is cancelled before it started.
@@ -40,6 +73,18 @@ export const taskInputs = {
 
 export type TaskType = keyof typeof taskInputs;
 export type TaskInput<T extends TaskType> = Static<(typeof taskInputs)[T]>;
+
+/** Undefined: the tasks of the type have no subject. */
+export type SubjectTypeOf<T extends TaskType> = T extends `${infer S extends SubjectType}.${string}`
+  ? S
+  : undefined;
+export type SubjectOf<T extends TaskType> =
+  SubjectTypeOf<T> extends infer S ? (S extends SubjectType ? SubjectRecords[S] : Subject) : never;
+/** The types of tasks on subjects of a type. */
+export type TaskTypeOn<S extends SubjectType> = Extract<TaskType, `${S}.${string}`>;
+
+/** The types of tasks without a subject. */
+export type TaskTypeAlone = Exclude<TaskType, TaskTypeOn<SubjectType>>;
 
 export const TaskType = Type.Unsafe<TaskType>(
   Type.Union(
@@ -99,9 +144,17 @@ export const Task = Type.Object(
       Type.Boolean({ description: 'The task has been asked to stop, and its worker is about to end it.' }),
     ),
     priority: Type.Integer({ description: 'Higher values run first; members may set at most 100.' }),
-    subject: Type.Object(
-      { type: Type.Literal('instance'), id: Uuid, name: Type.String() },
-      { title: 'TaskSubject', additionalProperties: false },
+    subject: Type.Optional(
+      Type.Object(
+        {
+          type: Type.Unsafe<SubjectType>(
+            Type.Union(Object.keys(subjectTypes).map((name) => Type.Literal(name))),
+          ),
+          id: Uuid,
+          name: Type.String(),
+        },
+        { title: 'TaskSubject', additionalProperties: false },
+      ),
     ),
     organizationId: Uuid,
     projectId: Uuid,
@@ -176,7 +229,8 @@ export interface TaskRecord {
   queue: QueueState;
   activated: boolean;
   priority: number;
-  subject: { type: 'instance'; id: string; name: string };
+  /** What it works on, if it is one thing that has tasks of its own. */
+  subject?: { type: SubjectType; id: string; name: string };
   input: object;
   organizationId: string;
   projectId: string;
@@ -200,8 +254,8 @@ export interface TaskRecord {
   abort?: boolean;
   /** Who aborted it; absent if a later request made it obsolete. */
   abortedBy?: string;
-  /** How to restore the subject's record if the task is cancelled before it started. */
-  ifCancelled?: Partial<InstanceRecord>;
+  /** Members of the subject's record to restore if the task is cancelled before it started. */
+  ifCancelled?: object;
   restarts?: TaskRestart[];
   /** Number of the last attempt before the last restart: only later ones count against the limits. */
   attemptBase?: number;
@@ -220,7 +274,7 @@ export function presentTask(id: string, task: TaskRecord): Task {
     activated: task.activated,
     ...(task.abort === true && task.queue !== 'done' ? { aborting: true } : {}),
     priority: task.priority,
-    subject: task.subject,
+    ...(task.subject === undefined ? {} : { subject: task.subject }),
     organizationId: task.organizationId,
     projectId: task.projectId,
     regionId: task.regionId,

@@ -4,10 +4,9 @@ import { type HeldTask, LeaseLost } from '../data/held-task.js';
 import type { Document } from '../data/store/port.js';
 import { timestamp } from '../model/common.js';
 import { isOutage } from '../model/error.js';
-import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
-import type { TaskCause, TaskType } from '../model/task.js';
-import { type TaskEffects, taskEffects, type TaskResult } from '../model/task-effects.js';
+import type { SubjectRecord, TaskCause, TaskType } from '../model/task.js';
+import { effectsOf, type TaskEffects, type TaskResult } from '../model/task-effects.js';
 import { attemptsEnded, interruptions } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
 import type { RegionProvider } from '../region/provider.js';
@@ -110,8 +109,9 @@ export class Attempt {
       const message = `The task was interrupted ${interruptions} times by the end of its process and is not retried.`;
       return this.#fail(code, { code: 'attempts_exhausted', message, retryable: false });
     }
-    const instance = await this.#insist(() => this.#task.subject(), this.#controller.signal);
-    if (instance === undefined) return this.#cancel('superseded', 'The instance no longer exists.');
+    const subject = await this.#insist(() => this.#task.subject(), this.#controller.signal);
+    if (task.subject !== undefined && subject === undefined)
+      return this.#cancel('superseded', `The ${task.subject.type} no longer exists.`);
     if (!takes(task.type, task.input)) {
       const message = 'The task was stored by another version, with an input that this one does not know.';
       return this.#fail(code, { code: 'unprocessable', message, retryable: false });
@@ -120,14 +120,16 @@ export class Attempt {
     let result: TaskResult<TaskType>;
     try {
       this.#controller.signal.throwIfAborted();
-      result = await code.run(this.#work(instance, task.input));
+      result = await code.run(this.#work(subject, task.input));
     } catch (error) {
       return await this.#afterFailure(code, error);
     }
-    // The code and the effects are of one type.
-    const { onResult } = taskEffects[code.type];
+    const effects = effectsOf(code.type);
     await this.#insist(() =>
-      this.#task.finish({ status: 'succeeded' }, (instance) => onResult(instance, result as never)),
+      this.#task.finish({ status: 'succeeded' }, (now) =>
+        // Of the same type as the code that gave it.
+        effects.onResult(now, result as never),
+      ),
     );
     this.#log.info({}, 'task succeeded');
     return {};
@@ -143,22 +145,24 @@ export class Attempt {
     return { retryAt, failed: true };
   }
 
-  #work(instance: Document<InstanceRecord>, input: Work['input']): Work {
+  #work(subject: Document<SubjectRecord> | undefined, input: Work['input']): Work {
     const { signal } = this.#controller;
-    return {
+    const work: Omit<Work, 'subject'> & { subject: typeof subject } = {
       task: this.#task,
       input,
-      instance,
+      subject,
       provider: this.#provider,
       signal,
       step: (name, act, change) => this.#step(name, act, change),
     };
+    // The subject is of the type that the task is named after.
+    return work as Work;
   }
 
   async #step<R>(
     name: string,
     act: () => Promise<R>,
-    change?: (instance: InstanceRecord) => InstanceRecord,
+    change?: (subject: SubjectRecord) => SubjectRecord,
   ): Promise<R> {
     this.#controller.signal.throwIfAborted();
     const step = { name, attempt: this.#task.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
@@ -208,13 +212,13 @@ export class Attempt {
     return { retryAt, failed: true };
   }
 
-  /** A later request has taken over the instance; after an abort by a user none has, so its state must be recorded. */
+  /** A later request has taken over the subject; after an abort by a user none has, so its state must be recorded. */
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
     const { by } = (await this.#insist(() => this.#task.abort())) ?? {};
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task obsolete.');
     const asItIs = await this.#inspect(code, AbortSignal.timeout(observationTime));
-    return this.#cancel('aborted', `The task was aborted by ${by}.`, (instance, cause) =>
-      taskEffects[code.type].onFailed(asItIs(instance), cause),
+    return this.#cancel('aborted', `The task was aborted by ${by}.`, (subject, cause) =>
+      effectsOf(code.type).onFailed(asItIs(subject), cause),
     );
   }
 
@@ -222,8 +226,8 @@ export class Attempt {
     const { signal } = this.#controller;
     const asItIs = await this.#inspect(code, AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
     await this.#insist(() =>
-      this.#task.finish({ status: 'failed', cause }, (instance) =>
-        taskEffects[code.type].onFailed(asItIs(instance), cause),
+      this.#task.finish({ status: 'failed', cause }, (subject) =>
+        effectsOf(code.type).onFailed(asItIs(subject), cause),
       ),
     );
     this.#log.error({ cause }, 'task failed');
@@ -231,21 +235,24 @@ export class Attempt {
   }
 
   /** The current state of the subject. */
-  #inspect(
+  async #inspect(
     { inspect }: TaskCode,
     signal: AbortSignal,
-  ): Promise<(instance: InstanceRecord) => InstanceRecord> {
-    return inspect({ task: this.#task, provider: this.#provider, signal, log: this.#log });
+  ): Promise<(subject: SubjectRecord) => SubjectRecord> {
+    const { value } = this.#task;
+    if (inspect === undefined || value.subject === undefined) return (subject) => subject;
+    const { id } = value.subject;
+    return inspect({ id, task: value, provider: this.#provider, signal, log: this.#log });
   }
 
   async #cancel(
     code: 'superseded' | 'aborted',
     message: string,
-    change: TaskEffects<InstanceRecord>['onFailed'] = (instance) => instance,
+    change: TaskEffects<SubjectRecord>['onFailed'] = (subject) => subject,
   ): Promise<AttemptEnd> {
     const cause: TaskCause = { code, message, retryable: false };
     await this.#insist(() =>
-      this.#task.finish({ status: 'cancelled', cause }, (instance) => change(instance, cause)),
+      this.#task.finish({ status: 'cancelled', cause }, (subject) => change(subject, cause)),
     );
     this.#log.info({}, 'task cancelled');
     return {};

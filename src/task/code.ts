@@ -1,8 +1,7 @@
 /** What one type of task does: the contract between the runner and the files of the task types. */
 import type { Document } from '../data/store/port.js';
-import type { InstanceRecord } from '../model/instance.js';
 import type { Log } from '../model/log.js';
-import type { TaskInput, TaskRecord, TaskType } from '../model/task.js';
+import type { SubjectOf, SubjectTypeOf, TaskInput, TaskRecord, TaskType } from '../model/task.js';
 import type { TaskResult } from '../model/task-effects.js';
 import type { RegionProvider } from '../region/provider.js';
 
@@ -12,20 +11,16 @@ export interface Work<T extends TaskType = TaskType> {
   readonly task: { readonly id: string; readonly value: TaskRecord };
   /** The input of the request, validated against the schema of the type. */
   readonly input: TaskInput<T>;
-  /** The instance as it was at the beginning of the attempt. */
-  readonly instance: Document<InstanceRecord>;
+  /** As it was at the beginning of the attempt; undefined for a type without a subject. */
+  readonly subject: SubjectTypeOf<T> extends undefined ? undefined : Document<SubjectOf<T>>;
   readonly provider: RegionProvider;
   /** Aborts when the lease is lost, the task is aborted or the process shuts down. Pass it on. */
   readonly signal: AbortSignal;
   /**
    * Runs a named step and records it. Steps must be idempotent: an attempt may repeat what an earlier one did. `change`
-   * is applied to the instance when the step begins. Its end is stored before the next step begins or the attempt ends.
+   * is applied to the subject when the step begins. Its end is stored before the next step begins or the attempt ends.
    */
-  step<R>(
-    name: string,
-    act: () => Promise<R>,
-    change?: (instance: InstanceRecord) => InstanceRecord,
-  ): Promise<R>;
+  step<R>(name: string, act: () => Promise<R>, change?: (subject: SubjectOf<T>) => SubjectOf<T>): Promise<R>;
 }
 
 /** When failed attempts are retried. Omitted members are taken from the configuration (`tasks`). */
@@ -38,15 +33,20 @@ export interface RetryRule {
 }
 
 /** What the code of a failed task gets. */
-export interface Inspection extends Pick<Work, 'task' | 'provider' | 'signal'> {
+export interface Inspection {
+  /** Of the subject. */
+  readonly id: string;
+  readonly task: TaskRecord;
+  readonly provider: RegionProvider;
+  readonly signal: AbortSignal;
   readonly log: Log;
 }
 
 export interface TaskCode<T extends TaskType = TaskType> {
   readonly type: T;
   readonly retry?: Partial<RetryRule>;
-  /** Does the work. Its result changes the instance through the type's `onResult` (`src/model/task-effects.ts`). */
+  /** Does the work. Its result changes the subject through the type's `onResult` (`src/model/task-effects.ts`). */
   run(work: Work<T>): Promise<TaskResult<T>>;
-  /** Determines the state of the instance after a failure or an abort; then `onFailed` follows. Must not reject. */
-  inspect: (failed: Inspection) => Promise<(instance: InstanceRecord) => InstanceRecord>;
+  /** Determines the state of the subject after a failure or an abort; then `onFailed` follows. Must not reject. */
+  inspect?: (failed: Inspection) => Promise<(subject: SubjectOf<T>) => SubjectOf<T>>;
 }

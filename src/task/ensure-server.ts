@@ -7,10 +7,10 @@ import type { Work } from './code.js';
  * at its beginning.
  */
 export function ensureServer(
-  work: Work,
+  work: Work<'instance.create' | 'instance.replace'>,
   begun?: (instance: InstanceRecord) => InstanceRecord,
 ): Promise<ServerObservation> {
-  const { id, value } = work.instance;
+  const { id, value } = work.subject;
   const request = {
     id,
     hostname: value.name,

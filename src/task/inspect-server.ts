@@ -18,14 +18,14 @@ export function inspectNewServer(failed: Inspection): Promise<Change> {
   return inspection(failed, (instance) => instance);
 }
 
-async function inspection({ task, provider, signal, log }: Inspection, missing: Change): Promise<Change> {
-  const { subject, ifCancelled } = task.value;
+async function inspection(failed: Inspection, missing: Change): Promise<Change> {
+  const { id, task, provider, signal, log } = failed;
   try {
-    const [seen] = await provider.describeServers([subject.id], signal);
+    const [seen] = await provider.describeServers([id], signal);
     return seen === undefined ? missing : (instance) => observed(instance, seen);
   } catch (error) {
     log.warn({ err: error }, 'cannot observe the machine after a failure; the observer will');
-    const before = ifCancelled?.powerState;
+    const before = (task.ifCancelled as Partial<InstanceRecord> | undefined)?.powerState;
     return passing((instance) => (before === undefined ? instance : { ...instance, powerState: before }));
   }
 }

@@ -6,6 +6,6 @@ export const instanceDelete: TaskCode<'instance.delete'> = {
   type: 'instance.delete',
   // A leftover machine costs its owner: it is worth trying for longer.
   retry: { maxAttempts: 20 },
-  run: (work) => work.step('deleteServer', () => work.provider.deleteServer(work.instance.id, work.signal)),
+  run: (work) => work.step('deleteServer', () => work.provider.deleteServer(work.subject.id, work.signal)),
   inspect: inspectServer,
 };

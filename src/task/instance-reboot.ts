@@ -9,7 +9,7 @@ import { inspectServer } from './inspect-server.js';
 export const instanceReboot: TaskCode<'instance.reboot'> = {
   type: 'instance.reboot',
   async run(work) {
-    const { id } = work.instance;
+    const { id } = work.subject;
     const hard = work.input.hard === true;
     const options = { hard, request: `${work.task.id}/${work.task.value.attemptBase ?? 0}` };
     const repeated = work.task.value.attempts.length > 1;

@@ -12,7 +12,7 @@ export const instanceReplace: TaskCode<'instance.replace'> = {
     const removed = work.task.value.steps.some(
       (step) => step.name === removal && step.outcome === 'succeeded',
     );
-    if (!removed) await work.step(removal, () => work.provider.deleteServer(work.instance.id, work.signal));
+    if (!removed) await work.step(removal, () => work.provider.deleteServer(work.subject.id, work.signal));
     return ensureServer(work);
   },
   inspect: inspectNewServer,

@@ -186,10 +186,11 @@ export class TaskRunner {
   }
 
   async #run(lane: Lane, task: HeldTask): Promise<void> {
+    const { subject } = task.value;
     const log = this.#log.child({
       taskId: task.id,
       type: task.value.type,
-      instanceId: task.value.subject.id,
+      ...(subject === undefined ? {} : { [`${subject.type}Id`]: subject.id }),
     });
     const attempt = new Attempt(task, lane.region.provider, this.#options, log);
     const ended = this.#see(attempt, this.#attempts.get(task.id), log);

@@ -141,7 +141,7 @@ class World {
     const instance = await this.store.get(instances, subject);
     if (instance === undefined) throw new Error('the instance is gone');
     if (instance.value.openTasks.length >= 4) return;
-    const task = openTask(instance, 'instance.stop', {}, caller);
+    const task = openTask('instance', instance, 'instance.stop', {}, caller);
     const next = { ...instance.value, openTasks: task.openTasks };
     await this.store.write([replace(instances, instance, next), task.write]);
     this.#ids.push(task.id);
@@ -203,7 +203,7 @@ class World {
     for (const subject of subjects) {
       const instance = await this.store.get(instances, subject);
       const open = instance?.value.openTasks ?? [];
-      const mine = all.filter(({ value }) => value.subject.id === subject && value.queue !== 'done');
+      const mine = all.filter(({ value }) => value.subject?.id === subject && value.queue !== 'done');
       expect([...open].sort(), 'open tasks and the list of them').to.deep.equal(
         mine.map(({ id }) => id).sort(),
       );

@@ -104,7 +104,7 @@ describe('POST /api/v2/admin/restart', () => {
     const end = new Date(Date.now() + 1).toISOString();
     const [first = '', second = '', third = ''] = failed;
     const gone = await server.task(second);
-    await server.deleteInstance(gone.subject.id);
+    await server.deleteInstance(gone.subject?.id ?? '');
 
     const dry = await restart({ start, end, dryRun: true });
     expect(dry.body).to.deep.equal({ restarted: failed, refused: [] });

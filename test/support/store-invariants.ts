@@ -25,12 +25,12 @@ export async function faultsIn(store: Store): Promise<string[]> {
   const open = new Map(work.filter(({ value }) => value.queue !== 'done').map((task) => [task.id, task]));
   for (const machine of machines) {
     for (const id of machine.value.openTasks) {
-      if (open.get(id)?.value.subject.id !== machine.id)
+      if (open.get(id)?.value.subject?.id !== machine.id)
         faults.push(`instance ${machine.id} waits for task ${id}, which is not open`);
     }
   }
   for (const task of open.values()) {
-    if (byId.get(task.value.subject.id)?.value.openTasks.includes(task.id) !== true)
+    if (byId.get(task.value.subject?.id ?? '')?.value.openTasks.includes(task.id) !== true)
       faults.push(`task ${task.id} is open, but its instance does not know it`);
   }
   const names = machines.map(({ value }) => `${value.projectId} ${value.name}`);

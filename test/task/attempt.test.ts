@@ -256,7 +256,7 @@ describe('an attempt at a task', () => {
     const task = await store.get(tasks, taskId);
     expect(task?.value).to.include({ status: 'failed' });
     expect(task?.value.cause).to.include({ code: 'unprocessable', retryable: false });
-    expect(region.history(task?.value.subject.id ?? '')).to.deep.equal([]);
+    expect(region.history(task?.value.subject?.id ?? '')).to.deep.equal([]);
   });
 
   it('leaves a task of a type that it does not know to a newer process', async () => {

@@ -262,7 +262,7 @@ describe('the task runner with few hands', () => {
       const byStart = [...ended].sort(
         (a, b) => Date.parse(a.startTime ?? '') - Date.parse(b.startTime ?? ''),
       );
-      expect(byStart.map((task) => task.subject.name)).to.deep.equal(['c', 'd', 'a', 'b']);
+      expect(byStart.map((task) => task.subject?.name)).to.deep.equal(['c', 'd', 'a', 'b']);
     } finally {
       await server.stop();
     }

@@ -107,7 +107,7 @@ describe('Prefer: wait', () => {
       );
       expect(reply.status, act).to.equal(200);
       expect(reply.body.status, act).to.equal('succeeded');
-      expect(reply.body.subject.id, act).to.equal(id);
+      expect(reply.body.subject?.id, act).to.equal(id);
       expect(applied(reply), act).to.equal('wait=20');
       expect(time, act).to.be.within(100, 5000);
       const { body } = await server.admin.get<Partial<Instance>>(`${path}/${id}`);
