@@ -47,7 +47,7 @@ export function checkFree(type: SubjectType, [first]: readonly Document<TaskReco
 export function equalTask(
   open: readonly Document<TaskRecord>[],
   type: TaskType,
-  input: object,
+  input: unknown,
 ): Document<TaskRecord> | undefined {
   const last = open.at(-1);
   if (last?.value.type !== type || last.value.abort === true) return undefined;

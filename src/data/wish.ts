@@ -16,8 +16,9 @@ interface Wished {
 }
 
 /** A record without this field counts as changed just now. */
-export function standingOf({ revision, value }: Document<Wished>): Standing {
-  return { revision, wishRevision: value.wishRevision ?? revision };
+export function standingOf({ revision, value }: Document<object>): Standing {
+  const { wishRevision = revision }: Wished = value;
+  return { revision, wishRevision };
 }
 
 /** The next value of an instance, updated with whether users changed it, and with the values shown before. */

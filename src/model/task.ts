@@ -79,7 +79,7 @@ export type SubjectTypeOf<T extends TaskType> = T extends `${infer S extends Sub
   ? S
   : undefined;
 export type SubjectOf<T extends TaskType> =
-  SubjectTypeOf<T> extends infer S ? (S extends SubjectType ? SubjectRecords[S] : Subject) : never;
+  SubjectTypeOf<T> extends infer S ? (S extends SubjectType ? SubjectRecords[S] : SubjectRecord) : never;
 /** The types of tasks on subjects of a type. */
 export type TaskTypeOn<S extends SubjectType> = Extract<TaskType, `${S}.${string}`>;
 

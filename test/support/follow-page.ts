@@ -31,7 +31,7 @@ export function followPage(name: string, steps: { saved: number; added: number }
   for (const [, file = '', imports = '', list = '', lines = ''] of added) {
     const before = readFileSync(join(folder, file), 'utf8');
     const opening = new RegExp(
-      `(const ${list}(: [^\\n]*)? = \\{\\n|function ${list}[\\s\\S]*?return \\[\\n)`,
+      `((?:const ${list}(?:: [^\\n]*)? =|interface ${list}) \\{\\n|function ${list}[\\s\\S]*?return \\[\\n)`,
     );
     expect(before, file).to.match(opening);
     const imported = [...imports.matchAll(/`([^`]+)` from `([^`]+)`/g)].map(
