@@ -1,4 +1,4 @@
-/** How the routes come onto koa, and what surrounds them. Names: Evergreen's AttachHandler and GetHandler. */
+/** Registers the routes with koa, and adds what surrounds them. Names: Evergreen's AttachHandler and GetHandler. */
 import type Router from '@koa/router';
 import cors from '@koa/cors';
 import type Koa from 'koa';
@@ -21,12 +21,12 @@ import { type Route, routesOf } from './route.js';
 
 export interface ApiOptions extends RequestOptions, RouteOptions {
   connector: Connector;
-  /** Signs page keys; the same for every process on one store. */
+  /** Signs cursors; the same for every process on one store. */
   cursorSecret: Buffer;
   /** Bytes. */
   bodyLimit: number;
   rateLimit: RateLimitOptions;
-  /** Bytes of lists that are kept in memory until something is written; 0: none. */
+  /** Bytes of lists that are cached in memory until something is written; 0: none. */
   responseCache: number;
   /** Origins of other sites whose pages may call the API. */
   corsOrigins: readonly string[];
@@ -35,8 +35,8 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
 }
 
 /**
- * Builds the routes and registers them on the router. Throws for whatever is wrong with a declaration: RegistrationError,
- * or the reason why the document cannot be rendered.
+ * Builds the routes and registers them on the router. Throws if a declaration is invalid: RegistrationError, or the
+ * reason why the document cannot be rendered.
  */
 export function getHandler(router: Router, options: ApiOptions): Router {
   const { connector, publicUrl } = options;
@@ -71,7 +71,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
   return router;
 }
 
-/** Header fields of ours that a page of another site may read. */
+/** Response headers that a page of another site may read. */
 const exposedHeaders = [
   ...[
     'ETag',
@@ -91,7 +91,7 @@ const allowedHeaders = [
   ...['Last-Event-ID', 'Prefer', 'X-Request-Id', 'traceparent', 'tracestate'],
 ];
 
-/** Answers pages of the configured origins, and only those, by name and never by pattern. */
+/** Allows pages of the configured origins, and only those, by name and never by pattern. */
 function crossOrigin(origins: readonly string[]) {
   return cors({
     origin: (ctx) => (origins.includes(ctx.get('Origin')) ? ctx.get('Origin') : ''),
@@ -102,7 +102,7 @@ function crossOrigin(origins: readonly string[]) {
   });
 }
 
-/** Puts the whole API onto a koa app: what surrounds every request, the routes, and the answer where none matches. */
+/** Adds the whole API to a koa app: what surrounds every request, the routes, and the response if none matches. */
 export function attachHandler(app: Koa, options: ApiOptions): void {
   app.on('error', (error: unknown) => {
     options.log.warn({ err: error }, 'a response could not be sent completely');

@@ -1,16 +1,16 @@
-/** From the pipeline's context to the data layer's caller. */
+/** Converts the pipeline's context to the data layer's caller. */
 import type { Accepted, Caller } from '../data/caller.js';
 import type { Write } from '../data/store/port.js';
 import { mustHaveUser, type RequestContext } from './pipeline/context.js';
 import type { ResponseData } from './pipeline/response.js';
 
-/** The caller; `answer` says what a repeat under the same Idempotency-Key shall get. */
+/** The caller; `answer` builds the response for a repeat under the same Idempotency-Key. */
 export function callerOf(context: RequestContext, answer?: (accepted: Accepted) => ResponseData): Caller {
   const { requestId, traceparent, precondition, remember } = context;
   return {
     principal: mustHaveUser(context),
     requestId,
-    // Asked for only by what takes time: a signal costs a short request 3 µs.
+    // Created only for work that takes time: a signal costs a short request 3 µs.
     get signal() {
       return context.signal;
     },

@@ -1,4 +1,4 @@
-/** What a region offers, and the regions themselves: answers that a client may keep for a while. */
+/** The regions and their catalogs: responses that a client may cache for a while. */
 import { createHash } from 'node:crypto';
 import type { Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
@@ -9,7 +9,7 @@ import { defineHandler } from './route.js';
 
 const cacheControl = 'private, max-age=60';
 
-/** The handler of a part of the catalog: `read` gives one item of it, or a list. */
+/** The handler of a part of the catalog: `read` returns one item of it, or a list. */
 export function catalogHandler<const D extends Omit<Declaration, 'tags'>>(
   declaration: D,
   read: (
@@ -30,7 +30,7 @@ export function catalogHandler<const D extends Omit<Declaration, 'tags'>>(
   );
 }
 
-/** Nothing in the catalog has a revision: the tag is of the bytes. */
+/** Nothing in the catalog has a revision: the tag is derived from the bytes. */
 function itemAnswer(item: object): ResponseData {
   const text = JSON.stringify(item);
   const revision = createHash('sha256').update(text).digest('base64url').slice(0, 22);

@@ -1,9 +1,9 @@
 /**
- * GET /api/v2/events: the change log, as server-sent events (WHATWG HTML, section 9.2) for whoever accepts
- * `text/event-stream`, else as a page of JSON.
+ * GET /api/v2/events: the change log, as server-sent events (WHATWG HTML, section 9.2) for clients that accept
+ * `text/event-stream`, otherwise as a page of JSON.
  *
- * A stream reads the log itself and at its client's pace: a slow client holds up nobody and loses nothing, and one that
- * comes back with Last-Event-ID goes on where it was.
+ * A stream reads the log itself, at its client's pace: a slow client delays no one and loses nothing, and one that
+ * reconnects with Last-Event-ID continues where it was.
  */
 import { Readable } from 'node:stream';
 import { type Static, Type } from 'typebox';
@@ -22,13 +22,13 @@ const batch = 100;
 
 /** Milliseconds. */
 export interface StreamTimes {
-  /** Between two signs of life, so that proxies and clients know a quiet stream from a broken one. */
+  /** Between two heartbeats, so that proxies and clients can distinguish an idle stream from a broken one. */
   heartbeat: number;
-  /** After which a stream ends, and its client comes back with its credential. */
+  /** After which a stream ends, so that its client reconnects and authenticates again. */
   lifetime: number;
 }
 
-/** Milliseconds between two tries while the store is away. */
+/** Milliseconds between two attempts while the store is unavailable. */
 const outagePause = 1000;
 
 const eventId = new RegExp(eventIdPattern);
@@ -65,7 +65,10 @@ function filterOf(query: Static<typeof Query>): EventFilter {
   };
 }
 
-/** A stream is only for those who name it: `curl` and generic clients, which accept anything, get a page that ends. */
+/**
+ * Only clients that name the type get a stream: `curl` and generic clients, which accept anything, get a page that
+ * ends.
+ */
 function wantsStream(accept: string | string[] | undefined): boolean {
   const ranges = (Array.isArray(accept) ? accept.join(',') : (accept ?? '')).split(',');
   return ranges.some(
@@ -134,7 +137,7 @@ export const listEvents = (times: StreamTimes) =>
           limit,
           caller.signal,
         );
-        // Behind the read, so that nothing is dropped between the two.
+        // After the read, so that nothing is dropped between the two.
         if (after !== undefined) await connector.events.check(after);
         const result = new JsonText(`[${events.map(({ text }) => text).join(',')}]`);
         const makeHeader = (apiUrl: string) => linkTo(apiUrl, address, more ? next : undefined);
@@ -166,7 +169,7 @@ function streamOf(
   const open = () => {
     const gone = new AbortController();
     const signal = AbortSignal.any([gone.signal, connector.events.closing, AbortSignal.timeout(lifetime)]);
-    // One chunk ahead: what the client does not take is not read.
+    // One chunk ahead: what the client does not consume is not read.
     const stream = Readable.from(chunks(connector, caller, filter, after, heartbeat, signal), {
       highWaterMark: 1,
     });
@@ -194,15 +197,15 @@ async function* chunks(
       try {
         if (!(await connector.events.isActive(caller))) return;
         const { events, next, more } = await connector.events.page(caller, filter, position, batch, signal);
-        // So far behind that events were dropped before they were read: the client comes back, and is told by 410.
+        // So far behind that events were dropped before they were read: the client reconnects, and gets 410.
         if (!(await connector.events.isKept(position))) return;
         position = next;
         if (events.length > 0) yield textOf(events);
         if (more) continue;
-        // An id without data moves the client's position without an event, past what was not for him.
+        // An id without data advances the client's position past events that it may not see.
         news = await follower.wait(heartbeat, signal);
       } catch (error) {
-        // Browsers give up a stream for ever when they come back to a 503.
+        // Browsers give up a stream for good when they get a 503 on reconnecting.
         if (!isOutage(error)) throw error;
         news = await follower.wait(outagePause, signal);
       }
@@ -210,7 +213,7 @@ async function* chunks(
       if (!news) yield `: still here\nid: ${position}\n\n`;
     }
   } catch (error) {
-    // The end of the server or of the stream's time is no failure: the client comes back.
+    // The end of the server or of the stream's lifetime is not a failure: the client reconnects.
     if (!signal.aborted) throw error;
   } finally {
     follower.leave();

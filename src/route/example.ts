@@ -1,4 +1,7 @@
-/** Values of path parameters in the document's examples: ids that stand for real ones, which the test that runs them puts in. */
+/**
+ * Values of path parameters in the document's examples: placeholder ids, which the test that runs the examples replaces
+ * by real ones.
+ */
 export const exampleIds = {
   organizationID: '0193a5c0-0000-7000-8000-000000000001',
   projectID: '0193a5c0-0000-7000-8000-000000000002',

@@ -1,4 +1,4 @@
-/** Who may call a route: each rule under a name of its own, for the route table. */
+/** Who may call a route: named rules for the route table. */
 import type { Connector } from '../data/connector.js';
 import {
   NoAuthAuthenticator,
@@ -9,24 +9,24 @@ import {
 } from './pipeline/authenticator.js';
 import type { MethodHandler, PrefetchFunc } from './pipeline/route-manager.js';
 
-/** What decides about access, and what must be read for it first. */
+/** The authenticator that decides about access, and the prefetches that it needs. */
 export type Guard = Pick<MethodHandler<Connector>, 'authenticator' | 'prefetchFunctions'>;
 
-/** Everybody, also without a credential. */
+/** Everyone, even without a credential. */
 export const anyone: Guard = { authenticator: new NoAuthAuthenticator() };
 
-/** Every identified user; what they may see is for the data layer to say. */
+/** Every identified user; the data layer decides what they may see. */
 export const signedIn: Guard = { authenticator: new RequireUserAuthenticator() };
 
-/** Superusers; everybody else finds no such thing. */
+/** Superusers; everyone else gets 404. */
 export const superUserOnly: Guard = { authenticator: new SuperUserAuthenticator() };
 
-/** Members and admins of the project that `prefetch` finds, and superusers; everybody else finds no such thing. */
+/** Members and admins of the project that `prefetch` finds, and superusers; everyone else gets 404. */
 export function memberOnly(prefetch: PrefetchFunc<Connector>): Guard {
   return { authenticator: new ProjectMemberAuthenticator(), prefetchFunctions: [prefetch] };
 }
 
-/** Admins of that project, and superusers; its members are refused, and everybody else finds no such thing. */
+/** Admins of that project, and superusers; its members get 403, everyone else 404. */
 export function adminOnly(prefetch: PrefetchFunc<Connector>): Guard {
   return { authenticator: new ProjectAdminAuthenticator(), prefetchFunctions: [prefetch] };
 }

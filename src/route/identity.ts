@@ -1,4 +1,7 @@
-/** Who is calling: `Authorization: Bearer <API key>` (RFC 6750), or `Api-User` with `Api-Key` as Evergreen has it. */
+/**
+ * Identifies the caller: `Authorization: Bearer <API key>` (RFC 6750), or `Api-User` with `Api-Key` as Evergreen has
+ * it.
+ */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { UserData } from '../data/user.js';
 import { ApiError } from '../model/error.js';
@@ -10,7 +13,7 @@ type Caller = User | undefined;
 
 /**
  * The caller, or undefined without credentials. Throws 401 for wrong ones and 400 for two kinds at once. A promise only
- * where the store must be asked.
+ * if the store must be read.
  */
 export function identify(
   users: UserData,

@@ -1,4 +1,4 @@
-/** Every route of the API, for an audit at one look: version, method, path, who may call it, and what answers. */
+/** Every route of the API, for an audit at a glance: version, method, path, who may call it, and the handler. */
 import { clearTaskQueue, restartFailedTasks } from './admin.js';
 import { listDrift } from './drift.js';
 import { listEvents, type StreamTimes } from './event.js';
@@ -39,7 +39,7 @@ export interface RouteOptions extends ProtectedResourceOptions {
   streams: StreamTimes;
 }
 
-/** In place of a version: the path is not below `/api/v…`. */
+/** Instead of a version: the path is not below `/api/v…`. */
 const root = undefined;
 
 /** `document` renders the OpenAPI document. */

@@ -1,4 +1,4 @@
-/** What the routes of one instance share: the path parameter, and the project that decides who may use it. */
+/** Shared by the routes of one instance: the path parameter, and the project that decides who may use it. */
 import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
 import { prefetchProjectContext } from './prefetch.js';

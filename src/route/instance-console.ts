@@ -12,7 +12,7 @@ const ConsoleOutput = Type.Object(
   { title: 'ConsoleOutput', additionalProperties: false },
 );
 
-/** Lines that one answer may ask for; more is had without `length`, bounded by what the region keeps. */
+/** Maximum number of requested lines; without `length`, everything that the region stores. */
 const maxLines = 100_000;
 
 /** GET /api/v2/instances/{instanceID}/consoleoutput */

@@ -60,7 +60,7 @@ export const listInstances = listHandler(
   },
 );
 
-/** The instance as a change leaves it; to a client that waited, as it is after the task. */
+/** The instance after a change; for a client that waited, after the task. */
 const withInstance = (
   responses: TaskAnswers['responses'],
   accepted: TaskAnswers['accepted'],
@@ -140,7 +140,7 @@ const changed = withInstance(
   }),
 );
 
-/** What PUT and PATCH declare alike. */
+/** Shared declarations of PUT and PATCH. */
 const changing = {
   tags: ['instances'],
   params: instanceParams,

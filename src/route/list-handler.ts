@@ -1,4 +1,4 @@
-/** Lists of stored texts in pages: the texts of a page are joined where they lie, and sent as they are. */
+/** Paginated lists of stored texts: the texts of a page are joined in the store, and sent unchanged. */
 import type { Connector } from '../data/connector.js';
 import type { ListPage, TextPage } from '../data/store/port.js';
 import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
@@ -9,13 +9,13 @@ import { JsonText } from './pipeline/response.js';
 export interface ListCode<D extends Declaration, A> {
   /** Orders that a client may ask for with `sort`; the first is the default. Default: `id` alone. */
   orders?: readonly [string, ...string[]];
-  /** The only function that sees the request. What it returns is all that `list` gets of it. */
+  /** The only function that sees the request. Its result is the only input of `list`. */
   args: (request: RouteRequest<D>) => A;
   /** The only function that sees data. */
   list: (connector: Connector, args: A, page: ListPage) => Promise<TextPage>;
 }
 
-/** The handler of a list. Key, limit and order come into the declaration's query by themselves. */
+/** The handler of a list. Key, limit and order are added to the declared query. */
 export function listHandler<const D extends Declaration, A>(
   declaration: D,
   { orders, args, list }: ListCode<D, A>,

@@ -1,4 +1,4 @@
-/** Prefetches of this API: from what the path names to the project that decides about access. */
+/** Prefetches of this API: from the resource in the path to the project that decides about access. */
 import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import type { Interruption } from '../model/interruption.js';
@@ -6,7 +6,7 @@ import { isAdmin, isMember, type ProjectRecord } from '../model/project.js';
 import type { ProjectContext } from './pipeline/context.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 
-/** Reads a resource together with the id of its project, which is its `column`. */
+/** Reads a resource together with the id of its project, as `column`. */
 export type ReadForAccess = (
   connector: Connector,
   id: string,
@@ -14,8 +14,8 @@ export type ReadForAccess = (
 ) => Promise<StoredText | undefined>;
 
 /**
- * Finds the resource that a parameter of the path names, and the project that it belongs to. An absent one leaves the context
- * without a project, which ProjectMember answers with the same 404 as a hidden one.
+ * Finds the resource named by a path parameter, and the project that it belongs to. If it is absent, the context has no
+ * project, which ProjectMember treats with the same 404 as a hidden one.
  */
 export function prefetchProjectContext(parameter: string, read: ReadForAccess): PrefetchFunc<Connector> {
   return async ({ interruption }, connector, params) => {
@@ -26,7 +26,7 @@ export function prefetchProjectContext(parameter: string, read: ReadForAccess): 
   };
 }
 
-/** The project that `projectID` of the path names. */
+/** The project named by `projectID` in the path. */
 export const projectInPath: PrefetchFunc<Connector> = async ({ interruption }, connector, params) => {
   const project = await connector.projects.load(idIn(params, 'projectID'), interruption);
   return project && { project: contextOf(project) };

@@ -1,4 +1,4 @@
-/** The OpenAPI document, and a page that shows it without reaching for the internet. */
+/** The OpenAPI document, and a page that shows it without internet access. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

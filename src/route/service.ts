@@ -1,4 +1,4 @@
-/** What the service says of itself: version, health and readiness. Model: Unikorn 1.3, InfluxDB 4.1. */
+/** What the service reports about itself: version, health and readiness. Model: Unikorn 1.3, InfluxDB 4.1. */
 import { Type } from 'typebox';
 import { Timestamp } from '../model/common.js';
 import { ApiError } from '../model/error.js';
@@ -8,11 +8,11 @@ import { defineHandler } from './route.js';
 export interface ServiceState {
   readonly version: string;
   readonly started: Date;
-  /** False before the start is complete and from the beginning of the shutdown. */
+  /** False before startup is complete and from the beginning of the shutdown. */
   ready(): boolean;
-  /** Why the store cannot be used now; undefined while it can. */
+  /** Why the store is unavailable; undefined while it is available. */
   storeTrouble?(): string | undefined;
-  /** Parts that can be ill by themselves. */
+  /** Parts that can be unhealthy independently. */
   checks(): { name: string; status: 'pass' | 'fail'; message: string }[];
   /** The text exposition format of Prometheus. */
   metrics(): Promise<string>;

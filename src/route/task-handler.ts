@@ -1,4 +1,7 @@
-/** Routes whose work a task carries out: they answer as soon as it is accepted, or wait for its end with `Prefer: wait`. */
+/**
+ * Routes whose work a task carries out: they respond as soon as it is accepted, or wait for its end with `Prefer:
+ * wait`.
+ */
 import type { Accepted, Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
 import { taskAddress } from '../data/task.js';
@@ -9,12 +12,12 @@ import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handl
 import { JsonText, type ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
-/** How accepted work is answered. */
+/** The responses to accepted work. */
 export interface TaskAnswers {
   responses: Declaration['responses'];
-  /** To a client that does not wait; also to the repeat of a request under its Idempotency-Key. */
+  /** For a client that does not wait; also for a repeat under the same Idempotency-Key. */
   accepted: (accepted: Accepted) => ResponseData;
-  /** To a client that has waited, whether or not the task has ended; undefined: the same. */
+  /** For a client that has waited, whether or not the task has ended; undefined: the same. */
   waited: (
     connector: Connector,
     caller: Caller,
@@ -45,12 +48,12 @@ export function taskAnswers(description = 'Accepted; a task does the work, follo
   };
 }
 
-/** What a handler of accepted work declares itself; the rest follows from its answers. */
+/** The part of the declaration that such a handler provides; the rest follows from its responses. */
 export type TaskDeclaration = Omit<Declaration, 'responses' | 'waits'>;
 
 export interface TaskCode<D extends TaskDeclaration, I> {
   answers?: TaskAnswers;
-  /** The only function that sees the request. What it returns is all that `accept` gets of it. */
+  /** The only function that sees the request. Its result is the only input of `accept`. */
   parse: (request: RouteRequest<D>) => I;
   /** Stores the change together with its task. A change that needs no task has no `taskId`. */
   accept: (connector: Connector, caller: Caller, input: I) => Promise<Accepted>;
@@ -84,8 +87,8 @@ export function taskHandler<const D extends TaskDeclaration, I>(
 }
 
 /**
- * What is learnt after a change is stored, for a better answer than "accepted". A failure, such as a store that is away by now,
- * must not make the change look as if it had failed: then there is nothing to add.
+ * Reads made after a change is stored, for a better response than "accepted". A failure, such as an unavailable store,
+ * must not make the change look failed: then there is nothing to add.
  */
 async function afterChange<R>(caller: Caller, learn: () => Promise<R>): Promise<R | undefined> {
   try {

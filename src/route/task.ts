@@ -9,7 +9,7 @@ import { prefetchProjectContext } from './prefetch.js';
 import { defineHandler } from './route.js';
 import { taskAnswers, taskHandler } from './task-handler.js';
 
-/** RFC 3339 knows leap seconds, which no clock here can tell. */
+/** RFC 3339 allows leap seconds, which no clock here can represent. */
 function timeOf(parameter: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const time = Date.parse(text);

@@ -1,9 +1,9 @@
 /**
- * Who issues tokens for this server (RFC 9728). The same document stands at the registered path and at the one that
- * Unikorn's clients know. All of it comes from the configuration, none from the Host header.
+ * Who issues tokens for this server (RFC 9728). The same document is served at the registered path and at the one that
+ * Unikorn's clients use. All of it comes from the configuration, none from the Host header.
  *
- * Of `https://host/copse` the metadata belong at `https://host/.well-known/oauth-protected-resource/copse`, which is not
- * below `/copse`: a proxy hands it on as it is, so that path is served too.
+ * For `https://host/copse` the metadata belongs at `https://host/.well-known/oauth-protected-resource/copse`, which is
+ * not below `/copse`: a proxy passes that path on unchanged, so it is served too.
  */
 import { Type } from 'typebox';
 import { defineHandler } from './route.js';
@@ -45,7 +45,7 @@ export const getProtectedResource = (
           resource: publicUrl(),
           resource_name: 'Copse',
           resource_documentation: `${publicUrl()}/docs`,
-          // RFC 9728 section 3.2: members without a value are left out.
+          // RFC 9728 section 3.2: members without a value are omitted.
           ...(authorizationServers.length === 0 ? {} : { authorization_servers: authorizationServers }),
           ...(scopes.length === 0 ? {} : { scopes_supported: scopes }),
           bearer_methods_supported: ['header'],
@@ -55,7 +55,7 @@ export const getProtectedResource = (
     },
   );
 
-/** Where the document of a public URL that has a path stands too. */
+/** An additional path of the document if the public URL has a path. */
 export function pathsBelow(publicUrl: string, document: string): string[] {
   const path = URL.canParse(publicUrl) ? new URL(publicUrl).pathname.replace(/\/$/, '') : '';
   return path === '' ? [] : [document + path];

@@ -1,9 +1,9 @@
-/** What operators learn of a request at its end, whoever answered it: one log line and one observation. */
+/** What is recorded at the end of a request, whatever responded to it: one log line and one observation. */
 import type { Log } from '../../model/log.js';
 
 /** What is known of a request at its end. */
 export interface RequestSummary {
-  /** Undefined where the request could not be read. */
+  /** Undefined if the request could not be read. */
   method: string | undefined;
   /** The route's pattern; undefined when none matched. */
   route: string | undefined;
@@ -11,7 +11,7 @@ export interface RequestSummary {
   seconds: number;
 }
 
-/** Who is told of every request. */
+/** Called at the end of every request. */
 export interface RequestListeners {
   log: Log;
   observe: (summary: RequestSummary) => void;
@@ -19,14 +19,14 @@ export interface RequestListeners {
 
 interface Details {
   requestId: string;
-  /** The request target as it came. */
+  /** The request target as received. */
   target: string | undefined;
   user: string | undefined;
   bytes: number | undefined;
   traceId?: string | undefined;
   /** The error code of a refusal. */
   code?: string | undefined;
-  /** Why, where the client is not told. */
+  /** The reason, if the client must not learn it. */
   reason?: string | undefined;
   cause?: string | undefined;
 }
@@ -38,7 +38,7 @@ export function givenRequestId(header: string | string[] | undefined): string | 
   return typeof header === 'string' && requestIdPattern.test(header) ? header : undefined;
 }
 
-/** The status of a request whose client left before there was an answer: no answer at all, as nginx has it. */
+/** The status of a request whose client disconnected before there was a response, as in nginx. */
 export const clientClosed = 499;
 
 export function logRequest(
@@ -66,21 +66,21 @@ export function logRequest(
   log.info(line, 'request');
 }
 
-/** Letters of a path that a line has at most. */
+/** Maximum number of path characters in a line. */
 const longestPath = 256;
 
-/** Paths as ours are, which the log takes as they came: short words, and ids. */
+/** Paths like the API's own, which are logged unchanged: short words, and ids. */
 const harmless = /^(?:\/(?!copse_)(?:[a-z0-9._~-]{0,31}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))+$/i;
 
 /**
- * The path for the log: without the query, without what may be a secret (what looks like a key, or stands behind "="), in
- * printable ASCII, and not long.
+ * The path for the log: without the query, without possible secrets (anything like a key, or after "="), in printable
+ * ASCII, and not long.
  */
 export function pathForLog(target: string): string {
   const end = target.indexOf('?');
   const path = end === -1 ? target : target.slice(0, end);
   if (path.length <= longestPath && harmless.test(path)) return path;
-  // An absolute target (RFC 9112 section 3.2.2) may bear a password before its host.
+  // An absolute target (RFC 9112 section 3.2.2) may contain a password before its host.
   const local = path.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '');
   const shown = local
     .slice(0, 2 * longestPath)
@@ -91,14 +91,14 @@ export function pathForLog(target: string): string {
   return shown.length > longestPath ? `${shown.slice(0, longestPath)}...` : shown;
 }
 
-/** A segment of which only what can be no secret is shown. */
+/** A segment, with anything that may be a secret masked. */
 function veiled(segment: string): string {
   const [name = ''] = segment.split(/=|%3d|:|%3a|@|%40/i, 1);
   if (name.length > 31 || /copse_/i.test(name)) return '***';
   return name === segment ? segment : `${name}***`;
 }
 
-/** What lay behind a refusal, for the log: the chain of causes, in words. */
+/** The cause of a refusal, for the log: the chain of causes as text. */
 export function causeOf(error: Error): string | undefined {
   if (error.cause === undefined) return undefined;
   const texts: string[] = [];
@@ -109,11 +109,11 @@ export function causeOf(error: Error): string | undefined {
     seen.add(at);
     at = at.cause;
   }
-  // Some name what they refuse, which may be as long as a header.
+  // Some quote what they refuse, which may be as long as a header.
   return texts.length === 0 ? undefined : texts.join(': ').slice(0, 500);
 }
 
-/** A parser of JSON quotes what it could not read, which may be a secret of the client's. */
+/** A JSON parser quotes what it could not read, which may be a secret of the client. */
 function wordsOf(error: Error): string {
   if (!(error instanceof SyntaxError)) return error.message;
   return /at position \d+/.exec(error.message)?.[0] ?? 'unreadable';

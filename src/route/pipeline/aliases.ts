@@ -1,12 +1,12 @@
 /**
- * Names of ids. The models spell them in three ways: `projectID` in queries and paths, `projectId` in bodies, `project_id`.
- * Each has one declared name; whoever uses another of the three is understood. This is declared here and nowhere else.
+ * Names of ids. The models spell them in three ways: `projectID` in queries and paths, `projectId` in bodies, and
+ * `project_id`. Each id has one declared name; the other two are accepted. This is declared here and nowhere else.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { TObject, TSchema } from 'typebox';
 import { ApiError, type FieldError } from '../../model/error.js';
 
-/** The other spellings of a declared name; none of a name that is no id's. */
+/** The other spellings of a declared name; none for a name that is not an id. */
 export function aliasesOf(name: string): string[] {
   const [, stem, , plural = ''] = /^([A-Za-z]+?)(ID|Id|_id)(s?)$/.exec(name) ?? [];
   if (stem === undefined) return [];
@@ -14,18 +14,18 @@ export function aliasesOf(name: string): string[] {
   return [`${stem}ID${plural}`, `${stem}Id${plural}`, `${snake}_id${plural}`].filter((one) => one !== name);
 }
 
-/** The declared name of each alias, of which none is itself declared. */
+/** The declared name of each alias that is not itself declared. */
 function aliasesIn(schema: TObject): ReadonlyMap<string, string> {
   const names = Object.keys(schema.properties);
   const all = names.flatMap((name) => aliasesOf(name).map((alias) => [alias, name] as const));
   return new Map(all.filter(([alias]) => !names.includes(alias)));
 }
 
-/** Puts the declared names into a query, so that filters, links and page keys know only these. */
+/** Replaces aliases in a query by the declared names, so that filters, links and cursors use only these. */
 export function queryNames(schema: TObject): (querystring: string) => string {
   const aliases = aliasesIn(schema);
   if (aliases.size === 0) return (querystring) => querystring;
-  // Most queries have none, and need not be taken apart for that.
+  // Most queries have none, and need not be parsed for that.
   const some = new RegExp(`(^|&)(${[...aliases.keys()].join('|')})=`);
   return (querystring) => (some.test(querystring) ? renamed(querystring, aliases) : querystring);
 }
@@ -50,8 +50,8 @@ function renamed(querystring: string, aliases: ReadonlyMap<string, string>): str
 }
 
 /**
- * Puts the declared names into a body, in place; tells whether there was another one. A name that is given twice with two
- * values stays, for the check to refuse.
+ * Replaces aliases in a body, in place; returns whether there were any. A name that is given twice with different
+ * values stays, to be refused by the validation.
  */
 export function renameMembers(schema: TSchema, value: unknown): boolean {
   const { anyOf, items, properties } = schema as TSchema & {
@@ -79,7 +79,7 @@ export function renameMembers(schema: TSchema, value: unknown): boolean {
   return changed;
 }
 
-/** Of ids and lists of ids. Whatever else a client puts there, in whatever depth, is for the check to refuse. */
+/** For ids and lists of ids. Anything else, at any depth, is left for the validation to refuse. */
 function isSameId(one: unknown, other: unknown): boolean {
   if (!Array.isArray(one) || !Array.isArray(other)) return one === other;
   return one.length === other.length && one.every((id, index) => id === other[index]);

@@ -1,21 +1,24 @@
 /**
- * Who may pass. Names: Evergreen's REST v2 route package. Mended: nobody anonymous ever passes anything but NoAuth;
- * a missing credential is 401; "you may not know" is the one constant 404.
+ * Who may pass. Names: Evergreen's REST v2 route package. Differences: anonymous callers pass only NoAuth; a missing
+ * credential is 401; "you may not know" is the same constant 404.
  */
 import { ApiError, notFound } from '../../model/error.js';
 import type { RequestContext } from './context.js';
 
 export interface Authenticator {
   readonly name: string;
-  /** Whether the caller must be identified. Decided before any prefetch, so that strangers cause no reads. */
+  /** Whether the caller must be identified. Decided before any prefetch, so that anonymous callers cause no reads. */
   readonly needsUser: boolean;
-  /** Throws what the refused caller gets. Sees the context only, never the request. */
+  /** Throws the error for a refused caller. Sees only the context, never the request. */
   authenticate(context: RequestContext): void;
 }
 
-/** 401, with the scheme that the client should use (RFC 9110 section 11.6.1). The reason of the refusal is for the log alone. */
+/**
+ * 401, with the scheme that the client should use (RFC 9110 section 11.6.1). The reason of the refusal is only for the
+ * log.
+ */
 export function unauthorized(credentialGiven: boolean, reason = 'missing'): ApiError {
-  // RFC 6750 section 3.1: no error code when no credential was sent.
+  // RFC 6750 section 3.1: no error code if no credential was sent.
   const challenge = credentialGiven ? 'Bearer realm="copse", error="invalid_token"' : 'Bearer realm="copse"';
   const message = credentialGiven
     ? 'The credential is not valid.'
@@ -28,7 +31,7 @@ function demandUser(context: RequestContext) {
   return context.user;
 }
 
-/** Lets everybody pass. "Public" is written out, never a default. */
+/** Allows everyone. "Public" is explicit, never a default. */
 export class NoAuthAuthenticator implements Authenticator {
   readonly name = 'NoAuth';
   readonly needsUser = false;
@@ -37,7 +40,7 @@ export class NoAuthAuthenticator implements Authenticator {
   }
 }
 
-/** Lets every identified user pass. */
+/** Allows every identified user. */
 export class RequireUserAuthenticator implements Authenticator {
   readonly name = 'RequireUser';
   readonly needsUser = true;
@@ -46,7 +49,7 @@ export class RequireUserAuthenticator implements Authenticator {
   }
 }
 
-/** Lets members and admins of the project context pass, and superusers. Others, and a missing context, get 404. */
+/** Allows members and admins of the project context, and superusers. Others, and a missing context, get 404. */
 export class ProjectMemberAuthenticator implements Authenticator {
   readonly name = 'ProjectMember';
   readonly needsUser = true;
@@ -57,7 +60,7 @@ export class ProjectMemberAuthenticator implements Authenticator {
   }
 }
 
-/** Lets admins of the project context pass, and superusers. Members get 403, others 404. */
+/** Allows admins of the project context, and superusers. Members get 403, others 404. */
 export class ProjectAdminAuthenticator implements Authenticator {
   readonly name = 'ProjectAdmin';
   readonly needsUser = true;
@@ -70,7 +73,7 @@ export class ProjectAdminAuthenticator implements Authenticator {
   }
 }
 
-/** Lets superusers pass. Others get 404: what only superusers see does not exist for them. */
+/** Allows superusers. Others get 404: what only superusers see does not exist for them. */
 export class SuperUserAuthenticator implements Authenticator {
   readonly name = 'SuperUser';
   readonly needsUser = true;

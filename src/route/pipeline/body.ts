@@ -1,4 +1,4 @@
-/** Reads a JSON body, on the routes that declare one and only after the caller has passed. */
+/** Reads a JSON body, on routes that declare one and only after the caller has been authorized. */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { Context } from 'koa';
 import bodyParser from 'koa-bodyparser';
@@ -13,7 +13,7 @@ interface ParserFailure {
 
 const json = 'application/json';
 
-/** Media types of a merge patch (RFC 7396), as Accept-Patch tells them (RFC 5789 section 3.1). */
+/** Media types of a merge patch (RFC 7396), as in Accept-Patch (RFC 5789 section 3.1). */
 export const patchTypes = ['application/merge-patch+json', json];
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -43,8 +43,8 @@ function malformed(options = {}): ApiError {
 }
 
 /**
- * `limit` in bytes, of the body after any decompression. The parser hands out the bytes as they are (as Latin-1), because
- * its own decoding would put replacement characters where the client sent broken UTF-8.
+ * `limit` in bytes, of the body after any decompression. The parser returns the bytes unchanged (as Latin-1), because
+ * its own decoding would replace broken UTF-8.
  */
 export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'): BodyReader {
   const options: bodyParser.Options & { encoding: string } = {
@@ -53,7 +53,7 @@ export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'):
     encoding: 'latin1',
     textLimit: `${limit}b`,
     onerror: (error, ctx) => {
-      // The rest of a body that is refused is read and dropped, or the connection could not go on.
+      // The rest of a refused body is read and dropped, or the connection could not be reused.
       ctx.req.unpipe();
       ctx.req.resume();
       throw failure(error, limit);
@@ -93,7 +93,7 @@ function valueOf(shape: 'object' | 'array', raw = ''): object {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value) !== (shape === 'array'))
     throw malformed();
-  // Only an escape can smuggle in half of a surrogate pair, which no store and no other client could take.
+  // Only an escape can smuggle in an unpaired surrogate, which no store and no other client could handle.
   if (text.includes('\\u') && !isWellFormed(value)) {
     throw new ApiError(
       'invalid_body',
@@ -103,7 +103,7 @@ function valueOf(shape: 'object' | 'array', raw = ''): object {
   return value;
 }
 
-/** Whether every text and member name within is Unicode. Without recursion: nesting is the client's choice. */
+/** Whether every string and member name is valid Unicode. Without recursion: the client chooses the nesting. */
 function isWellFormed(value: unknown): boolean {
   const open: unknown[] = [value];
   while (open.length > 0) {
@@ -115,13 +115,13 @@ function isWellFormed(value: unknown): boolean {
   return true;
 }
 
-/** By the head alone. A body of unknown length, which proxies like to announce, may yet be empty. */
+/** Judged by the headers alone. A body of unknown length, which proxies often declare, may still be empty. */
 export function hasBody(ctx: Context): boolean {
   const { headers } = ctx.req;
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/** Bytes of a body where none is taken that are read to see whether it says anything. */
+/** Bytes that are read of an unexpected body to see whether it is empty. */
 const peekLimit = 1024;
 
 const undo: Readonly<Record<string, typeof gunzipSync>> = {
@@ -131,12 +131,12 @@ const undo: Readonly<Record<string, typeof gunzipSync>> = {
   br: brotliDecompressSync,
 };
 
-/** What says nothing: no bytes, blanks, an empty object, null. */
+/** An empty body: no bytes, blanks, an empty object, null. */
 const nothing = /^[ \t\r\n]*(?:\{[ \t\r\n]*\}|null)?[ \t\r\n]*$/;
 
 /**
- * Refuses a body on a route that takes none, where it could only be a misunderstanding. One that says nothing passes:
- * proxies announce bodies that are empty, and some clients always send an object.
+ * Refuses a body on a route without one, where it could only be a misunderstanding. An empty one passes: proxies
+ * declare empty bodies, and some clients always send an object.
  */
 export function refuseBody(ctx: Context): Promise<void> | undefined {
   return hasBody(ctx) ? refuseContent(ctx) : undefined;
@@ -149,7 +149,7 @@ async function refuseContent(ctx: Context): Promise<void> {
   throw new ApiError('invalid_body', message);
 }
 
-/** The text behind the content coding; what cannot be read is some content or other. */
+/** The decoded text; anything unreadable counts as content. */
 function textOf(body: Buffer, coding: string): string {
   try {
     const plain = body.length === 0 ? undefined : undo[coding.trim().toLowerCase()];
@@ -159,7 +159,7 @@ function textOf(body: Buffer, coding: string): string {
   }
 }
 
-/** The body's bytes as they came; undefined when there are more than `peekLimit`, of which the rest is dropped. */
+/** The body's bytes as received; undefined if there are more than `peekLimit`, the rest of which is dropped. */
 function smallBody(ctx: Context): Promise<Buffer | undefined> {
   const { req } = ctx;
   return new Promise((resolve, reject) => {
@@ -167,7 +167,7 @@ function smallBody(ctx: Context): Promise<Buffer | undefined> {
     let size = 0;
     const settle = (found: Buffer | undefined) => {
       req.off('data', take).off('end', end).off('error', fail).off('close', fail);
-      // The rest is read and dropped, or the connection could not go on.
+      // The rest is read and dropped, or the connection could not be reused.
       req.resume();
       resolve(found);
     };

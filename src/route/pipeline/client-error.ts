@@ -1,4 +1,4 @@
-/** Answers what Node's HTTP parser refuses before any route sees it, in the same shape as every other error. */
+/** Responds to what Node's HTTP parser refuses before any route sees it, in the same format as every other error. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { uuidv7 } from 'uuidv7';
@@ -11,7 +11,10 @@ const faults: Readonly<Record<string, [ErrorCode, string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive in time.'],
 };
 
-/** Milliseconds that a client has to end its side of a refused connection: cut at once, it might lose the answer. */
+/**
+ * Milliseconds that a client gets to close its side of a refused connection: closed at once, it might lose the
+ * response.
+ */
 const linger = 1000;
 
 interface Refusal {
@@ -22,14 +25,14 @@ interface Refusal {
 
 const refusals = new WeakMap<ServerResponse, Refusal>();
 
-/** How a request that had begun was refused beside its response, because the rest of it was broken or did not come. */
+/** How a request was refused in addition to its response, because the rest of it was broken or did not arrive. */
 export function refusalOf(response: ServerResponse): Refusal | undefined {
   return refusals.get(response);
 }
 
 /**
  * Ends the connection with the refusal of what the parser could not read. `begun` is the response to the request if its
- * head had been read: its line in the log is then that of the request.
+ * headers had been read: its log line is then that of the request.
  */
 export function answerClientError(
   error: Error & { code?: string },
@@ -37,7 +40,7 @@ export function answerClientError(
   begun: ServerResponse | undefined,
   listeners: RequestListeners,
 ): void {
-  // A reset connection takes no more words.
+  // Nothing can be sent on a reset connection.
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
@@ -55,7 +58,7 @@ export function answerClientError(
   endWith(socket, failure, String(begun.getHeader('X-Request-Id') ?? uuidv7()));
 }
 
-/** Refuses CONNECT, for which Node would close the connection without a word: no tunnels here. */
+/** Refuses CONNECT, for which Node would close the connection without a response: tunnels are not supported. */
 export function answerConnect(request: IncomingMessage, socket: Duplex, listeners: RequestListeners): void {
   if (!socket.writable) {
     socket.destroy();
@@ -68,7 +71,7 @@ export function answerConnect(request: IncomingMessage, socket: Duplex, listener
   refuse(socket, failure, { requestId, method: request.method, target: request.url }, listeners);
 }
 
-/** The refusal of what has no response of its own, with its line in the log. How long it took is not known: no time. */
+/** The refusal of a request without a response object, with its log line. Its duration is unknown. */
 function refuse(
   socket: Duplex,
   failure: ApiError,
@@ -92,7 +95,7 @@ function refuse(
   });
 }
 
-/** Sends the refusal, and cuts the connection soon after, whether or not the client ends its side. */
+/** Sends the refusal, and closes the connection soon after, whether or not the client closes its side. */
 function endWith(socket: Duplex, failure: ApiError, requestId: string): number {
   const body = JSON.stringify(errorBody(failure, requestId, ''));
   const bytes = Buffer.byteLength(body);

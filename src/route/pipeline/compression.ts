@@ -1,15 +1,15 @@
-/** Compresses answers: brotli and gzip at their quickest, which cost less than the serialising that they follow. */
+/** Compresses responses: brotli and gzip at their fastest level, which costs less than the serialisation. */
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import type { Context, Middleware } from 'koa';
 
-/** Bytes below which an answer fits into one packet anyway. */
+/** Size in bytes below which a response fits into one packet anyway. */
 const threshold = 1400;
 
 const brotli = promisify(brotliCompress);
 const deflate = promisify(gzip);
 
-/** Compressed forms of bodies that do not change, such as the files of the reference page. */
+/** Compressed forms of constant bodies, such as the files of the reference page. */
 const compressed = new WeakMap<Buffer, Map<string, Promise<Buffer>>>();
 
 function compress(body: Buffer | string, coding: string): Promise<Buffer> {
@@ -33,9 +33,9 @@ export function compression(): Middleware {
   };
 }
 
-/** The coding that the answer should have, and the caches are told; undefined when it goes as it is. */
+/** The coding of the response, as announced to caches; undefined if it is sent uncompressed. */
 function codingFor(ctx: Context): 'br' | 'gzip' | undefined {
-  // On answers without a body too: a 304 must tell a cache the same as the 200 did (RFC 9110 section 15.4.5).
+  // Also on responses without a body: a 304 must tell a cache the same as the 200 did (RFC 9110 section 15.4.5).
   if (ctx.res.hasHeader('Vary')) ctx.vary('Accept-Encoding');
   else ctx.res.setHeader('Vary', 'Accept-Encoding');
   if ((ctx.req.headers['accept-encoding'] ?? '') === '') return undefined;

@@ -1,4 +1,4 @@
-/** What is known of a request besides its input. Built step by step: identification, prefetch, then read-only. */
+/** What is known about a request besides its input. Built step by step: identification, prefetch, then read-only. */
 import type { Interruption } from '../../model/interruption.js';
 import type { RequestLifetime } from './request-lifetime.js';
 import type { Precondition } from './preconditions.js';
@@ -10,7 +10,7 @@ export interface User {
   superUser: boolean;
 }
 
-/** The project that a request is about, as far as access rules need it. */
+/** The project of a request, as far as access rules need it. */
 export interface ProjectContext {
   id: string;
   isMember(userId: string): boolean;
@@ -20,31 +20,34 @@ export interface ProjectContext {
 /** What a prefetch may add. */
 export interface Fetched {
   readonly project?: ProjectContext | undefined;
-  /** The resource that the path names, as its reader gets it: what was read for the access decision is not read again. */
+  /** The resource named by the path, in its public form: what was read for the access decision is not read again. */
   readonly found?: { readonly text: string; readonly revision: number } | undefined;
 }
 
 export interface RequestContext extends Fetched {
   readonly requestId: string;
-  /** Aborts when the client leaves or the request's time is up. Pass it down to whatever takes time. */
+  /** Aborts when the client disconnects or the request times out. Pass it to whatever takes time. */
   readonly signal: AbortSignal;
-  /** The same for reads of the store, without the cost of making a signal. */
+  /** The same for reads of the store, without the cost of creating a signal. */
   readonly interruption: Interruption;
   readonly user?: User | undefined;
-  /** Seconds that the client would wait for the end of asynchronous work (RFC 7240); 0 where the route has no such. */
+  /** Seconds that the client would wait for the end of asynchronous work (RFC 7240); 0 if the route has none. */
   readonly wait: number;
-  /** W3C trace context that goes on with the request's work. */
+  /** W3C trace context for the request's work. */
   readonly traceparent?: string | undefined;
-  /** Throws 412 when the resource is not what If-Match or If-None-Match demands. */
+  /** Throws 412 if the resource is not what If-Match or If-None-Match requires. */
   readonly precondition?: Precondition | undefined;
   /**
-   * To be asked before the effect of a change is stored: throws for an answer that could not be sent, and gives, with an
-   * Idempotency-Key, the writes that keep it, to be put into the batch of the effect.
+   * To be called before the effect of a change is stored: throws for a response that could not be sent, and returns,
+   * with an Idempotency-Key, the writes that store it, for the batch of the effect.
    */
   readonly remember?: ((data: ResponseData) => unknown[]) | undefined;
 }
 
-/** The context while the pipeline builds it. All fields are there from the start: copies with ever more cost 5 µs. */
+/**
+ * The context while the pipeline builds it. All fields exist from the start: copies with more and more fields would
+ * cost 5 µs.
+ */
 export class MutableContext implements RequestContext {
   readonly requestId: string;
   readonly lifetime: RequestLifetime;
@@ -72,7 +75,7 @@ export class MutableContext implements RequestContext {
   }
 }
 
-/** State that the pipeline keeps on koa's context. */
+/** State that the pipeline stores on koa's context. */
 export interface PipelineState {
   requestId: string;
   lifetime: RequestLifetime;
@@ -82,7 +85,7 @@ export interface PipelineState {
   /** The route's pattern, for logs and metrics. */
   routePattern?: string;
   user?: string;
-  /** What lay behind a refusal, and which of several reasons it had, for the log. */
+  /** The cause of a refusal, and its reason, for the log. */
   cause?: string | undefined;
   reason?: string | undefined;
 }
@@ -92,21 +95,23 @@ export function getProjectContext(context: RequestContext): ProjectContext | und
   return context.project;
 }
 
-/** The project context. Throws when none is set: the route lacks the prefetch, which is our defect, so 500. */
+/** The project context. Throws if none is set: the route lacks the prefetch, which is a bug, so 500. */
 export function mustHaveProjectContext(context: RequestContext): ProjectContext {
   if (context.project === undefined)
     throw new Error('The route has no project context; add the prefetch that sets it.');
   return context.project;
 }
 
-/** What the prefetch has read of the path's resource. Throws when it has read nothing: the route lacks it, so 500. */
+/**
+ * What the prefetch has read of the path's resource. Throws if there is nothing: the route lacks the prefetch, so 500.
+ */
 export function mustHaveFound(context: RequestContext): NonNullable<Fetched['found']> {
   if (context.found === undefined)
     throw new Error('The route has no resource; add the prefetch that reads it.');
   return context.found;
 }
 
-/** The caller. Throws when there is none: the route lacks an authenticator that demands one, so 500. */
+/** The caller. Throws if there is none: the route lacks an authenticator that requires one, so 500. */
 export function mustHaveUser(context: RequestContext): User {
   if (context.user === undefined)
     throw new Error('The route has no user; add an authenticator that requires one.');

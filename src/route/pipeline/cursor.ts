@@ -1,6 +1,6 @@
 /**
- * Opaque page keys: versioned, bound to one list with its filters, and signed, so that a damaged or foreign key is
- * told apart from a valid one. A key holds the position of a row, not the row: it outlives it.
+ * Opaque cursors: versioned, bound to one list with its filters, and signed, so that a damaged or foreign one is
+ * detected. A cursor contains the position of a row, not the row, and outlives it.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -9,7 +9,7 @@ import { ApiError } from '../../model/error.js';
 export interface PageKey {
   /** Values of the order's columns, the id last. */
   position: (string | number | null)[];
-  /** The page ends before the position instead of beginning behind it. */
+  /** The page ends before the position instead of beginning after it. */
   backward?: boolean;
   /** The row at the position belongs to the page. */
   inclusive?: boolean;
@@ -18,19 +18,19 @@ export interface PageKey {
 const version = 1;
 const keyPattern = /^[A-Za-z0-9_-]{2,1500}\.[A-Za-z0-9_-]{22}$/;
 
-/** Signatures that are remembered. */
+/** Maximum number of cached signatures. */
 const signatureLimit = 2000;
 
 export class CursorCodec {
   readonly #secret: Buffer;
-  /** Of keys that we gave out or have verified: they come back, and a signature costs 4 µs. */
+  /** For cursors that were issued or verified: they come back, and a signature costs 4 µs. */
   readonly #signatures = new LRUCache<string, string>({ max: signatureLimit });
 
   constructor(secret: Buffer) {
     this.#secret = secret;
   }
 
-  /** `binding` names the list: path, filters and order. */
+  /** `binding` identifies the list: path, filters and order. */
   encode(key: PageKey, binding: string): string {
     const flags = (key.backward === true ? 1 : 0) + (key.inclusive === true ? 2 : 0);
     const payload = Buffer.from(JSON.stringify([version, flags, ...key.position])).toString('base64url');
@@ -40,7 +40,7 @@ export class CursorCodec {
   decode(text: string, binding: string): PageKey {
     const [payload, signature] = text.split('.') as [string, string];
     if (!keyPattern.test(text)) throw invalid();
-    // The texts are compared, not the bytes: the last character has spare bits that decoding ignores.
+    // The texts are compared, not the bytes: the last character has unused bits that decoding ignores.
     const right = this.#signatures.get(`${binding}\n${payload}`) ?? this.#sign(payload, binding);
     if (!timingSafeEqual(Buffer.from(signature), Buffer.from(right))) throw invalid();
     this.#remember(payload, binding, right);

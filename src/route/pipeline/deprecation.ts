@@ -1,17 +1,17 @@
-/** Announces that a route goes away, and says so after it went (RFC 9745 Deprecation, RFC 8594 Sunset). */
+/** Announces that a route will be removed, and that it has been (RFC 9745 Deprecation, RFC 8594 Sunset). */
 import type { Context } from 'koa';
 import { ApiError } from '../../model/error.js';
 
 export interface Deprecation {
-  /** Since when new use is discouraged; may lie in the future. */
+  /** Since when new use is discouraged; may be in the future. */
   since: Date;
-  /** When the route stops to answer; not before `since`. */
+  /** When the route stops working; not before `since`. */
   sunset?: Date;
-  /** Path or URL of what to read. */
+  /** Path or URL of the documentation. */
   link?: string;
 }
 
-/** What is wrong with the announcement, so that it must not reach a header; undefined when nothing is. */
+/** What is wrong with the announcement, which must then not reach a header; undefined if nothing is. */
 export function faultOf({ since, sunset, link }: Deprecation): string | undefined {
   if (Number.isNaN(since.getTime())) return 'the deprecation has no valid date in "since"';
   if (sunset !== undefined && Number.isNaN(sunset.getTime()))
@@ -22,7 +22,7 @@ export function faultOf({ since, sunset, link }: Deprecation): string | undefine
   return undefined;
 }
 
-/** Sets the fields. After the sunset: 410. */
+/** Sets the header fields. After the sunset: 410. */
 export function writeDeprecation(ctx: Context, { since, sunset, link }: Deprecation): void {
   ctx.set('Deprecation', `@${Math.floor(since.getTime() / 1000)}`);
   if (sunset !== undefined) ctx.set('Sunset', sunset.toUTCString());

@@ -1,4 +1,4 @@
-/** The one writer of errors, for those of handlers, of the router and of Node's parser alike. */
+/** The only writer of errors, whether from handlers, the router or Node's parser. */
 import { validateHeaderValue } from 'node:http';
 import type { Context } from 'koa';
 import type { ApiError } from '../../model/error.js';
@@ -33,12 +33,12 @@ function problemOf({ code, message, ...rest }: ErrorBody, status: number, public
 
 const problemType = 'application/problem+json';
 
-/** Whether the client would rather have an RFC 9457 document. */
+/** Whether the client prefers an RFC 9457 document. */
 function prefersProblem(ctx: Context): boolean {
   return ctx.accepts('application/json', problemType) === problemType;
 }
 
-/** A refusal that was stored for a repeat of the request, in the form that this client prefers. */
+/** A refusal stored for repeats, in the form that this client prefers. */
 export function storedRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
   const { body: text } = answer;
   if (answer.status < 400 || typeof text !== 'string' || !prefersProblem(ctx)) return answer;
@@ -75,10 +75,10 @@ export function errorAnswer(
   return { status: error.status, headers, body: JSON.stringify(shown) };
 }
 
-/** What is said of an answer that did not come about. */
+/** Headers of a response that was not completed. */
 const unfit = ['Content-Encoding', 'ETag', 'Last-Modified', 'Location', 'Preference-Applied', 'Retry-After'];
 
-/** Replaces whatever a failed handler had begun. */
+/** Replaces whatever a failed handler had started. */
 export function writeError(ctx: Context, error: ApiError, requestId: string, publicUrl: string): void {
   const { status, headers, body } = errorAnswer(error, requestId, publicUrl, prefersProblem(ctx));
   for (const name of unfit) ctx.remove(name);

@@ -1,4 +1,4 @@
-/** The unit of the pipeline: a declaration, from which validation and OpenAPI come, and the code behind it. */
+/** The unit of the pipeline: a declaration, from which validation and OpenAPI are derived, and its code. */
 import type { Static, TObject, TSchema } from 'typebox';
 import type { ErrorCode } from '../../model/error.js';
 import type { RequestContext } from './context.js';
@@ -7,11 +7,11 @@ import type { ResponseData } from './response.js';
 
 export interface ResponseDeclaration {
   description: string;
-  /** Of the JSON body; none: no body. */
+  /** Schema of the JSON body; none: no body. */
   schema?: TSchema;
-  /** Where the body is not JSON. */
+  /** If the body is not JSON. */
   mediaType?: string;
-  /** Media type of a stream that a client may ask for instead of the body. */
+  /** Media type of a stream that a client may request instead of the body. */
   stream?: string;
   /** Header fields beyond the common ones. */
   headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag')[];
@@ -28,30 +28,30 @@ export interface Declaration {
   query?: TObject;
   /** Request headers that the handler itself reads and checks, for the document. */
   headers?: TObject;
-  /** Whether the answer comes from the store alone, so that it is true for its caller until anything is written. */
+  /** Whether the response depends on the store alone, so that it is valid for its caller until anything is written. */
   cacheable?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
   waits?: boolean;
-  /** JSON body; none: a body that says anything is refused. */
+  /** JSON body; none: a non-empty body is refused. */
   body?: TObject;
-  /** A body that works, for the document. */
+  /** A valid body, for the document. */
   example?: unknown;
   responses: Readonly<Record<number, ResponseDeclaration>>;
-  /** Errors beyond those that follow from the rest of the declaration. */
+  /** Errors in addition to those that follow from the rest of the declaration. */
   errors?: readonly ErrorCode[];
 }
 
 type Part<S> = S extends TSchema ? Static<S> : Record<string, never>;
 
-/** A request whose parts have passed their schemas. Only `parseAndValidate` ever sees it. */
+/** A validated request. Only `parseAndValidate` ever sees it. */
 export interface RouteRequest<D extends Pick<Declaration, 'params' | 'query' | 'body'> = Declaration> {
   readonly params: Part<D['params']>;
   readonly query: Part<D['query']>;
   readonly body: Part<D['body']>;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Path as the client sent it, without the query. */
+  /** Path as sent by the client, without the query. */
   readonly path: string;
-  /** Query as the client sent it, but with the declared names, without the question mark. */
+  /** Query as sent by the client, but with the declared names, without the question mark. */
   readonly querystring: string;
   readonly context: RequestContext;
 }
@@ -59,15 +59,18 @@ export interface RouteRequest<D extends Pick<Declaration, 'params' | 'query' | '
 /** Model: Evergreen's RequestHandler. `C` is the connector, the only way to data. */
 export interface RequestHandler<C> {
   readonly declaration: Declaration;
-  /** A fresh copy for one request, so that nothing of a request outlives it. */
+  /** A new copy for each request, so that no state outlives a request. */
   handler(): RequestHandler<C>;
-  /** Takes what `execute` needs from the request; the only method that sees it. Lists read and sign page keys with `cursors`. */
+  /**
+   * Takes what `execute` needs from the request; the only method that sees it. Lists read and sign cursors with
+   * `cursors`.
+   */
   parseAndValidate(request: RouteRequest, cursors: CursorCodec): void | Promise<void>;
   /** Does the work; the only method that sees the connector. */
   execute(connector: C): Promise<ResponseData>;
 }
 
-/** The two functions of a handler, where parse's result is all that execute gets of the request. */
+/** The two functions of a handler; the result of `parse` is the only input of `execute`. */
 export interface HandlerCode<C, D extends Declaration, I> {
   parse(request: RouteRequest<D>): I | Promise<I>;
   execute(connector: C, input: I): Promise<ResponseData> | ResponseData;
@@ -103,7 +106,7 @@ class FunctionHandler<C, D extends Declaration, I> implements RequestHandler<C> 
   }
 }
 
-/** Makes a RequestHandler of a declaration and two functions; the request's types follow from the declaration. */
+/** Creates a RequestHandler from a declaration and two functions; the request's types follow from the declaration. */
 export function requestHandler<C>() {
   return <const D extends Declaration, I>(declaration: D, code: HandlerCode<C, D, I>): RequestHandler<C> =>
     new FunctionHandler(declaration, code);

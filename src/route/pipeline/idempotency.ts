@@ -1,22 +1,25 @@
-/** Idempotency-Key on POST (draft-ietf-httpapi-idempotency-key-header): the port to where answers are kept, and its use. */
+/**
+ * Idempotency-Key on POST (draft-ietf-httpapi-idempotency-key-header): the port to the storage of responses, and its
+ * use.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
 import type { RequestLifetime } from './request-lifetime.js';
 import { type Answer, StreamBody } from './response.js';
 
-/** The answer that is stored under an Idempotency-Key: text alone. */
+/** The response stored under an Idempotency-Key: text only. */
 export type StoredResponse = Omit<Answer, 'body'> & { body?: string };
 
 export interface Claim {
-  /** The answer, if the work was done before. */
+  /** The response, if the work was done before. */
   readonly answer: StoredResponse | undefined;
-  /** Writes that keep the answer, for the batch of the work's effect. */
+  /** Writes that store the response, for the batch of the effect. */
   writes(answer: StoredResponse): unknown[];
-  /** Both resolve also when the store is away: then it is done later, beside the request. */
+  /** Both resolve even if the store is unavailable: then it is done later, in the background. */
   finish(answer: StoredResponse, afterFailure?: boolean): Promise<void>;
   release(): Promise<void>;
-  /** What a failure of the work means when the claim was lost meanwhile. */
+  /** What a failure of the work means if the claim was lost in the meantime. */
   explain?(error: unknown): unknown;
 }
 
@@ -33,7 +36,7 @@ export interface IdempotencyKeeper {
   ): Promise<Claim>;
 }
 
-/** The key, quoted as the draft has it (RFC 9651 String) or bare as many clients send it; undefined without one. */
+/** The key, quoted as in the draft (RFC 9651 String) or bare as many clients send it; undefined without one. */
 export function idempotencyKeyOf(ctx: Context): string | undefined {
   const header = ctx.req.headers['idempotency-key'];
   if (header === undefined) return undefined;
@@ -55,7 +58,7 @@ export function idempotencyKeyOf(ctx: Context): string | undefined {
   );
 }
 
-/** The claim, unless the request ends before. One that comes later is given up: nobody does the work. */
+/** The claim, unless the request ends first. A claim that arrives later is released: its work will not be done. */
 export async function claimed(lifetime: RequestLifetime, beginning: Promise<Claim>): Promise<Claim> {
   try {
     return await lifetime.race(beginning);
@@ -69,12 +72,12 @@ export async function claimed(lifetime: RequestLifetime, beginning: Promise<Clai
   }
 }
 
-/** How long a refusal waits for its key to be free again, so that a repeat finds it so. */
+/** How long a refusal waits for the release of its key, so that a repeat finds it released. */
 const releaseTimeoutMs = 1000;
 
 /**
- * Does the work once: keeps its answer, a lasting refusal too, and forgets the key when nothing was done. `answerError`
- * renders a refusal as it would be sent. A store that hangs does not delay the answer.
+ * Does the work once: stores its response, including a lasting refusal, and releases the key if nothing was done.
+ * `answerError` renders a refusal as it would be sent. A hanging store does not delay the response.
  */
 export async function once(
   lifetime: RequestLifetime,
@@ -102,7 +105,7 @@ export async function once(
   return answer;
 }
 
-/** Undefined for a refusal that cannot be sent: then it is a defect, and nothing to keep. */
+/** Undefined for a refusal that cannot be sent: that is a bug, and nothing to store. */
 function rendered(render: () => StoredResponse): StoredResponse | undefined {
   try {
     return render();
@@ -112,8 +115,8 @@ function rendered(render: () => StoredResponse): StoredResponse | undefined {
 }
 
 /**
- * One text for whatever means the same: order of members, spelling of numbers and texts, blanks and what is left to its
- * default make no difference; the order of a list does.
+ * The same text for equivalent input: the order of members, the spelling of numbers and strings, whitespace and
+ * defaults make no difference; the order of a list does.
  */
 export function meaningOf(
   value: object,

@@ -1,4 +1,7 @@
-/** One page over any ordered source: it tells whether there is more, and one row tells whether there is something before. */
+/**
+ * One page over any ordered source: it shows whether there is more, and one extra row shows whether there is something
+ * before.
+ */
 import type { PageKey } from './cursor.js';
 import type { PageResult } from './pagination.js';
 
@@ -6,7 +9,7 @@ export interface KeysetQuery {
   after?: (string | number | null)[];
   inclusive?: boolean;
   descending?: boolean;
-  /** The rows are to be turned round once they are found. */
+  /** The rows must be reversed once they are found. */
   reversed?: boolean;
   limit: number;
 }
@@ -14,13 +17,13 @@ export interface KeysetQuery {
 export interface KeysetSlice {
   /** Whether more rows follow in the direction of the query. */
   more: boolean;
-  /** Position of the row found last, if the slice has as many rows as were asked for. */
+  /** Position of the last row found, if the slice has as many rows as requested. */
   last?: (string | number | null)[];
 }
 
 /**
  * Fetches the page that begins (or ends) at the key. Rows inserted or removed between two pages neither shift nor
- * repeat others, because a page is found by position and not by number. The way back leads to exactly what the key
+ * repeat others, because a page is found by position and not by number. The previous page contains exactly what the key
  * excluded.
  */
 export async function keysetPage<S extends KeysetSlice>(
@@ -43,7 +46,7 @@ export async function keysetPage<S extends KeysetSlice>(
   return { slice, pages };
 }
 
-/** The key to what this one excludes, if a row is there. */
+/** The key to what this one excludes, if there is a row. */
 async function behind(
   key: PageKey,
   descending: boolean,

@@ -1,4 +1,4 @@
-/** What surrounds every request: its id, its log line, its time limit, and the conversion of anything thrown. */
+/** What surrounds every request: its id, its log line, its time limit, and the conversion of thrown errors. */
 import { randomUUID } from 'node:crypto';
 import type { Context, Middleware } from 'koa';
 import { ApiError, toApiError } from '../../model/error.js';
@@ -16,21 +16,21 @@ export interface RequestOptions extends RequestListeners {
   tracer: Tracer;
   /** Milliseconds. */
   timeout: number;
-  /** True from the beginning of the shutdown: connections are to end. */
+  /** True from the beginning of the shutdown: connections should close. */
   draining: () => boolean;
 }
 
-/** Longest request target that is taken, in bytes; the HTTP parser's own limit is on all headers together. */
+/** Maximum length of a request target in bytes; the HTTP parser's own limit is on all headers together. */
 const targetLimit = 8192;
 
-/** Where Node has said 100 by itself. */
+/** If Node has already sent 100. */
 const continuePattern = /(?:^|\W)100-continue(?:$|\W)/i;
 
 /** Gives the request an id (the client's, if it is well formed), a lifetime, a span and one log line. */
 export function requestScope(options: RequestOptions): Middleware {
   return async (ctx, next) => {
     const started = performance.now();
-    // koa's own getters (ctx.headers, ctx.get) cost more than what they get.
+    // koa's own getters (ctx.headers, ctx.get) cost more than direct access.
     const { headers, method = 'GET' } = ctx.req;
     const requestId = givenRequestId(headers['x-request-id']) ?? randomUUID();
     const { traceparent } = headers;
@@ -43,7 +43,7 @@ export function requestScope(options: RequestOptions): Middleware {
     state.lifetime = lifetime;
     state.wait = waitOf(headers['prefer']);
     state.traceparent = span.traceparent;
-    // koa's set() does the same after several checks of its own, which add up over a dozen fields.
+    // koa's set() does the same after several checks, which add up over a dozen fields.
     ctx.res.setHeader('X-Request-Id', requestId);
     ctx.res.setHeader('X-Content-Type-Options', 'nosniff');
     ctx.res.on('close', () => {
@@ -52,11 +52,11 @@ export function requestScope(options: RequestOptions): Middleware {
         lifetime.abort(new ApiError('request_timeout', 'The client disconnected.'));
       report(options, ctx, span, (performance.now() - started) / 1000);
     });
-    // Of the tick in which the request began: what takes longer is sent as soon as it is there.
+    // Of the tick in which the request began: a response that takes longer is sent as soon as it is ready.
     const tick = endOfTick();
     await next();
     await tick;
-    // Asked at the end: the shutdown may have begun while the request ran.
+    // Checked at the end: the shutdown may have begun during the request.
     if (options.draining()) ctx.set('Connection', 'close');
   };
 }
@@ -67,7 +67,7 @@ function tooLate(): ApiError {
   });
 }
 
-/** The log line, the observation and the span of a request that is over. */
+/** The log line, the observation and the span of a finished request. */
 function report(options: RequestOptions, ctx: Context, span: Span, seconds: number): void {
   const { method = 'GET', url } = ctx.req;
   const { requestId, routePattern: route, user, reason, cause } = ctx.state as PipelineState;
@@ -89,7 +89,7 @@ function report(options: RequestOptions, ctx: Context, span: Span, seconds: numb
     },
   );
   span.end({
-    // OpenTelemetry's name for it: few names, each of a route.
+    // The name according to OpenTelemetry: few names, one per route.
     name: route === undefined ? method : `${method} ${route}`,
     failed: status >= 500,
     attributes: {
@@ -100,18 +100,20 @@ function report(options: RequestOptions, ctx: Context, span: Span, seconds: numb
   });
 }
 
-/** The error code of the answer, whoever made it. */
+/** The error code of the response, wherever it was created. */
 function codeOf({ res }: Context, status: number): string | undefined {
   const code = status < 400 || status === clientClosed ? undefined : res.getHeader('X-Error-Code');
   return typeof code === 'string' ? code : undefined;
 }
 
-/** koa presets 404, which nobody was ever told when the client left before the answer. */
+/** koa presets 404, which was never sent if the client disconnected before the response. */
 function unfinishedStatus(ctx: Context): number {
   return refusalOf(ctx.res)?.status ?? (ctx.res.headersSent ? ctx.status : clientClosed);
 }
 
-/** Refuses a request target that no route could match, before the router stumbles over it, and what is no HTTP/1.1. */
+/**
+ * Refuses request targets that no route could match, before they reach the router, and requests that are not HTTP/1.1.
+ */
 function checkTarget(ctx: Context): void {
   const { url = '', httpVersion, rawHeaders, headers } = ctx.req;
   if (url.length > targetLimit) {
@@ -128,19 +130,19 @@ function checkTarget(ctx: Context): void {
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
     throw new ApiError('invalid_parameter', 'A request must have exactly one Host header.');
   }
-  // RFC 9110 section 10.1.1. Whether the body still follows is not known, so that the connection cannot go on.
+  // RFC 9110 section 10.1.1. Whether the body still follows is unknown, so the connection cannot be reused.
   if (headers.expect !== undefined && httpVersion === '1.1' && !continuePattern.test(headers.expect)) {
     throw new ApiError('expectation_failed', 'Only "Expect: 100-continue" is supported.', {
       headers: { Connection: 'close' },
     });
   }
-  // An absolute target (RFC 9112 section 3.2.2) is parsed as a URL, which may fail; a path never does.
+  // An absolute target (RFC 9112 section 3.2.2) is parsed as a URL, which may fail; a path never fails.
   if (!url.startsWith('/') && url !== '*' && !URL.canParse(url)) {
     throw new ApiError('invalid_parameter', 'The request target is neither a path nor a URL.');
   }
 }
 
-/** Turns whatever is thrown into an answer, and logs what the answer does not say. */
+/** Turns thrown errors into responses, and logs what the response does not contain. */
 export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
   const answer = (ctx: Context, thrown: unknown) => {
     const error = toApiError(thrown);
@@ -159,7 +161,7 @@ export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
       try {
         answer(ctx, thrown);
       } catch (failure) {
-        // The error itself was made wrongly.
+        // The error itself is invalid.
         answer(ctx, new AggregateError([thrown, failure], 'No response could be made for an error'));
       }
     }

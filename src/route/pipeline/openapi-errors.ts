@@ -1,4 +1,4 @@
-/** Errors in the document, generated from the one table of codes: schemas, examples, and what an operation may answer. */
+/** Errors in the document, generated from the table of codes: schemas, examples, and the errors of each operation. */
 import { type ErrorCode, errorCodes } from '../../model/error.js';
 import { hasTag, pickHeaders } from './openapi-headers.js';
 import type { MethodHandler, RouteManager } from './route-manager.js';
@@ -7,7 +7,7 @@ type Json = Record<string, unknown>;
 
 const codes = Object.keys(errorCodes) as ErrorCode[];
 
-/** What follows from the code: `retryable` is as the table says, and tools find the whole table in `x-codes`. */
+/** What follows from the code: `retryable` is as in the table, and tools find the whole table in `x-codes`. */
 const code: Json = {
   type: 'string',
   enum: codes,
@@ -51,7 +51,7 @@ export const errorSchema: Json = {
   ...retryable,
 };
 
-/** RFC 9457, with our members beside the standard ones. */
+/** RFC 9457, with Copse's members in addition to the standard ones. */
 export const problemSchema: Json = {
   title: 'Problem',
   type: 'object',
@@ -67,7 +67,7 @@ export const problemSchema: Json = {
   ...retryable,
 };
 
-/** One of each code, in both shapes, as components. */
+/** One example per code, in both formats, as components. */
 export function errorExamples(publicUrl: string): Record<string, Json> {
   const requestId = '01a1fc40-e4c0-7555-8353-2d75db03d2a7';
   return Object.fromEntries(
@@ -84,7 +84,7 @@ export function errorExamples(publicUrl: string): Record<string, Json> {
   );
 }
 
-/** What any request may get, whatever its path: its head, its time or ourselves are at fault. */
+/** Errors that any request may get, whatever its path: because of its headers, its time limit or the server. */
 const anywhere: readonly ErrorCode[] = [
   'invalid_parameter',
   'request_timeout',
@@ -113,9 +113,9 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
   return implied;
 }
 
-/** Header fields of errors beyond those of the route and of its caller. */
+/** Header fields of errors in addition to those of the route and of its caller. */
 function headersOf(status: number, here: readonly ErrorCode[], { posts, patches }: ErrorHeaders): string[] {
-  // A lasting refusal is kept for a repeat under the same Idempotency-Key; a passing one is not.
+  // A lasting refusal is stored for a repeat under the same Idempotency-Key; a temporary one is not.
   const replayed = posts === true && here.some((one) => errorCodes[one].lasting);
   return [
     ...(status === 401 ? ['WWW-Authenticate'] : []),
@@ -168,7 +168,7 @@ export function errorResponses(given: readonly ErrorCode[], of: ErrorHeaders = {
   return responses;
 }
 
-/** What is answered where no operation is: components, and the document's `x-otherwise`, which says when. */
+/** Responses outside any operation: components, and the document's `x-otherwise`, which says when. */
 export function otherwise(): { responses: Record<string, Json>; statement: Json } {
   const errors = Object.entries(errorResponses([...anywhere, 'not_found', 'method_not_allowed']));
   const options: Json = {

@@ -1,8 +1,8 @@
-/** Example values for the document, made from the schemas, so that none is written twice and none can be out of date. */
+/** Example values for the document, generated from the schemas, so that none is duplicated or out of date. */
 
 type Json = Record<string, unknown>;
 
-/** Texts among which one fits most patterns that an API has. */
+/** Texts of which one matches most patterns in an API. */
 const candidates = ['example', '1', '0193a5c0-0000-7000-8000-000000000000', 'instance.created', 'a', 'A'];
 
 const byFormat: Readonly<Record<string, string>> = {
@@ -13,18 +13,18 @@ const byFormat: Readonly<Record<string, string>> = {
   ipv6: '2001:db8::1',
 };
 
-/** `projectID`, `projectId` and `project_id` are one name. */
+/** `projectID`, `projectId` and `project_id` are the same name. */
 const plain = (name: string) => name.replaceAll('_', '').toLowerCase();
 
 export class Examples {
   readonly #known: ReadonlyMap<string, string>;
 
-  /** `known` are the values of ids by the name of their parameter. */
+  /** `known` contains the values of ids by the name of their parameter. */
   constructor(known: Readonly<Record<string, string>>) {
     this.#known = new Map(Object.entries(known).map(([name, value]) => [plain(name), value]));
   }
 
-  /** A value that the schema takes; undefined when none can be made of it. `name` is that of the parameter or member. */
+  /** A value that the schema accepts; undefined if none can be generated. `name` is that of the parameter or member. */
   of(schema: Json, name = ''): unknown {
     const { examples, example, const: only, enum: choices, anyOf, allOf } = schema;
     if (Array.isArray(examples) && examples.length > 0) return examples[0];

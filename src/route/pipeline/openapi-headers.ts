@@ -10,7 +10,7 @@ const text = (description: string, example: string): Json => ({
   example,
 });
 
-/** Of answers. What belongs to the transport, to CORS and to compression is not among them. */
+/** For responses. Fields of the transport, of CORS and of compression are not included. */
 export const headers: Readonly<Record<string, Json>> = {
   'X-Request-Id': text(
     'Id of the request: the client’s own, if it sent a well-formed one.',
@@ -106,12 +106,12 @@ export function pickHeaders(names: readonly string[]): Json {
   return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 }
 
-/** Whether reads are conditional: some successful answer has an entity tag. */
+/** Whether reads are conditional: a successful response has an entity tag. */
 export function hasTag(declaration: Declaration): boolean {
   return Object.values(declaration.responses).some((response) => response.headers?.includes('ETag') === true);
 }
 
-/** Those that every answer of the operation has from the moment at which its route is known. */
+/** Those that every response of the operation has once its route is known. */
 export function routeHeaders<C>({ deprecation }: RouteManager<C>): string[] {
   if (deprecation === undefined) return [];
   const { sunset, link } = deprecation;
@@ -122,12 +122,12 @@ export function routeHeaders<C>({ deprecation }: RouteManager<C>): string[] {
   ];
 }
 
-/** Those of every answer from the moment at which the caller is known. */
+/** Those of every response once the caller is known. */
 export function callerHeaders<C>({ authenticator }: MethodHandler<C>): string[] {
   return authenticator.needsUser ? ['RateLimit-Policy', 'RateLimit'] : [];
 }
 
-/** References to the pipeline's own request headers that count on the operation. */
+/** References to the pipeline's own request headers that apply to the operation. */
 export function headerParameters<C>(method: MethodHandler<C>): Json[] {
   const { declaration } = method.requestHandler;
   const names = ['RequestId', 'TraceParent'];

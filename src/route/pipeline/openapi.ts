@@ -1,4 +1,6 @@
-/** The OpenAPI 3.1 document, from the declarations that validate. A schema with a title becomes a component. */
+/**
+ * The OpenAPI 3.1 document, from the same declarations as the validation. A schema with a title becomes a component.
+ */
 import type { TSchema } from 'typebox';
 import { aliasesOf } from './aliases.js';
 import { patchTypes } from './body.js';
@@ -43,7 +45,7 @@ class Components {
     this.#examples = new Examples(examples);
   }
 
-  /** An example of the schema, as a member of the object that has it. */
+  /** An example of the schema, as a member of its object. */
   example(schema: unknown, name?: string): Json {
     const value = this.#examples.of(schema as Json, name);
     return value === undefined ? {} : { example: value };
@@ -99,12 +101,12 @@ function successResponse(
 
 const commonHeaders = ['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control'];
 
-/** A 304 has the header fields of the 200 that it stands for. */
+/** A 304 has the header fields of the corresponding 200. */
 function notModified(success: Json | undefined): Json {
   return { description: 'The client already has this representation.', headers: success?.['headers'] };
 }
 
-/** One status with two shapes: a part of the service that says how it is, and an error in place of that. */
+/** One status with two formats: a health report, or an error instead. */
 function either(error: Json, success: Json): Json {
   const content = (response: Json) =>
     (response['content'] ?? {}) as Record<string, Json & { schema: unknown }>;
@@ -215,7 +217,7 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
   };
 }
 
-/** A schema's fault, with the route that has it. */
+/** An invalid schema, with its route. */
 function inRoute<R>(where: string, render: () => R): R {
   try {
     return render();
@@ -224,7 +226,7 @@ function inRoute<R>(where: string, render: () => R): R {
   }
 }
 
-/** Renders the routes. Throws when two different schemas share a title. */
+/** Renders the routes. Throws if two different schemas share a title. */
 export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: DocumentInfo): Json {
   const components = new Components(info.examples);
   const paths: Record<string, Json> = {};

@@ -1,6 +1,6 @@
 /**
- * Lists in pages with RFC 8288 links. Names: Evergreen's REST v2 route package. Mended: links are comma-joined, keep
- * all other parameters and carry opaque keys; limits have bounds; a page costs the same at any depth.
+ * Lists in pages with RFC 8288 links. Names: Evergreen's REST v2 route package. Differences: links are comma-separated,
+ * keep all other parameters and contain opaque cursors; limits are bounded; a page costs the same at any depth.
  */
 import { Type } from 'typebox';
 import { linksOf } from '../../model/link-header.js';
@@ -11,27 +11,29 @@ import type { JsonText, Links, ResponseData } from './response.js';
 export const defaultLimit = 100;
 export const maxLimit = 1000;
 
-/** A page beside the present one: how it relates, where it begins and how many items it holds at most. */
+/** A page next to the current one: its relation, where it begins and its maximum number of items. */
 export interface Page {
   relation: 'next' | 'prev';
   key: PageKey;
   limit: number;
 }
 
-/** The pages beside the present one; the first and the last page lack one of them. */
+/** The pages next to the current one; the first and the last page lack one of them. */
 export interface PageResult {
   next?: Page;
   prev?: Page;
 }
 
-/** The order that the client asked for. */
+/** The order that the client requested. */
 export interface PageOrder {
   /** One of the declared orders. */
   sort: string;
   descending: boolean;
 }
 
-/** Fetches one page: the items, or their ready texts, and the pages beside it. `args` is whatever else the list needs. */
+/**
+ * Fetches one page: the items, or their stored texts, and the pages next to it. `args` is whatever else the list needs.
+ */
 export type PaginatorFunc<C, A> = (
   key: PageKey | undefined,
   limit: number,
@@ -44,7 +46,7 @@ export interface PaginationOptions<C, A, D extends Declaration = Declaration> {
   /** Without `key` and `limit`, which are added to the query. */
   declaration: D;
   paginator: PaginatorFunc<C, A>;
-  /** Takes from the request what the paginator needs besides key and limit. */
+  /** Takes from the request what the paginator needs in addition to key and limit. */
   args(request: RouteRequest<D>): A;
   /** Orders that a client may ask for with `sort`; the first is the default. Default: `id` alone. */
   orders?: readonly [string, ...string[]] | undefined;
@@ -52,7 +54,7 @@ export interface PaginationOptions<C, A, D extends Declaration = Declaration> {
   limitQueryParam?: string;
 }
 
-/** A RequestHandler for lists: takes key and limit from the query and leaves the fetching to its PaginatorFunc. */
+/** A RequestHandler for lists: takes key and limit from the query and leaves fetching to its PaginatorFunc. */
 export class PaginationExecutor<C, A, D extends Declaration = Declaration> implements RequestHandler<C> {
   readonly declaration: Declaration;
   readonly keyQueryParam: string;
@@ -63,7 +65,7 @@ export class PaginationExecutor<C, A, D extends Declaration = Declaration> imple
     | { key: PageKey | undefined; limit: number; args: A; metadata: PaginationMetadata; order: PageOrder }
     | undefined;
 
-  /** `declaration` is given by `handler` alone, which would else build the same schemas anew for each request. */
+  /** `declaration` is passed only by `handler`, which would otherwise build the same schemas again for each request. */
   constructor(options: PaginationOptions<C, A, D>, declaration?: Declaration) {
     this.#options = options;
     this.keyQueryParam = options.keyQueryParam ?? 'key';
@@ -145,7 +147,7 @@ function withPageParameters(
   return { ...declaration, query };
 }
 
-/** All that the Link header needs: the request's own path and parameters, and the pages beside it. */
+/** Everything that the Link header needs: the request's own path and parameters, and the pages next to it. */
 export class PaginationMetadata implements Links {
   readonly keyQueryParam: string;
   readonly limitQueryParam: string;
@@ -153,7 +155,7 @@ export class PaginationMetadata implements Links {
   readonly #path: string;
   readonly #cursors: CursorCodec;
   readonly #limit: number;
-  /** The request's parameters but for key and limit, in one order whatever the client's was. */
+  /** The request's parameters except key and limit, in a fixed order. */
   readonly #filters: string;
 
   constructor(
@@ -179,12 +181,12 @@ export class PaginationMetadata implements Links {
     return this;
   }
 
-  /** What a key is bound to: the list and its filters. */
+  /** What a cursor is bound to: the list and its filters. */
   get binding(): string {
     return `${this.#path}?${this.#filters}`;
   }
 
-  /** The value of the Link header: absolute URLs, comma-joined, all other parameters kept. */
+  /** The value of the Link header: absolute URLs, comma-separated, with all other parameters. */
   makeHeader(apiUrl: string): string {
     const { next, prev } = this.pages;
     const links = [next, prev]
@@ -195,7 +197,7 @@ export class PaginationMetadata implements Links {
 
   #link(apiUrl: string, relation: string, limit: number, key?: PageKey): string {
     const filters = this.#filters === '' ? '' : `${this.#filters}&`;
-    // A key consists of characters that a query holds as they are.
+    // A cursor consists of characters that need no escaping in a query.
     const from = key === undefined ? '' : `${this.keyQueryParam}=${this.#cursors.encode(key, this.binding)}&`;
     const query = `${filters}${from}${this.limitQueryParam}=${limit}`;
     return `<${apiUrl}${this.#path}?${query}>; rel="${relation}"`;
@@ -219,8 +221,8 @@ export interface LinkedPage {
 }
 
 /**
- * The pages that a Link header names. Left out are unknown relations, targets that are no URL, and `next` and `prev`
- * without a key, which would lead to the first page again; `first` has none.
+ * The pages named in a Link header. Unknown relations are left out, and so are targets that are not URLs, and `next`
+ * and `prev` without a key, which would lead to the first page again; `first` has none.
  */
 export function parsePaginationHeader(
   header: string | readonly string[] | null | undefined,
@@ -231,7 +233,7 @@ export function parsePaginationHeader(
   const pages: { next?: LinkedPage; prev?: LinkedPage; first?: LinkedPage } = {};
   for (const relation of ['next', 'prev', 'first'] as const) {
     const url = links.get(relation);
-    // A relative target is legal; the base is only there to read its query.
+    // A relative target is valid; the base is only used to parse its query.
     const base = 'http://localhost';
     if (url === undefined || !URL.canParse(url, base)) continue;
     const { searchParams } = new URL(url, base);

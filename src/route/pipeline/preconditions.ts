@@ -1,9 +1,9 @@
-/** Entity tags and the conditions that clients set on them (RFC 9110, sections 8.8.3 and 13). */
+/** Entity tags and the preconditions of clients (RFC 9110, sections 8.8.3 and 13). */
 import type { IncomingHttpHeaders } from 'node:http';
 import { ApiError } from '../../model/error.js';
 import type { Standing } from '../../model/standing.js';
 
-/** The strong tag of a revision. A content coding adds itself behind ";", since it changes the bytes. */
+/** The strong tag of a revision. A content coding is appended after ";", since it changes the bytes. */
 export function entityTag(value: string | number): string {
   return `"${value}"`;
 }
@@ -21,7 +21,7 @@ function tagsOf(header: string): string[] | '*' {
   return tags.map((match) => match[0]);
 }
 
-/** Without the coding: the tag of a compressed answer names the same revision. */
+/** Without the coding: the tag of a compressed response identifies the same revision. */
 function plain(tag: string): string {
   return tag.replace(/;(br|gzip)"$/, '"');
 }
@@ -30,25 +30,27 @@ function matches(tags: string[] | '*', current: string, weak: boolean): boolean 
   return tags === '*' || matching(tags, current, weak) !== undefined;
 }
 
-/** The tag of the list that names the current representation, with its coding. */
+/** The tag in the list that identifies the current representation, with its coding. */
 function matching(tags: string[], current: string, weak: boolean): string | undefined {
   const candidates = weak ? tags.map((tag) => tag.replace(/^W\//, '')) : tags;
   return candidates.find((tag) => plain(tag) === current);
 }
 
-/** Throws 412 when the resource is not what the client demands; tells whether the client knows the present revision. */
+/**
+ * Throws 412 if the resource is not what the client requires; returns whether the client knows the current revision.
+ */
 export type Precondition = (standing: Standing) => boolean;
 
-/** Whether the tag is of a revision since which nothing has changed that users may write. */
+/** Whether nothing that users may write has changed since the tag's revision. */
 function standsFor(tag: string, { revision, wishRevision }: Standing, weak: boolean): boolean {
   const [, number] = /^"([1-9]\d{0,15})"$/.exec(plain(weak ? tag.replace(/^W\//, '') : tag)) ?? [];
   return number !== undefined && Number(number) >= wishRevision && Number(number) <= revision;
 }
 
 /**
- * The condition of a changing request, to be checked where the change is made; undefined without one. Strong comparison
- * for If-Match, weak for If-None-Match, which counts only without If-Match. What was only observed since the client read
- * the resource is no reason to refuse: docs/pipeline.md.
+ * The precondition of a change, to be checked where the change is made; undefined without one. Strong comparison for
+ * If-Match, weak for If-None-Match, which applies only without If-Match. Observations since the client's read are not a
+ * reason to refuse: docs/pipeline.md.
  */
 export function preconditionOf(headers: IncomingHttpHeaders): Precondition | undefined {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
@@ -64,8 +66,8 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition | und
 }
 
 /**
- * For a read with conditions: the tag of a 304, or undefined when the representation must be sent. Throws 412. The tag is
- * the client's own, so that a cache learns which of its copies, by coding, is still good.
+ * For a conditional read: the tag of a 304, or undefined if the representation must be sent. Throws 412. The tag is the
+ * client's own, so that a cache learns which of its copies, by coding, is still valid.
  */
 export function unmodifiedTag(headers: IncomingHttpHeaders, tag: string): string | undefined {
   const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;

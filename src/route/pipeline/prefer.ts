@@ -3,16 +3,16 @@
 /** Seconds that a request may wait at most. */
 export const longestWait = 60;
 
-/** What stands between commas, of which a quoted text may have some too. */
+/** The parts between commas; a quoted text may contain commas too. */
 const preference = /(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?$))+/g;
 const named = /^\s*wait\s*(?:[=;]|$)/i;
 const valued = /^\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?:;|$)/i;
 
-/** Seconds; 0 without the preference. Unknown and malformed preferences are ignored, as the RFC demands. */
+/** Seconds; 0 without the preference. Unknown and malformed preferences are ignored, as the RFC requires. */
 export function waitOf(header: string | string[] | undefined): number {
   if (header === undefined) return 0;
   const text = Array.isArray(header) ? header.join(',') : header;
-  // The first counts (section 2); what stands in quotes or behind a semicolon belongs to another preference.
+  // The first one applies (section 2); text in quotes or after a semicolon belongs to another preference.
   const asked = text.match(preference)?.find((one) => named.test(one)) ?? '';
   const [, quoted, bare] = valued.exec(asked) ?? [];
   const seconds = quoted ?? bare;

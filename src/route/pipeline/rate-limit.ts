@@ -1,28 +1,28 @@
 /**
- * Requests per caller by the generic cell rate algorithm: one number for each caller, no timers, smooth refill. The
- * fields follow draft-ietf-httpapi-ratelimit-headers.
+ * Requests per caller by the generic cell rate algorithm: one number per caller, no timers, smooth refill. The fields
+ * follow draft-ietf-httpapi-ratelimit-headers.
  */
 import type { ServerResponse } from 'node:http';
 import { ApiError } from '../../model/error.js';
 
 export interface RateLimitOptions {
-  /** Requests that a caller may make at once, and in each window. 0: no limit. */
+  /** Requests that a caller may send in each window, possibly all at once. 0: no limit. */
   requests: number;
   /** Seconds. */
   window: number;
 }
 
-/** Callers remembered; beyond it those that have their whole quota are forgotten. */
+/** Maximum number of tracked callers; beyond it, those with their whole quota are dropped. */
 const callerLimit = 10_000;
 
-/** Milliseconds that sums of the clock's fractions may be off. */
+/** Tolerance in milliseconds for sums of fractions of the clock. */
 const slack = 1e-3;
 
 export class RateLimit {
   readonly #interval: number;
   readonly #span: number;
   readonly #policy: string;
-  /** For each caller the time (ms, monotonic) at which the whole quota is back. */
+  /** For each caller, the time (ms, monotonic) at which the whole quota is available again. */
   readonly #full = new Map<string, number>();
 
   constructor({ requests, window }: RateLimitOptions) {
@@ -32,8 +32,8 @@ export class RateLimit {
   }
 
   /**
-   * Counts one request and writes the fields. Throws 429 when the quota is used up. `now` is of a clock that never jumps:
-   * set back by an hour, the wall clock would lock everybody out for as long.
+   * Counts one request and sets the header fields. Throws 429 if the quota is used up. `now` is from a monotonic clock:
+   * if the wall clock were set back by an hour, everyone would be locked out for that long.
    */
   take(response: Pick<ServerResponse, 'setHeader'>, caller: string, now = performance.now()): void {
     if (this.#interval === 0) return;

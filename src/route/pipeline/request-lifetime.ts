@@ -1,6 +1,9 @@
 import type { Interruption, ListenerOptions } from '../../model/interruption.js';
 
-/** How long a request lives: until its answer is sent, its client leaves or its time is up. The AbortSignal is made only for those who ask for it: it costs 3 µs. */
+/**
+ * The lifetime of a request: until its response is sent, its client disconnects or its time is up. The AbortSignal is
+ * created only on demand: it costs 3 µs.
+ */
 export class RequestLifetime implements Interruption {
   #controller: AbortController | undefined;
   #reason: Error | undefined;
@@ -9,21 +12,21 @@ export class RequestLifetime implements Interruption {
   #milliseconds = 0;
   #late: (() => Error) | undefined;
 
-  /** Aborts with the reason after the milliseconds, unless it is released before. */
+  /** Aborts with the reason after the given milliseconds, unless it is released first. */
   limit(milliseconds: number, reason: () => Error): void {
     this.#milliseconds = milliseconds;
     this.#late = reason;
     this.#timer = setTimeout(() => this.abort(reason()), milliseconds);
   }
 
-  /** Lengthens the limit, which begins anew: for the beginning of a request, when its route is known. */
+  /** Extends the limit, which starts over: for the beginning of a request, once its route is known. */
   extend(milliseconds: number): void {
     if (this.#late === undefined || this.#reason !== undefined) return;
     clearTimeout(this.#timer);
     this.limit(this.#milliseconds + milliseconds, this.#late);
   }
 
-  /** Takes the limit away, and lets go of the work's result, which would else live as long as this. */
+  /** Removes the limit, and releases the work's result, which would otherwise live as long as this object. */
   release(): void {
     clearTimeout(this.#timer);
     this.#late = undefined;
@@ -60,8 +63,8 @@ export class RequestLifetime implements Interruption {
   }
 
   /**
-   * The work's result, or the reason as soon as there is one: whoever waits gets an answer in any case. After the release
-   * nobody waits, and the work goes to its end. One work at a time: the next one takes the place of the last.
+   * The work's result, or the abort reason as soon as there is one: the caller gets a result in any case. After the
+   * release nothing waits, and the work runs to its end. One work at a time: the next one replaces the last.
    */
   race<R>(work: Promise<R>): Promise<R> {
     return new Promise((resolve, reject) => {

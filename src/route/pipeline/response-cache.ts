@@ -1,15 +1,15 @@
 /**
- * Answers that are still true: to the same caller and the same address, with nothing written anywhere since. Between two
- * writes a list that is polled by many then costs what its sending costs.
+ * Responses that are still valid: for the same caller and address, with nothing written anywhere since. Between two
+ * writes, a list that is polled by many clients costs only the sending.
  */
 import { LRUCache } from 'lru-cache';
 import type { User } from './context.js';
 import { type Answer, StreamBody } from './response.js';
 
-/** Bytes that an entry costs besides its body and twice its key. Rounded up. */
+/** Bytes that an entry costs in addition to its body and twice its key. Rounded up. */
 const overhead = 1000;
 
-/** Requests of which it is known that they were made. */
+/** Number of requests that are remembered as seen. */
 const requestLimit = 2000;
 
 export class ResponseCache {
@@ -20,13 +20,13 @@ export class ResponseCache {
   #at = NaN;
   readonly #requested = new LRUCache<string, true>({ max: requestLimit });
 
-  /** `limit` in bytes. `version` is another number after every write to whatever answers are made from. */
+  /** `limit` in bytes. `version` changes with every write to the data that responses are made from. */
   constructor(limit: number, version: () => number) {
     this.#limit = limit;
     this.#version = version;
   }
 
-  /** The version that an answer which is made now will have, if nothing is written until it is there. */
+  /** The version of a response that is made now, if nothing is written until it is ready. */
   version(): number {
     return this.#version();
   }
@@ -36,9 +36,9 @@ export class ResponseCache {
   }
 
   /**
-   * Takes an answer that is asked for again; `version` is that from before it was made. When the cache is full, it takes
-   * nothing until something is written: a walk through long lists, even a repeated one, would else replace all that there
-   * is, and leave as much garbage that has grown old.
+   * Caches a response that is requested again; `version` is from before it was made. When the cache is full, nothing is
+   * added until something is written: otherwise walks through long lists, even repeated ones, would replace everything,
+   * and leave as much old garbage.
    */
   put(user: User | undefined, address: string, answer: Answer, version: number): void {
     const { body = '' } = answer;
@@ -62,7 +62,7 @@ export class ResponseCache {
   }
 }
 
-/** All that an answer depends on. Who is a superuser says the configuration, which may change without a write. */
+/** Everything that a response depends on. Superusers are set in the configuration, which may change without a write. */
 function keyOf({ id = '', superUser = false }: Partial<User> = {}, address: string): string {
   return `${id} ${superUser} ${address}`;
 }

@@ -1,8 +1,8 @@
-/** What a handler gives back, and the HTTP answer that is made of it. */
+/** What a handler returns, and the HTTP response made from it. */
 import type { Readable } from 'node:stream';
 import { entityTag } from './preconditions.js';
 
-/** JSON that is ready, as text or as its bytes in UTF-8; sent as it is. */
+/** Serialised JSON, as text or as its bytes in UTF-8; sent unchanged. */
 export class JsonText {
   readonly text: string | Buffer;
 
@@ -22,10 +22,10 @@ export class RawBody {
   }
 }
 
-/** A body that is made while it is sent, and may go on for longer than a request may take. */
+/** A body that is generated while it is sent, and may last longer than a request may take. */
 export class StreamBody {
   readonly mediaType: string;
-  /** Called when the answer is sent; the stream is destroyed when the client leaves. */
+  /** Called when the response is sent; the stream is destroyed when the client disconnects. */
   readonly open: () => Readable;
 
   constructor(mediaType: string, open: () => Readable) {
@@ -34,34 +34,34 @@ export class StreamBody {
   }
 }
 
-/** The pages beside this one, as PaginationMetadata knows them. */
+/** The pages next to this one, as in PaginationMetadata. */
 export interface Links {
   /** The value of the Link header (RFC 8288), with absolute URLs. */
   makeHeader(apiUrl: string): string;
 }
 
-/** How a handler says more than a body. */
+/** What a handler can return besides a body. */
 export interface ResponseMetadata {
   /** Default: 200 with a result, 204 without. */
   status?: number;
-  /** Path of what was created (201) or of the task to follow (202). Made absolute by the encoder. */
+  /** Path of the created resource (201) or of the task to follow (202). Made absolute by the encoder. */
   location?: string;
-  /** Seconds after which it makes sense to ask at `location`. */
+  /** Seconds after which it makes sense to poll `location`. */
   retryAfter?: number;
   pages?: Links;
-  /** Default: no-cache, so that a client may keep the answer and must ask whether it still holds. */
+  /** Default: no-cache, so that a client may cache the response but must revalidate it. */
   cacheControl?: string;
-  /** Revision of the one resource that is the result. Gives a strong ETag and conditional reads. */
+  /** Revision of the resource that is the result. Enables a strong ETag and conditional reads. */
   revision?: string | number;
 }
 
 export interface ResponseData {
-  /** Undefined: no body. Lists are always arrays, also with one element or none. */
+  /** Undefined: no body. Lists are always arrays, even with one element or none. */
   result?: unknown;
   metadata?: ResponseMetadata;
 }
 
-/** An answer that is ready to go, or to be kept for a repeat of the request. */
+/** A response that is ready to be sent, or to be stored for a repeat of the request. */
 export interface Answer {
   status: number;
   headers: Record<string, string>;
@@ -70,7 +70,7 @@ export interface Answer {
 
 const json = 'application/json; charset=utf-8';
 
-/** Serialises before anything of the response is touched, so that a failure can still become a clean 500. */
+/** Serialises before the response is touched, so that a failure can still become a clean 500. */
 export function answerOf(data: ResponseData, publicUrl: string): Answer {
   const { result, metadata = {} } = data;
   const headers: Record<string, string> = { 'Cache-Control': metadata.cacheControl ?? 'no-cache' };
@@ -81,7 +81,7 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   if (result === undefined) return { status: metadata.status ?? 204, headers };
   const status = metadata.status ?? 200;
   if (result instanceof StreamBody) {
-    // Buffering proxies would hold back what is to arrive now.
+    // Buffering proxies would hold back what must arrive now.
     return {
       status,
       headers: { ...headers, 'Content-Type': result.mediaType, 'X-Accel-Buffering': 'no' },

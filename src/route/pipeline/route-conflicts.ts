@@ -10,10 +10,13 @@ import {
   type RouteManager,
 } from './route-manager.js';
 
-/** Segments of plain characters, and parameters that are a segment each: what more the router knows, no schema would check. */
+/**
+ * Segments of plain characters, and parameters that are one segment each: no schema would check what else the router
+ * supports.
+ */
 const routePattern = /^(\/[A-Za-z0-9._~-]+|\/\{[A-Za-z_]+\})+$/;
 
-/** Throws RegistrationError for every mistake in a route that would otherwise show only at a request. */
+/** Throws RegistrationError for every mistake in a route that would otherwise only show at a request. */
 export function checkRoutes<C>(managers: readonly RouteManager<C>[]): void {
   const operationIds = new Set<string>();
   for (const [index, manager] of managers.entries()) {
@@ -78,7 +81,7 @@ function faultOfParams(path: string, { params }: Declaration): string | undefine
     : `the path has parameters [${inPath.join()}], the declaration [${declared.join()}]`;
 }
 
-/** A route is never reached when an earlier one takes its requests: the same path, or a pattern that matches it. */
+/** A route is never reached if an earlier one takes its requests: the same path, or a pattern that matches it. */
 function checkReachable<C>(manager: RouteManager<C>, earlier: readonly RouteManager<C>[]): void {
   const path = pathOf(manager);
   for (const { methodType } of manager.methods) {
@@ -100,7 +103,7 @@ function patternOf(path: string): RegExp {
   return new RegExp(`^${literal.join('[^/]+')}$`);
 }
 
-/** A path that the pattern matches, with text in place of its parameters that no literal segment has. */
+/** A path that the pattern matches, with texts for its parameters that no literal segment has. */
 function sample(path: string): string {
   return path.replaceAll(/\{[^}]+\}/g, '~');
 }

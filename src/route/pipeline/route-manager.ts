@@ -1,4 +1,4 @@
-/** How a route is put together, and how it comes onto the router. Names: Evergreen's REST v2 route package. */
+/** The definition of a route, and its registration on the router. Names: Evergreen's REST v2 route package. */
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import type { Authenticator } from './authenticator.js';
@@ -11,8 +11,8 @@ export const methodTypes = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 export type MethodType = (typeof methodTypes)[number];
 
 /**
- * Fetches what must be known before the access decision, such as the project of the path's resource: what it gives back
- * is added to the context.
+ * Fetches what the access decision needs, such as the project of the path's resource: the result is added to the
+ * context.
  */
 export type PrefetchFunc<C> = (
   context: RequestContext,
@@ -33,7 +33,7 @@ export interface RouteManager<C> {
   route: string;
   version?: number;
   methods: readonly MethodHandler<C>[];
-  /** Announces that the route goes away (RFC 9745, RFC 8594). */
+  /** Announces that the route will be removed (RFC 9745, RFC 8594). */
   deprecation?: Deprecation;
 }
 
@@ -41,12 +41,12 @@ export function pathOf<C>(manager: RouteManager<C>): string {
   return (manager.version === undefined ? '' : `/api/v${manager.version}`) + manager.route;
 }
 
-/** A mistake in the declaration of a route; stops the start. */
+/** A mistake in the declaration of a route; prevents the start. */
 export class RegistrationError extends Error {
   override readonly name = 'RegistrationError';
 }
 
-/** Puts a route that `checkRoutes` has passed on the router; `serve` gives the way of a request through one method. */
+/** Registers a route that `checkRoutes` has accepted on the router; `serve` returns the middleware for one method. */
 export function register<C>(
   router: Router,
   manager: RouteManager<C>,

@@ -1,9 +1,9 @@
 /**
- * The way of a request through its route: identify, authorize, readInput, execute, respond (docs/pipeline.md). The caller
- * is known, and where a user is needed demanded, before anything is read for the request; the body is read last.
+ * How a request passes through its route: identify, authorize, readInput, execute, respond (docs/pipeline.md). The
+ * caller is identified, and required if necessary, before anything is read for the request; the body is read last.
  *
- * A step gives a promise only where there is something to wait for: each await of what is there already costs a part
- * of a microsecond.
+ * A step returns a promise only if there is something to wait for: each unnecessary await costs a fraction of a
+ * microsecond.
  */
 import { validateHeaderValue } from 'node:http';
 import type { Readable } from 'node:stream';
@@ -33,7 +33,7 @@ import { type Answer, answerOf, type ResponseData, StreamBody } from './response
 import { type MethodHandler, RegistrationError } from './route-manager.js';
 import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
 
-/** What the pipeline needs of its surroundings. */
+/** What the pipeline needs from its environment. */
 export interface PipelineEnvironment<C> {
   connector: C;
   cursors: CursorCodec;
@@ -46,13 +46,13 @@ export interface PipelineEnvironment<C> {
   ) => Promise<User | undefined> | User | undefined;
   readBody: BodyReader;
   rateLimit: RateLimit;
-  /** Undefined: an Idempotency-Key means nothing. */
+  /** Undefined: an Idempotency-Key has no effect. */
   idempotency?: IdempotencyKeeper | undefined;
-  /** Of routes that are declared `cacheable`. Undefined: none. */
+  /** For routes that are declared `cacheable`. Undefined: none. */
   cache?: ResponseCache | undefined;
 }
 
-/** One method of a route, with all that its requests share. */
+/** One method of a route, with everything that its requests share. */
 interface Operation<C> {
   /** Method and path. */
   name: string;
@@ -66,14 +66,14 @@ interface Operation<C> {
 
 type Parameters = Record<string, unknown>;
 
-/** A request whose parts have passed their schemas. */
+/** A validated request. */
 interface Input extends Omit<RouteRequest, 'params' | 'query' | 'body'> {
   readonly params: Parameters;
   readonly query: Parameters;
   body: object;
 }
 
-/** Answers the requests of the environment's routes: what `register` takes for each method of a route. */
+/** Serves the requests of the environment's routes: the argument of `register` for each method of a route. */
 export function serve<C>(environment: PipelineEnvironment<C>) {
   return (path: string, method: MethodHandler<C>) => {
     const name = `${method.methodType} ${path}`;
@@ -113,7 +113,7 @@ function contextOf<C>({ declaration }: Operation<C>, ctx: Context): MutableConte
   return new MutableContext(requestId, lifetime, waiting, traceparent);
 }
 
-/** Who calls, where a user is needed, and whether not too often. */
+/** Identifies the caller if a user is needed, and applies the rate limit. */
 function identify<C>(
   { method, environment }: Operation<C>,
   ctx: Context,
@@ -134,7 +134,7 @@ function admit(rateLimit: RateLimit, ctx: Context, context: MutableContext, user
   context.user = user;
 }
 
-/** Whether the caller may, by what the prefetch functions find. */
+/** Authorizes the caller, based on what the prefetch functions find. */
 function authorize<C>(
   { method, environment }: Operation<C>,
   context: MutableContext,
@@ -156,7 +156,7 @@ function authorize<C>(
   return prefetchAndAuthenticate();
 }
 
-/** Query and body, checked against their schemas. */
+/** Query and body, validated against their schemas. */
 function readInput<C>(
   { declaration, environment, check }: Operation<C>,
   ctx: Context,
@@ -181,7 +181,7 @@ function readInput<C>(
   });
 }
 
-/** The work; that of a change on its conditions, and with an Idempotency-Key only once. */
+/** The work; for a change with its preconditions, and with an Idempotency-Key only once. */
 function execute<C>(
   operation: Operation<C>,
   ctx: Context,
@@ -210,7 +210,7 @@ async function perform<C>(
   const handler = operation.method.requestHandler.handler();
   const parsing = handler.parseAndValidate(input as RouteRequest, cursors);
   if (parsing !== undefined) await lifetime.race(parsing);
-  // Nobody waits for it any more: the time went by while the body came.
+  // Nothing waits for it any more: the time ran out while the body arrived.
   if (lifetime.reason !== undefined) throw lifetime.reason;
   const data = await lifetime.race(handler.execute(connector));
   if (wait > 0) ctx.set('Preference-Applied', `wait=${wait}`);
@@ -247,21 +247,21 @@ async function performOnce<C>(
   return claim.answer === undefined ? answer : storedRefusal(ctx, answer, environment.publicUrl());
 }
 
-/** The answer with the handler's data. Stops what the document knows nothing of. */
+/** The response with the handler's data. Rejects responses that the document does not declare. */
 function answerTo<C>({ name, declaration, environment }: Operation<C>, data: ResponseData): Answer {
   const answer = answerOf(data, environment.publicUrl());
   if (Object.hasOwn(declaration.responses, answer.status)) return answer;
   throw new Error(`${name}: answers with the status ${answer.status}, which is not declared`);
 }
 
-/** The same, made before the change is stored: a mistake in it must leave nothing behind. */
+/** The same, prepared before the change is stored: a mistake in it must leave nothing behind. */
 function answerToChange<C>(operation: Operation<C>, data: ResponseData): Answer {
   const answer = answerTo(operation, data);
   for (const [name, value] of Object.entries(answer.headers)) validateHeaderValue(name, value);
   return answer;
 }
 
-/** Sends the answer, or 304 when the client has it already. */
+/** Sends the response, or 304 if the client already has it. */
 function respond(ctx: Context, { status, headers, body }: Answer): void {
   const tag = headers['ETag'];
   const { res } = ctx;
@@ -270,12 +270,12 @@ function respond(ctx: Context, { status, headers, body }: Answer): void {
   const unmodified = tag !== undefined && reading ? unmodifiedTag(asked, tag) : undefined;
   ctx.status = unmodified === undefined ? status : 304;
   if (unmodified === undefined && body !== undefined) {
-    // Koa guesses the type of a body that has none yet.
+    // Koa guesses the type of a body that has none.
     if (headers['Content-Type'] !== undefined) res.setHeader('Content-Type', headers['Content-Type']);
     ctx.body = body instanceof StreamBody ? streamFor(ctx, body) : body;
   } else {
     ctx.body = null;
-    // Koa makes any answer with a null body 204; an accepted task (202) has no body either.
+    // Koa turns any response with a null body into 204, but an accepted task (202) has no body either.
     ctx.status = unmodified === undefined ? status : 304;
     if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
   }
@@ -286,20 +286,20 @@ function respond(ctx: Context, { status, headers, body }: Answer): void {
   if (body === undefined) ctx.remove('Content-Type');
 }
 
-/** A stream lives as long as its client listens, not as long as a request may take. */
+/** A stream lives as long as its client reads, not as long as a request may take. */
 function streamFor(ctx: Context, body: StreamBody): Readable | string {
   if (ctx.method === 'HEAD') return '';
   (ctx.state as PipelineState).lifetime.release();
   return body.open();
 }
 
-/** Links of the answer stand beside those that announce a deprecation. */
+/** Links of the response are added to those that announce a deprecation. */
 function valueOf(ctx: Context, name: string, value: string): string {
   const known = name === 'Link' ? ctx.res.getHeader('Link') : undefined;
   return known === undefined ? value : `${String(known)}, ${value}`;
 }
 
-/** What checks a request's parts against their schemas. */
+/** The validators of a request's parts. */
 function checksOf(declaration: Declaration, where: string) {
   try {
     for (const { schema } of Object.values(declaration.responses)) {
@@ -321,7 +321,9 @@ function checksOf(declaration: Declaration, where: string) {
   }
 }
 
-/** Answers what no route matched: OPTIONS with what the path allows, 405 with Allow when it exists, else 404. */
+/**
+ * Responds if no route matched: OPTIONS with the methods of the path, 405 with Allow if the path exists, otherwise 404.
+ */
 export function answerUnmatched(router: Router, ctx: Context): void {
   const matched = router.match(ctx.path, ctx.method);
   const methods = new Set(matched.path.flatMap((layer) => layer.methods));

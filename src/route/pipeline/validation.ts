@@ -1,4 +1,4 @@
-/** Turns declared schemas into checks whose failures name the place, the fault and what would be accepted. */
+/** Turns declared schemas into validators whose errors give the place, the fault and the accepted values. */
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { closest, distance } from 'fastest-levenshtein';
@@ -6,7 +6,7 @@ import type { TObject, TSchema } from 'typebox';
 import { ApiError, type FieldError } from '../../model/error.js';
 import { renameMembers } from './aliases.js';
 
-/** Faults that one answer lists at most; the rest would only make it longer. */
+/** Maximum number of faults in one response; more would only make it longer. */
 const faultLimit = 20;
 
 const ajv = new Ajv2020({ allErrors: true, strict: true, verbose: true });
@@ -54,8 +54,8 @@ function sentence(text = 'is not valid'): string {
 }
 
 /**
- * Errors of the branches of a choice say less than the choice's own; but of a value that may also be null, only those of
- * the value tell anything.
+ * Errors of the branches of a union are less useful than the union's own; but for a nullable value, only those of the
+ * value are useful.
  */
 function telling(errors: readonly ErrorObject[]): ErrorObject[] {
   return errors
@@ -92,11 +92,11 @@ function headline(errors: readonly FieldError[]): string {
   return `${place === '' ? '' : `${place}: `}${first?.message ?? 'The input is not valid.'}${rest}`;
 }
 
-/** Checks a JSON body, whose members then have the declared names. */
+/** Validates a JSON body, whose members then have the declared names. */
 export function bodyValidator(schema: TSchema): (body: unknown) => void {
   const check = ajv.compile(schema);
   return (body) => {
-    // Other spellings of names are looked for only when something is wrong with those that there are.
+    // Aliases are considered only if the body is invalid as it is.
     if (check(body) || (renameMembers(schema, body) && check(body))) return;
     const errors = telling(check.errors ?? []).map((error) => ({
       pointer: pointerOf(error),
@@ -106,7 +106,7 @@ export function bodyValidator(schema: TSchema): (body: unknown) => void {
   };
 }
 
-/** Checks path or query parameters, which arrive as pairs of texts, and gives them their declared types. */
+/** Validates path or query parameters, which arrive as pairs of strings, and converts them to their declared types. */
 export function parameterValidator(
   schema: TObject,
 ): (raw: Iterable<[string, string]>) => Record<string, unknown> {
@@ -135,17 +135,17 @@ export function parameterValidator(
   };
 }
 
-/** A text as its schema's type. What does not fit stays a text, for the check to refuse. */
+/** A string converted to its schema's type. If it does not fit, it stays a string, to be refused by the validation. */
 function typed(text: string, schema: Record<string, unknown>): unknown {
-  // Number() would also take "", " 3", "1e2" and "0x10".
+  // Number() would also accept "", " 3", "1e2" and "0x10".
   if (schema['type'] === 'integer') return /^[+-]?\d{1,15}$/.test(text) ? Number(text) : text;
   if (schema['type'] === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
   return text;
 }
 
-/** Compiles a schema that only leaves the server, so that a mistake in it shows at start. */
+/** Compiles a schema for responses only, so that a mistake in it shows at startup. */
 export function assertSchema(schema: TSchema): void {
   ajv.compile(schema);
-  // Else the compiled check, which nobody calls, stayed in memory with its source.
+  // Otherwise the compiled but unused check would stay in memory with its source.
   ajv.removeSchema(schema);
 }
