@@ -110,7 +110,7 @@ const anywhere: SystemCode[] = ['EACCES', 'EIO', 'EMFILE'];
       const text = readFileSync(path, 'utf8');
       writeFileSync(path, JSON.stringify({ ...(JSON.parse(text) as object), format: 2, more: true }));
       await bench.open();
-      expect(await bench.messageOf(id)).to.match(/format 2; this program reads 1/);
+      expect(await bench.messageOf(id)).to.match(/format 2; this version reads 1/);
       await refusesAll(id, /format 2/);
       expect(bench.machines(id)).to.deep.equal([pid]);
       writeFileSync(path, text);

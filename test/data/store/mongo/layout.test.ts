@@ -111,6 +111,6 @@ describe('a MongoDB store of another program', function () {
     await takeSteps(others, [step('a')]);
     await takeSteps(others, [step('a')]);
     const failure = await failureOf(takeSteps(others, [step('a'), step('b')]));
-    expect(failure.message).to.match(/index of other that is not Copse's keeps b out/);
+    expect(failure.message).to.match(/index of other that Copse did not create rejects b/);
   });
 });
