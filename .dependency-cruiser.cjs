@@ -1,4 +1,4 @@
-/** Who may import whom: the layers of docs/architecture.md, and the fences around packages. */
+/** Import rules: the layers of docs/architecture.md, and the restrictions on packages. */
 const fence = (name, packages, allowed) => ({
   name,
   severity: 'error',

@@ -42,7 +42,7 @@ export default tseslint.config(
     },
   },
   {
-    // Not of tests: the callback of a suite is as long as the suite.
+    // Not for tests: the callback of a suite is as long as the suite.
     files: ['src/**', 'bench/**', 'test/support/**'],
     rules: { 'max-lines-per-function': ['error', { max: 60, skipBlankLines: false, skipComments: false }] },
   },
@@ -59,7 +59,7 @@ export default tseslint.config(
     },
   },
   {
-    // So that every answer of the whole suite is held against the OpenAPI document: test/support/conform.ts.
+    // So that every response in the whole suite is checked against the OpenAPI document: test/support/conform.ts.
     files: ['test/**'],
     ignores: ['test/support/conform.ts', 'test/support/worker.ts', 'test/client/client.test.ts'],
     rules: {

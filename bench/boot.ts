@@ -1,6 +1,6 @@
 /**
- * From "create" to the guest's login prompt: through the API against the very same emulator command line started bare.
- * Interleaved in one run, because the machine's speed drifts. Goal: ratio of the medians at most 1.15.
+ * From "create" to the guest's login prompt: through the API, compared with the same emulator command line started
+ * directly. Interleaved in one run, because the machine's speed drifts. Goal: ratio of the medians at most 1.15.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -41,7 +41,7 @@ function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-/** Seconds from POST to the prompt as a client sees it. `keep` is told of the folder while the machine lives. */
+/** Seconds from POST to the prompt, as seen by a client. `keep` gets the folder while the machine exists. */
 async function throughApi(
   server: ServerProcess,
   dataDir: string,
@@ -66,7 +66,7 @@ async function throughApi(
   return seconds;
 }
 
-/** The command line of a machine that the server started, and copies of its untouched disks. */
+/** The command line of a machine started by the server, and copies of its unused disks. */
 function referenceOf(pid: number, folder: string): Reference {
   const [command = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
   const live = execFileSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).trim();
@@ -136,7 +136,7 @@ async function run(rounds: number): Promise<void> {
         async () => api.push(await throughApi(server, dataDir, offer, `round-${round}`)),
         async () => alone.push(await bare(reference, dataDir)),
       ];
-      // Alternating order, so that a drift of the machine's speed favours neither.
+      // Alternating order, so that a drift in the machine's speed favours neither.
       for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
       process.stdout.write(
         `round ${round + 1}/${rounds}: API ${api.at(-1)?.toFixed(2)} s, bare ${alone.at(-1)?.toFixed(2)} s\n`,

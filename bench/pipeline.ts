@@ -1,11 +1,11 @@
 /**
- * What a request costs: server CPU time for GET of one instance, GET of a page and POST, for the real program against
- * node:http, koa and fastify used the usual way, over the same SQLite file. Interleaved in one run and measured in CPU
- * time, because the speed of a shared machine drifts.
+ * What a request costs: server CPU time for GET of one instance, GET of a page and POST, for the real program compared
+ * with node:http, koa and fastify used the usual way, over the same SQLite file. Interleaved in one run and measured in
+ * CPU time, because the speed of a shared machine drifts.
  *
  * npm run bench -- pipeline [--rounds 9] [--seconds 2] [--rows 100000] [--jobs one,page,post] [--markdown]
- *   --also FILE     measures another build of the program too (its dist/main.js); may be repeated
- *   --node-arg ARG  is given to the node of every build of ours, such as --cpu-prof; may be repeated
+ *   --also FILE     also measures another build of the program (its dist/main.js); may be repeated
+ *   --node-arg ARG  is passed to the node of every Copse build, such as --cpu-prof; may be repeated
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -21,12 +21,12 @@ import { copyInto, seededFile } from './pipeline/seed.js';
 import { baselines, ourProgram, type Program, Server } from './pipeline/servers.js';
 
 /**
- * Requests and seconds after which a server counts as warm. Before some thousands of requests the compiler is still at
- * work, which costs most where most code runs.
+ * Requests and seconds after which a server counts as warm. During the first thousands of requests the compiler is
+ * still at work, which costs most where most code runs.
  */
 const warm = { requests: 6000, least: 4, most: 30 };
 
-/** Ours as it is when each page is asked for only once between two writes. Differs from ours in pages alone. */
+/** Copse when each page is requested only once between two writes. Differs only in pages. */
 const unkept = 'ours, no page kept';
 
 interface Options {
@@ -86,7 +86,7 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** The servers get the last core, the load and this process the first. */
+/** The servers run on the last core, the load and this process on the first. */
 function cores(): { server: number; load: number } {
   const count = cpus().length;
   if (count < 2) throw new Error('this needs two cores, one for the servers and one for the load');
@@ -102,7 +102,7 @@ async function measure(
   seconds: number,
   folder: string,
 ): Promise<Sample> {
-  // What the last round left to do (garbage, open connections) is not this round's.
+  // Work left by the last round (garbage, open connections) must not count in this round.
   await sleep(100);
   const before = server.cpu();
   const load = await generate(loadOf(job, server, requests), seconds, folder);
@@ -168,7 +168,7 @@ class Bench {
     return generator(this.#controller.signal).name;
   }
 
-  /** Ends the load; the run then fails and ends the servers as after any failure. */
+  /** Ends the load; the run then fails and stops the servers as after any failure. */
   interrupt(): void {
     this.#controller.abort(new Error('interrupted'));
   }
@@ -206,7 +206,7 @@ class Bench {
     for (const server of servers) await warmUp(server, turn);
     const samples = new Map<Server, Sample[]>(servers.map((server) => [server, []]));
     for (let round = 0; round < rounds; round += 1) {
-      // Each round begins with another server, so that a drift of the machine's speed favours none.
+      // Each round begins with a different server, so that a drift in the machine's speed favours none.
       const first = round % servers.length;
       const order = [...servers.slice(first), ...servers.slice(0, first)];
       for (const server of order) samples.get(server)?.push(await turn(server, seconds));
@@ -225,7 +225,7 @@ async function main(): Promise<void> {
   const options = optionsOf(process.argv.slice(2));
   const { server, load } = cores();
   execFileSync('taskset', ['-a', '-c', '-p', String(load), String(process.pid)], { stdio: 'ignore' });
-  // Under the project, because /tmp may be a file system in memory, where a commit costs nothing.
+  // Inside the project, because /tmp may be an in-memory file system, where a commit costs nothing.
   const cache = join(packageRoot(), '.cache');
   mkdirSync(cache, { recursive: true });
   const folder = mkdtempSync(join(cache, 'bench-run-'));

@@ -1,19 +1,19 @@
-/** The store that a bench is asked to run on. */
+/** The store that a bench runs on. */
 import { MongoServer } from '../test/support/mongo.js';
 
-/** Servers of the tests, which `npm run bench` installs. */
+/** Test servers that `npm run bench` installs. */
 const servers = { documentdb: 'DocumentDB', secantusdb: 'SecantusDB' } as const;
 
 export interface BenchStore {
   /** None for SQLite. */
   address: string | undefined;
   title: string;
-  /** It is a server of the tests, which starts empty and answers slower than SQLite. */
+  /** It is a test server, which starts empty and is slower than SQLite. */
   own: boolean;
   close: () => Promise<void>;
 }
 
-/** A server of this name, with durable writes; else the store of that address. */
+/** A server with this name, with durable writes; otherwise the store at that address. */
 export async function benchStore(given: string | undefined): Promise<BenchStore> {
   if (given === 'documentdb' || given === 'secantusdb') {
     const server = await new MongoServer(given, { durable: true }).start();

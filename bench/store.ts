@@ -1,10 +1,11 @@
 /**
- * What depth, size and durability cost on a store of a million instances: pages deep in a list against its first ones,
- * the server's memory, and creates against the bare engine. Interleaved in one run; only ratios and memory have goals.
+ * The cost of depth, size and durability on a store of a million instances: pages deep in a list compared with its
+ * first ones, the server's memory, and creates compared with the bare engine. Interleaved in one run; only ratios and
+ * memory have goals.
  *
  * npm run bench -- store [--rows 1000000] [--store ADDRESS] [--samples 400] [--rounds 5] [--seconds 2]
  *   --store  an empty store to seed, or one that an earlier run has seeded; default: a SQLite file in .cache/bench.
- *            `documentdb` and `secantusdb` start the servers of the tests, which this installs, with durable writes
+ *            `documentdb` and `secantusdb` install and start the test servers, with durable writes
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -45,7 +46,7 @@ const folder = mkdtempSync(join(cache, 'run-'));
 const say = (text: string) => process.stderr.write(`${text}\n`);
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
-/** A server on the store; nothing works in its background. `kept`: MiB of pages, if not as by default. */
+/** A server on the store, without background work. `kept`: MiB of cached pages, if not the default. */
 function serve(kept?: number): Promise<ServerProcess> {
   return startServer({
     dataDir: folder,
@@ -64,7 +65,7 @@ function serve(kept?: number): Promise<ServerProcess> {
   });
 }
 
-/** Memory of a process in MiB: all of it, the most that it ever was, and the part that is not mapped from files. */
+/** Memory of a process in MiB: all of it, its peak, and the part that is not mapped from files. */
 function memoryOf(server: ServerProcess): { all: number; most: number; own: number } {
   const status = readFileSync(`/proc/${server.child.pid ?? 0}/status`, 'utf8');
   const field = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024;
@@ -75,7 +76,7 @@ function memoryOf(server: ServerProcess): { all: number; most: number; own: numb
   };
 }
 
-/** Walks every list on a server as it is by default, and watches its memory. */
+/** Walks every list on a server with default settings, and watches its memory. */
 async function walkAll(projectId: string): Promise<{ pages: Pages[]; memory: string[] }> {
   const tag = `tag=${encodeURIComponent(`${commonTag.name}=${commonTag.value}`)}`;
   const lists = [
@@ -106,11 +107,11 @@ function describe(server: ServerProcess): string {
 }
 
 async function depths(pages: readonly Pages[]): Promise<ListResult[]> {
-  // Without kept pages, or the first ones would be answered from memory.
+  // Without cached pages, or the first ones would be served from memory.
   const server = await serve(0);
   const results: ListResult[] = [];
   try {
-    // A server that is not warm costs twice as much, which would count against the first list only.
+    // A cold server costs twice as much, which would count against the first list only.
     for (const list of pages) await compare(server.url, list, Math.ceil(samples / 2));
     for (const list of pages) results.push(await compare(server.url, list, samples));
   } finally {
@@ -124,7 +125,7 @@ interface Creates {
   bare: number;
 }
 
-/** Rounds of creates over HTTP, each beside one of the bare engine on the same disk. */
+/** Rounds of creates over HTTP, each next to one of the bare engine on the same disk. */
 async function creates(generate: Generator): Promise<{ rates: Creates[]; memory: string }> {
   const server = await serve();
   const rates: Creates[] = [];

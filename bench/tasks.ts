@@ -1,11 +1,11 @@
 /**
- * What the task queue does in a second, and how soon it begins: tasks per second through one worker and through four,
- * and the time from an accepted request to the start of its task, with an idle queue and a deep one.
+ * Throughput and latency of the task queue: tasks per second through one worker and through four, and the time from an
+ * accepted request to the start of its task, with an idle queue and a deep one.
  *
  * npm run bench -- tasks [--tasks 2000] [--depth 100000] [--requests 300] [--store ADDRESS]
  *   --store  a MongoDB-compatible server; databases of its own are made on it. Default: SQLite files.
- *            `documentdb` and `secantusdb` start the servers of the tests, which this installs, with durable writes; less
- *            is asked of them
+ *            `documentdb` and `secantusdb` install and start the test servers, with durable writes;
+ *            fewer requests are made then
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -53,7 +53,7 @@ function offered(client: Client): Promise<Offer> {
   });
 }
 
-/** Creates so many instances, 32 at a time. */
+/** Creates this many instances, 32 at a time. */
 async function createMany(client: Client, offer: Offer, number: number): Promise<void> {
   let next = 0;
   const hand = async () => {
@@ -63,7 +63,7 @@ async function createMany(client: Client, offer: Offer, number: number): Promise
   await Promise.all(Array.from({ length: 32 }, hand));
 }
 
-/** Tasks per second through so many workers, over a queue that was full before they came. */
+/** Tasks per second through this many workers, on a queue that was filled before they started. */
 async function throughput(workers: number): Promise<number> {
   const name = `rate-${workers}`;
   const store = storeFor(folder, name, address);
@@ -72,12 +72,12 @@ async function throughput(workers: number): Promise<number> {
   const api = await processes.start(store, name, 'serve', ['--no-worker']);
   const client = clientOf(api);
   const offer = await offered(client);
-  // The catalog is remembered by now, so creates are accepted while nobody works.
+  // The catalog is cached by now, so creates are accepted while no worker runs.
   await first.kill('SIGKILL');
   await createMany(client, offer, count);
   for (let number = 0; number < workers; number += 1)
     await processes.start(store, name, 'worker', ['--region', 'simulated']);
-  // Seldom, since it costs a server without indexes more than a task does.
+  // Rarely, since it costs a server without indexes more than a task does.
   for (;;) {
     const open = await client.get<Task[]>('/api/v2/tasks?status=pending&status=running&limit=1');
     if (open.body.length === 0) break;
@@ -113,7 +113,7 @@ async function latencies(): Promise<{ idle: number[]; deep: number[] }> {
   const stores = ['idle', 'deep'].map((name) => ({ name, store: storeFor(folder, name, address) }));
   for (const { name, store } of stores) {
     if (name !== 'deep') continue;
-    // The first server makes region, project and a task to copy.
+    // The first server creates the region, the project and a task to copy.
     const client = clientOf(await processes.start(store, name, 'serve', ['--region', 'simulated']));
     await latency(client, await offered(client), 'model');
     await processes.stopAll();

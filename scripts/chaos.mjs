@@ -1,4 +1,5 @@
-// npm run chaos -- [--minutes N] [--seed N]: sets up and compiles like npm test, then runs the chaos test for so long.
+// npm run chaos -- [--minutes N] [--seed N]: sets up and compiles like npm test, then runs the chaos test for that
+// long.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';

@@ -1,5 +1,5 @@
-// Checks the imports of src/ against .dependency-cruiser.cjs. Fails also when nothing was looked at: with a compiler
-// that it does not know, dependency-cruiser sees no module and reports success.
+// Checks the imports of src/ against .dependency-cruiser.cjs. Also fails if nothing was checked: with an unknown
+// compiler, dependency-cruiser finds no modules and reports success.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 

@@ -1,4 +1,4 @@
-// Runs test files in several mocha processes side by side, and ends like one. Each has its own stores, servers, ports and
+// Runs test files in several concurrent mocha processes, with one result. Each has its own stores, servers, ports and
 // folders, as every test file has.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import summarize from './summary.cjs';
 
-/** From here on mocha tells how all of it went. */
+/** From here on mocha reports the summary. */
 const isEnd = (line) => /^ {2}\d+ passing/.test(line);
 
-/** Writes what comes, one outermost suite at a time, so that those of other lanes do not mix with it; returns the end. */
+/** Writes the output, one outermost suite at a time, so that the lanes do not mix; returns the rest. */
 async function follow(stream) {
   let block = [];
   let atEnd = false;
@@ -24,7 +24,7 @@ async function follow(stream) {
   return block.join('\n');
 }
 
-/** One lane: its result, and what mocha said at its end. */
+/** One lane: its result, and mocha's final output. */
 async function run(command, args, file, options) {
   const child = spawn(command, args, {
     ...options,
@@ -45,7 +45,7 @@ async function run(command, args, file, options) {
     const result = JSON.parse(readFileSync(file, 'utf8'));
     if (how === 0 || result.failures > 0) return { end, result };
   } catch {
-    // It has left nothing.
+    // It has left no summary.
   }
   const failed = [`! mocha ended with ${how} before its end: ${args.slice(-3).join(' ')}`];
   return { end, result: { passes: 0, failures: 1, pending: 0, failed, files: {} } };

@@ -1,10 +1,10 @@
-// mocha's spec reporter, with the end that summary.cjs gives to a run. One of several lanes leaves that to lanes.mjs.
+// mocha's spec reporter, with the summary of summary.cjs. One of several lanes leaves that to lanes.mjs.
 const { writeFileSync } = require('node:fs');
 const { relative } = require('node:path');
 const { reporters, Runner } = require('mocha');
 const summarize = require('./summary.cjs');
 
-/** Milliseconds until a run that does not end by itself is ended. */
+/** Milliseconds until a run that does not end by itself is terminated. */
 const patience = 60_000;
 
 module.exports = class Summary extends reporters.Spec {
@@ -32,11 +32,11 @@ module.exports = class Summary extends reporters.Spec {
       const lane = process.env.COPSE_TEST_LANE;
       if (lane) writeFileSync(lane, JSON.stringify(result));
       else summarize(result);
-      // As a server does that was started in a hook which failed, and that nobody stops.
+      // For example because of a server that was started in a failed hook, and that nothing stops.
       setTimeout(() => {
         const open = process.getActiveResourcesInfo().join(', ');
         process.stderr.write(`!!! Something keeps the run from ending; it is cut off: ${open}\n`);
-        // mocha sets the code of its own at the exit.
+        // mocha sets its own exit code at the end.
         process.on('exit', () => (process.exitCode = 1));
         process.exit();
       }, patience).unref();

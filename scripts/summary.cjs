@@ -1,6 +1,6 @@
-// What a run of tests ends with: its ten slowest files, and the plain line that CI reads. The counts also go to the file of
-// .ci/run, with a line for each failure and the time of each file: the gate repeats them at its end, where a log that was
-// cut still has them.
+// The summary of a test run: its ten slowest files, and the plain line that CI reads. The counts are also written to
+// the file of .ci/run, with a line per failure and the time of each file: the gate repeats them at its end, where a
+// truncated log still has them.
 const { appendFileSync } = require('node:fs');
 
 /** Counts, `failed` as lines, and `files`: milliseconds by file. */

@@ -1,7 +1,7 @@
 // npm test: sets the machine up like "npm run up", compiles, and runs mocha. `npm test -- --long` runs the long suites,
-// `npm test -- --store mongodb` those that ask through the API or the port, on that engine, and the engine's own, with
-// `--server secantusdb` on a server that has transactions; other arguments go to mocha. `npm test -- --prepare` sets up
-// for all of these and runs nothing, so that several can then run side by side.
+// `npm test -- --store mongodb` those that use the API or the port, on that engine, and the engine's own, with
+// `--server secantusdb` on a server that has transactions; other arguments are passed to mocha. `npm test -- --prepare`
+// sets up all of these and runs nothing, so that several can then run concurrently.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
@@ -15,7 +15,7 @@ const root = join(import.meta.dirname, '..');
 const given = process.argv.slice(2);
 const long = given.includes('--long');
 const onlyPrepare = given.includes('--prepare');
-/** Our own options, and the one value that each can have. */
+/** Options of this script, and the only value of each. */
 const ours = { '--store': 'mongodb', '--server': 'secantusdb' };
 const chosenBy = (name) => {
   const at = given.findIndex((word) => word === name || word.startsWith(`${name}=`));
@@ -37,7 +37,7 @@ function isOurs(word) {
   return word.split('=')[0] in ours;
 }
 
-/** Suites with real machines need the emulator; without the right to install it they are skipped, and say so. */
+/** Suites with real machines need the emulator; without permission to install it they are skipped, and say so. */
 async function prepareMachines() {
   try {
     await ensureSystemPackages();
@@ -69,13 +69,13 @@ const mongoSuites = filesOf([
   'process/store-copy',
 ]);
 
-/** What goes through the API or the port; the rest is about SQLite's files, real machines or no store at all. */
+/** Tests that use the API or the port; the rest are about SQLite's files, real machines or no store at all. */
 const engineSuites = filesOf(['route/**/*', 'task/**/*', 'data/**/*', 'client/**/*', 'process/roles']);
 
-/** What runs side by side: each lane takes these of all, and one more what none of them takes. */
+/** The concurrent lanes: each takes these files, and one more lane takes the rest. */
 const lanes = {
   sqlite: [
-    // One machine at a time, as their tests measure; then what compiles, which keeps a core busy as they do.
+    // One machine at a time, because their tests measure; then tests that compile, which keep a core busy too.
     filesOf(['{region,contract/region}/**/*', 'process/kill', '{route,task}/adding-a-*']),
     filesOf(['process/!(kill)']),
     filesOf(['route/!(pipeline|adding-a-*)', 'task/!(adding-a-*)']),
@@ -88,7 +88,7 @@ const lanes = {
 const spec = (files) => files.flatMap((file) => ['--spec', file]);
 const ignore = (files) => files.flatMap((file) => ['--ignore', file]);
 
-/** All files of the run, and what their patterns take that does not belong to it. */
+/** All files of the run, and those matched by their patterns that do not belong to it. */
 function chosenFiles() {
   if (long) return { all: filesOf(['long/**/*']), never: [] };
   if (onMongo) return { all: [...engineSuites, ...mongoSuites], never: filesOf(['data/store/sqlite/**/*']) };
@@ -116,7 +116,7 @@ function run(args) {
   return new Promise((done) => child.once('exit', (code, signal) => done(signal === null ? code : 1)));
 }
 
-/** What the tests need, each made once. What is fetched is fetched beside the packages, which take longest. */
+/** What the tests need, each made once. Downloads run in parallel with the packages, which take longest. */
 async function prepare() {
   checkNode();
   const servers = async () => {
@@ -129,7 +129,7 @@ async function prepare() {
   await buildTests();
 }
 
-/** Runs what was chosen, or all; resolves with the exit code. */
+/** Runs the selected tests, or all; resolves with the exit code. */
 async function runTests() {
   const chosen = rest.some((word) => !word.startsWith('-'));
   if (chosen) return run(rest);

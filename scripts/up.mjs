@@ -1,5 +1,5 @@
-// One command from a fresh checkout to a running server: installs what is missing, builds, serves, and on the first
-// run shows the main job. Plain JavaScript without packages, because it runs before they are installed.
+// One command from a fresh checkout to a running server: installs what is missing, builds, serves, and on the first run
+// shows a demo. Plain JavaScript without packages, because it runs before they are installed.
 import { spawn } from 'node:child_process';
 import {
   closeSync,

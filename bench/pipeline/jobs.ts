@@ -1,4 +1,4 @@
-/** The three jobs: which requests they are for each server, and the proof that every server answers them rightly. */
+/** The three jobs: their requests for each server, and the check that every server responds correctly. */
 import { adminKey, servedRegion } from './seed.js';
 import type { Load } from './load.js';
 import type { Paging, Server } from './servers.js';
@@ -16,10 +16,10 @@ export const jobTitles: Readonly<Record<JobName, string>> = {
   post: 'POST of an instance (two rows in one transaction)',
 };
 
-/** What all servers are asked for. */
+/** What is requested from all servers. */
 export interface Sample {
   ids: string[];
-  /** Pages at random depths, as our key and as the id before them. */
+  /** Pages at random depths, as a cursor and as the id before them. */
   pages: Record<Paging, string>[];
   body: { before: string; after: string };
 }
@@ -28,7 +28,7 @@ interface Shown {
   metadata: { id: string; name: string; projectId: string };
 }
 
-/** A fixed sequence, so that two runs ask for the same things. */
+/** A fixed sequence, so that two runs request the same. */
 function randomly(): () => number {
   let state = 20_261_121;
   return () => {
@@ -42,7 +42,7 @@ function shuffled<T>(values: readonly T[], random: () => number): T[] {
   return mixed.sort((a, b) => a.at - b.at).map(({ value }) => value);
 }
 
-/** Plain answers, as the load generator gets them: fetch by itself would ask for compressed ones. */
+/** Uncompressed responses, as the load generator gets them: fetch would request compressed ones. */
 async function ask(url: string, init: Init = {}): Promise<{ response: Response; text: string }> {
   const plain = { ...headers, 'Accept-Encoding': 'identity' };
   const response = await fetch(url, { ...init, headers: { ...plain, ...init.headers } });
@@ -55,7 +55,7 @@ async function get<R>(url: string): Promise<R> {
   return JSON.parse(text) as R;
 }
 
-/** Walks the whole list of our server once, and takes ids and pages evenly from all depths, in random order. */
+/** Walks the whole list of the Copse server once, and takes ids and pages evenly from all depths, in random order. */
 export async function sampleOf(ours: Server): Promise<Sample> {
   const random = randomly();
   const ids: string[] = [];
@@ -164,7 +164,7 @@ async function answerOf(job: JobName, server: Server, sample: Sample, turn: numb
   return { server, bytes: Buffer.byteLength(text), ids: items.map(({ metadata }) => metadata.id).join() };
 }
 
-/** Compares every server with the first, which is ours: the same ids, and sizes within 5 %. */
+/** Compares every server with the first, which is Copse: the same ids, and sizes within 5 %. */
 export async function check(job: JobName, servers: readonly Server[], sample: Sample): Promise<number> {
   let bytes = 0;
   for (let turn = 0; turn < 3; turn += 1) {

@@ -1,4 +1,4 @@
-/** The load: 32 kept-alive connections from another core, by wrk or, where it is missing, by autocannon. */
+/** The load: 32 keep-alive connections from another core, by wrk or, if it is missing, by autocannon. */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ export interface Load {
   url: string;
   method: 'GET' | 'POST';
   headers: Record<string, string>;
-  /** Taken in turn, again from the first after the last. */
+  /** Used in turn, starting over after the last. */
   paths: readonly string[];
   /** For POST: the body around each request's own name. */
   body?: { before: string; after: string };
@@ -30,7 +30,7 @@ export type Generator = (load: Load, seconds: number, folder: string) => Promise
 const run = promisify(execFile);
 let created = 0;
 
-/** A prefix that no earlier run of requests had, for names that are unique per project. */
+/** A prefix unique to this run, for names that are unique per project. */
 function freshPrefix(): string {
   created += 1;
   return `bench-${process.pid}-${created}-`;
@@ -54,7 +54,7 @@ function executable(file: string): boolean {
   }
 }
 
-/** Lua takes our JSON texts as they are: its short strings have the same escapes for what occurs here. */
+/** JSON texts are valid Lua here: its short strings have the same escapes for what occurs. */
 function quote(text: string): string {
   return JSON.stringify(text);
 }

@@ -3,9 +3,9 @@ import { type JobName, jobTitles } from './jobs.js';
 
 /** One server in one round of one job. */
 export interface Sample {
-  /** Microseconds of CPU time of the server for each request. */
+  /** Microseconds of server CPU time per request. */
   cpu: number;
-  /** Requests in each second of wall-clock time. */
+  /** Requests per second of wall-clock time. */
   rate: number;
   /** Milliseconds. */
   p50: number;
@@ -68,7 +68,10 @@ function markdown([first = [], ...rest]: readonly string[][]): string[] {
   return [line(first), line(first.map((_, column) => (column === 0 ? '---' : '---:'))), ...rest.map(line)];
 }
 
-/** The ratio of requests per CPU second, ours over theirs: the median of the ratios of the rounds, each measured side by side. */
+/**
+ * The ratio of requests per CPU second, Copse over the other: the median of the ratios of the rounds, each measured
+ * side by side.
+ */
 function ratio(ours: Result, other: Result): number {
   return median(ours.samples.map((sample, round) => (other.samples[round]?.cpu ?? 0) / sample.cpu));
 }
@@ -87,7 +90,7 @@ function verdicts(job: JobName, ours: Result, others: readonly Result[]): string
     });
 }
 
-/** `results` begins with ours; further builds of ours follow, then the baselines. */
+/** `results` begins with Copse; other builds of it follow, then the baselines. */
 export function report(job: JobName, results: readonly Result[], bytes: number, asMarkdown: boolean): string {
   const mine = results.filter(({ label }) => !label.startsWith('('));
   const others = results.filter(({ label }) => label.startsWith('('));

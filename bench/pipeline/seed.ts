@@ -1,6 +1,6 @@
 /**
- * The file that every server reads: made once through our own store and collections, so that columns, values and ready
- * texts are as in production, then kept in .cache/bench under a name that changes with the sources that shape it.
+ * The file that every server reads: created once through Copse's own store and collections, so that columns, values and
+ * public texts are as in production, then cached in .cache/bench under a name derived from the sources that shape it.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -33,11 +33,11 @@ import { makeCatalog } from '../../src/region/simulated/catalog.js';
 
 export const adminKey = 'bench-key-0123456789-0123456789-0123456789';
 
-/** The region that the program serves, where POST creates. */
+/** The region that the program serves, in which POST creates. */
 export const servedRegion = 'simulated';
 /**
- * The region of the seeded instances. No process drives it, so that our observer does not look for 100,000 machines
- * while the requests are measured.
+ * The region of the seeded instances. No process drives it, so that the observer does not check 100,000 machines during
+ * the measurement.
  */
 const seededRegion = 'elsewhere';
 
@@ -50,7 +50,7 @@ function filesIn(path: string): string[] {
     .flatMap((name) => filesIn(join(path, name)));
 }
 
-/** Changes when anything changes that decides what is in the file. */
+/** Changes when anything changes that affects the content of the file. */
 function fingerprint(rows: number): string {
   const hash = createHash('sha256').update(String(rows));
   for (const path of ['src/data', 'src/model', 'src/region/simulated/catalog.ts', 'bench/pipeline/seed.ts']) {
@@ -137,7 +137,7 @@ async function fill(file: string, rows: number, say: (text: string) => void): Pr
   }
 }
 
-/** The seeded file, made now if it is not there; files of other shapes are removed. */
+/** The seeded file, created if it does not exist; files of other shapes are removed. */
 export async function seededFile(rows: number, say: (text: string) => void): Promise<string> {
   const folder = join(packageRoot(), '.cache', 'bench');
   const name = `instances-${rows}-${fingerprint(rows)}.sqlite`;

@@ -1,4 +1,4 @@
-/** The measured programs as processes of their own, pinned to one core, each ended by its pid. */
+/** The measured programs as separate processes, pinned to one core, each ended by its pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -6,13 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
 import { adminKey, servedRegion } from './seed.js';
 
-/** Which way of paging a server's addresses take: our signed keys, or the id before the page. */
+/** How a server's pages are addressed: by Copse's signed cursors, or by the id before the page. */
 export type Paging = 'key' | 'after';
 
 export interface Program {
   label: string;
   paging: Paging;
-  /** Answers with ready buffers, so that it has no ids to compare and stores nothing. */
+  /** Responds with ready buffers, so it has no ids to compare and stores nothing. */
   constant: boolean;
   /** Script and arguments for node; the folder holds the database as `copse.sqlite`. */
   command: (folder: string) => string[];
@@ -34,8 +34,8 @@ function baseline(label: string, file: string, constant = false): Program {
 }
 
 /**
- * The real program. Its runner may work on one task at a time, and that takes an hour: the first created instance
- * occupies it, and all others stay queued. So POST is measured without the later work, which the baselines do not have.
+ * The real program. Its runner works on one task at a time, which takes an hour: the first created instance occupies
+ * it, and all others stay queued. So POST is measured without the later work, which the baselines do not have.
  */
 export function ourProgram(label: string, mainFile: string, change: object = {}): Program {
   const main = resolve(mainFile);

@@ -1,6 +1,6 @@
 /**
- * The bare engine as a process of its own: transactions of two documents on a SQLite file, with the durability of ours,
- * one after the other. Arguments: file, seconds. Prints the rate in each second.
+ * The bare engine as a separate process: transactions of two documents on a SQLite file, with the same durability as
+ * Copse, one after the other. Arguments: file, seconds. Prints the rate of each second.
  */
 import { randomUUID } from 'node:crypto';
 import Database from 'better-sqlite3';

@@ -1,9 +1,9 @@
-/** Pages at the beginning of a list against pages deep in it, asked for in turn. */
+/** Pages at the beginning of a list compared with pages deep in it, requested in turn. */
 import { Agent, request } from 'node:http';
 import { median } from '../pipeline/report.js';
 import { adminKey } from '../../test/support/process.js';
 
-/** Pages on either side that samples are taken from, so that it is not one page again and again. */
+/** Number of pages at either end that samples are taken from, so that they are not always the same page. */
 const spread = 20;
 const step = 1000;
 
@@ -55,7 +55,7 @@ function pathOf(url: string): string {
   return pathname + search;
 }
 
-/** Follows the links to the depth, by pages of 1000, and gives the pages of 100 that lie there. */
+/** Follows the links to the depth, in pages of 1000, and returns the pages of 100 there. */
 export async function walk(base: string, { title, query }: ListOptions, depth: number): Promise<Pages> {
   const first = `/api/v2/instances?${query}`;
   const pagesFrom = async (start: string) => {
@@ -86,7 +86,7 @@ export async function walk(base: string, { title, query }: ListOptions, depth: n
   };
 }
 
-/** The medians of both ends; each sample of one is followed by one of the other. */
+/** The medians of both ends; samples alternate between them. */
 export async function compare(base: string, pages: Pages, samples: number): Promise<ListResult> {
   const { title, depth } = pages;
   const taken: { shallow: number[]; deep: number[] } = { shallow: [], deep: [] };

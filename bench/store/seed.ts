@@ -1,4 +1,4 @@
-/** A store with very many instances, made through our own collections, on whatever engine. */
+/** A store with very many instances, created through Copse's own collections, on any engine. */
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
 import { migrateStore } from '../../src/data/migration/index.js';
@@ -15,7 +15,7 @@ import { adminKey } from '../../test/support/process.js';
 
 const batch = 1000;
 
-/** One in so many instances is of another project, tag and status, so that each filter leaves some out. */
+/** One in this many instances has another project, tag and status, so that each filter excludes some. */
 const other = 20;
 
 /** Ids that the lists filter by. */
@@ -39,7 +39,7 @@ function recordOf(number: number, ids: Omit<InstanceRecord, 'name'>, otherProjec
   };
 }
 
-/** Fills an empty store up to the number of instances; one that has them is taken as it is. */
+/** Fills an empty store with this number of instances; one that already has them is used as it is. */
 export async function seed(store: Store, rows: number, say: (text: string) => void): Promise<Seeded> {
   await migrateStore(store, silentLog);
   const users = new UserData(store, await secretFor(store, 'apikey'), () => ({
@@ -48,7 +48,7 @@ export async function seed(store: Store, rows: number, say: (text: string) => vo
   }));
   await setUp(store, users, { adminName: 'admin', adminKey });
   await setUpRegion(store, 'simulated', 'simulated');
-  // No process drives this region, so that nobody looks for machines while requests are measured.
+  // No process drives this region, so that nothing checks its machines during the measurement.
   const { id: regionId } = await setUpRegion(store, 'elsewhere', 'simulated');
   const [project] = await store.page(projects, { order: 'id', limit: 1 });
   if (project === undefined) throw new Error('the set-up made no project');
@@ -75,7 +75,7 @@ export async function seed(store: Store, rows: number, say: (text: string) => vo
     const writes = numbers.map((number) =>
       insert(instances, uuidv7(), recordOf(number, common, otherProject)),
     );
-    // Readers of the change log are not what is measured.
+    // Readers of the change log are not measured.
     await store.write(writes.map((write) => ({ ...write, quiet: true })));
     if ((done / batch) % 50 === 49) say(`  ${done + batch} of ${rows} instances`);
   }

@@ -12,7 +12,7 @@ import type { TaskRecord } from '../../src/model/task.js';
 import { openStore } from '../../src/site/stores.js';
 import { adminKey, type ServerProcess, startServer } from '../../test/support/process.js';
 
-/** Address of a fresh store: a file in the folder, or a database of its own on the given server. */
+/** Address of a new store: a file in the folder, or a separate database on the given server. */
 export function storeFor(folder: string, name: string, server: string | undefined): string {
   mkdirSync(folder, { recursive: true });
   if (server === undefined) return `sqlite:${join(folder, `${name}.sqlite`)}`;
@@ -37,7 +37,7 @@ export class Processes {
   ): Promise<ServerProcess> {
     const server = await startServer({
       command,
-      // One folder for each store: its processes share the simulated cloud.
+      // One folder per store: its processes share the simulated cloud.
       dataDir: join(this.#folder, name),
       args,
       environment: {
@@ -57,14 +57,17 @@ export class Processes {
   }
 }
 
-/** Of all that a bench measures: `server.client` also holds each answer against the document, which takes its time. */
+/**
+ * For everything that a bench measures: `server.client` also checks each response against the document, which takes
+ * time.
+ */
 export function clientOf(server: ServerProcess): Client {
   return new Client(server.url, adminKey, { timeout: 60_000 });
 }
 
 /**
- * Work that waits and that nobody may take: half of it in a region that no process drives, half of it held back in the
- * very region that is measured. Every claim has to find its way past it.
+ * Waiting work that no process may claim: half of it in a region that no process drives, half of it held in the
+ * measured region itself. Every claim has to get past it.
  */
 export async function deepen(
   address: string,

@@ -1,4 +1,4 @@
-// Compiles the program and makes the guest image; both only when their inputs changed.
+// Compiles the program and builds the guest image; both only if their inputs changed.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ function fingerprint(paths) {
   return hash.digest('hex');
 }
 
-/** `clean`: what was compiled of files that are gone goes too. */
+/** `clean`: also removes compiled output of deleted files. */
 async function compile(project, folder, inputs, { clean = false } = {}) {
   const stamp = join(root, folder, '.inputs');
   const now = fingerprint([...inputs, 'tsconfig.json', project, 'package-lock.json']);
@@ -36,7 +36,7 @@ export async function buildTests() {
   await compile('tsconfig.test.json', 'build', ['src', 'test', 'bench'], { clean: true });
 }
 
-/** Makes the tiny guest image in the folder, from Debian packages kept in .cache/debs. */
+/** Builds the tiny guest image in the folder, from Debian packages cached in .cache/debs. */
 export async function buildImage(folder) {
   mkdirSync(folder, { recursive: true });
   const cache = join(root, '.cache', 'debs');

@@ -1,4 +1,4 @@
-// Makes the MongoDB-compatible server of the tests, once for each state of its sources: PostgreSQL with the DocumentDB
+// Builds the MongoDB-compatible server of the tests, once per state of its sources: PostgreSQL with the DocumentDB
 // extension from Debian's packages, and FerretDB 2 in front of it from Go's module proxy.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -14,14 +14,14 @@ function find(command, more = []) {
   return folders.map((name) => join(name, command)).find((file) => existsSync(file));
 }
 
-/** What these sources make. test/support/mongo-program.ts looks for the same name. */
+/** The output of these sources. test/support/mongo-program.ts uses the same name. */
 function made(name, files) {
   const hash = createHash('sha256');
   for (const file of files) hash.update(readFileSync(join(sources, file)));
   return join(folder, `${name}-${hash.digest('hex').slice(0, 16)}`);
 }
 
-/** Removes what other states of the sources have made. */
+/** Removes the output of other states of the sources. */
 function removeOthers(name, kept) {
   for (const other of readdirSync(folder))
     if (other.startsWith(`${name}-`) && !other.startsWith(basename(kept)))
@@ -45,7 +45,7 @@ async function ensureGateway() {
   if (existsSync(file)) return;
   const go = find('go', ['/usr/local/go/bin', '/usr/lib/go/bin']);
   if (go === undefined) throw new StepFailed('There is no Go to build FerretDB for the tests.');
-  // Renamed at the end, so that a build that was interrupted is not taken for a server.
+  // Renamed at the end, so that an interrupted build is not mistaken for a server.
   const making = `${file}.${process.pid}`;
   const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOFLAGS: '-mod=readonly -trimpath' };
   const build = ['build', '-v', '-o', making, '.'];
@@ -54,7 +54,7 @@ async function ensureGateway() {
   removeOthers('gateway', file);
 }
 
-/** Resolves when there is a server for the tests: a given one, one on the PATH, or the one made here. */
+/** Resolves when there is a server for the tests: a given one, one on the PATH, or the one built here. */
 export async function ensureMongoServer() {
   if (process.env.MONGODB_URL || find('mongod')) return;
   await ensureDocumentDb();

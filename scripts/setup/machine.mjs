@@ -1,4 +1,4 @@
-// What the machine must have: Node, npm packages and, from Debian or Ubuntu, the emulator and the image build's tools.
+// What the machine needs: Node, npm packages and, from Debian or Ubuntu, the emulator and the tools of the image build.
 import { spawnSync } from 'node:child_process';
 import { lstatSync, accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -17,7 +17,7 @@ function has(command) {
   });
 }
 
-/** Debian package by what it is needed for: any one of the commands will do. */
+/** Debian packages and their purpose: any one of the commands is enough. */
 const needed = [
   [['qemu-system-x86_64'], 'qemu-system-x86', 'runs the virtual machines'],
   [['qemu-img'], 'qemu-utils', 'makes their disks'],
@@ -29,7 +29,7 @@ const needed = [
     : [[['fakeroot'], 'fakeroot', 'packs the guest image without being root']]),
 ];
 
-/** For better-sqlite3 where its prebuilt file cannot be fetched. */
+/** For better-sqlite3, if its prebuilt file cannot be downloaded. */
 const compiler = [
   [['g++'], 'g++', 'compiles the database driver'],
   [['make'], 'make', 'compiles the database driver'],
@@ -38,7 +38,7 @@ const compiler = [
 
 const missing = (list) => list.filter(([commands]) => !commands.some(has));
 
-/** Installs the packages; without the right to, prints the one command that does and rejects. */
+/** Installs the packages; without permission, prints the command that does and rejects. */
 async function install(list) {
   if (list.length === 0) return;
   const names = [...new Set(list.map(([, name]) => name))];

@@ -1,4 +1,4 @@
-// Installs the server with transactions of the tests, once for each state of its sources, where Python is.
+// Installs the test server with transactions, once per state of its sources, if Python is available.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, '..', '..');
 const requirements = join(root, 'test/support/secantusdb/requirements.txt');
 const folder = join(root, '.cache/secantusdb');
 
-/** Those that requirements.txt has wheels for. */
+/** The versions for which requirements.txt has wheels. */
 const versions = ['3.11', '3.12', '3.13'];
 
 function python() {
@@ -30,7 +30,7 @@ function python() {
   });
 }
 
-/** An environment goes with the Python that it was made of. */
+/** An environment depends on the Python that created it. */
 function runs(file) {
   try {
     execFileSync(file, ['-c', 'import secantus'], { stdio: 'ignore' });
@@ -40,7 +40,7 @@ function runs(file) {
   }
 }
 
-/** Resolves when it is there. test/support/mongo-program.ts looks for the same names. */
+/** Resolves when it is installed. test/support/mongo-program.ts uses the same names. */
 export async function ensureSecantusDb() {
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 16);
   const home = join(folder, hash);
@@ -56,6 +56,6 @@ export async function ensureSecantusDb() {
   await step('make a Python environment (once)', found, ['-m', 'venv', home]);
   const options = ['--quiet', '--require-hashes', '--only-binary', ':all:', '-r', requirements];
   await step('install SecantusDB (once)', join(home, 'bin/python'), ['-m', 'pip', 'install', ...options]);
-  // Written at the end, so that what was interrupted is made anew.
+  // Written at the end, so that an interrupted installation is repeated.
   writeFileSync(whole, '');
 }

@@ -1,11 +1,11 @@
-// Runs a command as a named step: progress while it lasts, its output only when it fails.
+// Runs a command as a named step: shows progress while it runs, and its output only if it fails.
 import { spawn } from 'node:child_process';
 
 const tail = 30;
 
 export class StepFailed extends Error {}
 
-/** Shows that something goes on: a rewritten line on a terminal, a line every five seconds elsewhere. */
+/** Shows activity: a rewritten line on a terminal, a line every five seconds elsewhere. */
 class Progress {
   #started = Date.now();
   #title;
@@ -42,7 +42,7 @@ class Progress {
   }
 }
 
-/** Resolves when the command ends well; rejects with the end of its output when it does not. */
+/** Resolves if the command succeeds; otherwise rejects with the end of its output. */
 export function step(title, command, args, options = {}) {
   return new Promise((resolve, reject) => {
     const progress = new Progress(title);

@@ -1,6 +1,7 @@
 /**
- * Loaded into a server with --import: its wall clock can jump while it runs. SIGUSR2 moves it an hour on at the first
- * time, two hours back at the second, and home at the third. Timers go on evenly, as the kernel's monotonic clock does.
+ * Loaded into a server with --import: its wall clock can jump while it runs. The first SIGUSR2 moves it an hour
+ * forward, the second two hours back, and the third to the real time. Timers are unaffected, like the kernel's
+ * monotonic clock.
  */
 const hour = 3_600_000;
 const offsets = [hour, -hour, 0];

@@ -1,6 +1,6 @@
 /**
- * fetch for the tests: every answer is held against /openapi.json, so that no test can pass while the server says
- * something that its document does not. Lint refuses the plain one in tests.
+ * fetch for the tests: every response is checked against /openapi.json, so that no test can pass while the server
+ * deviates from its document. Lint forbids the plain one in tests.
  */
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
@@ -34,29 +34,29 @@ export interface Reply<T = unknown> {
   status: number;
   headers: Headers;
   text: string;
-  /** The parsed JSON; undefined where there is no JSON body. */
+  /** The parsed JSON; undefined if there is no JSON body. */
   body: T;
 }
 
 export interface CallOptions {
   /** Sent as JSON. */
   body?: unknown;
-  /** Sent as it is. */
+  /** Sent unchanged. */
   raw?: RequestInit['body'];
   headers?: Record<string, string>;
-  /** The only status from 500 on that the test means to see. */
+  /** The only status from 500 on that the test expects. */
   failing?: number;
 }
 
-/** Header fields of the transport, of compression and of CORS. All others of an answer must be in the document. */
+/** Header fields of the transport, of compression and of CORS. All others of a response must be in the document. */
 const transport =
   /^(date|connection|keep-alive|transfer-encoding|content-(type|length|encoding)|vary|access-control-[a-z-]+)$/;
 
-/** Traces of the inside that no answer may show. */
+/** Traces of internals that no response may show. */
 const inside =
   /node_modules|\n\s+at |\/src\/|\.[cm]?[jt]s:\d+|SQLITE|sqlite_|better-sqlite3|ENOENT|\/tmp\/|\/work\//;
 
-/** Whether the document's patterns can tell the path's route: an empty or a dotted segment makes it another one. */
+/** Whether the document's patterns identify the path's route: an empty or a dotted segment makes it another one. */
 function routable(path: string): boolean {
   return !path.includes('//') && !/.\/$/.test(path) && !/(^|\/)\.\.?(\/|$)/.test(path);
 }
@@ -66,7 +66,7 @@ function replyOf<T = unknown>(status: number, headers: Headers, text: string): R
   return { status, headers, text, body: (json && text !== '' ? JSON.parse(text) : undefined) as T };
 }
 
-/** An answer that is not as the document says. */
+/** A response that does not conform to the document. */
 export class Breach extends Error {
   override readonly name = 'Breach';
 }
@@ -79,7 +79,7 @@ function orBreach<R>(check: () => R): R {
   }
 }
 
-/** For a `catch` where an answer may be lost or be a refusal: one that breaks the document is a failure all the same. */
+/** For a `catch` where a response may be lost or a refusal: one that violates the document is still a failure. */
 export function unlessBreach(error: unknown): undefined {
   if (error instanceof Breach) throw error;
 }
@@ -99,7 +99,7 @@ export class Conformance {
     }));
   }
 
-  /** Throws a Breach when the document does not know such an answer. */
+  /** Throws a Breach if the document has no such response. */
   check<T = unknown>(method: string, path: string, status: number, headers: Headers, text: string): Reply<T> {
     return orBreach(() => {
       const reply = replyOf<T>(status, headers, text);
@@ -135,7 +135,7 @@ export class Conformance {
     if (method !== 'HEAD') this.#checkBody(where, declared, reply);
   }
 
-  /** An answer as it came over the wire; `target` is that of the request line. */
+  /** A response as received; `target` is that of the request line. */
   checkBytes(method: string, target: string, status: number, headers: Headers, bytes: Buffer): Reply {
     const coding = headers.get('content-encoding');
     const plain = orBreach(() => {
@@ -148,7 +148,7 @@ export class Conformance {
     return this.check(method, path, status, headers, plain.toString());
   }
 
-  /** What the document says of answers where there is no operation. */
+  /** What the document says about responses outside any operation. */
   #otherwise(method: string, status: number): ResponseObject | undefined {
     const { responses } = this.#document.components;
     return responses[method === 'OPTIONS' && status < 300 ? 'Options' : `Error${status}`];
@@ -181,7 +181,7 @@ export class Conformance {
   }
 }
 
-/** The shape that every error has, wherever it comes from. */
+/** The format of every error, wherever it comes from. */
 export function checkError(
   where: string,
   { status, headers, text, body }: Omit<Reply, 'headers'> & { headers: { get(name: string): string | null } },
@@ -192,7 +192,7 @@ export function checkError(
   expect(headers.get('x-error-code'), `${where}: X-Error-Code`).to.equal(code);
   expect(errorCodes[code].status, `${where}: status of ${code}`).to.equal(status);
   expect(error.retryable, `${where}: retryable`).to.equal(errorCodes[code].retryable);
-  // A kept refusal bears the id of the request that was refused first.
+  // A stored refusal has the id of the request that was refused first.
   if (headers.get('idempotency-replayed') === null)
     expect(error.requestId, `${where}: requestId`).to.equal(headers.get('x-request-id'));
   const problem = (headers.get('content-type') ?? '').startsWith('application/problem+json');
@@ -226,8 +226,8 @@ function learn(url: string, document: OpenApi): Conformance {
 }
 
 /**
- * Reads the document of a server that has just started, which may have the port of one that is gone. `document`: that of
- * a server that does not show it.
+ * Reads the document of a server that has just started, which may reuse the port of an earlier one. `document`: for a
+ * server that does not serve it.
  */
 export async function learnDocument(url: string, document?: OpenApi): Promise<void> {
   known.delete(url);
@@ -235,7 +235,7 @@ export async function learnDocument(url: string, document?: OpenApi): Promise<vo
   else learn(url, document);
 }
 
-/** The document of a server that is known by now: without one an answer would pass unchecked. */
+/** The document of a server that must be known by now: without one a response would pass unchecked. */
 export function knownConformance(url: string): Conformance {
   const conformance = ready.get(url);
   if (conformance === undefined) throw new Error(`the document of ${url} is not known: learnDocument`);
@@ -243,8 +243,8 @@ export function knownConformance(url: string): Conformance {
 }
 
 /**
- * fetch, for tests that need more of it than `Api` gives. The answer is held against the document all the same; of a
- * stream of events its head. An answer that breaks off is a failure of fetch itself.
+ * fetch, for tests that need more than `Api` offers. The response is still checked against the document; for an event
+ * stream, its headers. An incomplete response is a failure of fetch itself.
  */
 export async function checkedFetch(url: string | URL, init: RequestInit = {}): Promise<Response> {
   const { origin, pathname } = new URL(url);
@@ -257,12 +257,12 @@ export async function checkedFetch(url: string | URL, init: RequestInit = {}): P
   return response;
 }
 
-/** The product's client, whose answers are held against the document. */
+/** The product's client, with its responses checked against the document. */
 export function checkedClient(url: string, key: string, options: ClientOptions = {}): Client {
   return new Client(url, key, { ...options, fetch: checkedFetch });
 }
 
-/** The API as one caller sees it. */
+/** The API as seen by one caller. */
 export class Api {
   readonly url: string;
   readonly #headers: Record<string, string>;
@@ -293,7 +293,7 @@ export class Api {
     return this.call('DELETE', path, options);
   }
 
-  /** Fails when the answer is not as the OpenAPI document says, or is a 5xx that the test does not mean to see. */
+  /** Fails if the response does not conform to the OpenAPI document, or is an unexpected 5xx. */
   async call<T = unknown>(method: string, path: string, options: CallOptions = {}): Promise<Reply<T>> {
     const { body, raw, headers = {}, failing } = options;
     const target = path.startsWith('http') ? path : this.url + path;
@@ -314,7 +314,7 @@ export class Api {
     return conformance.check<T>(method, new URL(target).pathname, status, response.headers, text);
   }
 
-  /** The error answer of a call that must be refused with this code. */
+  /** The error response of a call that must be refused with this code. */
   async refused(
     code: ErrorCode,
     method: string,

@@ -1,4 +1,7 @@
-/** Opens so many connections to a URL at once, and tells how many the system took: all, or those within half a second. */
+/**
+ * Opens this many connections to a URL at once, and reports how many the system accepted: all, or those within half a
+ * second.
+ */
 import { connect } from 'node:net';
 
 const [, , url = '', count = '1'] = process.argv;

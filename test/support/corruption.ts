@@ -1,8 +1,8 @@
-/** Damages a database file as a failing disk does. */
+/** Damages a database file like a failing disk. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import Database from 'better-sqlite3';
 
-/** Overwrites one page that holds instances with noise that is no page. The file must be closed. */
+/** Overwrites one page with instances by random bytes. The file must be closed. */
 export function corruptPage(file: string): void {
   const database = new Database(file);
   database.pragma('wal_checkpoint(TRUNCATE)');

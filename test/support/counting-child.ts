@@ -1,4 +1,4 @@
-/** A process that adds one to a counter so many times. Arguments: address of the store, its folder, times. */
+/** A process that increments a counter this many times. Arguments: address of the store, its folder, times. */
 import { insert, StoreConflict } from '../../src/data/store/port.js';
 import { openStore } from '../../src/site/stores.js';
 import { collections, counters, increment } from '../contract/store/bench.js';

@@ -1,4 +1,4 @@
-/** Asks a server whose disk is at fault, and takes any answer. */
+/** Calls a server with a faulty disk, and accepts any response. */
 import type { Instance } from '../../src/model/instance.js';
 import { checkedFetch } from './conform.js';
 import { adminKey, type Offer, type ServerProcess } from './process.js';

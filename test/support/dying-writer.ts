@@ -1,4 +1,4 @@
-/** A process that is killed in the midst of a shared commit. Arguments: file, and the moment. */
+/** A process that is killed in the middle of a shared commit. Arguments: file, and the moment. */
 import { writeSync } from 'node:fs';
 import { type CollectionSpec, insert } from '../../src/data/store/port.js';
 import { SqliteStore } from '../../src/data/store/sqlite/sqlite.js';
@@ -8,11 +8,11 @@ const [file = '', when = ''] = process.argv.slice(2);
 
 function die(): never {
   process.kill(process.pid, 'SIGKILL');
-  // The signal takes a moment; nothing may happen meanwhile.
+  // The signal takes a moment; nothing may happen until then.
   for (;;);
 }
 
-/** The same collection, whose columns are asked for within the transaction. */
+/** The same collection, whose columns are derived within the transaction. */
 const deadly: CollectionSpec<{ count: number }> = { ...counters, columnsOf: die };
 
 const store = new SqliteStore(file, collections);

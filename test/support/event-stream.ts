@@ -1,4 +1,4 @@
-/** A client of server-sent events that reads only when it is asked to, so that it can be slow. */
+/** A client of server-sent events that reads only on request, so that it can be slow. */
 import type { Event } from '../../src/model/event.js';
 import { checkedFetch } from './conform.js';
 
@@ -61,7 +61,7 @@ export class EventStream {
     }
   }
 
-  /** Reads until the condition holds; gives all that came. */
+  /** Reads until the condition holds; returns everything received. */
   async until(holds: (event: Event) => boolean): Promise<Event[]> {
     const events: Event[] = [];
     for (;;) {

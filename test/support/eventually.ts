@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Patience {
   /** Milliseconds. */
   within?: number;
-  /** What is waited for, for the message of the failure. */
+  /** What is awaited, for the failure message. */
   what?: string;
 }
 
@@ -12,8 +12,8 @@ export interface Patience {
 const slowness = process.env['COPSE_TEST_STORE'] === undefined ? 1 : 6;
 
 /**
- * Looks until it gets something other than undefined or false, and gives that back. Assertions inside `look` count as
- * "not yet"; after the deadline the last of them is thrown.
+ * Polls until `look` returns something other than undefined or false, and returns that. Failed assertions in it count
+ * as "not yet"; after the deadline the last one is thrown.
  */
 export async function eventually<T>(
   look: () => T | Promise<T>,
@@ -35,7 +35,7 @@ export async function eventually<T>(
   throw new Error(`${what} did not come true within ${within} ms`);
 }
 
-/** The error that the work fails with. Fails when the work succeeds. */
+/** The error of the work. Fails if the work succeeds. */
 export async function failureOf(work: (() => unknown) | Promise<unknown>): Promise<Error> {
   try {
     await (typeof work === 'function' ? work() : work);

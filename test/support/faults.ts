@@ -1,9 +1,9 @@
-/** Lets single operations on files fail as the system would, below all of our own code: each once, one by one. */
+/** Makes single file operations fail as the system would, below all of Copse's code: each once, one by one. */
 
 export const faultCodes = ['ENOSPC', 'EIO', 'EMFILE', 'EACCES'] as const;
 export type FaultCode = (typeof faultCodes)[number];
 
-/** An operation is known by what it does, to what, and the how-manieth it is since the work began. */
+/** An operation is identified by its kind, its target, and its number since the work began. */
 export class Faults {
   #counts = new Map<string, number>();
   #recorded: Set<string> | undefined;
@@ -17,7 +17,7 @@ export class Faults {
     return this.#refusals;
   }
 
-  /** All operations that the work does. */
+  /** All operations of the work. */
   async record(work: () => Promise<unknown>): Promise<string[]> {
     const recorded = new Set<string>();
     this.#begin();
@@ -30,7 +30,7 @@ export class Faults {
     return [...recorded];
   }
 
-  /** Fails the operation while the work runs. Tells whether it came to it. */
+  /** Makes the operation fail while the work runs. Returns whether it occurred. */
   async failing(operation: string, code: FaultCode, work: () => Promise<unknown>): Promise<boolean> {
     this.#begin();
     this.#armed = { operation, code };
@@ -42,7 +42,7 @@ export class Faults {
     return this.#failed;
   }
 
-  /** Fails the operation from its how-manieth time on while the work runs, as on a disk that stays full. */
+  /** Makes the operation fail from this occurrence on while the work runs, as on a disk that stays full. */
   async lasting<R>(what: string, from: number, code: FaultCode, work: () => Promise<R>): Promise<R> {
     this.#begin();
     this.#lasting = { what, from, code };
@@ -53,7 +53,7 @@ export class Faults {
     }
   }
 
-  /** For what carries an operation out: the code that it is to fail with. */
+  /** Called by each operation: returns the code that it must fail with. */
   meet(what: string): FaultCode | undefined {
     const count = (this.#counts.get(what) ?? 0) + 1;
     this.#counts.set(what, count);

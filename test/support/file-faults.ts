@@ -1,4 +1,4 @@
-/** Faults of the real file system: what node:fs/promises does to files of a folder, and what is done to a file that is open. */
+/** Faults of the real file system: operations of node:fs/promises on files of a folder, and on open files. */
 import files, { type FileHandle } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { constants } from 'node:os';
@@ -56,7 +56,7 @@ export class FileFaults extends Faults {
       const original = (Reflect.get(handle, name) as Call).bind(handle);
       const replaced: Call = async (...parameters) => {
         const code = this.meet(`${name} in ${what}`);
-        // A close that fails has closed the file all the same.
+        // A failed close has still closed the file.
         if (code !== undefined && name === 'close') await original(...parameters);
         if (code !== undefined) throw failure(name, code);
         return original(...parameters);

@@ -1,9 +1,9 @@
-/** Many small requests at once, on one connection: a log, or a collector of traces, is soon full of them. */
+/** Many small requests at once, on one connection: they quickly fill a log or a trace collector. */
 import { connect } from 'node:net';
 
 const request = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
 
-/** Resolves when each of the requests has been answered with 200; rejects when the connection ends before. */
+/** Resolves when every request has got a 200; rejects if the connection ends before that. */
 export function flood(url: string, count: number): Promise<void> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -13,7 +13,7 @@ export function flood(url: string, count: number): Promise<void> {
     socket.on('data', (bytes) => {
       const parts = (text + bytes.toString('latin1')).split('HTTP/1.1 200 OK\r\n');
       answered += parts.length - 1;
-      // The rest may hold the beginning of the next status line.
+      // The rest may contain the beginning of the next status line.
       text = (parts.at(-1) ?? '').slice(-20);
       if (answered === count) socket.destroy();
     });
@@ -26,7 +26,7 @@ export function flood(url: string, count: number): Promise<void> {
   });
 }
 
-/** What /metrics says of the counter. */
+/** The value of the counter in /metrics. */
 export function counterIn(text: string, name: string): number {
   const [, value] = new RegExp(`^${name} (\\S+)$`, 'm').exec(text) ?? [];
   if (value === undefined) throw new Error(`no counter ${name}`);

@@ -1,4 +1,4 @@
-/** A page of docs/ that shows how to add something, followed literally in a copy of the program's sources. */
+/** A how-to page of docs/, followed literally in a copy of the sources. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { silentLog } from '../../src/model/log.js';
 import { learnDocument } from './conform.js';
 import { testAddress } from './store.js';
 
-/** Saves the page's files, and adds its lines to those that there are; `steps` is how many it says to take. */
+/** Saves the page's files, and adds its lines to existing ones; `steps` is the number of steps in the page. */
 export function followPage(name: string, steps: { saved: number; added: number }): string {
   const page = readFileSync(join(packageRoot(), 'docs', `${name}.md`), 'utf8');
   const folder = join(packageRoot(), 'build', name);
@@ -42,7 +42,7 @@ export function followPage(name: string, steps: { saved: number; added: number }
   return folder;
 }
 
-/** What the compiler says of the copy; nothing, if it is in order. */
+/** The compiler's errors for the copy; empty if there are none. */
 export function compile(folder: string): string {
   const project = {
     extends: '../../tsconfig.json',

@@ -1,6 +1,6 @@
 /**
- * One request over node:http: the header fields exactly as given, the answer's bytes exactly as sent, and held against the
- * document.
+ * One request over node:http: the header fields exactly as given, the response's bytes exactly as sent, and checked
+ * against the document.
  */
 import { knownConformance } from './conform.js';
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
@@ -8,14 +8,14 @@ import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
 export interface WireRequest {
   method?: string;
   headers?: Record<string, string | string[]>;
-  /** Several are written one after the other; without a Content-Length among the headers they travel as chunks. */
+  /** Several parts are written one after the other; without a Content-Length header they are sent chunked. */
   body?: string | Buffer | readonly (string | Buffer)[] | undefined;
   agent?: Agent;
-  /** Milliseconds until a missing answer fails. */
+  /** Milliseconds until a missing response fails. */
   within?: number;
-  /** Leaves before there is an answer. */
+  /** Disconnects before there is a response. */
   signal?: AbortSignal;
-  /** Leaves it to the caller to hold the answer against the document. */
+  /** Leaves it to the caller to check the response against the document. */
   unchecked?: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface WireReply {
   bytes: Buffer;
 }
 
-/** Rejects when the connection breaks, no whole answer comes in time, or the document does not know such an answer. */
+/** Rejects if the connection breaks, no complete response arrives in time, or the document has no such response. */
 export async function wire(url: string, options: WireRequest = {}): Promise<WireReply> {
   const reply = await exchange(url, options);
   const { method = 'GET', unchecked = false } = options;
@@ -48,7 +48,7 @@ function exchange(url: string, options: WireRequest): Promise<WireReply> {
       target?.[1] ?? url,
       {
         method,
-        // As it is: a URL object would tidy it up.
+        // Unchanged: a URL object would normalise it.
         path: target?.[2] === '' ? '/' : (target?.[2] ?? '/'),
         headers: { ...length, ...headers },
         ...(agent === undefined ? { agent: false } : { agent }),

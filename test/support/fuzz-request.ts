@@ -20,28 +20,28 @@ export interface FuzzDocument {
   components: Schema;
 }
 
-/** How the text of a body is damaged once it is JSON. */
+/** How the JSON text of a body is damaged. */
 export type Damage =
   'none' | 'cut' | 'trailing' | 'bom' | 'latin1' | 'utf16' | 'empty' | 'deep' | 'huge-number' | 'twice';
 
-/** A request with placeholders where ids go, so that it can be made before they are known. */
+/** A request with placeholders for ids, so that it can be generated before they are known. */
 export interface Plan {
   method: string;
   path: string;
   operationId: string;
-  /** Whose key is shown, by a number. */
+  /** Which user's key is sent, as a number. */
   caller: number;
-  /** By parameter name: a text that is sent as it is, or something to be turned into one. */
+  /** By parameter name: a text that is sent unchanged, or something to be converted to one. */
   pathParameters: Record<string, unknown>;
   query: [string, unknown][];
   headers: [string, unknown][];
   body?: { value: unknown; mutations: Mutation[]; damage: Damage; type: string | undefined };
 }
 
-/** Fetches a member of a pool into a header: an entity tag, say. */
+/** Takes a member of a pool for a header, for example an entity tag. */
 const pooled = (pool: string) => fc.nat(1000).map((index) => ({ $pool: pool, index }));
 
-/** Text that may stand in a header field: what HTTP itself forbids is the business of the raw-socket tests. */
+/** Text allowed in a header field: what HTTP itself forbids is covered by the raw-socket tests. */
 const headerText = fc
   .oneof(fc.constantFrom(...hostileTexts), fc.string({ maxLength: 80 }), fc.constant('x'.repeat(3000)))
   .map((value) => value.replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, '').trim());
@@ -128,7 +128,7 @@ const hostileHeaders: Record<string, fc.Arbitrary<unknown>> = {
   'Content-Encoding': fc.constantFrom('gzip', 'br', 'identity', 'x'),
 };
 
-/** Of several with one name the last counts. */
+/** Of several with the same name the last applies. */
 const headers: fc.Arbitrary<[string, unknown][]> = fc.array(
   fc.oneof(
     ...Object.entries(hostileHeaders).map(([name, value]) =>
@@ -138,7 +138,7 @@ const headers: fc.Arbitrary<[string, unknown][]> = fc.array(
   { maxLength: 4 },
 );
 
-/** Mostly nothing, so that most requests get far. */
+/** Usually nothing, so that most requests get far. */
 const seldom = <T>(arbitrary: fc.Arbitrary<T>, otherwise: T, weight = 4) =>
   fc.oneof({ weight, arbitrary: fc.constant(otherwise) }, { weight: 1, arbitrary });
 
@@ -255,7 +255,7 @@ function valueOf(name: string, schema: Schema, components: Schema): fc.Arbitrary
   );
 }
 
-/** How often an operation comes, where not once: what changes something more often, so that there is something to change. */
+/** How often an operation occurs, if not once: changes occur more often, so that there is something to change. */
 const weights: Readonly<Record<string, number>> = {
   createInstance: 12,
   updateInstance: 6,

@@ -1,10 +1,10 @@
-/** Values from JSON Schemas: such as keep them, and such as break them in one place or another. */
+/** Values from JSON Schemas: valid ones, and ones that violate them in some place. */
 import fc from 'fast-check';
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 export type Schema = Record<string, unknown>;
 
-/** An id that is put in when the request is made, from those that the API has given out by then. */
+/** An id that is inserted when the request is made, from those that the API has returned by then. */
 export interface Placeholder {
   $pool: string;
   index: number;
@@ -43,7 +43,7 @@ export const hostileTexts: readonly string[] = [
   '\uff0e\uff0e\uff0f',
 ];
 
-/** Lengths around the limits that schemas like to have. */
+/** Lengths around the usual limits of schemas. */
 const lengths = [
   1, 62, 63, 64, 65, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 4096, 87_384, 87_385, 90_000,
 ];
@@ -65,7 +65,7 @@ const numbers = [
   5e-324,
 ];
 
-/** Texts of any kind, up to so many characters. */
+/** Texts of any kind, up to this many characters. */
 const textUpTo = (limit: number): fc.Arbitrary<string> =>
   fc.oneof(
     fc.constantFrom(...hostileTexts),
@@ -76,7 +76,7 @@ const textUpTo = (limit: number): fc.Arbitrary<string> =>
 
 export const text = textUpTo(Infinity);
 
-/** Short enough for several of them in one request target; what happens beyond is for the raw-socket tests. */
+/** Short enough for several in one request target; longer ones are covered by the raw-socket tests. */
 export const urlText = textUpTo(1025);
 
 function nested(depth: number, array: boolean): Json {
@@ -85,7 +85,7 @@ function nested(depth: number, array: boolean): Json {
   return value;
 }
 
-/** Anything that JSON can say. */
+/** Any JSON value. */
 const anything: fc.Arbitrary<Json> = fc.oneof(
   fc.constantFrom<Json>(null, true, false, [], {}, [[]], [null], { a: 1 }, ''),
   fc.constantFrom<Json>(...numbers),
@@ -104,7 +104,7 @@ const moment = fc.oneof(
 
 const poolOf: Readonly<Record<string, string>> = { subjectid: 'instanceid' };
 
-/** Values that keep the schema; ids of known kinds become placeholders for real ones. */
+/** Valid values for the schema; ids of known kinds become placeholders for real ones. */
 export function valid(schema: Schema, components: Schema, name = ''): fc.Arbitrary<unknown> {
   const { $ref, anyOf, format, pattern, type } = schema as Schema & { anyOf?: Schema[] };
   const choices = (schema['enum'] ?? ('const' in schema ? [schema['const']] : undefined)) as
@@ -153,7 +153,7 @@ function objectOf(schema: Schema, components: Schema): fc.Arbitrary<unknown> {
   const required = (schema['required'] ?? []) as string[];
   const members = properties.map(([name, property]): [string, fc.Arbitrary<unknown>] => {
     const value = valid(property, components, name);
-    // One of several ids is often needed, which no schema says.
+    // One of several ids is often required, which no schema expresses.
     const often = property['format'] === 'uuid' ? 3 : 1;
     const seldom = fc.oneof(
       { weight: 3, arbitrary: fc.constant(undefined) },
@@ -164,7 +164,7 @@ function objectOf(schema: Schema, components: Schema): fc.Arbitrary<unknown> {
   return fc.record(Object.fromEntries(members));
 }
 
-/** One change of a value; what it hits is decided by a number when it is applied. */
+/** One change of a value; a number decides its place when it is applied. */
 export interface Mutation {
   at: number;
   kind: 'replace' | 'remove' | 'add' | 'repeat' | 'wrap';
@@ -197,7 +197,7 @@ interface Place {
   name: string;
 }
 
-/** Every member of every object and array below. Without recursion: nesting may be deep. */
+/** Every member of every nested object and array. Without recursion: nesting may be deep. */
 function places(root: Json): Place[] {
   const found: Place[] = [];
   const open: Json[] = [root];
@@ -217,9 +217,9 @@ function put(holder: object, name: string, value: Json): void {
   Object.defineProperty(holder, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** Changes the value in place, or gives back another one in its stead. */
+/** Changes the value in place, or returns another one instead. */
 export function mutate(root: Json, { at, kind, name, value }: Mutation): Json {
-  // A copy: what is generated may be a constant, which would come to hold itself.
+  // A copy: a generated constant could otherwise come to contain itself.
   const fresh = structuredClone(value);
   const all = places(root);
   const place = all[at % Math.max(all.length, 1)];
@@ -231,7 +231,7 @@ export function mutate(root: Json, { at, kind, name, value }: Mutation): Json {
       put(holder, place.name, fresh);
       break;
     case 'remove':
-      // What is left of an array is null in JSON.
+      // A removed array element becomes null in JSON.
       Reflect.deleteProperty(holder, place.name);
       break;
     case 'add':

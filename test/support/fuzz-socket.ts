@@ -1,13 +1,13 @@
-/** A conversation over a bare socket: bytes out, and every answer that comes back, each whole. */
+/** A conversation over a raw socket: bytes out, and every complete response that comes back. */
 import { connect, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { checkError, knownConformance } from './conform.js';
 import { adminKey } from './server.js';
 
-/** The admin's credential, as a line. */
+/** The admin's credential, as a header line. */
 export const auth = `Authorization: Bearer ${adminKey}\r\n`;
 
-/** The head of a create but for its length and its end. */
+/** The headers of a create, without its length and end. */
 export const post = `POST /api/v2/instances HTTP/1.1\r\nHost: x\r\n${auth}Content-Type: application/json\r\n`;
 
 /** A request for a target, after which the server closes. */
@@ -30,19 +30,22 @@ export interface Conversation {
 }
 
 export interface ConversationOptions {
-  /** Final answers (not 1xx) after which it is over; else when the server closes the connection. */
+  /** Number of final responses (not 1xx) after which it is over; by default, when the server closes the connection. */
   answers?: number;
-  /** Milliseconds after which it fails: the server hangs. */
+  /** Milliseconds after which it fails, because the server hangs. */
   within?: number;
-  /** Closes our side after the last byte. */
+  /** Closes this side after the last byte. */
   end?: boolean;
-  /** The requests are HEAD: no answer has a body. */
+  /** The requests are HEAD: no response has a body. */
   head?: boolean;
 }
 
 type Bytes = string | Buffer;
 
-/** One part is written at once; of several each when the one before has left us. A function is told what came so far. */
+/**
+ * Parts are written one after the other, each when the previous one has been sent. A function gets what was received so
+ * far.
+ */
 export type Script = Bytes | readonly (Bytes | ((socket: Socket) => Promise<void>))[];
 
 export async function converse(
@@ -54,7 +57,7 @@ export async function converse(
   return { replies: checkedReplies(url, script, received, options.head), ...rest };
 }
 
-/** The whole answers; each to a request whose line can be told is held against the document. */
+/** The complete responses; each to a request with a recognisable request line is checked against the document. */
 export function checkedReplies(url: string, script: Script, received: Buffer, head = false): SocketReply[] {
   const replies = repliesOf(received, head);
   const conformance = knownConformance(url);
@@ -68,7 +71,7 @@ export function checkedReplies(url: string, script: Script, received: Buffer, he
   return replies;
 }
 
-/** The request lines of a script, as far as it can be told where each request ends. */
+/** The request lines of a script, as far as the end of each request can be determined. */
 function linesOf(script: Script): { method: string; target: string }[] {
   const parts = typeof script === 'string' || Buffer.isBuffer(script) ? [script] : script;
   const fixed = parts.filter((part) => typeof part !== 'function');
@@ -114,7 +117,7 @@ function talk(
       received = Buffer.concat([received, chunk]);
       if (repliesOf(received, head).filter(({ status }) => status >= 200).length >= answers) finish(false);
     });
-    // A reset comes when the server closes while we still send; what it said before has arrived.
+    // A reset comes if the server closes while this side is still sending; its earlier response has arrived.
     socket.on('error', () => finish(true));
     socket.on('close', () => finish(true));
     socket.on('connect', () => {
@@ -139,7 +142,7 @@ async function play(
   }
 }
 
-/** The whole answers at the beginning of the bytes. */
+/** The complete responses at the beginning of the bytes. */
 function repliesOf(received: Buffer, head: boolean): SocketReply[] {
   const replies: SocketReply[] = [];
   let at = 0;
@@ -185,7 +188,7 @@ function unchunked(raw: Buffer): string {
     .replace(/\r\n$/, '');
 }
 
-/** The one answer that there must be. */
+/** The single expected response. */
 export function only(conversation: Conversation, where: string): SocketReply {
   const final = conversation.replies.filter(({ status }) => status >= 200);
   const [reply] = final;
@@ -194,7 +197,7 @@ export function only(conversation: Conversation, where: string): SocketReply {
   return reply;
 }
 
-/** An answer that is no 5xx, and if it is a refusal has the shape of all of them; gives back its code. */
+/** A response that is not a 5xx and, if it is a refusal, has the common format; returns its code. */
 export function sound(reply: SocketReply, where: string): string | undefined {
   expect(reply.status, where).to.be.within(200, 499);
   if (reply.status < 400) return undefined;
@@ -210,7 +213,7 @@ export function sound(reply: SocketReply, where: string): string | undefined {
   return (body as { code: string }).code;
 }
 
-/** Status and code of the one answer, which is sound. */
+/** Status and code of the single response, which is valid. */
 export async function refusal(
   url: string,
   script: Script,

@@ -1,4 +1,4 @@
-/** Makes planned requests, remembers the ids that come back, and holds each answer against the document. */
+/** Makes planned requests, stores the returned ids, and checks each response against the document. */
 import { Agent } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
@@ -7,7 +7,7 @@ import { wire, type WireReply } from './fuzz-http.js';
 import { damaged, type FuzzDocument, type Plan } from './fuzz-request.js';
 import { isPlaceholder, type Json, mutate } from './fuzz-schema.js';
 
-/** Members that a pool keeps: the newest. */
+/** Maximum size of a pool: the newest members. */
 const poolLimit = 60;
 
 export interface Sent {
@@ -17,7 +17,7 @@ export interface Sent {
   body?: Buffer;
 }
 
-/** What is looked at in an instance or a task. */
+/** The members of an instance or a task that are read. */
 interface Resource {
   id?: string;
   metadata?: { id: string; name: string };
@@ -30,12 +30,12 @@ export class Fuzzer {
   readonly #conformance: Conformance;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
   readonly #pools = new Map<string, string[]>();
-  /** Names by id: a PUT must repeat the name, which no schema says. */
+  /** Names by id: a PUT must repeat the name, which no schema expresses. */
   readonly #names = new Map<string, string>();
-  /** Answers by operation, then by status. */
+  /** Responses by operation, then by status. */
   readonly counts = new Map<string, Map<number, number>>();
 
-  /** Of the keys the first is used most. */
+  /** The first key is used most. */
   constructor(url: string, keys: readonly string[], document: FuzzDocument) {
     this.#url = url;
     this.#keys = keys;
@@ -55,7 +55,7 @@ export class Fuzzer {
     this.#pools.set(pool, known.slice(-poolLimit));
   }
 
-  /** Makes the request. Throws, with the request as a curl line, when the answer is not as it must be. */
+  /** Makes the request. Throws, with the request as a curl command, if the response is not as required. */
   async run(plan: Plan): Promise<void> {
     const sent = this.#render(plan);
     let reply: WireReply | undefined;
@@ -106,7 +106,7 @@ export class Fuzzer {
     return { ...sent, body: folded ? gzipSync(plain) : plain };
   }
 
-  /** The value with ids in place of placeholders; a copy, so that mutations do not add up. */
+  /** The value with ids instead of placeholders; a copy, so that mutations do not accumulate. */
   #resolve(value: unknown): Json {
     if (isPlaceholder(value)) {
       const pool = this.#pools.get(value.$pool) ?? [];
@@ -140,12 +140,12 @@ export class Fuzzer {
     );
     const { body } = this.#conformance.checkBytes(method, target, status, fields, bytes);
     const path = target.split('?')[0] ?? '';
-    // Others get 404 for what is there.
+    // Others get 404 for existing resources.
     if (status === 404 && sent['Authorization'] === `Bearer ${this.#keys[0] ?? ''}`) this.#forget(path);
     this.#harvest(path, fields, body);
   }
 
-  /** What is gone is asked for once, or soon hardly anything else would be. */
+  /** Deleted ids are dropped after one request, or soon hardly anything else would be requested. */
   #forget(path: string): void {
     const known = this.#pools.get('instanceid') ?? [];
     this.#pools.set(
@@ -168,7 +168,7 @@ export class Fuzzer {
         this.learn('instanceid', metadata.id);
         this.#names.set(metadata.id, metadata.name);
       }
-      // Those that succeeded are most of them, and little can be done to them; Location tells of enough.
+      // Most tasks have succeeded, and little can be done to them; Location provides enough.
       if (path.startsWith('/api/v2/tasks') && id !== undefined && (status as unknown) !== 'succeeded')
         this.learn('taskid', id);
       if (typeof status === 'object' && status.taskId !== undefined) this.learn('taskid', status.taskId);
@@ -188,7 +188,9 @@ export class Fuzzer {
   }
 }
 
-/** What a URL may hold stays as it is, so that strange characters arrive as such; half surrogates have no UTF-8. */
+/**
+ * Characters allowed in a URL stay unchanged, so that unusual ones arrive as such; unpaired surrogates have no UTF-8.
+ */
 function encoded(text: string): string {
   return encodeURIComponent(Buffer.from(text).toString());
 }

@@ -1,10 +1,10 @@
-/** Requests one after the other on one connection, which fetch does not promise. */
+/** Requests one after the other on one connection, which fetch does not guarantee. */
 import { Agent } from 'node:http';
 import { wire, type WireRequest } from './fuzz-http.js';
 
 export interface KeptReply {
   status: number;
-  /** Whether the server said that it closes the connection after this answer. */
+  /** Whether the server announced that it closes the connection after this response. */
   closes: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Rounds of kill -9 during a mixed load on one store, and what must be there after each. */
+/** Rounds of kill -9 during a mixed load on one store, and what must exist after each. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -20,7 +20,7 @@ interface Said {
   counted?: number;
 }
 
-/** All that was acknowledged, over all rounds. */
+/** Everything that was acknowledged, over all rounds. */
 export class Acknowledged {
   readonly made = new Map<string, string>();
   readonly finished = new Set<string>();
@@ -38,7 +38,7 @@ export class Acknowledged {
     this.counted = Math.max(this.counted, counted ?? 0);
   }
 
-  /** Fails on anything that was acknowledged and is not so, on halves of pairs, and on names used twice. */
+  /** Fails on anything that was acknowledged but is missing, on halves of pairs, and on duplicate names. */
   async check(store: Store): Promise<void> {
     for (const [id, task] of this.made) {
       if (!this.going.has(id)) expect(await store.get(instances, id), `instance ${id}`).not.to.be.undefined;
@@ -53,7 +53,7 @@ export class Acknowledged {
   }
 }
 
-/** Starts a writer, lets it work so many milliseconds, kills it, and gives what it said. */
+/** Starts a writer, lets it work for this many milliseconds, kills it, and returns its output. */
 export async function killedWriter(
   address: string,
   folder: string,
@@ -72,7 +72,7 @@ export async function killedWriter(
   });
   const ready = new Promise<void>((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
-      // The last line may be cut off in its midst: then nobody was told.
+      // The last line may be cut off: then it was not acknowledged.
       if (!line.endsWith('}')) return;
       const one = JSON.parse(line) as Said;
       said.push(one);

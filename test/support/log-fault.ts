@@ -1,6 +1,6 @@
 /**
- * Loaded with --import into a server process: as long as there is the file COPSE_TEST_LOG_FAULT, whatever is written to
- * standard output fails as the file says: `CODE`, or `CODE BYTES` after that many bytes of each.
+ * Loaded with --import into a server process: while the file COPSE_TEST_LOG_FAULT exists, writes to standard output
+ * fail as it specifies: `CODE`, or `CODE BYTES` after that many bytes of each.
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';

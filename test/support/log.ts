@@ -1,4 +1,4 @@
-/** A log that remembers, so that a test can say what must not have been logged. */
+/** A log that stores its entries, so that a test can check what must not have been logged. */
 import { toApiError } from '../../src/model/error.js';
 import type { Log } from '../../src/model/log.js';
 
@@ -37,7 +37,7 @@ export class RecordingLog implements Log {
     return new RecordingLog(this.entries, { ...this.#bindings, ...bindings });
   }
 
-  /** What only a defect of ours would log: an internal error of a request, or work that could not be recorded. */
+  /** What only a bug would log: an internal error of a request, or work that could not be recorded. */
   defects(): string[] {
     return this.entries
       .filter(({ level }) => level === 'error')

@@ -1,4 +1,4 @@
-/** A process that opens a SQLite file, brings it to the current schema and says what it did. Argument: the file. */
+/** A process that opens a SQLite file, brings it to the current schema and reports what it did. Argument: the file. */
 import { collections } from '../../src/data/connector.js';
 import { migrateStore } from '../../src/data/migration/index.js';
 import { schema, schemaId } from '../../src/data/migration/schema.js';

@@ -7,11 +7,14 @@ import { packageRoot } from '../../src/config.js';
 export interface MongoProgram {
   file: string;
   args: (folder: string, port: number) => string[];
-  /** What lets each write wait for the disk, where that is not so anyway. */
+  /** Settings that make each write wait for the disk, if it does not by default. */
   durable?: string[];
-  /** It is to be made a replica set of this name, of which it is the only member. */
+  /** It must be made a replica set with this name, of which it is the only member. */
   replicaSet?: string;
-  /** There is a database behind it that can go away while it stays: PostgreSQL, whose id is in this file of its folder. */
+  /**
+   * There is a database behind it that can become unavailable while it stays: PostgreSQL, whose pid is in this file of
+   * its folder.
+   */
   behind?: string;
 }
 
@@ -38,7 +41,7 @@ function mongod(): MongoProgram | undefined {
   };
 }
 
-/** FerretDB 2 in front of PostgreSQL, under the names that scripts/setup/documentdb.mjs gives to what it makes. */
+/** FerretDB 2 in front of PostgreSQL, under the names used by scripts/setup/documentdb.mjs. */
 function documentdb(): MongoProgram | undefined {
   const made = (name: string, files: string[]) => {
     const contents = files.map((file) => readFileSync(join(support, 'documentdb', file)));
@@ -75,10 +78,10 @@ const programs = { secantusdb, documentdb };
 
 export type ProgramName = keyof typeof programs;
 
-/** The server that this run was asked to take: `npm test -- --server NAME`. */
+/** The server chosen for this run: `npm test -- --server NAME`. */
 export const asked: string | undefined = process.env['COPSE_TEST_SERVER'];
 
-/** The one that is named, or that this run was asked to take; else a `mongod` of the PATH, or DocumentDB. */
+/** The given one, or the one chosen for this run; otherwise a `mongod` on the PATH, or DocumentDB. */
 export function mongoProgram(name = asked): MongoProgram | undefined {
   if (name === undefined) return mongod() ?? documentdb();
   if (!Object.hasOwn(programs, name)) throw new Error(`There is no database server ${name} for the tests`);

@@ -12,7 +12,7 @@ import { MongoClient, MongoServerError } from 'mongodb';
 import { asked, mongoProgram, type ProgramName } from './mongo-program.js';
 import { until } from './process.js';
 
-/** A server that the run asks for by name goes first. */
+/** A server chosen by name takes precedence. */
 const given = asked === undefined ? (process.env['MONGODB_URL'] ?? '') : '';
 
 /** What the suites on MongoDB lack, or undefined. */
@@ -40,7 +40,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Makes the server a replica set of its own, if it is not one already; true once it takes writes. */
+/** Makes the server a replica set, if it is not one already; true once it accepts writes. */
 async function isPrimary(client: MongoClient, set: string, host: string): Promise<boolean> {
   const admin = client.db('admin');
   const hello = await admin.command({ hello: 1 });
@@ -55,7 +55,7 @@ async function isPrimary(client: MongoClient, set: string, host: string): Promis
   return hello['isWritablePrimary'] === true;
 }
 
-/** Those that have ended meanwhile are passed over. */
+/** Those that have ended in the meantime are skipped. */
 function send(signal: NodeJS.Signals, ids: readonly number[]): void {
   for (const id of ids) {
     try {
@@ -68,17 +68,17 @@ function send(signal: NodeJS.Signals, ids: readonly number[]): void {
 
 const servers = new Set<MongoServer>();
 
-/** A server process of its own, which can be stopped, killed and started again on the same data and port. */
+/** A separate server process, which can be stopped, killed and started again on the same data and port. */
 export class MongoServer {
   readonly #folder = mkdtempSync(join(tmpdir(), 'copse-mongo-'));
   readonly #name: ProgramName | undefined;
   readonly #durable: boolean;
   #port = 0;
   #child: ChildProcess | undefined;
-  /** What was stopped behind it, and has to go on before it can end. */
+  /** What was stopped behind it, and must continue before it can end. */
   #stopped: number[] = [];
 
-  /** The program of this name; without one, that of the run. `durable` lets each write wait for the disk. */
+  /** The program with this name; by default, that of the run. `durable` makes each write wait for the disk. */
   constructor(name?: ProgramName, { durable = false } = {}) {
     this.#name = name;
     this.#durable = durable;
@@ -99,7 +99,7 @@ export class MongoServer {
     if (program === undefined) throw new Error(ownServerMissing());
     const { file, args, durable = [], replicaSet } = program;
     const words = [...args(this.#folder, this.#port), ...(this.#durable ? durable : [])];
-    // The pipe at its standard input ends with this process, and DocumentDB and SecantusDB with it.
+    // The pipe at its standard input closes with this process, and then DocumentDB and SecantusDB exit.
     const child = spawn(file, words, { stdio: ['pipe', 'ignore', 'ignore'] });
     child.stdin.on('error', () => undefined);
     // It must not keep a test process alive that has nothing else to do.
@@ -122,7 +122,7 @@ export class MongoServer {
     return this;
   }
 
-  /** Whether PostgreSQL is behind it, and can go away while it stays. */
+  /** Whether PostgreSQL is behind it, and can become unavailable while it stays. */
   get hasDatabaseBehind(): boolean {
     return mongoProgram(this.#name)?.behind !== undefined;
   }
@@ -132,7 +132,7 @@ export class MongoServer {
     const file = join(this.#folder, mongoProgram(this.#name)?.behind ?? '');
     const pid = Number(readFileSync(file, 'utf8').split('\n', 1)[0]);
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-    // The first of them first, or it would start others in place of those that are gone.
+    // The parent first, or it would replace the others.
     const all = [pid, ...children.filter((id) => id !== '').map(Number)];
     send(signal, all);
     if (signal === 'SIGSTOP') this.#stopped.push(...all);
@@ -144,7 +144,7 @@ export class MongoServer {
     this.#stopped = [];
   }
 
-  /** Starts PostgreSQL behind it again, which was killed. */
+  /** Restarts PostgreSQL behind it after a kill. */
   async startBehind(): Promise<void> {
     this.#child?.kill('SIGUSR1');
     const client = new MongoClient(this.address, { directConnection: true });
@@ -167,7 +167,7 @@ export class MongoServer {
     this.#child = undefined;
     this.#goOn();
     if (child.exitCode !== null || child.signalCode !== null) return;
-    // Else a process that has nothing else to do, as a bench at its end, would end before it, with exit code 13.
+    // Otherwise a process with nothing else to do, such as a bench at its end, would exit first, with exit code 13.
     child.ref();
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
@@ -179,7 +179,7 @@ export class MongoServer {
     this.abandon();
   }
 
-  /** At the end of the process, when nothing can be waited for any more. */
+  /** At the end of the process, when nothing can be awaited any more. */
   abandon(): void {
     this.#goOn();
     this.#child?.kill('SIGKILL');
@@ -193,8 +193,8 @@ export class MongoServer {
 const external = /^(MONGODB-X509|MONGODB-AWS|MONGODB-OIDC|GSSAPI)$/i;
 
 /**
- * The address with another database. Several hosts are no URL for `URL`. A user of the address stays the user of the
- * database where he was looked up: the one that was named, else `admin`.
+ * The address with another database. Several hosts are not a valid URL for `URL`. A user in the address is still
+ * authenticated against the same database: the given one, otherwise `admin`.
  */
 export function databaseAddress(address: string, name: string): string {
   const parts = /^(mongodb(?:\+srv)?:\/\/)([^/?#]*@)?([^/?#@]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(address);
@@ -210,7 +210,7 @@ export function databaseAddress(address: string, name: string): string {
 
 let shared: Promise<MongoServer> | undefined;
 
-/** The address of a fresh database on the server of this test process. */
+/** The address of a new database on the server of this test process. */
 export async function freshDatabase(): Promise<string> {
   const name = `copse-test-${randomUUID()}`;
   if (given !== '') return databaseAddress(given, name);
@@ -218,7 +218,7 @@ export async function freshDatabase(): Promise<string> {
   return `${(await shared).address}/${name}`;
 }
 
-/** Removes a database that `freshDatabase` named. */
+/** Removes a database created by `freshDatabase`. */
 export async function dropDatabase(address: string): Promise<void> {
   const client = new MongoClient(address);
   try {
@@ -228,7 +228,7 @@ export async function dropDatabase(address: string): Promise<void> {
   }
 }
 
-/** What there is at an address. */
+/** The database at an address. */
 export async function collectionsAt(address: string): Promise<string[]> {
   const client = new MongoClient(address);
   try {
@@ -239,7 +239,7 @@ export async function collectionsAt(address: string): Promise<string[]> {
   }
 }
 
-/** Ends the server of this test process; the next fresh database starts another. */
+/** Stops the server of this test process; the next new database starts another. */
 export async function stopMongo(): Promise<void> {
   const server = await shared;
   shared = undefined;

@@ -1,10 +1,10 @@
-/** A store that cannot be reached for a while. It is the very store: only the way to it is cut. */
+/** A store that is unreachable for a while. It is the real store: only the access to it is cut. */
 import type { Store } from '../../src/data/store/port.js';
 import { ApiError } from '../../src/model/error.js';
 
 export interface FaultyStore {
   store: Store;
-  /** Whether calls fail. `late`: only writes, which are done, but nobody gets to know. */
+  /** Whether calls fail. `late`: only writes, which are done but reported as failed. */
   fault: 'none' | 'away' | 'late';
   /** Calls that came through, by name. */
   calls: Map<string, number>;
@@ -12,7 +12,7 @@ export interface FaultyStore {
 
 const away = () => new ApiError('store_unavailable', 'The database cannot be reached.');
 
-/** The store by a way that can be cut. */
+/** The store with access that can be cut. */
 export function faulty(store: Store): FaultyStore {
   const state: FaultyStore = { store, fault: 'none', calls: new Map() };
   state.store = new Proxy(store, {
@@ -35,7 +35,7 @@ export function faulty(store: Store): FaultyStore {
   return state;
 }
 
-/** Has one method of a running server's store fail until the result is called. */
+/** Makes one method of a running server's store fail until the returned function is called. */
 export function cut(store: Store, method: 'write' | 'text' | 'lastChange'): () => void {
   Reflect.set(store, method, () => Promise.reject(away()));
   return () => {

@@ -1,4 +1,4 @@
-/** Users, keys, projects and networks, put into the store as an administrator's API will one day do. */
+/** Users, keys, projects and networks, put directly into the store. */
 import { uuidv7 } from 'uuidv7';
 import type { App } from '../../src/app.js';
 import { networks } from '../../src/data/network.js';
@@ -34,7 +34,7 @@ export async function addPerson(app: Parts, name: string, { active = true } = {}
 export interface SeededProject {
   id: string;
   organizationId: string;
-  /** Its network `default` in each region. */
+  /** Its network `default`, by region. */
   networkIds: string[];
 }
 

@@ -1,4 +1,4 @@
-/** The real program as a process of its own: started, asked over HTTP, killed. */
+/** The real program as a separate process: started, called over HTTP, killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { checkedClient, learnDocument } from './conform.js';
 
 export const adminKey = 'test-key-0123456789-0123456789-0123456789';
 
-/** Compiled with the tests themselves: what `npm run build` or `npm run up` left in dist may be older. */
+/** Compiled with the tests: the output of `npm run build` or `npm run up` in dist may be older. */
 export const mainFile = join(import.meta.dirname, '..', '..', 'src', 'main.js');
 
 /** Where `npm test` puts the guest image. */
@@ -51,16 +51,16 @@ export interface ServerOptions {
   dataDir: string;
   args?: string[];
   environment?: Record<string, string>;
-  /** Where standard output and standard error go, instead of to us. */
+  /** Where standard output and standard error go, instead of to the test. */
   output?: number;
 }
 
-/** Some of the options, in the shape of the configuration. */
+/** Some of the options, structured like the configuration. */
 export type Options = Partial<{
   [K in keyof Config]: Config[K] extends string | unknown[] ? Config[K] : Partial<Config[K]>;
 }>;
 
-/** Options as the variables that they are read from: a name that is no option does not compile. */
+/** Options as environment variables: a name that is not an option does not compile. */
 export function environmentOf(options: Options): Record<string, string> {
   return Object.fromEntries(
     Object.entries(options).flatMap(([key, value]): [string, string][] =>
@@ -101,7 +101,7 @@ export class ServerProcess {
     });
   }
 
-  /** Resolves when the program says that it listens; rejects when it ends before. */
+  /** Resolves when the program reports that it listens; rejects if it ends before that. */
   async listening(): Promise<this> {
     const { stdout } = this.child;
     if (stdout === null) throw new Error('no standard output');
@@ -116,12 +116,12 @@ export class ServerProcess {
       throw new Error(`the server ended with ${code}: ${this.stderr}`);
     });
     this.#url = await Promise.race([listening, ended]);
-    // Now, because a server that drains could not tell it any more. What a worker serves is not the API.
+    // Now, because a draining server could not serve it any more. A worker does not serve the API.
     if (this.#command === 'serve') await Promise.race([learnDocument(this.#url), ended]);
     return this;
   }
 
-  /** The same for a server whose log cannot be read: it listens at a port that was chosen for it. */
+  /** The same for a server whose log cannot be read: it listens on a given port. */
   async answering(url: string): Promise<this> {
     this.#url = url;
     const ready = until('the server to be ready', 60, () =>
@@ -177,7 +177,7 @@ export async function createInstance(client: Client, name: string, offer: Offer)
   return (await client.post<Instance>('/api/v2/instances', { metadata: { name }, spec: offer })).body;
 }
 
-/** Asks until the answer is not undefined; fails after the deadline with what was waited for. */
+/** Polls until the result is not undefined; fails after the deadline with what was awaited. */
 export async function until<R>(
   what: string,
   seconds: number,
@@ -224,7 +224,7 @@ export function emulatorsIn(folder: string): number[] {
     .map(Number);
 }
 
-/** Ends every emulator below the folder and removes the folder: what each suite must leave behind is nothing. */
+/** Ends every emulator below the folder and removes the folder: a suite must leave nothing behind. */
 export async function cleanUp(folder: string): Promise<void> {
   for (const pid of emulatorsIn(folder)) safely(() => process.kill(pid, 'SIGKILL'));
   await until('emulators to end', 20, () => (emulatorsIn(folder).length === 0 ? true : undefined));

@@ -1,4 +1,4 @@
-/** A TCP proxy that can stop forwarding without closing anything, as a network that swallows packets does. */
+/** A TCP proxy that can stop forwarding without closing anything, like a network that drops packets. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export class HangingProxy {
@@ -15,7 +15,7 @@ export class HangingProxy {
       ] as const) {
         this.#sockets.add(socket);
         socket.on('data', (chunk) => {
-          // What comes while the network is gone never arrives.
+          // Data sent while the network is down never arrives.
           if (!this.#hanging) other.write(chunk);
         });
         socket.on('error', () => undefined);
@@ -38,7 +38,7 @@ export class HangingProxy {
     this.#hanging = true;
   }
 
-  /** Forwards again; connections that lost something are of no use any more, as after a real outage. */
+  /** Forwards again; connections that lost data are unusable, as after a real outage. */
   recover(): void {
     this.#hanging = false;
     for (const socket of this.#sockets) socket.destroy();

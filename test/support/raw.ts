@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 
-/** An open connection on which nothing is said. `close` ends it. */
+/** An open but silent connection. `close` ends it. */
 export function openSilently(url: string, bytes = ''): Promise<{ close(): void }> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {

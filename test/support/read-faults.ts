@@ -1,4 +1,4 @@
-/** Makes reads of chosen files fail as the system would, below all of our own code. */
+/** Makes reads of chosen files fail as the system would, below all of Copse's code. */
 import fs from 'node:fs';
 import files from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
@@ -17,8 +17,8 @@ function failure(call: string, path: string, code: SystemCode): Error {
 }
 
 /**
- * While `work` runs, whatever reads a path that `concerns` fails with the code; it is told how many have. Rejects if nothing
- * did: then the fault was not where the test believes it.
+ * While `work` runs, reads of a path that `concerns` selects fail with the code; it gets the number of failures so far.
+ * Rejects if nothing failed: then the fault was not where the test expects it.
  */
 export async function whileUnreadable<R>(
   concerns: (path: string) => boolean,

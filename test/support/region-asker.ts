@@ -1,6 +1,6 @@
 /**
- * A server process that opens a local region, makes some calls one after the other, and ends. One JSON line on stdout for
- * each: what came of it. For calls as another user.
+ * A server process that opens a local region, makes some calls one after the other, and exits. Prints one JSON line for
+ * each, with its outcome. For calls as another user.
  *
  * Arguments: the options without the log, and the calls, both JSON.
  */

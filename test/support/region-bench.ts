@@ -1,4 +1,4 @@
-/** One local region in a scratch folder, with what the tests of its details need. Ends all of it in `close`. */
+/** One local region in a temporary folder, with what the tests of its details need. `close` ends all of it. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -90,7 +90,7 @@ export class RegionBench {
     return join(this.dataDir, 'servers', id);
   }
 
-  /** Pids of the machines of one server, by the working directory: independent of what the region believes. */
+  /** Pids of the machines of one server, by working directory: independent of the region's state. */
   machines(id: string): number[] {
     return processesIn(this.serverFolder(id));
   }
@@ -100,7 +100,7 @@ export class RegionBench {
     return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>) : {};
   }
 
-  /** An emulator that does as `script` says before it becomes the real one, except when asked for its version. */
+  /** An emulator that runs `script` before it becomes the real one, except when asked for its version. */
   wrapper(script: string): string {
     const path = join(this.folder, `emulator-${randomUUID()}`);
     const lines = [
@@ -115,7 +115,7 @@ export class RegionBench {
     return path;
   }
 
-  /** A server process of its own on this region's folder. `lines`: what it has said so far. */
+  /** A separate server process on this region's folder. `lines`: its output so far. */
   spawnServer(
     requests: ServerRequest[],
     change: Partial<LocalRegionOptions> = {},

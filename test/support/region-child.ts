@@ -1,6 +1,6 @@
 /**
  * A server process to be killed: opens a local region, ensures the servers that it is given, one JSON line on stdout
- * for each thing that happens, and lives until it is ended.
+ * per event, and runs until it is terminated.
  *
  * Arguments: the options without the log, and the requests (user data as text), both JSON.
  */

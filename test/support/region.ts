@@ -1,4 +1,4 @@
-/** Helpers of the region tests: scratch folders, waiting for conditions, and the real machines' surroundings. */
+/** Helpers of the region tests: temporary folders, waiting for conditions, and the environment of real machines. */
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
@@ -41,7 +41,7 @@ export async function waitFor(
   }
 }
 
-/** The kind of the RegionError that the promise rejects with. Any other outcome is an error of the test. */
+/** The kind of the RegionError that the promise rejects with. Any other outcome is an error in the test. */
 export async function failureOf(promise: Promise<unknown>): Promise<RegionErrorKind> {
   try {
     await promise;
@@ -72,13 +72,13 @@ export function imageDir(): string {
   return process.env['COPSE_TEST_IMAGE_DIR'] ?? join(packageRoot(), '.cache', 'images');
 }
 
-/** What the image of the tests says of itself. */
+/** The manifest of the test image. */
 export function imageManifest(): { minMemoryMiB: number } {
   const [folder = ''] = readdirSync(imageDir()).filter((name) => name.startsWith('tiny-'));
   return JSON.parse(readFileSync(join(imageDir(), folder, 'image.json'), 'utf8')) as { minMemoryMiB: number };
 }
 
-/** What keeps real machines from being tested here; undefined when nothing does. */
+/** Why real machines cannot be tested here; undefined if they can. */
 export function missingForMachines(): string | undefined {
   for (const program of ['qemu-system-x86_64', 'qemu-img', 'genisoimage']) {
     try {
@@ -95,7 +95,7 @@ export function missingForMachines(): string | undefined {
     : `no guest image in ${images}; make one: scripts/image/build-tiny.sh ${images} CACHE`;
 }
 
-/** Says on stderr, where nobody overlooks it, that real machines go untested; true when that is so. */
+/** Reports on stderr, prominently, that real machines are not tested; returns whether that is so. */
 export function skipLoudly(suite: string): boolean {
   const missing = missingForMachines();
   if (missing === undefined) return false;
@@ -128,7 +128,7 @@ export function localOptions(dataDir: string, change: Partial<LocalRegionOptions
   };
 }
 
-/** Pids of the processes that work in a folder or below it: the machines, found without asking the code under test. */
+/** Pids of the processes that work in a folder or below it: the machines, found without the code under test. */
 export function processesIn(folder: string): number[] {
   return readdirSync('/proc')
     .map(Number)

@@ -1,4 +1,4 @@
-/** Instances and tasks put into a store directly, as an earlier or another process would have left them. */
+/** Instances and tasks put directly into a store, as an earlier or another process would have left them. */
 import { spawnSync } from 'node:child_process';
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
@@ -51,7 +51,7 @@ export function taskRecord(instanceId: string, change: Partial<TaskRecord> = {})
   };
 }
 
-/** An instance with one task for it; gives the ids of both. */
+/** An instance with one task for it; returns the ids of both. */
 export async function seedTask(
   store: Store,
   change: Partial<TaskRecord> = {},
@@ -65,13 +65,13 @@ export async function seedTask(
   return { instanceId, taskId };
 }
 
-/** The name of an owner that was a process of this machine and is no more. */
+/** The name of an owner that was a process of this machine and is dead. */
 export function deadOwner(): string {
   const { pid } = spawnSync(process.execPath, ['--version']);
   return JSON.stringify({ ...(JSON.parse(ownerName()) as object), pid, start: '1' });
 }
 
-/** The name of an owner that nobody here can judge. */
+/** The name of an owner whose state cannot be determined here. */
 export function distantOwner(): string {
   return JSON.stringify({ place: 'another machine', pid: 1, start: '1' });
 }

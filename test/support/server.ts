@@ -1,4 +1,7 @@
-/** A whole server in this process: real HTTP, a fresh SQLite in memory (or what test/support/store.ts says), the simulated region. */
+/**
+ * A whole server in this process: real HTTP, a new SQLite database in memory (or as test/support/store.ts specifies),
+ * the simulated region.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,7 +25,7 @@ type Tree = Record<string, unknown>;
 
 export const adminKey = 'the-key-of-the-first-superuser-0123456789';
 
-/** What the default project has to make instances of. */
+/** What the default project has for creating instances. */
 export interface Catalog {
   organizationId: string;
   projectId: string;
@@ -34,13 +37,13 @@ export interface Catalog {
 }
 
 export interface ServerOptions extends Pick<AppOptions, 'extraRoutes' | 'onNewKey'> {
-  /** Options over those of a test server, as a tree. */
+  /** Options that override those of a test server, as a tree. */
   flags?: Tree;
-  /** A folder to use and keep; without it a fresh one that goes when the server stops. */
+  /** A folder to use and keep; by default a new one that is removed when the server stops. */
   dataDir?: string;
-  /** The store is that of the flags, whatever the engine of the run. */
+  /** Uses the store of the flags, whatever the engine of the run. */
   ownStore?: boolean;
-  /** Leaves defects in the log to the test. */
+  /** Leaves bugs in the log to the test. */
   defectsExpected?: boolean;
 }
 
@@ -65,7 +68,7 @@ export class TestServer {
     return this.app.url;
   }
 
-  /** The cloud behind the simulated region, to program failures and to look behind the API. */
+  /** The cloud behind the simulated region, to program failures and to inspect state behind the API. */
   get cloud(): SimulatedRegion {
     const provider = this.app.regions
       .map((region) => region.provider)
@@ -74,7 +77,7 @@ export class TestServer {
     return provider;
   }
 
-  /** Stops the server, and fails when it logged a defect of its own. */
+  /** Stops the server, and fails if it logged a bug. */
   stop(): Promise<void> {
     return this.#end();
   }
@@ -88,7 +91,7 @@ export class TestServer {
     };
   }
 
-  /** An instance that is accepted, and perhaps not yet made. */
+  /** An instance that is accepted, but may not have a machine yet. */
   async createInstance(
     name: string,
     more: { metadata?: Tree; spec?: Tree } = {},
@@ -99,7 +102,7 @@ export class TestServer {
     return reply.body;
   }
 
-  /** An instance that runs and that nothing is under way for. */
+  /** A running instance without open tasks. */
   async running(
     name: string,
     more: { metadata?: Tree; spec?: Tree } = {},
@@ -109,7 +112,7 @@ export class TestServer {
     return this.settled(metadata.id, (instance) => instance.status.powerState === 'Running', api);
   }
 
-  /** The instance once nothing is under way for it and the condition holds. */
+  /** The instance once it has no open tasks and the condition holds. */
   settled(
     id: string,
     holds: (instance: Instance) => boolean = () => true,
@@ -124,7 +127,7 @@ export class TestServer {
     );
   }
 
-  /** The task once it has ended; its address as Location has it, or its id. */
+  /** The task once it has ended; given its address as in Location, or its id. */
   async ended(address: string | null | undefined, api = this.admin): Promise<Task> {
     const id = address?.split('/').at(-1) ?? '';
     return eventually(
@@ -241,7 +244,7 @@ function only<T>(items: readonly T[]): T {
   return item;
 }
 
-/** What a refused call said. */
+/** The message of a refused call. */
 export function messageOf(reply: Reply): string {
   return (reply.body as { message: string }).message;
 }

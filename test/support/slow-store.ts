@@ -1,6 +1,6 @@
 /**
  * Mocha's root hooks for runs on a store behind a network: every test may take several times as long. Without a server
- * all of the run is skipped, loudly.
+ * the whole run is skipped, with a prominent message.
  */
 import type { Context } from 'mocha';
 import { mongoMissing, stopMongo } from './mongo.js';

@@ -1,4 +1,4 @@
-/** Faults of SQLite files: statements of better-sqlite3 that fail, in whatever database. */
+/** Faults of SQLite files: failing statements of better-sqlite3, in any database. */
 import Database from 'better-sqlite3';
 import { type FaultCode, Faults } from './faults.js';
 

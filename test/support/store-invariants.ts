@@ -1,4 +1,4 @@
-/** What holds in every store at any time, after whatever end of the processes that wrote it. */
+/** Invariants of every store at any time, however the processes that wrote it ended. */
 import { instances } from '../../src/data/instance.js';
 import type { CollectionSpec, Document, Store } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
@@ -17,7 +17,7 @@ async function all<T>(store: Store, collection: CollectionSpec<T>): Promise<Docu
   }
 }
 
-/** What is wrong: halves of pairs, and names that two instances of a project have. Empty when all is well. */
+/** Violations: halves of pairs, and names shared by two instances of a project. Empty if there are none. */
 export async function faultsIn(store: Store): Promise<string[]> {
   const faults: string[] = [];
   const [machines, work] = [await all(store, instances), await all(store, tasks)];

@@ -1,6 +1,6 @@
 /**
- * The engine under test: SQLite, or MongoDB with COPSE_TEST_STORE=mongodb. What a test calls a file is a database of
- * that name then, which lasts as long as the test's folder is the same.
+ * The engine under test: SQLite, or MongoDB with COPSE_TEST_STORE=mongodb. A file in a test is then a database with
+ * that name, which is reused as long as the test's folder is the same.
  */
 import { resolve } from 'node:path';
 import { collections } from '../../src/data/connector.js';
@@ -19,7 +19,7 @@ export interface TestAddress {
   clear: () => Promise<void>;
 }
 
-/** `address` as the test gives it for SQLite; the same on the engine under test. */
+/** Converts the test's SQLite `address` to the engine under test. */
 export async function testAddress(address = memory, dataDir = ''): Promise<TestAddress> {
   const nothing = () => Promise.resolve();
   if (!onMongo || !address.startsWith('sqlite:')) return { address, clear: nothing };

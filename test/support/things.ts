@@ -1,4 +1,4 @@
-/** A store of many instances, made quickly and directly. */
+/** A store with many instances, created quickly and directly. */
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
 import { migrateStore } from '../../src/data/migration/index.js';

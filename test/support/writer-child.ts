@@ -1,7 +1,7 @@
 /**
- * A process that works on a store as a server does, several things at a time, until it is killed: it makes instances
- * with their tasks, claims and finishes tasks, removes instances, counts. One JSON line for each intent that cannot be
- * taken back and for each acknowledged write. Arguments: address of the store, data folder, seed.
+ * A process that works on a store like a server, concurrently, until it is killed: it creates instances with their
+ * tasks, claims and finishes tasks, removes instances, counts. Prints one JSON line for each irrevocable intent and for
+ * each acknowledged write. Arguments: address of the store, data folder, seed.
  */
 import { writeSync } from 'node:fs';
 import { uuidv7 } from 'uuidv7';
@@ -48,7 +48,7 @@ async function unlessRaced(work: Promise<unknown>): Promise<boolean> {
 
 async function make(): Promise<void> {
   const [id, task] = [uuidv7(), uuidv7()];
-  // Few enough names that some are taken.
+  // Few enough names that some collide.
   const name = `name-${random(500)}`;
   const writes = [
     insert(instances, id, instanceRecord({ name, projectId, regionId, openTasks: [task] })),
@@ -72,7 +72,7 @@ async function drop(): Promise<void> {
   if (await unlessRaced(store.write([remove(instances, found)]))) say({ gone: found.id });
 }
 
-/** Counts in a document that every store has, and that nobody else reads. */
+/** Counts in a document that every store has and nothing else reads. */
 async function count(): Promise<void> {
   const id = 'test-counter';
   const next = await retrying(async () => {
@@ -82,7 +82,7 @@ async function count(): Promise<void> {
     await store.write([found === undefined ? insert(secrets, id, record) : replace(secrets, found, record)]);
     return value;
   }).catch((error: unknown) => {
-    // Somebody made it first.
+    // Another process created it first.
     if (error instanceof StoreConflict) return undefined;
     throw error;
   });

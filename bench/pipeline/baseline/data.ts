@@ -1,12 +1,12 @@
 /**
- * What the baselines share: the usual data layer over our very table. Rows are read, their JSON is parsed, the public
- * object is built, and whoever answers serialises it. No authentication, no log, no access rules.
+ * Shared by the baselines: the usual data layer over the same table. Rows are read, their JSON is parsed, the public
+ * object is built, and the server serialises it. No authentication, no log, no access rules.
  */
 import Database from 'better-sqlite3';
 import { uuidv7 } from 'uuidv7';
 import type { InstanceRecord } from '../../../src/model/instance.js';
 
-/** What a baseline process is told on its command line, as JSON. */
+/** The options of a baseline process on its command line, as JSON. */
 export interface BaselineOptions {
   database: string;
 }
@@ -31,12 +31,12 @@ export function optionsOfProcess(): BaselineOptions {
   return JSON.parse(process.argv[2] ?? '{}') as BaselineOptions;
 }
 
-/** Tells the bench where to ask. */
+/** Reports the address to the bench. */
 export function announce(port: number): void {
   process.stdout.write(`${JSON.stringify({ msg: 'listening', url: `http://127.0.0.1:${port}` })}\n`);
 }
 
-/** The checks that handlers write by hand; undefined: the body is good. */
+/** The checks that handlers write by hand; undefined: the body is valid. */
 export function faultOf(body: unknown): string | undefined {
   const { metadata, spec } = (body ?? {}) as Partial<CreateBody>;
   if (typeof metadata?.name !== 'string' || !name.test(metadata.name)) return 'metadata.name is not valid';
@@ -136,7 +136,7 @@ export class UsualData {
   }
 }
 
-/** The same tables, columns and indexes as ours; only our ready public text is left out, which nobody else would keep. */
+/** The same tables, columns and indexes as in Copse, without the stored public text. */
 function inserter(db: Database.Database): (id: string, record: InstanceRecord, taskId: string) => void {
   const instance = db.prepare(
     `INSERT INTO instances (id, revision, organization_id, project_id, region_id, network_id, name, value)

@@ -1,4 +1,4 @@
-/** (c) koa sending a ready buffer: the least that koa can do for an answer of this size. Knows neither router nor store. */
+/** (c) koa sending a ready buffer: the least that koa can do for a response of this size. Without router and store. */
 import Koa from 'koa';
 import { optionsOfProcess, UsualData } from './data.js';
 import { serve } from './listen.js';

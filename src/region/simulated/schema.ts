@@ -2,8 +2,7 @@
 
 /**
  * - `server`: one row per machine. While `settleAt` (ms since the epoch) is in the future, the machine is in transition
- * from
- * `powerState` to `nextState`, and gets there even if the requesting process dies, as in a real cloud.
+ *   from `powerState` to `nextState`, and gets there even if the requesting process dies, as in a real cloud.
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
  * - `history`: every mutation that was carried out; `changed` is 0 if there was nothing to do.
  * - `reboot`: the request of each server's last reboot, to recognise a repeat.

@@ -1,4 +1,7 @@
-/** What the processes of a site asked of their region, as test/support/chaos/probe.ts wrote it down, and what must hold of it. */
+/**
+ * The calls of a site's processes to their region, as recorded by test/support/chaos/probe.ts, and what must hold for
+ * them.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -41,10 +44,10 @@ export class Probes {
   readonly calls: Call[] = [];
   readonly stills: Span[] = [];
   readonly fates: Extract<ProbeLine, { kind: 'fate' }>[] = [];
-  /** Of the clock of each process that was started, in ms. */
+  /** The clock offset of each started process, in ms. */
   readonly skews: number[] = [];
 
-  /** `deaths`: when each process that was killed had ended for sure. `frozen`: when which was stopped. */
+  /** `deaths`: when each killed process had certainly ended. `frozen`: which process was stopped when. */
   constructor(folder: string, deaths: ReadonlyMap<number, number>, frozen: readonly Span[]) {
     this.stills.push(...frozen);
     for (const name of readdirSync(folder)) {
@@ -56,7 +59,7 @@ export class Probes {
 
   #read(pid: number, text: string, death = Infinity): void {
     const open = new Map<number, Call>();
-    // What follows the last line break was cut off by a kill.
+    // Anything after the last line break was cut off by a kill.
     for (const part of text.split('\n').slice(0, -1)) {
       const line = JSON.parse(part) as ProbeLine;
       if (line.kind === 'start') this.skews.push(line.skew);
@@ -75,9 +78,9 @@ export class Probes {
 }
 
 /**
- * Where two mutations of one server overlap that must not. A lease promises: a process that runs has stopped its work
- * before another gets the task. One that stood still for part of a lease (a `Span`) cannot keep that; but then it must have
- * let go within `mercy` ms after it ran again.
+ * Forbidden overlaps of two mutations of one server. A lease guarantees that a running process has stopped its work
+ * before another gets the task. A process that was frozen for part of a lease (a `Span`) cannot guarantee that; but it
+ * must have stopped within `mercy` ms after it resumed.
  */
 export function overlaps(
   calls: readonly Call[],

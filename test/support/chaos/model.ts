@@ -1,10 +1,10 @@
-/** What must be true at the end: the wishes that were accepted, as the clients understood the answers. */
+/** What must be true at the end: the accepted requests, as the clients understood the responses. */
 import type { Task } from '../../../src/model/task.js';
 
 export type Verb = 'create' | 'start' | 'stop' | 'reboot' | 'replace' | 'delete';
 
 export interface Work {
-  /** Undefined: the answer that named the task was lost. */
+  /** Undefined: the response that named the task was lost. */
   task: string | undefined;
   verb: Verb;
   /** An abort was accepted, or may have been; the task may have ended before. */
@@ -14,19 +14,19 @@ export interface Work {
 export interface Wish {
   id: string;
   name: string;
-  /** Unknown after an abort: the machine is where the aborted work left it. */
+  /** Unknown after an abort: the machine is in whatever state the aborted work left it. */
   power: 'running' | 'stopped' | 'unknown';
   flavorId: string;
   description: string;
   expiresAt: string | undefined;
   deleted: boolean;
-  /** Accepted work in order; merged requests share a task. A restart is work of its own, of the same task. */
+  /** Accepted work in order; merged requests share a task. A restart is separate work of the same task. */
   work: Work[];
 }
 
 export class Model {
   readonly wishes = new Map<string, Wish>();
-  /** Answers of each kind, to tell at the end what the run was made of. */
+  /** Number of responses of each kind, for the summary at the end. */
   readonly counts = new Map<string, number>();
 
   count(what: string): void {
@@ -47,17 +47,17 @@ export class Model {
     else this.#wishPower(wish, verb);
   }
 
-  /** A machine that is made anew rests if it was last wished to. */
+  /** A machine that is created again stays off if that was the last request. */
   #wishPower(wish: Wish, verb: Verb): void {
     if (verb !== 'replace') wish.power = verb === 'stop' ? 'stopped' : 'running';
   }
 
-  /** The last work was aborted and did not succeed: what it was to do may be done, half done or not done. */
+  /** The last work was aborted and did not succeed: it may be done, half done or not done. */
   calledOff(wish: Wish): void {
     wish.power = 'unknown';
   }
 
-  /** The last work, which was called off, runs again. */
+  /** The last work, which was aborted, runs again. */
   restarted(wish: Wish): void {
     const last = wish.work.at(-1);
     if (last === undefined) return;
@@ -67,12 +67,12 @@ export class Model {
   }
 }
 
-/** How a task may have ended, given all that was asked of it. */
+/** How a task may have ended, given all requests for it. */
 export function legalEnds(wish: Wish, task: string): string[] {
   const asked = wish.work.filter((work) => work.task === task);
   const last = asked.at(-1);
   const superseded = wish.deleted && last?.verb !== 'delete';
-  // A stop goes before a soft reboot that is under way.
+  // A stop supersedes a soft reboot in progress.
   const next = last === undefined ? undefined : wish.work[wish.work.lastIndexOf(last) + 1];
   const outdone = last?.verb === 'reboot' && next?.verb === 'stop';
   return superseded || outdone || last?.aborted === true ? ['succeeded', 'cancelled'] : ['succeeded'];
@@ -81,8 +81,9 @@ export function legalEnds(wish: Wish, task: string): string[] {
 const ended: readonly string[] = ['succeeded', 'failed', 'cancelled'];
 
 /**
- * What is wrong with a task's next state, given the one before: an ended task stays as it is unless it is restarted, and
- * only the attempt that holds it now writes steps. A worker that lost its lease and goes on writing would break one of these.
+ * What is wrong with a task's next state, given the previous one: an ended task does not change unless it is restarted,
+ * and only the attempt that holds it writes steps. A worker that lost its lease and continues to write would violate
+ * one of these.
  */
 export function breachOf(before: Task | undefined, after: Task): string | undefined {
   if (before === undefined) return undefined;
@@ -97,7 +98,7 @@ export function breachOf(before: Task | undefined, after: Task): string | undefi
     : `attempt ${late.attempt} wrote the step ${late.name} while attempt ${holder} held the task`;
 }
 
-/** What each kind of work does to the machine, in the region's verbs. */
+/** The effect of each kind of work on the machine, in the region's verbs. */
 const effects: Readonly<Record<Verb, readonly string[]>> = {
   create: ['ensureServer'],
   start: ['startServer'],
@@ -108,9 +109,9 @@ const effects: Readonly<Record<Verb, readonly string[]>> = {
 };
 
 /**
- * Whether what the region really did to a machine is what was wished, in that order: every change belongs to the work
- * whose turn it was, none came late, from a process that had lost its lease, and none came twice, though answers were lost
- * and work was repeated. Work may have changed nothing: it was merged, aborted, or there was nothing to do.
+ * Whether the region did to a machine what was requested, in that order: every change belongs to the work whose turn it
+ * was, none came late from a process that had lost its lease, and none came twice, although responses were lost and
+ * work was repeated. Work may have changed nothing: it was merged, aborted, or there was nothing to do.
  */
 export function isInOrder(done: readonly string[], work: readonly { verb: Verb }[]): boolean {
   const wished = work.flatMap(({ verb }) => effects[verb]);

@@ -1,4 +1,4 @@
-/** Breaks the site in random ways, sometimes in two at a time, and lets it come back each time. */
+/** Breaks the site in random ways, sometimes in two at a time, and lets it recover each time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Model } from './model.js';
 import { lease, type Site } from './site.js';
@@ -9,14 +9,14 @@ export type Fault = (typeof faults)[number];
 /** How often each is chosen, in the order above. */
 const odds = [0.42, 0.25, 0.1, 0.04, 0.1, 0.09];
 
-/** Whatever lasts goes on while another comes, once in so many times. */
+/** A lasting fault continues while another one occurs, once in this many times. */
 const overlap = 0.3;
 
 export class Monkey {
   readonly #site: Site;
   readonly #model: Model;
   readonly #random: () => number;
-  /** Processes that a fault has in hand, and whether one holds the store. */
+  /** Processes that are affected by a fault, and whether one holds the store. */
   readonly #busy = new Set<number | 'store'>();
 
   constructor(site: Site, model: Model, random: () => number) {
@@ -25,7 +25,7 @@ export class Monkey {
     this.#random = random;
   }
 
-  /** Each fault once, and then what chance brings. */
+  /** Each fault once, and then random ones. */
   async rage(signal: AbortSignal): Promise<void> {
     const lasting = new Set<Promise<void>>();
     const first = this.#shuffled();
@@ -35,7 +35,7 @@ export class Monkey {
       if (fault === undefined) continue;
       first.shift();
       lasting.add(fault);
-      // One that fails stays, and fails the monkey when it next waits.
+      // A failure is stored, and fails the monkey when it next waits.
       fault.then(() => lasting.delete(fault)).catch(() => undefined);
       if (this.#random() >= overlap) await Promise.all(lasting);
     }
@@ -55,17 +55,17 @@ export class Monkey {
     return faults.find((_, index) => (dice -= odds[index] ?? 0) < 0) ?? 'kill -9';
   }
 
-  /** Undefined: what it would break is broken already. */
+  /** Undefined: what it would break is already broken. */
   #begin(fault: Fault): Promise<void> | undefined {
     const index = Math.floor(this.#random() * this.#site.size);
     const what = fault === 'store away' ? 'store' : fault.startsWith('region') ? undefined : index;
     if (what !== undefined && this.#busy.has(what)) return undefined;
-    // A process that starts, or ends in order, needs the store.
+    // A process that starts, or shuts down in order, needs the store.
     const ends = fault === 'kill -9' || fault === 'SIGTERM';
     if (this.#busy.has('store') && ends) return undefined;
-    // Mostly somebody is there to answer.
+    // Usually some process is there to respond.
     if (ends && this.#site.urls().length < 2 && this.#random() < 0.8) return undefined;
-    // So does the fault itself: a process that is stopped may hold the very lock.
+    // So does the fault itself: a stopped process may hold that lock.
     if (what === 'store' && this.#busy.size > 0) return undefined;
     if (what !== undefined) this.#busy.add(what);
     this.#model.count(fault);
@@ -95,14 +95,14 @@ export class Monkey {
     await this.#site.start(index);
   }
 
-  /** For longer than a lease: others take over, and then it comes back and believes itself the holder. */
+  /** For longer than a lease: others take over, and then it resumes and still considers itself the holder. */
   async #freeze(index: number): Promise<void> {
     this.#site.pause(index);
     await sleep(lease * 1000 * (1.2 + this.#random()));
     this.#site.resume(index);
   }
 
-  /** The region takes long, or does what it is asked to and says that it failed. */
+  /** The region is slow, or does what is requested and reports a failure. */
   async #program(rule: {
     delay?: number;
     error?: 'transient';

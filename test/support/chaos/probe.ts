@@ -1,7 +1,7 @@
 /**
- * Loaded with --import into a server process: writes down each mutation that the process asks of the simulated region, its
- * beginning and end, what the region made of it, and when the process stood still. Times are those of the machine's
- * monotonic clock, which all processes share. It changes nothing; a line is out before the process can be killed.
+ * Loaded with --import into a server process: records each mutation that the process requests from the simulated
+ * region, its beginning and end, its outcome, and when the process was frozen. Times are by the machine's monotonic
+ * clock, which all processes share. It changes nothing; a line is written before the process can be killed.
  */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,7 +45,7 @@ function watchFates(fates: { prototype: Fates }): void {
   };
 }
 
-/** A process that is stopped, or that gets no processor, looks the same from within. */
+/** A stopped process and one that gets no CPU time look the same from within. */
 function watchStandstill(): void {
   const pace = 50;
   let last = now();

@@ -12,10 +12,10 @@ import { cleanUp, environmentOf, type ServerProcess, startServer, temporaryFolde
 /** SQLite, or with COPSE_TEST_STORE=mongodb a MongoDB-compatible server. */
 const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
 
-/** Seconds of a lease: short, so that take-overs happen all the time. */
+/** Seconds of a lease: short, so that takeovers happen all the time. */
 export const lease = 2;
 
-/** Milliseconds that the clock of each process is off. */
+/** Clock offset of each process in milliseconds. */
 export const clockSkews = [0, 17_000, -23_000];
 
 const shims = ['skew.js', 'probe.js'].map((name) => pathToFileURL(join(import.meta.dirname, name)).href);
@@ -78,7 +78,7 @@ export class Site {
     await this.#end(index, 'SIGKILL');
   }
 
-  /** SIGTERM: hands its tasks over and ends. */
+  /** SIGTERM: hands its tasks over and exits. */
   async end(index: number): Promise<void> {
     await this.#end(index, 'SIGTERM');
   }
@@ -90,7 +90,7 @@ export class Site {
     this.#thaw(index, process);
     const before = now();
     await process.kill(signal);
-    // Others see at once that it is dead, and sooner than this process is told.
+    // Others detect at once that it is dead, sooner than this process is notified.
     this.#deaths.set(process.child.pid ?? 0, signal === 'SIGKILL' ? before : now());
   }
 
@@ -116,12 +116,12 @@ export class Site {
     for (let index = 0; index < this.size; index += 1) await this.start(index);
   }
 
-  /** What the processes have asked of the region up to now. */
+  /** The processes' calls to the region so far. */
   probes(): Probes {
     return new Probes(this.folder, this.#deaths, this.#frozen);
   }
 
-  /** Addresses of the processes that there are, whatever state they are in. */
+  /** Addresses of all processes, in any state. */
   urls(): string[] {
     return this.#processes.flatMap((process) => (process === undefined ? [] : [process.url]));
   }

@@ -1,4 +1,7 @@
-/** Loaded with --import into a server process: its wall clock is COPSE_TEST_SKEW milliseconds off, as on a host without NTP. */
+/**
+ * Loaded with --import into a server process: its wall clock is off by COPSE_TEST_SKEW milliseconds, as on a host
+ * without NTP.
+ */
 const skew = Number(process.env['COPSE_TEST_SKEW'] ?? 0);
 const RealDate = Date;
 

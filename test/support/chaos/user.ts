@@ -1,4 +1,7 @@
-/** A user who does random things to machines of his own, and repeats what got no clear answer until it has one. */
+/**
+ * A user that does random things to its own machines, and repeats any request without a clear response until there is
+ * one.
+ */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../../../src/model/instance.js';
@@ -8,7 +11,7 @@ import { checkedFetch, unlessBreach } from '../conform.js';
 import { adminKey, type Offer } from '../process.js';
 import type { Model, Verb, Wish, Work } from './model.js';
 
-/** Machines that one user has at most. */
+/** Maximum number of machines per user. */
 const fleet = 8;
 
 const day = 24 * 3_600_000;
@@ -31,7 +34,7 @@ export class User {
   readonly #mine: Wish[] = [];
   #made = 0;
 
-  /** `flavors`: ids of at least two; the offer has one of them. */
+  /** `flavors`: ids of at least two; the offer includes one of them. */
   constructor(
     name: string,
     urls: () => string[],
@@ -47,7 +50,7 @@ export class User {
     this.#random = random;
   }
 
-  /** Acts until the signal; ends with a clear answer to what it did last. */
+  /** Acts until the signal; ends with a clear response to the last request. */
   async live(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#act();
@@ -103,7 +106,7 @@ export class User {
   async #delete(wish: Wish): Promise<void> {
     const answer = await this.#insist('DELETE', `/api/v2/instances/${wish.id}`);
     if (answer.status === 202) this.#model.accept(wish, 'delete', taskOf(answer));
-    // An earlier try got through, and all is done already.
+    // An earlier attempt got through, and everything is already done.
     else if (answer.status === 404) this.#model.accept(wish, 'delete', undefined);
     else throw refusal(`delete of ${wish.name}`, answer);
   }
@@ -125,14 +128,14 @@ export class User {
     wish.description = description;
   }
 
-  /** Another flavor, which makes the machine anew. */
+  /** Another flavor, which creates the machine again. */
   async #replace(wish: Wish): Promise<void> {
     const flavorId = this.#flavors.find((id) => id !== wish.flavorId);
     if (flavorId === undefined) throw new Error('there is one flavor only');
     const answer = await this.#put(wish, { flavorId }, '?allowReplace=true');
     if (answer.status === 202) {
       wish.flavorId = flavorId;
-      // Without the name of a task: an earlier try got through.
+      // Without the name of a task: an earlier attempt got through.
       this.#model.accept(wish, 'replace', answer.location?.split('/').at(-1));
     } else if (answer.status !== 409) throw refusal(`replace of ${wish.name}`, answer);
   }
@@ -147,7 +150,7 @@ export class User {
     wish.expiresAt = expiresAt;
   }
 
-  /** Another priority for the last task, which is perhaps held for a moment. */
+  /** Another priority for the last task, which may be held for a moment. */
   async #hurry(wish: Wish): Promise<void> {
     const task = wish.work.at(-1)?.task;
     if (task === undefined) return;
@@ -160,7 +163,7 @@ export class User {
     }
   }
 
-  /** Ends the last task of the machine, unless it has ended; what is half done is mended. */
+  /** Aborts the last task of the machine, unless it has ended; half-done work is repaired. */
   async #abort(wish: Wish): Promise<void> {
     const last = wish.work.at(-1);
     if (last?.task === undefined) return;
@@ -180,7 +183,7 @@ export class User {
     await this.#mend(wish, last);
   }
 
-  /** After a task that was called off: has it run again, or deletes what it left. */
+  /** After an aborted task: restarts it, or deletes what it left. */
   async #mend(wish: Wish, { task = '', verb }: Work): Promise<void> {
     if (this.#random() < 0.2) return this.#delete(wish);
     const making = verb === 'create' || verb === 'replace';
@@ -192,14 +195,14 @@ export class User {
     }
     if (answer.status !== 409) throw refusal(`restart of ${task}`, answer);
     if (verb === 'create') throw refusal(`restart of the create ${task}`, answer);
-    // The replacement had not begun, so that there is nothing to carry on: all is as before.
+    // The replacement had not started, so there is nothing to continue: everything is as before.
     if (verb === 'replace') {
       const { spec } = (await this.#insist('GET', `/api/v2/instances/${wish.id}`)).body as Instance;
       wish.flavorId = spec.flavorId;
     }
   }
 
-  /** Every machine that this user has now is in the list, once. */
+  /** Every machine of this user is in the list, once. */
   async #list(living: readonly Wish[]): Promise<void> {
     const seen: string[] = [];
     for (let next: string | undefined = '/api/v2/instances?limit=7'; next !== undefined;) {
@@ -215,7 +218,7 @@ export class User {
     }
   }
 
-  /** Repeats the call, each time to another process, until the answer says what became of it. */
+  /** Repeats the call, each time to another process, until the response shows its outcome. */
   async #insist(method: string, path: string, body?: unknown): Promise<Answer> {
     const key = method === 'POST' ? { 'Idempotency-Key': randomUUID() } : {};
     for (;;) {
