@@ -350,7 +350,6 @@ function makeRunner(
 ): TaskRunner {
   const { tasks } = config;
   const times = {
-    lease: tasks.lease * seconds,
     poll: tasks.poll * seconds,
     backoff: tasks.backoff * seconds,
     backoffMax: tasks.backoffMax * seconds,

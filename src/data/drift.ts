@@ -1,6 +1,7 @@
 /** Drift: what the last comparison of each region found. A report is removed once it is no longer true. */
 import type { Drift } from '../model/drift.js';
 import { timestamp } from '../model/common.js';
+import type { SubjectType } from '../model/task.js';
 import type { Caller } from './caller.js';
 import { ResourceData } from './resource.js';
 import { type CollectionSpec, insert, type ListPage, remove, replace, type TextPage } from './store/port.js';
@@ -62,8 +63,8 @@ export class DriftData extends ResourceData {
   }
 
   /** Whether an instance with this id was deleted by its users: then its machine will never be requested again. */
-  async wasDeleted(instanceId: string): Promise<boolean> {
-    const filter = { subject_id: instanceId, type: 'instance.delete', status: 'succeeded' };
+  async wasDeleted({ type, id }: { type: SubjectType; id: string }): Promise<boolean> {
+    const filter = { subject_id: id, type: `${type}.delete`, status: 'succeeded' };
     return (await this.store.page(tasks, { order: 'id', filter, limit: 1 })).length > 0;
   }
 }

@@ -1,6 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import { type ProvisioningStatus, timestamp } from '../model/common.js';
-import { ApiError, notFound } from '../model/error.js';
+import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { taskEffects } from '../model/task-effects.js';
@@ -128,9 +128,7 @@ export class InstanceData {
 
   /** The public text of an instance. Absent: `not_found`. */
   async text(caller: Caller, id: string): Promise<StoredText> {
-    const found = await this.readForAccess(id, caller.signal);
-    if (found === undefined) throw notFound();
-    return found;
+    return orNotFound(await this.readForAccess(id, caller.signal));
   }
 
   list(caller: Caller, filter: InstanceFilter, page: ListPage): Promise<TextPage> {

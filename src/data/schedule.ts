@@ -54,7 +54,7 @@ export class ScheduleData {
   }
 
   /** A run of a job with this interval in ms, or how long to wait before trying again. */
-  async take(name: string, every: number): Promise<Turn | { wait: number }> {
+  async take(name: string, intervalMs: number): Promise<Turn | { wait: number }> {
     const found = await this.#store.get(schedules, name).catch((error: unknown) => {
       this.#leases.blind();
       throw error;
@@ -64,9 +64,9 @@ export class ScheduleData {
       const { owner, token, beat, nextStart } = found.value;
       const silent = this.#leases.silent(name, `${token} ${beat}`, this.#lease, performance.now());
       if (owner !== undefined && !silent && !isDeadOwner(owner))
-        return { wait: Math.min(every, this.#lease) };
+        return { wait: Math.min(intervalMs, this.#lease) };
       // A time more than one pause ahead was set by a wrong clock.
-      if (owner === undefined && nextStart > now && nextStart <= now + every)
+      if (owner === undefined && nextStart > now && nextStart <= now + intervalMs)
         return { wait: nextStart - now };
     }
     const value = { owner: this.#owner, token: (found?.value.token ?? 0) + 1, beat: 0, nextStart: now };
@@ -74,7 +74,7 @@ export class ScheduleData {
     try {
       await this.#store.write([write]);
     } catch (error) {
-      if (error instanceof StoreConflict) return { wait: Math.min(every, this.#lease) };
+      if (error instanceof StoreConflict) return { wait: Math.min(intervalMs, this.#lease) };
       throw error;
     }
     return this.#turn({ id: name, revision: (found?.revision ?? 0) + 1, value });

@@ -1,6 +1,6 @@
 import { uuidv7 } from 'uuidv7';
 import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
-import { notFound } from '../model/error.js';
+import { orNotFound } from '../model/error.js';
 import {
   openTaskIds,
   presentTask,
@@ -187,9 +187,7 @@ export class TaskData {
 
   /** The public text of a task. Absent: `not_found`. */
   async text(caller: Caller, id: string): Promise<StoredText> {
-    const found = await this.readForAccess(id, caller.signal);
-    if (found === undefined) throw notFound();
-    return found;
+    return orNotFound(await this.readForAccess(id, caller.signal));
   }
 
   /**
@@ -197,8 +195,8 @@ export class TaskData {
    * writes and by the change log; polls once a second in any case. When the process stops, it waits only for running
    * tasks, because it claims nothing more.
    */
-  async ended(caller: Caller, id: string, patience: number): Promise<boolean> {
-    const deadline = Date.now() + patience;
+  async ended(caller: Caller, id: string, timeoutMs: number): Promise<boolean> {
+    const deadline = Date.now() + timeoutMs;
     for (;;) {
       const woken = this.#written(id, Math.min(1000, deadline - Date.now()), caller.signal);
       try {

@@ -284,6 +284,12 @@ export function notFound(cause?: unknown, reason?: string): ApiError {
   });
 }
 
+/** What a read gave; nothing: `not_found`. */
+export function orNotFound<T>(found: T | undefined): T {
+  if (found === undefined) throw notFound();
+  return found;
+}
+
 /** The same for a resource named in the body at this pointer. */
 export function notFoundAt(pointer: string, what: string): ApiError {
   const message = `There is no such ${what}, or you may not see it.`;

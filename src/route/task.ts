@@ -28,7 +28,9 @@ export const listTasks = listHandler(
     query: Type.Object(
       {
         projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-        subjectID: Type.Optional(Type.Array(Uuid, { maxItems: 100, description: 'Ids of instances.' })),
+        subjectID: Type.Optional(
+          Type.Array(Uuid, { maxItems: 100, description: 'Ids of what the tasks work on: instances.' }),
+        ),
         type: Type.Optional(Type.Array(TaskType, { maxItems: 10 })),
         status: Type.Optional(Type.Array(TaskStatus, { maxItems: 10 })),
         requester: Type.Optional(

@@ -17,7 +17,7 @@ export interface HousekeeperOptions {
 }
 
 /** Removals are less urgent than work that users wait for. */
-const calm = 10;
+const cleanupFactor = 10;
 
 export interface HousekeeperParts {
   events: EventData;
@@ -39,7 +39,7 @@ export function housekeeping(
   return [
     {
       name: 'expiry',
-      every: sweep,
+      intervalMs: sweep,
       run: async (signal) => {
         const caller = scheduleCaller('expiry', signal);
         const now = Date.now();
@@ -50,22 +50,22 @@ export function housekeeping(
     },
     {
       name: 'tasks',
-      every: calm * sweep,
+      intervalMs: cleanupFactor * sweep,
       run: async (signal) => told(await queue.purge(Date.now() - keep, signal), 'removed old tasks'),
     },
     {
       name: 'idempotency',
-      every: calm * sweep,
+      intervalMs: cleanupFactor * sweep,
       run: async (signal) =>
         told(await idempotency.purge(Date.now(), signal), 'removed old stored responses'),
     },
     // These two are one write each, with nothing after it that would require the lease.
     {
       name: 'events',
-      every: calm * sweep,
+      intervalMs: cleanupFactor * sweep,
       run: async () => told(await events.trim(Date.now() - keepEvents), 'removed old events'),
     },
-    { name: 'store', every: calm * sweep, run: tidyStore },
+    { name: 'store', intervalMs: cleanupFactor * sweep, run: tidyStore },
   ];
 }
 

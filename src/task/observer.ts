@@ -20,7 +20,7 @@ export class Observer {
   /** The newest event of each server that is not yet stored: writes for one server keep their order. */
   readonly #waiting = new Map<string, Sight>();
   readonly #storing = new Map<string, Promise<void>>();
-  #looking: Promise<void> = Promise.resolve();
+  #firstPass: Promise<void> = Promise.resolve();
 
   constructor(data: ObservationData, open: readonly OpenRegion[], log: Log) {
     this.#data = data;
@@ -37,13 +37,13 @@ export class Observer {
         }),
       );
     }
-    this.#looking = this.#look();
+    this.#firstPass = this.#observeAll();
   }
 
   async stop(): Promise<void> {
     this.#controller.abort();
     for (const unwatch of this.#unwatch) unwatch();
-    await this.#looking;
+    await this.#firstPass;
     await Promise.all(this.#storing.values());
   }
 
@@ -66,7 +66,7 @@ export class Observer {
     this.#storing.delete(id);
   }
 
-  async #look(): Promise<void> {
+  async #observeAll(): Promise<void> {
     for (const region of this.#regions) {
       let done = false;
       while (!done) {

@@ -19,13 +19,13 @@ interface Parts {
   log: Log;
 }
 
-/** One job per region, with the interval `every` in ms. */
-export function reconciliation(open: readonly OpenRegion[], every: number, parts: Parts): Job[] {
+/** One job per region, every `intervalMs`. */
+export function reconciliation(open: readonly OpenRegion[], intervalMs: number, parts: Parts): Job[] {
   return open.map((region) => {
     let under: ReadonlyMap<string, PowerState> = new Map();
     return {
       name: `reconcile ${region.id}`,
-      every,
+      intervalMs,
       run: async (signal) => {
         under = await reconcile(region, parts, under, signal);
       },
@@ -91,14 +91,14 @@ async function compare(
   // The list may be older than the instance's last task.
   const agreed = listed.seen?.powerState === value.powerState;
   const at = agreed ? listed.at : performance.now();
-  const seen = agreed ? listed.seen : await look(region, id, signal);
+  const seen = agreed ? listed.seen : await observe(region, id, signal);
   const { name, projectId } = value;
   const about = { regionId: region.id, instanceId: id, name, projectId };
   const failed = value.provisioning.status === 'error';
   // A machine that was never created is not missing: its instance shows that itself.
   if (failed && seen === undefined) return undefined;
   if (!agrees(value, seen))
-    await observations.record({ id, seen, at, again: () => look(region, id, signal) });
+    await observations.record({ id, seen, at, again: () => observe(region, id, signal) });
   if (failed) return { kind: 'unfinished', ...about, message: unfinished(value) };
   if (seen === undefined) {
     const message =
@@ -131,7 +131,7 @@ function unfinished({ deletionTime }: InstanceRecord): string {
     : 'The region still has this machine, although the instance was to be deleted. Delete it again.';
 }
 
-async function look(
+async function observe(
   region: OpenRegion,
   id: string,
   signal: AbortSignal,
@@ -148,8 +148,8 @@ async function settleOrphan(
 ): Promise<Finding | undefined> {
   if (await observations.exists(id)) return undefined;
   // Most of those without an instance were deleted with it since they were listed.
-  if ((await look(region, id, signal)) === undefined) return undefined;
-  if (await drifts.wasDeleted(id)) {
+  if ((await observe(region, id, signal)) === undefined) return undefined;
+  if (await drifts.wasDeleted({ type: 'instance', id })) {
     await region.provider.deleteServer(id, signal);
     log.warn({ region: region.name, instanceId: id }, 'removed the machine of a deleted instance');
     return undefined;

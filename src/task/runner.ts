@@ -213,7 +213,7 @@ export class TaskRunner {
     await earlier?.ended;
     try {
       const { retryAt } = await attempt.run();
-      if (retryAt !== undefined) this.#lookAt(retryAt);
+      if (retryAt !== undefined) this.#planFor(retryAt);
     } catch (error) {
       if (error instanceof LeaseLost) log.warn({ err: error }, 'another process has the task');
       else log.error({ err: error }, 'the task could not be stored; its lease will expire');
@@ -221,7 +221,7 @@ export class TaskRunner {
   }
 
   /** Polls the queue no later than the given time. */
-  #lookAt(time: number): void {
+  #planFor(time: number): void {
     if (this.#stopping) return;
     const wait = time - Date.now();
     if (wait >= this.#options.poll) return;

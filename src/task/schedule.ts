@@ -7,7 +7,7 @@ export interface Job {
   /** Identifies the job in the whole site. */
   name: string;
   /** Milliseconds from the end of one run to the next. */
-  every: number;
+  intervalMs: number;
   /** Does the job; aborted when the process stops or loses its lease. Must be repeatable. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -54,7 +54,7 @@ export class Schedule {
   /** Ms until the next poll. */
   async #attempt(job: Job): Promise<number> {
     try {
-      const turn = await this.#data.take(job.name, job.every);
+      const turn = await this.#data.take(job.name, job.intervalMs);
       if ('wait' in turn) return turn.wait;
       const lost = new AbortController();
       const beat = setInterval(() => {
@@ -78,15 +78,15 @@ export class Schedule {
     } catch (error) {
       this.#log.warn({ err: error, job: job.name }, 'cannot check a periodic job');
     }
-    return job.every;
+    return job.intervalMs;
   }
 
   /** Retries while the store is unavailable: otherwise the next run would have to wait for the lease to expire. */
-  async #end(turn: Turn, { name, every }: Job): Promise<void> {
+  async #end(turn: Turn, { name, intervalMs }: Job): Promise<void> {
     const { signal } = this.#stopping;
     for (let pause = firstPause; ; pause = Math.min(2 * pause, this.#lease / 4)) {
       try {
-        await turn.end(every);
+        await turn.end(intervalMs);
         return;
       } catch (error) {
         if (signal.aborted) throw error;

@@ -31,7 +31,7 @@ describe('the site’s regular jobs', () => {
         busy -= 1;
         runs.push({ began, ended: performance.now() });
       };
-      return new Schedule(data, [{ name: 'job', every: 30, run }], 1000, silentLog);
+      return new Schedule(data, [{ name: 'job', intervalMs: 30, run }], 1000, silentLog);
     });
     for (const schedule of schedules) schedule.start();
     await eventually(() => runs.length >= 8);
@@ -56,7 +56,7 @@ describe('the site’s regular jobs', () => {
     };
     // Neither the pause nor the lease would let it come again in the time of this test.
     const data = new ScheduleData(way.store, distantOwner(), 3_600_000);
-    const schedule = new Schedule(data, [{ name: 'job', every: 3_600_000, run }], 3_600_000, log);
+    const schedule = new Schedule(data, [{ name: 'job', intervalMs: 3_600_000, run }], 3_600_000, log);
     schedule.start();
     await eventually(() => log.entries.filter(({ level }) => level === 'warn').length >= 2);
     expect((await store.get(schedules, 'job'))?.value).to.have.property('owner');
@@ -83,7 +83,7 @@ describe('the site’s regular jobs', () => {
     };
     const schedule = new Schedule(
       new ScheduleData(store, 'me', 1000),
-      [{ name: 'job', every: 5, run }],
+      [{ name: 'job', intervalMs: 5, run }],
       1000,
       log,
     );
@@ -114,7 +114,7 @@ describe('a regular job whose turn was lost', () => {
     };
     const lease = 60;
     const data = new ScheduleData(store, distantOwner(), lease);
-    const schedule = new Schedule(data, [{ name: 'job', every: 3_600_000, run }], lease, silentLog);
+    const schedule = new Schedule(data, [{ name: 'job', intervalMs: 3_600_000, run }], lease, silentLog);
     schedule.start();
     try {
       await eventually(() => runs === 1);
