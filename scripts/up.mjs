@@ -23,13 +23,13 @@ const main = join(root, 'dist', 'main.js');
 const help = `npm run up -- [options]
 
 Installs what is missing, builds, serves on 127.0.0.1:8080 and, on the first run,
-shows the main job with real calls. Ctrl-C stops the server; the virtual machines
-stay up and are found again at the next start.
+shows a demo with real calls. Ctrl-C stops the server; the virtual machines
+keep running and are found again at the next start.
 
   --no-demo          only serve
   --port NUMBER      port to listen on (8080; 0 picks a free one)
-  --data-dir FOLDER  folder of everything that must survive (data)
-  --config FILE      options over config/default.yaml
+  --data-dir FOLDER  folder for everything that must survive (data)
+  --config FILE      options that override config/default.yaml
   --region NAME      local (QEMU, the default) or simulated (no machines)
   --help             this text
 `;
@@ -95,7 +95,7 @@ async function showDemo(url, dataDir) {
   process.once('exit', () => child.kill());
   const code = await new Promise((done) => child.once('exit', done));
   if (code === 0) writeFileSync(marker, '');
-  else say('\nThe demo did not come to its end; the server goes on.');
+  else say('\nThe demo did not complete; the server keeps running.');
 }
 
 async function up() {
@@ -114,7 +114,7 @@ async function up() {
   say(`  API key:    ${join(dataDir, 'admin.key')}`);
   say(`  log:        ${server.logFile}`);
   await Promise.race([showDemo(url, dataDir), server.ended]);
-  say('\nServing. Ctrl-C stops the server; the virtual machines stay up.');
+  say('\nServing. Ctrl-C stops the server; the virtual machines keep running.');
   process.exitCode = await server.ended;
   say('\nStopped. "npm run up" starts again with everything as it is.');
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --heap-growing-percent=50
 /**
- * The command line. Left to itself, V8 lets a small heap grow to several times of what lives in it before it collects: the
- * option above, which whoever starts node by hand has to give too, keeps the process small (docs/operations.md).
+ * The command line. By default, V8 lets a small heap grow to several times its live data before it collects. The option
+ * above keeps the process small; it must also be given when node is started by hand (docs/operations.md).
  */
 import { Command } from 'commander';
 import type { StoreFlags } from './command/store-flags.js';

@@ -21,7 +21,7 @@ export interface DemoOptions {
   stop: boolean;
 }
 
-/** Between two polls, and until the demo gives up on a step. */
+/** Milliseconds between two polls, and until the demo gives up on a step. */
 const pollIntervalMs = 500;
 const timeoutMs = 300_000;
 

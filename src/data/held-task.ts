@@ -142,7 +142,7 @@ export class HeldTask {
       const ended = this.#ended;
       const value = ended.reduce(withStep, task.value);
       const { writes, next } = await plan({ ...task, value }, ended.length > 0);
-      // A region will report what was done to a machine, say, which changes the subject.
+      // For example, a region will report what was done to a machine, which changes the subject.
       this.#subject = undefined;
       try {
         await this.#store.write(writes);

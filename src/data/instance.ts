@@ -101,7 +101,7 @@ export class InstanceData {
   readonly #regions: RegionData;
   readonly #maxLifetime: number;
 
-  /** `maxLifetime`: how far ahead an instance may be told to expire, in ms. */
+  /** `maxLifetime`: how far in the future an instance's expiry may be, in ms. */
   constructor(
     store: Store,
     projects: ProjectData,

@@ -23,7 +23,7 @@ export class LeaseWatch {
   }
 
   /**
-   * The leases could not be read, and so could not be renewed either: all are measured anew from their next reading.
+   * The leases could not be read, and so could not be renewed either: all are measured again from their next reading.
    */
   blind(): void {
     this.#seen.clear();

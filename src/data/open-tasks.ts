@@ -54,7 +54,7 @@ export function equalTask(
   return isDeepStrictEqual(last.value.input, input) ? last : undefined;
 }
 
-/** The open task of the type that any request for it shares. */
+/** The open task of this type, which any request for the type shares. */
 export function sharable(
   open: readonly Document<TaskRecord>[],
   type: TaskType,

@@ -12,11 +12,11 @@ import { instances } from './instance.js';
 import { type CollectionSpec, type Document, remove, replace, type Store, type Write } from './store/port.js';
 import { instanceAfter } from './wish.js';
 
-/** What a type of subject offers to its tasks. Its records list the open ones (`Subject`). */
+/** What a subject type provides for its tasks. Its records list the open ones (`Subject`). */
 export interface SubjectKind<R extends Subject> {
-  /** Its current state; undefined when it is gone. */
+  /** Its current state; undefined if it no longer exists. */
   load(store: Store, id: string, signal?: AbortSignal): Promise<Document<R> | undefined>;
-  /** The write that stores the effect of a task of the type; undefined removes the record. */
+  /** The write that stores the effect of a task of this type; undefined removes the record. */
   change(before: Document<R>, next: R | undefined, type: TaskType): Write;
 }
 
@@ -28,7 +28,7 @@ export function subjectKind(type: SubjectType): SubjectKind<SubjectRecord> {
   return kinds[type];
 }
 
-/** The subject of a task; undefined when it has none, or when that is gone. */
+/** The subject of a task; undefined if it has none, or if that no longer exists. */
 export async function subjectOf(
   store: Store,
   { subject }: TaskRecord,

@@ -106,12 +106,12 @@ export function taskAddress(id: string): string {
   return `/api/v2/tasks/${id}`;
 }
 
-/** Where a task runs, and whose it is. */
+/** Where a task runs, and to which project it belongs. */
 export type TaskPlace = Pick<TaskRecord, 'organizationId' | 'projectId' | 'regionId'>;
 
 /**
- * A new task for a subject as it was before, as the write that stores it and the record change that goes into the same batch. The
- * subject's revision guards the order of its tasks: whoever loses the race reads again.
+ * A new task for a subject in its previous state, as the write that stores it and the record change for the same batch.
+ * The subject's revision guards the order of its tasks: the loser of a race reads again.
  */
 export function openTask<S extends SubjectType, T extends TaskTypeOn<S>>(
   subjectType: S,

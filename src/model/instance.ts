@@ -2,7 +2,7 @@
  * A desired machine: the desired state (spec), the observed state (status) and the work in progress (tasks).
  *
  * Model: Unikorn Appendix A. Differences: `userData` is write-only, because it may contain secrets and every reader of
- * the instance would see them; a stopped instance is healthy when the stop was asked for.
+ * the instance would see them; a stopped instance is healthy if the stop was requested.
  */
 import { Type, type Static } from 'typebox';
 import {

@@ -33,7 +33,7 @@ export interface Subject {
   name: string;
   /** Ids of its unfinished tasks in the order in which they run. */
   openTasks?: string[];
-  /** Since then it takes no task but its deletion. */
+  /** Since then it accepts no task except its deletion. */
   deletionTime?: string;
 }
 

@@ -1,6 +1,6 @@
 import { orAbort } from './time.js';
 
-/** Work under one key runs one at a time, in the order in which it was asked for. */
+/** Work under one key runs one at a time, in the order of the requests. */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 

@@ -32,11 +32,11 @@ function healthRoute({ storeTrouble }: WorkerRoutesOptions): RouteManager<Driven
   const health = defineHandler(
     {
       operationId: 'getWorkerHealth',
-      summary: 'Whether the worker works',
+      summary: 'Health of the worker',
       tags: ['worker'],
       responses: {
         200: { description: 'The server is ready.' },
-        503: { description: 'The store cannot be used.' },
+        503: { description: 'The store is unavailable.' },
       },
     },
     {

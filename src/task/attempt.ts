@@ -127,7 +127,7 @@ export class Attempt {
     const effects = effectsOf(code.type);
     await this.#insist(() =>
       this.#task.finish({ status: 'succeeded' }, (now) =>
-        // Of the same type as the code that gave it.
+        // Of the same type as the code that returned it.
         effects.onResult(now, result as never),
       ),
     );

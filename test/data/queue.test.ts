@@ -305,7 +305,7 @@ describe('the task queue', () => {
       expect((await load(alive.taskId)).value).to.include({ queue: 'running', owner: 'alive' });
     });
 
-    it('frees tasks whose owner gave no sign for the time of a lease, whatever his clock says', async () => {
+    it('frees tasks whose owner sent no heartbeat for a lease, whatever its clock says', async () => {
       // One clock is an hour behind, the other an hour ahead.
       const behind = await seedTask(store, { ...running, owner: 'a', leaseUntil: Date.now() - 60 * minute });
       const ahead = await seedTask(store, { ...running, owner: 'b', leaseUntil: Date.now() + 60 * minute });

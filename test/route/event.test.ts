@@ -160,7 +160,7 @@ describe('events', () => {
       expect(new Set(bySlow.map(({ id }) => id)).size).to.equal(bySlow.length);
     }).timeout(30_000);
 
-    it('end for a reader so slow that events were dropped before he read them, who is then told', async () => {
+    it('end for a reader so slow that events were dropped before they were read, and tells it so', async () => {
       const slow = await stream({ lastEventId: '0' });
       const { projectId, networkId } = server.catalog;
       const { metadata } = await server.running('model');

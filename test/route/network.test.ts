@@ -34,7 +34,7 @@ describe('GET /api/v2/networks', () => {
     ]);
   });
 
-  it('shows a member the networks of his projects, which are the only ones that he can use', async () => {
+  it('shows a member the networks of their projects, which are the only usable ones', async () => {
     const member = await addPerson(server.app, 'n-member');
     const project = await addProject(server.app, { name: 'netted', members: [member] });
     const { body } = await member.api.get<Network[]>('/api/v2/networks');

@@ -77,7 +77,7 @@ describe('GET of one', () => {
     });
   }
 
-  it('shows a member what is of his project, and the catalog, and nothing of others', async () => {
+  it('shows a member the contents of their project and the catalog, and nothing else', async () => {
     const { regionId, flavors, images } = server.catalog;
     for (const path of [
       `/api/v2/projects/${projectId}`,

@@ -58,7 +58,7 @@ describe('GET /api/v2/status/recent_tasks', () => {
       await server.admin.refused('invalid_parameter', 'GET', `/api/v2/status/recent_tasks?${query}`);
   });
 
-  it('tells a member of his own projects', async () => {
+  it('reports only their own projects to a member', async () => {
     const person = await addPerson(server.app, 'looker');
     const read = async () =>
       (await person.api.get<RecentTasks>('/api/v2/status/recent_tasks?verbose=true')).body;

@@ -62,7 +62,7 @@ describe('GET /api/v2/tasks', () => {
     expect(other.body.message).to.include('succeeded').and.to.include('cancelled');
   });
 
-  it('shows a member the tasks of his projects and nobody else’s', async () => {
+  it('shows a member only the tasks of their own projects', async () => {
     const member = await addPerson(server.app, 'task-member');
     const project = await addProject(server.app, { name: 'tasked', members: [member] });
     expect((await member.api.get<Task[]>('/api/v2/tasks')).body).to.deep.equal([]);

@@ -140,7 +140,7 @@ describe('a region that another process drives', () => {
     expect(await kindOf(other.listImages(principal, signal))).to.equal('transient');
   });
 
-  it('ends with the caller’s own reason when he leaves', async () => {
+  it('ends with the caller’s own reason on abort', async () => {
     const leaving = new AbortController();
     const reason = new Error('left');
     leaving.abort(reason);
@@ -169,7 +169,7 @@ describe('a region that another process drives', () => {
     ]);
   });
 
-  it('is told when he leaves, and need not go on', async () => {
+  it('is notified when its caller leaves, and need not continue', async () => {
     let given: AbortSignal | undefined;
     region.describeServers = (_ids, asked) => {
       given = asked;

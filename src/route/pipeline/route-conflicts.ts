@@ -68,7 +68,7 @@ function faultOfMethod<C>(method: MethodHandler<C>, path: string): string | unde
   if (handler?.declaration === undefined) return 'has no requestHandler with a declaration';
   const { declaration } = handler;
   if (declaration.cacheable === true && method.methodType !== 'GET')
-    return 'only the answer to a GET can be one from the store alone';
+    return 'only the response to a GET can be cacheable';
   if (Object.keys(declaration.responses).length === 0) return 'declares no response';
   return faultOfParams(path, declaration);
 }

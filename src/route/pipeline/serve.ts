@@ -251,7 +251,7 @@ async function performOnce<C>(
 function answerTo<C>({ name, declaration, environment }: Operation<C>, data: ResponseData): Answer {
   const answer = answerOf(data, environment.publicUrl());
   if (Object.hasOwn(declaration.responses, answer.status)) return answer;
-  throw new Error(`${name}: answers with the status ${answer.status}, which is not declared`);
+  throw new Error(`${name}: responds with the undeclared status ${answer.status}`);
 }
 
 /** The same, prepared before the change is stored: a mistake in it must leave nothing behind. */

@@ -75,7 +75,7 @@ describe('the rate limit over HTTP', () => {
     expect(refused.body.retryable).to.be.true;
   });
 
-  it('counts each user for himself, whichever way he shows his key, and nobody on open routes', async () => {
+  it('counts each user separately, however the key is sent, and no one on open routes', async () => {
     const busy = await addPerson(server.app, 'busy');
     const other = await addPerson(server.app, 'other');
     const inPieces = new Api(server.url, { 'Api-User': busy.name, 'Api-Key': busy.key });
@@ -186,7 +186,7 @@ describe('RateLimit.take', () => {
             if (after === undefined) passed.push(now);
             else {
               expect(after).to.be.at.least(1);
-              // Who comes again when he was told to is served, unless he has come meanwhile.
+              // A caller that retries after Retry-After is served, unless it has sent a request in between.
               const later = new RateLimit({ requests, window });
               for (const time of passed) takeAt(later, time);
               expect(takeAt(later, now + after * 1000).after).to.be.undefined;
@@ -226,7 +226,7 @@ describe('RateLimit.take', () => {
     );
   });
 
-  it('does not forget who has used up his quota, however many others come', () => {
+  it('does not forget a caller that has used up its quota, however many others come', () => {
     const limit = new RateLimit({ requests: 2, window: 60 });
     takeAt(limit, 0, 'greedy');
     takeAt(limit, 0, 'greedy');

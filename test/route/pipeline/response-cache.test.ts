@@ -128,7 +128,7 @@ describe('cacheable answers', () => {
     }
   });
 
-  it('are no longer told to a member who has left, whoever removed him', async () => {
+  it('are no longer served to a member who has been removed, by whichever process', async () => {
     const other = await openStore(server.config.store, dataDir, collections);
     try {
       for (const [name, store] of [
