@@ -132,7 +132,7 @@ describe('a data folder with real machines', function () {
     const second = new ServerProcess({ command: 'worker', dataDir: copy, environment: site });
     servers.push(second);
     expect(await second.exit).to.equal(1);
-    expect(second.stderr).to.match(/Region local is driven by another worker already/);
+    expect(second.stderr).to.match(/Region local is already driven by another worker/);
     await untilPower(client, metadata.id, 'Running', 5);
     expect((await client.get<Event[]>('/api/v2/events?limit=1000')).body).to.deep.equal(before);
     expect(emulatorsIn(copy)).to.deep.equal([]);
@@ -161,7 +161,7 @@ describe('a data folder with real machines', function () {
       expect(emulatorsIn(copy), state).to.deep.equal([]);
     };
     for (const state of ['Queued', 'Building'])
-      await refused(state, /Region local is driven by another worker already/);
+      await refused(state, /Region local is already driven by another worker/);
     writeFileSync(join(copy, 'local', 'identity'), randomUUID());
     await refused('Queued', /in another data folder/);
     await untilPower(first.client, metadata.id, 'Running', 5);
