@@ -40,7 +40,7 @@ describe('DELETE /api/v2/instances/{instanceID}', () => {
 
   it('repeated while it is under way shares the one task', async () => {
     const instance = await server.running('repeated');
-    server.cloud.program({ verb: 'deleteServer', delay: 300, times: 1 });
+    server.cloud.program({ verb: 'deleteServer', delay: 2000, times: 1 });
     const replies = await Promise.all(
       Array.from({ length: 10 }, () => server.admin.delete(address(instance))),
     );
