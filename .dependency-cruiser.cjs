@@ -68,7 +68,7 @@ module.exports = {
       'task/',
     ]),
     layer('route/pipeline/', [
-      'model/(error|interruption|log|standing|trace|link-header)\\.ts$',
+      'model/(error|interruption|log|role|standing|trace|link-header)\\.ts$',
       'route/pipeline/',
     ]),
     layer('route/[^/]+\\.ts$', [

@@ -1,5 +1,6 @@
 /** Everything that `execute` may use: one part per resource. */
 import { AdminData } from './admin.js';
+import { ApiKeyData } from './api-key.js';
 import { catalogs } from './catalog.js';
 import type { ChangeFeed } from './change-feed.js';
 import { DriftData, drifts } from './drift.js';
@@ -10,9 +11,11 @@ import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
 import { InstanceData, instances } from './instance.js';
+import { MemberData } from './member.js';
 import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
+import { ProjectAdminData } from './project-admin.js';
 import { RegionData, regions, type RegionSource } from './region.js';
 import type { ResourceData } from './resource.js';
 import { schedules } from './schedule.js';
@@ -47,7 +50,10 @@ type Resources = {
 
 export interface Connector extends Resources {
   readonly users: UserData;
+  readonly apiKeys: ApiKeyData;
   readonly projects: ProjectData;
+  readonly projectAdmin: ProjectAdminData;
+  readonly members: MemberData;
   readonly regions: RegionData;
   readonly flavors: FlavorData;
   readonly images: ImageData;
@@ -102,7 +108,10 @@ export function createConnector(
   return {
     ...parts,
     users: userData,
+    apiKeys: new ApiKeyData(store, userData),
     projects: projectData,
+    projectAdmin: new ProjectAdminData(store, projectData),
+    members: new MemberData(store, projectData),
     regions: regionData,
     flavors: new FlavorData(regionData),
     images: new ImageData(regionData),

@@ -128,9 +128,9 @@ export class EventData {
     return this.#store.trimChanges(new Date(before).toISOString());
   }
 
-  /** Whether the caller's account is still active: a stream outlives the check at the start of the request. */
+  /** Whether the caller's user is still active and their key valid: a stream outlives the check at the start of the request. */
   isActive(caller: Caller): Promise<boolean> {
-    return this.#users.isActive(caller.principal.id, caller.signal);
+    return this.#users.isActive(caller.principal, caller.signal);
   }
 
   follow(): Follower {

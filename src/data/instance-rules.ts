@@ -7,7 +7,6 @@ import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
 import { userDataFault } from '../model/user-data.js';
 import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
-import { StoreConflict } from './store/port.js';
 
 /** Each tag name at most once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
@@ -111,14 +110,4 @@ export async function checkReferences(
     throw new ApiError('invalid_reference', errors.map((error) => error.message).join(' '), { errors });
   }
   return spec;
-}
-
-/** What a lost race for the name means to the client; any other failure unchanged. */
-export function nameTaken(error: unknown, name: string): unknown {
-  if (!(error instanceof StoreConflict) || error.kind !== 'unique' || error.key !== 'name') return error;
-  const message = `The project already has an instance named "${name}".`;
-  return new ApiError('name_taken', message, {
-    cause: error,
-    errors: [{ pointer: '/metadata/name', message }],
-  });
 }

@@ -9,6 +9,7 @@ import type { TaskInput, TaskTypeOn } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
+import { withName } from './change.js';
 import {
   by,
   type ChangeOptions,
@@ -21,7 +22,7 @@ import {
   replaceRequired,
   written,
 } from './instance-change.js';
-import { checkReferences, checkUserData, expiry, nameTaken } from './instance-rules.js';
+import { checkReferences, checkUserData, expiry } from './instance-rules.js';
 import {
   checkFree,
   checkLiving,
@@ -60,6 +61,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     name: 'text',
     tags: 'set',
     expires: 'integer',
+    created_by: 'text',
   },
   columnsOf: (_id, instance) => ({
     organization_id: instance.organizationId,
@@ -75,13 +77,14 @@ export const instances: CollectionSpec<InstanceRecord> = {
       (instance.deletionTime !== undefined && instance.openTasks.length > 0)
         ? 0
         : Date.parse(instance.expiresAt),
+    created_by: instance.createdBy,
   }),
   loggedBy: 'project_id',
   present: presentInstance,
   unique: { name: ['project_id', 'name'] },
   orders: { id: [], name: ['name'], expires: ['expires'] },
   // The unique key also serves the order by name within a project.
-  indexes: [['project_id'], ['region_id'], ['network_id'], ['status']],
+  indexes: [['project_id'], ['region_id'], ['network_id'], ['status'], ['created_by']],
 };
 
 export interface InstanceFilter {
@@ -92,6 +95,8 @@ export interface InstanceFilter {
   statuses?: readonly ProvisioningStatus[] | undefined;
   /** `name=value`; an instance must have all of them. */
   tags?: readonly string[] | undefined;
+  /** Names of the users who have created them. */
+  creators?: readonly string[] | undefined;
 }
 
 export class InstanceData {
@@ -138,6 +143,7 @@ export class InstanceData {
       region_id: filter.regionIds,
       network_id: filter.networkIds,
       status: filter.statuses,
+      created_by: filter.creators,
     };
     return this.#projects.contents(instances, caller, { projectIds, columns, has: tags && { tags } }, page);
   }
@@ -175,9 +181,8 @@ export class InstanceData {
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
     const writes = [insert(instances, id, stored), task.write, ...(caller.remember?.(accepted) ?? [])];
-    await this.#store.write(writes, caller.signal).catch((error: unknown) => {
-      throw nameTaken(error, metadata.name);
-    });
+    const taken = `The project already has an instance named "${metadata.name}".`;
+    await withName(this.#store.write(writes, caller.signal), taken);
     return accepted;
   }
 

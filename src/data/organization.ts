@@ -1,13 +1,20 @@
+import { timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
-import type { OrganizationRecord } from '../model/organization.js';
-import type { Caller } from './caller.js';
+import {
+  type OrganizationCreate,
+  type OrganizationRecord,
+  presentOrganization,
+} from '../model/organization.js';
+import type { Accepted, Caller } from './caller.js';
+import { added, withName } from './change.js';
 import { ResourceData } from './resource.js';
-import type { CollectionSpec, Document } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, TextPage } from './store/port.js';
 
 export const organizations: CollectionSpec<OrganizationRecord> = {
   name: 'organizations',
   columns: { name: 'text' },
   columnsOf: (_id, organization) => ({ name: organization.name }),
+  present: presentOrganization,
   unique: { name: ['name'] },
   orders: { id: [] },
 };
@@ -28,6 +35,17 @@ export class OrganizationData extends ResourceData {
     }
     const projects = await this.projects.visible(caller);
     return [...new Set(projects.map((project) => project.value.organizationId))];
+  }
+
+  /** All organizations. No visibility check. */
+  list(caller: Caller, page: ListPage): Promise<TextPage> {
+    return this.store.pageTexts(organizations, page, caller.signal);
+  }
+
+  create(caller: Caller, { metadata }: OrganizationCreate): Promise<Accepted> {
+    const value = { ...metadata, creationTime: timestamp(), createdBy: caller.principal.name };
+    const taken = `There is already an organization named "${metadata.name}".`;
+    return withName(added(this.store, organizations, caller, value), taken);
   }
 
   /** An organization that the caller belongs to through a project; otherwise `not_found`. */

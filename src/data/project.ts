@@ -1,6 +1,6 @@
 import { defined } from '../model/common.js';
-import { ApiError, notFound, notFoundAt } from '../model/error.js';
-import { isMember, presentProject, type ProjectRecord } from '../model/project.js';
+import { ApiError, notFound, notFoundAt, rightMissing } from '../model/error.js';
+import { presentProject, type ProjectRecord, rightsIn } from '../model/project.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import { ReadCache } from './store/cache.js';
@@ -20,7 +20,7 @@ export const projects: CollectionSpec<ProjectRecord> = {
   columnsOf: (_id, project) => ({
     organization_id: project.organizationId,
     name: project.name,
-    people: [...new Set([...project.admins, ...project.members])],
+    people: [...new Set([...project.admins, ...project.members, ...(project.readers ?? [])])],
   }),
   present: presentProject,
   unique: { name: ['organization_id', 'name'] },
@@ -55,17 +55,18 @@ export class ProjectData {
     return this.#loaded.read(id, () => this.#store.get(projects, id, signal));
   }
 
-  /** The project, if the caller may use it; otherwise `not_found`. */
+  /** The project, if the caller may see it; otherwise `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<ProjectRecord>> {
-    const project = await this.#usable(caller, id);
+    const project = await this.#seenBy(caller, id);
     if (project === undefined) throw notFound();
     return project;
   }
 
-  async #usable(caller: Caller, id: string): Promise<Document<ProjectRecord> | undefined> {
+  async #seenBy(caller: Caller, id: string): Promise<Document<ProjectRecord> | undefined> {
     const project = await this.load(id, caller.signal);
-    if (project === undefined || caller.principal.superUser) return project;
-    return isMember(project.value, caller.principal.id) ? project : undefined;
+    return project !== undefined && rightsIn(project, caller.principal).includes('read')
+      ? project
+      : undefined;
   }
 
   /** The projects that the caller is a member of. */
@@ -102,17 +103,18 @@ export class ProjectData {
     return this.#store.pageTexts(projects, { ...page, ...mine }, caller.signal);
   }
 
-  /** The project of a create: the given one, or the caller's only one. */
+  /** The project of a create: the given one, or the only one in which the caller may create. */
   async choose(
     caller: Caller,
     wanted: { organizationId?: string | undefined; projectId?: string | undefined },
   ): Promise<Document<ProjectRecord>> {
     const { projectId, organizationId } = wanted;
     const project =
-      projectId === undefined ? await this.#only(caller) : await this.#usable(caller, projectId);
+      projectId === undefined ? await this.#only(caller) : await this.#seenBy(caller, projectId);
     if (project === undefined) throw notFoundAt('/spec/projectId', 'project');
     if (organizationId !== undefined && project.value.organizationId !== organizationId)
       throw notFoundAt('/spec/organizationId', 'organization of the project');
+    if (!rightsIn(project, caller.principal).includes('operate')) throw rightMissing('operate');
     if (!project.value.enabled) {
       throw new ApiError('forbidden', `Project "${project.value.name}" is disabled and accepts no new work.`);
     }
@@ -120,13 +122,18 @@ export class ProjectData {
   }
 
   async #only(caller: Caller): Promise<Document<ProjectRecord>> {
-    const mine = (await this.#memberships.read(caller.principal.id, () => this.visible(caller))) ?? [];
-    const [only] = mine;
-    if (only !== undefined && mine.length === 1) return only;
+    const { principal } = caller;
+    const mine = (await this.#memberships.read(principal.id, () => this.visible(caller))) ?? [];
+    const [first] = mine;
+    if (first !== undefined && mine.length === 1) return first;
+    const usable = mine.filter((project) => rightsIn(project, principal).includes('operate'));
+    const [only] = usable;
+    if (only !== undefined && usable.length === 1) return only;
+    if (first !== undefined && only === undefined) throw rightMissing('operate');
     const message =
-      mine.length === 0
+      usable.length === 0
         ? 'You are not a member of any project; ask an administrator to add you to one.'
-        : `You are a member of ${mine.length} projects; set projectId.`;
+        : `You are a member of ${usable.length} projects; set projectId.`;
     throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/projectId', message }] });
   }
 }

@@ -1,14 +1,29 @@
 import { randomBytes } from 'node:crypto';
+import { type ApiKeyRecord, presentApiKey } from '../model/api-key.js';
+import { timestamp } from '../model/common.js';
+import { ApiError, notFound } from '../model/error.js';
 import type { Interruption } from '../model/interruption.js';
-import type { ApiKeyRecord, Principal, UserRecord } from '../model/user.js';
+import { merged } from '../model/merge-patch.js';
+import {
+  checkUserName,
+  type CurrentUser,
+  presentUser,
+  type Principal,
+  type UserCreate,
+  type UserPatch,
+  type UserRecord,
+} from '../model/user.js';
+import type { Accepted, Caller } from './caller.js';
+import { added, modified, withName } from './change.js';
 import { keyHash } from './secret.js';
 import { ReadCache } from './store/cache.js';
-import type { CollectionSpec, Store } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, Store, TextPage } from './store/port.js';
 
 export const users: CollectionSpec<UserRecord> = {
   name: 'users',
   columns: { name: 'text' },
   columnsOf: (_id, user) => ({ name: user.name }),
+  present: presentUser,
   unique: { name: ['name'] },
   orders: { id: [] },
 };
@@ -17,6 +32,7 @@ export const apiKeys: CollectionSpec<ApiKeyRecord> = {
   name: 'apikeys',
   columns: { user_id: 'text', name: 'text', hash: 'text' },
   columnsOf: (_id, key) => ({ user_id: key.userId, name: key.name, hash: key.hash }),
+  present: presentApiKey,
   unique: { hash: ['hash'], name: ['user_id', 'name'] },
   orders: { id: [] },
 };
@@ -32,14 +48,23 @@ export function newApiKey(): string {
   return `copse_${randomBytes(32).toString('base64url')}`;
 }
 
-/** Why a credential is refused: no such key (or user), not the key of the given user, an inactive user. */
-export type CredentialFault = 'unknown' | 'wrong' | 'inactive';
+/** Why a credential is refused: no such key (or user), not the key of the given user, an inactive user, a key of the past. */
+export type CredentialFault = 'unknown' | 'wrong' | 'inactive' | 'expired';
+
+/** What a key stands for. */
+interface Identity {
+  id: string;
+  name: string;
+  keyId: string;
+  /** Ms since 1970. */
+  expires: number | undefined;
+}
 
 export class UserData {
   readonly #store: Store;
   readonly #secret: Buffer;
   readonly #rule: () => SuperUserRule;
-  readonly #identified: ReadCache<{ id: string; name: string }>;
+  readonly #identified: ReadCache<Identity>;
 
   constructor(store: Store, secret: Buffer, rule: () => SuperUserRule) {
     this.#store = store;
@@ -48,9 +73,61 @@ export class UserData {
     this.#identified = new ReadCache(store, [users.name, apiKeys.name]);
   }
 
-  /** Whether the user exists and is active. */
-  async isActive(id: string, interruption?: Interruption): Promise<boolean> {
-    return (await this.#store.get(users, id, interruption))?.value.active === true;
+  /** Whether a caller who was identified earlier would still be. */
+  async isActive({ id, keyId }: Principal, interruption?: Interruption): Promise<boolean> {
+    const user = await this.#store.get(users, id, interruption);
+    if (user?.value.active !== true) return false;
+    if (keyId === undefined) return true;
+    const key = await this.#store.get(apiKeys, keyId, interruption);
+    return key !== undefined && !isPast(expiresOf(key.value));
+  }
+
+  list(caller: Caller, page: ListPage): Promise<TextPage> {
+    return this.#store.pageTexts(users, page, caller.signal);
+  }
+
+  /** Absent: `not_found`. */
+  async get(caller: Caller, id: string): Promise<Document<UserRecord>> {
+    const user = await this.#store.get(users, id, caller.signal);
+    if (user === undefined) throw notFound();
+    return user;
+  }
+
+  /** The caller's own user. */
+  async current(caller: Caller): Promise<CurrentUser> {
+    const { id, value } = await this.get(caller, caller.principal.id);
+    return { ...presentUser(id, value), status: { superUser: caller.principal.superUser } };
+  }
+
+  create(caller: Caller, { metadata, spec }: UserCreate): Promise<Accepted> {
+    const { name } = metadata;
+    checkUserName(name);
+    const user: UserRecord = {
+      ...metadata,
+      active: spec?.active ?? true,
+      creationTime: timestamp(),
+      createdBy: caller.principal.name,
+    };
+    return withName(added(this.#store, users, caller, user), `There is already a user named "${name}".`);
+  }
+
+  /** An inactive user's credentials are refused from the next request on, by any process. */
+  patch(caller: Caller, id: string, patch: UserPatch): Promise<Accepted> {
+    if (id === caller.principal.id && patch.spec?.active === false) {
+      const message = 'You cannot deactivate yourself; another superuser can.';
+      throw new ApiError('unprocessable', message, { errors: [{ pointer: '/spec/active', message }] });
+    }
+    return modified(this.#store, users, caller, id, (user) => {
+      const { description: _, ...rest } = user;
+      const { description } = merged({ description: user.description }, patch.metadata ?? {}) as {
+        description?: string;
+      };
+      return {
+        ...rest,
+        ...(description === undefined ? {} : { description }),
+        active: patch.spec?.active ?? user.active,
+      };
+    });
   }
 
   hash(key: string): string {
@@ -76,16 +153,20 @@ export class UserData {
   }
 
   #principal(
-    user: { id: string; name: string } | undefined,
+    user: Identity | undefined,
     name: string | undefined,
     refused?: (fault: CredentialFault) => void,
   ): Principal | undefined {
     if (user === undefined) return undefined;
+    if (isPast(user.expires)) {
+      refused?.('expired');
+      return undefined;
+    }
     if (name !== undefined && name !== user.name) {
       refused?.('wrong');
       return undefined;
     }
-    return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name) };
+    return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name), keyId: user.keyId };
   }
 
   async #lookUp(
@@ -93,7 +174,7 @@ export class UserData {
     name: string | undefined,
     interruption?: Interruption,
     refused?: (fault: CredentialFault) => void,
-  ): Promise<{ id: string; name: string } | undefined> {
+  ): Promise<Identity | undefined> {
     const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)], interruption);
     if (found === undefined) {
       const named =
@@ -104,7 +185,9 @@ export class UserData {
       return undefined;
     }
     const user = await this.#store.get(users, found.value.userId, interruption);
-    if (user?.value.active === true) return { id: user.id, name: user.value.name };
+    if (user?.value.active === true) {
+      return { id: user.id, name: user.value.name, keyId: found.id, expires: expiresOf(found.value) };
+    }
     refused?.('inactive');
     return undefined;
   }
@@ -113,4 +196,12 @@ export class UserData {
     const rule = this.#rule();
     return rule.everyoneIsSuperUser || rule.superUsers.includes(name);
   }
+}
+
+function expiresOf({ expiry }: ApiKeyRecord): number | undefined {
+  return expiry === undefined ? undefined : Date.parse(expiry);
+}
+
+function isPast(time: number | undefined): boolean {
+  return time !== undefined && time <= Date.now();
 }

@@ -42,6 +42,13 @@ export const WriteMetadata = Type.Object(
 );
 export type WriteMetadata = Static<typeof WriteMetadata>;
 
+/** What users write of a resource that is little more than its name. */
+export const NamedMetadata = Type.Object(
+  { name: Name, description: Type.Optional(Type.String({ maxLength: 1024 })) },
+  { additionalProperties: false, title: 'NamedMetadata' },
+);
+export type NamedMetadata = Static<typeof NamedMetadata>;
+
 export const ProvisioningStatus = Type.Union([
   Type.Literal('unknown'),
   Type.Literal('pending'),

@@ -89,7 +89,20 @@ export const errorCodes = {
     status: 409,
     retryable: false,
     lasting: false,
-    meaning: 'Another resource of the project has this name.',
+    meaning: 'Another resource has this name, which must be unique.',
+  },
+  already_exists: {
+    status: 409,
+    retryable: false,
+    lasting: false,
+    meaning: 'What the request would add is there already.',
+  },
+  in_use: {
+    status: 409,
+    retryable: false,
+    lasting: false,
+    meaning:
+      'The resource cannot be removed, because others need it: the instances of a project, for example.',
   },
   power_state_conflict: {
     status: 409,
@@ -294,6 +307,11 @@ export function orNotFound<T>(found: T | undefined): T {
 export function notFoundAt(pointer: string, what: string): ApiError {
   const message = `There is no such ${what}, or you may not see it.`;
   return new ApiError('not_found', message, { errors: [{ pointer, message }] });
+}
+
+/** For a member of the project whose role, or whose credential, does not include the right. */
+export function rightMissing(right: string): ApiError {
+  return new ApiError('forbidden', `You lack the right "${right}" in this project.`);
 }
 
 /**

@@ -1,6 +1,27 @@
 /** Who owns projects and pays for them. */
+import { Type, type Static } from 'typebox';
+import { defined, NamedMetadata, StaticMetadata } from './common.js';
+
 export interface OrganizationRecord {
   name: string;
+  description?: string;
   creationTime: string;
   createdBy: string;
+}
+
+export const Organization = Type.Object(
+  { metadata: StaticMetadata },
+  { title: 'Organization', additionalProperties: false },
+);
+export type Organization = Static<typeof Organization>;
+
+export const OrganizationCreate = Type.Object(
+  { metadata: NamedMetadata },
+  { title: 'OrganizationCreate', additionalProperties: false },
+);
+export type OrganizationCreate = Static<typeof OrganizationCreate>;
+
+export function presentOrganization(id: string, organization: OrganizationRecord): Organization {
+  const { name, description, creationTime, createdBy } = organization;
+  return { metadata: defined({ id, name, description, creationTime, createdBy }) };
 }

@@ -1,17 +1,24 @@
 /** Where instances live and who may use them. Model: Evergreen's ProjectRef (admins), Unikorn's project scope. */
 import { Type, type Static } from 'typebox';
-import { OrganizationMetadata } from './common.js';
+import { defined, NamedMetadata, OrganizationMetadata, Uuid } from './common.js';
+import { type MergePatch, patchOf } from './merge-patch.js';
+import { type ProjectRole, type Right, rightsOf } from './role.js';
+import type { Principal } from './user.js';
 
 export interface ProjectRecord {
   organizationId: string;
   name: string;
   description?: string;
-  /** User ids. Admins are members too. */
+  /** User ids, by role: members are the operators. Who is in several has the strongest of them. */
   admins: string[];
   members: string[];
+  /** Absent in older records, and where there are none. */
+  readers?: string[];
   enabled: boolean;
   creationTime: string;
   createdBy: string;
+  modifiedTime?: string;
+  modifiedBy?: string;
 }
 
 export const Project = Type.Object(
@@ -21,7 +28,10 @@ export const Project = Type.Object(
       {
         enabled: Type.Boolean({ description: 'A disabled project accepts no new work.' }),
         admins: Type.Array(Type.String(), { description: 'User ids.' }),
-        members: Type.Array(Type.String(), { description: 'User ids.' }),
+        members: Type.Array(Type.String(), { description: 'User ids of the operators.' }),
+        readers: Type.Optional(
+          Type.Array(Type.String(), { description: 'User ids; absent if there are none.' }),
+        ),
       },
       { title: 'ProjectSpec', additionalProperties: false },
     ),
@@ -30,27 +40,54 @@ export const Project = Type.Object(
 );
 export type Project = Static<typeof Project>;
 
+export const ProjectCreate = Type.Object(
+  {
+    metadata: NamedMetadata,
+    spec: Type.Object({ organizationId: Uuid }, { title: 'ProjectCreateSpec', additionalProperties: false }),
+  },
+  { title: 'ProjectCreate', additionalProperties: false },
+);
+export type ProjectCreate = Static<typeof ProjectCreate>;
+
+const ProjectUpdate = Type.Object(
+  {
+    metadata: NamedMetadata,
+    spec: Type.Object(
+      { enabled: Type.Boolean({ description: 'A disabled project accepts no new work.' }) },
+      { title: 'ProjectUpdateSpec', additionalProperties: false },
+    ),
+  },
+  { title: 'ProjectUpdate', additionalProperties: false },
+);
+
+export const ProjectPatch = patchOf(ProjectUpdate);
+export type ProjectPatch = MergePatch<Static<typeof ProjectUpdate>>;
+
 export function presentProject(id: string, project: ProjectRecord): Project {
+  const { name, description, creationTime, createdBy, modifiedTime, modifiedBy } = project;
+  const { organizationId, enabled, admins, members, readers } = project;
   return {
     metadata: {
-      id,
-      name: project.name,
-      ...(project.description === undefined ? {} : { description: project.description }),
-      creationTime: project.creationTime,
-      createdBy: project.createdBy,
+      ...defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy }),
       provisioningStatus: 'provisioned',
       healthStatus: 'healthy',
-      organizationId: project.organizationId,
+      organizationId,
     },
-    spec: { enabled: project.enabled, admins: project.admins, members: project.members },
+    spec: defined({ enabled, admins, members, readers }),
   };
 }
 
-/** Whether the user may use the project. */
-export function isMember(project: ProjectRecord, userId: string): boolean {
-  return project.members.includes(userId) || project.admins.includes(userId);
+/** The role of a user in the project; undefined for whoever is not in it. */
+export function roleIn(project: ProjectRecord, userId: string): ProjectRole | undefined {
+  if (project.admins.includes(userId)) return 'admin';
+  if (project.members.includes(userId)) return 'operator';
+  return project.readers?.includes(userId) === true ? 'reader' : undefined;
 }
 
-export function isAdmin(project: ProjectRecord, userId: string): boolean {
-  return project.admins.includes(userId);
+/** What the caller may do in the project. */
+export function rightsIn(
+  { id, value }: { id: string; value: ProjectRecord },
+  caller: Pick<Principal, 'id' | 'superUser' | 'limits'>,
+): readonly Right[] {
+  return rightsOf(caller, roleIn(value, caller.id), id);
 }

@@ -1,19 +1,19 @@
 /** People and programs that call the API. */
+import { Type, type Static } from 'typebox';
+import { defined, NamedMetadata, StaticMetadata } from './common.js';
+import { ApiError } from './error.js';
+import { type MergePatch, patchOf } from './merge-patch.js';
+import type { Limits } from './role.js';
 
 export interface UserRecord {
   name: string;
+  description?: string;
   /** An inactive user's keys are refused. */
   active: boolean;
   creationTime: string;
-}
-
-/** An API key as stored: only its hash. */
-export interface ApiKeyRecord {
-  userId: string;
-  name: string;
-  /** HMAC-SHA-256 of the key under the store's secret, hex. */
-  hash: string;
-  creationTime: string;
+  createdBy?: string;
+  modifiedTime?: string;
+  modifiedBy?: string;
 }
 
 /** The identified caller of a request. */
@@ -21,4 +21,70 @@ export interface Principal {
   id: string;
   name: string;
   superUser: boolean;
+  /** Of the credential; undefined: it allows whatever its user may do. */
+  limits?: Limits | undefined;
+  /** The API key that the request has shown. */
+  keyId?: string | undefined;
+}
+
+const UserSpec = Type.Object(
+  { active: Type.Boolean({ description: 'The credentials of an inactive user are refused.' }) },
+  { title: 'UserSpec', additionalProperties: false },
+);
+
+export const User = Type.Object(
+  { metadata: StaticMetadata, spec: UserSpec },
+  { title: 'User', additionalProperties: false },
+);
+export type User = Static<typeof User>;
+
+/** The caller; whether they are a superuser follows from the settings of the site. */
+export const CurrentUser = Type.Object(
+  {
+    ...User.properties,
+    status: Type.Object(
+      { superUser: Type.Boolean() },
+      { title: 'CurrentUserStatus', additionalProperties: false },
+    ),
+  },
+  { title: 'CurrentUser', additionalProperties: false },
+);
+export type CurrentUser = Static<typeof CurrentUser>;
+
+export const UserCreate = Type.Object(
+  { metadata: NamedMetadata, spec: Type.Optional(UserSpec) },
+  { title: 'UserCreate', additionalProperties: false },
+);
+export type UserCreate = Static<typeof UserCreate>;
+
+const UserUpdate = Type.Object(
+  {
+    metadata: Type.Object(
+      { description: NamedMetadata.properties.description },
+      { title: 'UserUpdateMetadata', additionalProperties: false },
+    ),
+    spec: UserSpec,
+  },
+  { title: 'UserUpdate', additionalProperties: false },
+);
+
+export const UserPatch = patchOf(UserUpdate);
+export type UserPatch = MergePatch<Static<typeof UserUpdate>>;
+
+/** Names under which the site itself acts. */
+const ownNames: readonly string[] = ['system', 'schedule'];
+
+/** Throws for a name that would look like the site itself in tasks and records. */
+export function checkUserName(name: string): void {
+  if (!ownNames.includes(name)) return;
+  const message = `"${name}" stands for the site itself; choose a different name.`;
+  throw new ApiError('unprocessable', message, { errors: [{ pointer: '/metadata/name', message }] });
+}
+
+export function presentUser(id: string, user: UserRecord): User {
+  const { name, description, active, creationTime, createdBy, modifiedTime, modifiedBy } = user;
+  return {
+    metadata: defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy }),
+    spec: { active },
+  };
 }

@@ -1,13 +1,17 @@
 /** Who may call a route: named rules for the route table. */
 import type { Connector } from '../data/connector.js';
+import type { Right } from '../model/role.js';
 import {
   NoAuthAuthenticator,
+  OwnerAuthenticator,
   ProjectAdminAuthenticator,
   ProjectMemberAuthenticator,
+  ProjectRightAuthenticator,
   RequireUserAuthenticator,
   SuperUserAuthenticator,
 } from './pipeline/authenticator.js';
 import type { MethodHandler, PrefetchFunc } from './pipeline/route-manager.js';
+import { userInPath } from './prefetch.js';
 
 /** The authenticator that decides about access, and the prefetches that it needs. */
 export type Guard = Pick<MethodHandler<Connector>, 'authenticator' | 'prefetchFunctions'>;
@@ -18,10 +22,18 @@ export const anyone: Guard = { authenticator: new NoAuthAuthenticator() };
 /** Every identified user; the data layer decides what they may see. */
 export const signedIn: Guard = { authenticator: new RequireUserAuthenticator() };
 
+/** The user whom `userID` of the path names, and superusers; everyone else gets 404. */
+export const selfOnly: Guard = { authenticator: new OwnerAuthenticator(), prefetchFunctions: [userInPath] };
+
 /** Superusers; everyone else gets 404. */
 export const superUserOnly: Guard = { authenticator: new SuperUserAuthenticator() };
 
-/** Members and admins of the project that `prefetch` finds, and superusers; everyone else gets 404. */
+/** Those who have the right in the project that `prefetch` finds; its other members get 403, and everyone else 404. */
+export function projectRight(right: Right, prefetch: PrefetchFunc<Connector>): Guard {
+  return { authenticator: new ProjectRightAuthenticator(right), prefetchFunctions: [prefetch] };
+}
+
+/** Everyone in the project that `prefetch` finds, and superusers; everyone else gets 404. */
 export function memberOnly(prefetch: PrefetchFunc<Connector>): Guard {
   return { authenticator: new ProjectMemberAuthenticator(), prefetchFunctions: [prefetch] };
 }

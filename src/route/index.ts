@@ -1,9 +1,10 @@
 /** Every route of the API, for an audit at a glance: version, method, path, who may call it, and the handler. */
 import { clearTaskQueue, restartFailedTasks } from './admin.js';
+import { createApiKey, deleteApiKey, getApiKey, listApiKeys } from './api-key.js';
 import { listDrift } from './drift.js';
 import { listEvents, type StreamTimes } from './event.js';
 import { getFlavor, listFlavors } from './flavor.js';
-import { anyone, memberOnly, signedIn, superUserOnly } from './guard.js';
+import { adminOnly, anyone, memberOnly, projectRight, selfOnly, signedIn, superUserOnly } from './guard.js';
 import { getImage, listImages } from './image.js';
 import { projectOfInstance } from './instance-access.js';
 import { getConsoleOutput } from './instance-console.js';
@@ -17,8 +18,11 @@ import {
   patchInstance,
   updateInstance,
 } from './instance.js';
+import { addMember, changeMember, listMembers, removeMember } from './member.js';
 import { getNetwork, listNetworks } from './network.js';
-import { getProject, listProjects } from './project.js';
+import { createOrganization, getOrganization, listOrganizations } from './organization.js';
+import { projectInPath } from './prefetch.js';
+import { createProject, deleteProject, getProject, listProjects, patchProject } from './project.js';
 import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
 import { getRegion, listRegions } from './region.js';
 import type { Row } from './route.js';
@@ -32,6 +36,7 @@ import {
   restartTask,
   taskExecutionPatchHandler,
 } from './task.js';
+import { createUser, getCurrentUser, getUser, listUserInstances, listUsers, patchUser } from './user.js';
 import { getProtectedResource, pathsBelow, type ProtectedResourceOptions } from './well-known.js';
 
 export interface RouteOptions extends ProtectedResourceOptions {
@@ -42,6 +47,37 @@ export interface RouteOptions extends ProtectedResourceOptions {
 /** Instead of a version: the path is not below `/api/v…`. */
 const root = undefined;
 
+const mayOperateInstance = projectRight('operate', projectOfInstance);
+const mayReadConsole = projectRight('console', projectOfInstance);
+const mayOperateTask = projectRight('operate', projectOfTask);
+
+const peopleRoutes: readonly Row[] = [
+  [2, 'GET', '/user', signedIn, getCurrentUser],
+  [2, 'GET', '/users', superUserOnly, listUsers],
+  [2, 'POST', '/users', superUserOnly, createUser],
+  [2, 'GET', '/users/{userID}', selfOnly, getUser],
+  [2, 'PATCH', '/users/{userID}', superUserOnly, patchUser],
+  [2, 'GET', '/users/{userID}/instances', selfOnly, listUserInstances],
+  [2, 'GET', '/users/{userID}/apikeys', selfOnly, listApiKeys],
+  [2, 'POST', '/users/{userID}/apikeys', selfOnly, createApiKey],
+  [2, 'GET', '/users/{userID}/apikeys/{keyID}', selfOnly, getApiKey],
+  [2, 'DELETE', '/users/{userID}/apikeys/{keyID}', selfOnly, deleteApiKey],
+
+  [2, 'GET', '/organizations', superUserOnly, listOrganizations],
+  [2, 'POST', '/organizations', superUserOnly, createOrganization],
+  [2, 'GET', '/organizations/{organizationID}', signedIn, getOrganization],
+
+  [2, 'GET', '/projects', signedIn, listProjects],
+  [2, 'POST', '/projects', superUserOnly, createProject],
+  [2, 'GET', '/projects/{projectID}', memberOnly(projectInPath), getProject],
+  [2, 'PATCH', '/projects/{projectID}', adminOnly(projectInPath), patchProject],
+  [2, 'DELETE', '/projects/{projectID}', adminOnly(projectInPath), deleteProject],
+  [2, 'GET', '/projects/{projectID}/members', memberOnly(projectInPath), listMembers],
+  [2, 'POST', '/projects/{projectID}/members', adminOnly(projectInPath), addMember],
+  [2, 'PUT', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), changeMember],
+  [2, 'DELETE', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), removeMember],
+];
+
 /** `document` renders the OpenAPI document. */
 export function routeTable(options: RouteOptions, document: () => string): Row[] {
   const wellKnown = (operationId: string) => getProtectedResource(operationId, options);
@@ -50,28 +86,27 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'GET', '/instances', signedIn, listInstances],
     [2, 'POST', '/instances', signedIn, createInstance],
     [2, 'GET', '/instances/{instanceID}', memberOnly(projectOfInstance), getInstance],
-    [2, 'PUT', '/instances/{instanceID}', memberOnly(projectOfInstance), updateInstance],
-    [2, 'PATCH', '/instances/{instanceID}', memberOnly(projectOfInstance), patchInstance],
-    [2, 'DELETE', '/instances/{instanceID}', memberOnly(projectOfInstance), deleteInstance],
-    [2, 'POST', '/instances/{instanceID}/start', memberOnly(projectOfInstance), startInstance],
-    [2, 'POST', '/instances/{instanceID}/stop', memberOnly(projectOfInstance), stopInstance],
-    [2, 'POST', '/instances/{instanceID}/reboot', memberOnly(projectOfInstance), rebootInstance],
-    [2, 'GET', '/instances/{instanceID}/consoleoutput', memberOnly(projectOfInstance), getConsoleOutput],
-    [2, 'POST', '/instances/{instanceID}/extend_expiration', memberOnly(projectOfInstance), extendExpiration],
+    [2, 'PUT', '/instances/{instanceID}', mayOperateInstance, updateInstance],
+    [2, 'PATCH', '/instances/{instanceID}', mayOperateInstance, patchInstance],
+    [2, 'DELETE', '/instances/{instanceID}', mayOperateInstance, deleteInstance],
+    [2, 'POST', '/instances/{instanceID}/start', mayOperateInstance, startInstance],
+    [2, 'POST', '/instances/{instanceID}/stop', mayOperateInstance, stopInstance],
+    [2, 'POST', '/instances/{instanceID}/reboot', mayOperateInstance, rebootInstance],
+    [2, 'GET', '/instances/{instanceID}/consoleoutput', mayReadConsole, getConsoleOutput],
+    [2, 'POST', '/instances/{instanceID}/extend_expiration', mayOperateInstance, extendExpiration],
 
     [2, 'GET', '/tasks', signedIn, listTasks],
     [2, 'GET', '/tasks/{taskID}', memberOnly(projectOfTask), getTask],
-    [2, 'PATCH', '/tasks/{taskID}', memberOnly(projectOfTask), taskExecutionPatchHandler],
-    [2, 'POST', '/tasks/{taskID}/abort', memberOnly(projectOfTask), abortTask],
-    [2, 'POST', '/tasks/{taskID}/restart', memberOnly(projectOfTask), restartTask],
+    [2, 'PATCH', '/tasks/{taskID}', mayOperateTask, taskExecutionPatchHandler],
+    [2, 'POST', '/tasks/{taskID}/abort', mayOperateTask, abortTask],
+    [2, 'POST', '/tasks/{taskID}/restart', mayOperateTask, restartTask],
 
     [2, 'GET', '/status/recent_tasks', signedIn, getRecentTasks],
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
     [2, 'DELETE', '/admin/task_queue', superUserOnly, clearTaskQueue],
     [2, 'POST', '/admin/restart', superUserOnly, restartFailedTasks],
 
-    [2, 'GET', '/projects', signedIn, listProjects],
-    [2, 'GET', '/projects/{projectID}', signedIn, getProject],
+    ...peopleRoutes,
     [2, 'GET', '/networks', signedIn, listNetworks],
     [2, 'GET', '/networks/{networkID}', signedIn, getNetwork],
     [2, 'GET', '/events', signedIn, listEvents(options.streams)],

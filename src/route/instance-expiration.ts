@@ -1,13 +1,8 @@
 import { ExpirationExtension, Instance } from '../model/instance.js';
-import type { Accepted } from '../data/caller.js';
+import { changed } from './answer.js';
 import { callerOf } from './caller.js';
 import { instanceParams } from './instance-access.js';
-import { JsonText, type ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
-
-function changed({ text = '', revision = 1 }: Accepted): ResponseData {
-  return { result: new JsonText(text), metadata: { revision } };
-}
 
 /** POST /api/v2/instances/{instanceID}/extend_expiration. Model: Evergreen's hosts. */
 export const extendExpiration = defineHandler(

@@ -2,7 +2,7 @@
 import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import type { Interruption } from '../model/interruption.js';
-import { isAdmin, isMember, type ProjectRecord } from '../model/project.js';
+import { type ProjectRecord, rightsIn } from '../model/project.js';
 import type { ProjectContext } from './pipeline/context.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 
@@ -32,6 +32,10 @@ export const projectInPath: PrefetchFunc<Connector> = async ({ interruption }, c
   return project && { project: contextOf(project) };
 };
 
+/** The user whom `userID` of the path names, whether or not there is one. */
+export const userInPath: PrefetchFunc<Connector> = (_context, _connector, params) =>
+  Promise.resolve({ ownerId: idIn(params, 'userID') });
+
 function idIn(params: Readonly<Record<string, string>>, parameter: string): string {
   const id = params[parameter];
   if (id === undefined)
@@ -39,6 +43,6 @@ function idIn(params: Readonly<Record<string, string>>, parameter: string): stri
   return id;
 }
 
-function contextOf({ id, value }: { id: string; value: ProjectRecord }): ProjectContext {
-  return { id, isMember: (userId) => isMember(value, userId), isAdmin: (userId) => isAdmin(value, userId) };
+function contextOf(project: { id: string; value: ProjectRecord }): ProjectContext {
+  return { id: project.id, rightsOf: (user) => rightsIn(project, user) };
 }

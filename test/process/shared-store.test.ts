@@ -7,8 +7,11 @@ import { insert, remove, type Store } from '../../src/data/store/port.js';
 import { UserData, apiKeys, newApiKey, users } from '../../src/data/user.js';
 import { secretFor } from '../../src/data/secret.js';
 import { timestamp } from '../../src/model/common.js';
+import type { NewApiKey } from '../../src/model/api-key.js';
 import type { Instance } from '../../src/model/instance.js';
+import type { Project } from '../../src/model/project.js';
 import type { Task } from '../../src/model/task.js';
+import type { User } from '../../src/model/user.js';
 import { openStore } from '../../src/site/stores.js';
 import { checkedFetch } from '../support/conform.js';
 import { freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
@@ -184,6 +187,42 @@ function sharing({ name, missing, address, part }: Engine): void {
         for (const server of servers)
           expect((await ask(server, '/api/v2/projects', {}, key)).status).to.equal(401);
       }
+    });
+
+    it('take new keys, roles and users of each other, and refuse what is revoked, with the next request', async () => {
+      const send = async (at: number, method: string, path: string, body?: object, key = adminKey) => {
+        const answer = await ask(
+          servers[at],
+          path,
+          { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) },
+          key,
+        );
+        const text = await answer.text();
+        return { status: answer.status, body: (text === '' ? undefined : JSON.parse(text)) as unknown };
+      };
+      const user = await send(0, 'POST', '/api/v2/users', { metadata: { name: 'everywhere' } });
+      const one = `/api/v2/users/${(user.body as User).metadata.id}`;
+      const made = await send(1, 'POST', `${one}/apikeys`, { metadata: { name: 'first' } });
+      const { key, metadata } = made.body as NewApiKey;
+      const [project] = (await send(0, 'GET', '/api/v2/projects')).body as Project[];
+      const members = `/api/v2/projects/${project?.metadata.id ?? ''}/members`;
+      const member = { userId: (user.body as User).metadata.id, role: 'reader' };
+      expect((await send(2, 'POST', members, member)).status).to.equal(201);
+      const statuses = () =>
+        Promise.all(
+          servers.map(async (_server, at) => (await send(at, 'GET', members, undefined, key)).status),
+        );
+      expect(await statuses()).to.deep.equal([200, 200, 200]);
+      expect((await send(1, 'DELETE', `${members}/${member.userId}`)).status).to.equal(204);
+      expect(await statuses()).to.deep.equal([404, 404, 404]);
+      await send(0, 'POST', members, member);
+      expect(await statuses()).to.deep.equal([200, 200, 200]);
+      await send(2, 'PATCH', one, { spec: { active: false } });
+      expect(await statuses()).to.deep.equal([401, 401, 401]);
+      await send(0, 'PATCH', one, { spec: { active: true } });
+      expect(await statuses()).to.deep.equal([200, 200, 200]);
+      await send(1, 'DELETE', `${one}/apikeys/${metadata.id}`);
+      expect(await statuses()).to.deep.equal([401, 401, 401]);
     });
 
     it('take each other’s page keys', async () => {

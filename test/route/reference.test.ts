@@ -20,7 +20,7 @@ interface Document {
   components: { schemas: Record<string, unknown> };
 }
 
-/** What issues 2 and 5 promise, by path. */
+/** What issues 2, 5 and 14 promise, by path. */
 const promised: Record<string, string[]> = {
   '/api/v1/organizations/{organizationID}/regions': ['get'],
   '/api/v1/organizations/{organizationID}/regions/{regionID}/flavors': ['get'],
@@ -42,9 +42,19 @@ const promised: Record<string, string[]> = {
   '/api/v2/admin/restart': ['post'],
   '/api/v2/instances/{instanceID}/extend_expiration': ['post'],
   '/api/v2/events': ['get'],
-  '/api/v2/projects': ['get'],
+  '/api/v2/projects': ['get', 'post'],
   '/api/v2/networks': ['get'],
-  '/api/v2/projects/{projectID}': ['get'],
+  '/api/v2/projects/{projectID}': ['delete', 'get', 'patch'],
+  '/api/v2/projects/{projectID}/members': ['get', 'post'],
+  '/api/v2/projects/{projectID}/members/{userID}': ['delete', 'put'],
+  '/api/v2/organizations': ['get', 'post'],
+  '/api/v2/organizations/{organizationID}': ['get'],
+  '/api/v2/user': ['get'],
+  '/api/v2/users': ['get', 'post'],
+  '/api/v2/users/{userID}': ['get', 'patch'],
+  '/api/v2/users/{userID}/instances': ['get'],
+  '/api/v2/users/{userID}/apikeys': ['get', 'post'],
+  '/api/v2/users/{userID}/apikeys/{keyID}': ['delete', 'get'],
   '/api/v2/networks/{networkID}': ['get'],
   '/api/v2/regions/{regionID}': ['get'],
   '/api/v2/regions/{regionID}/flavors/{flavorID}': ['get'],

@@ -289,6 +289,10 @@ export class Api {
     return this.call<T>('PUT', path, { body, ...options });
   }
 
+  patch<T = unknown>(path: string, body?: unknown, options: CallOptions = {}): Promise<Reply<T>> {
+    return this.call<T>('PATCH', path, { body, ...options });
+  }
+
   delete(path: string, options: CallOptions = {}): Promise<Reply> {
     return this.call('DELETE', path, options);
   }

@@ -15,20 +15,18 @@ export interface Person {
   id: string;
   name: string;
   key: string;
+  keyId: string;
   api: Api;
 }
 
 /** A user with one API key. */
 export async function addPerson(app: Parts, name: string, { active = true } = {}): Promise<Person> {
-  const id = uuidv7();
+  const [id, keyId] = [uuidv7(), uuidv7()];
   const key = newApiKey();
   const creationTime = timestamp();
   const record = { userId: id, name: 'test', hash: app.connector.users.hash(key), creationTime };
-  await app.store.write([
-    insert(users, id, { name, active, creationTime }),
-    insert(apiKeys, uuidv7(), record),
-  ]);
-  return { id, name, key, api: Api.withKey(app.url, key) };
+  await app.store.write([insert(users, id, { name, active, creationTime }), insert(apiKeys, keyId, record)]);
+  return { id, name, key, keyId, api: Api.withKey(app.url, key) };
 }
 
 export interface SeededProject {
@@ -42,13 +40,15 @@ export interface ProjectSeed {
   name: string;
   organizationId?: string;
   admins?: readonly Person[];
+  /** Operators. */
   members?: readonly Person[];
+  readers?: readonly Person[];
   enabled?: boolean;
 }
 
 /** A project with a network `default` in each region; in an organization of its own unless one is named. */
 export async function addProject(app: Parts, seed: ProjectSeed): Promise<SeededProject> {
-  const { name, admins = [], members = [], enabled = true } = seed;
+  const { name, admins = [], members = [], readers, enabled = true } = seed;
   const creationTime = timestamp();
   const createdBy = 'test';
   const organizationId = seed.organizationId ?? uuidv7();
@@ -63,6 +63,7 @@ export async function addProject(app: Parts, seed: ProjectSeed): Promise<SeededP
     name,
     admins: admins.map((person) => person.id),
     members: members.map((person) => person.id),
+    ...(readers === undefined ? {} : { readers: readers.map((person) => person.id) }),
     enabled,
     creationTime,
     createdBy,

@@ -2,13 +2,16 @@
  * Who may pass. Names: Evergreen's REST v2 route package. Differences: anonymous callers pass only NoAuth; a missing
  * credential is 401; "you may not know" is the same constant 404.
  */
-import { ApiError, notFound } from '../../model/error.js';
+import { ApiError, notFound, rightMissing } from '../../model/error.js';
+import type { Right } from '../../model/role.js';
 import type { RequestContext } from './context.js';
 
 export interface Authenticator {
   readonly name: string;
   /** Whether the caller must be identified. Decided before any prefetch, so that anonymous callers cause no reads. */
   readonly needsUser: boolean;
+  /** The right in the project that it demands. */
+  readonly right?: Right;
   /** Throws the error for a refused caller. Sees only the context, never the request. */
   authenticate(context: RequestContext): void;
 }
@@ -49,27 +52,55 @@ export class RequireUserAuthenticator implements Authenticator {
   }
 }
 
-/** Allows members and admins of the project context, and superusers. Others, and a missing context, get 404. */
-export class ProjectMemberAuthenticator implements Authenticator {
-  readonly name = 'ProjectMember';
+/**
+ * Allows those who have the right in the project of the context. Those who may only see the project get 403; others, and
+ * everyone if there is no project, get 404.
+ */
+export class ProjectRightAuthenticator implements Authenticator {
+  readonly name: string = 'ProjectRight';
   readonly needsUser = true;
+  readonly right: Right;
+
+  constructor(right: Right) {
+    this.right = right;
+  }
+
   authenticate(context: RequestContext): void {
     const user = demandUser(context);
     if (context.project === undefined) throw notFound();
-    if (!user.superUser && !context.project.isMember(user.id)) throw notFound(undefined, 'no member');
+    const held = context.project.rightsOf(user);
+    if (!held.includes('read')) throw notFound(undefined, 'no member');
+    if (!held.includes(this.right)) throw rightMissing(this.right);
   }
 }
 
-/** Allows admins of the project context, and superusers. Members get 403, others 404. */
-export class ProjectAdminAuthenticator implements Authenticator {
-  readonly name = 'ProjectAdmin';
+/** Allows everyone in the project of the context, and superusers. */
+export class ProjectMemberAuthenticator extends ProjectRightAuthenticator {
+  override readonly name = 'ProjectMember';
+  constructor() {
+    super('read');
+  }
+}
+
+/** Allows admins of the project of the context, and superusers. */
+export class ProjectAdminAuthenticator extends ProjectRightAuthenticator {
+  override readonly name = 'ProjectAdmin';
+  constructor() {
+    super('administer');
+  }
+}
+
+/**
+ * Allows the user to whom the path's resource belongs, and superusers. Others get 404. A limited credential gets 403: it
+ * must not reach what could lift its limits.
+ */
+export class OwnerAuthenticator implements Authenticator {
+  readonly name = 'Owner';
   readonly needsUser = true;
   authenticate(context: RequestContext): void {
     const user = demandUser(context);
-    if (context.project === undefined) throw notFound();
-    if (user.superUser || context.project.isAdmin(user.id)) return;
-    if (!context.project.isMember(user.id)) throw notFound(undefined, 'no member');
-    throw new ApiError('forbidden', 'Only admins of the project may do this.');
+    if (!user.superUser && context.ownerId !== user.id) throw notFound(undefined, 'not the owner');
+    if (user.limits !== undefined) throw new ApiError('forbidden', 'A limited credential may not do this.');
   }
 }
 

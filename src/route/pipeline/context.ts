@@ -1,5 +1,6 @@
 /** What is known about a request besides its input. Built step by step: identification, prefetch, then read-only. */
 import type { Interruption } from '../../model/interruption.js';
+import type { Limits, Right } from '../../model/role.js';
 import type { RequestLifetime } from './request-lifetime.js';
 import type { Precondition } from './preconditions.js';
 import type { ResponseData } from './response.js';
@@ -8,18 +9,24 @@ export interface User {
   id: string;
   name: string;
   superUser: boolean;
+  /** Of the credential; undefined: it allows whatever its user may do. */
+  limits?: Limits | undefined;
+  /** The API key that the request has shown. */
+  keyId?: string | undefined;
 }
 
 /** The project of a request, as far as access rules need it. */
 export interface ProjectContext {
   id: string;
-  isMember(userId: string): boolean;
-  isAdmin(userId: string): boolean;
+  /** What the user may do in it; nothing if they are not in it. */
+  rightsOf(user: User): readonly Right[];
 }
 
 /** What a prefetch may add. */
 export interface Fetched {
   readonly project?: ProjectContext | undefined;
+  /** Id of the user to whom the path's resource belongs, if it is not a project's. */
+  readonly ownerId?: string | undefined;
   /** The resource named by the path, in its public form: what was read for the access decision is not read again. */
   readonly found?: { readonly text: string; readonly revision: number } | undefined;
 }
@@ -55,6 +62,7 @@ export class MutableContext implements RequestContext {
   readonly traceparent: string | undefined;
   user: User | undefined = undefined;
   project: ProjectContext | undefined = undefined;
+  ownerId: string | undefined = undefined;
   found: Fetched['found'] = undefined;
   precondition: RequestContext['precondition'] = undefined;
   remember: RequestContext['remember'] = undefined;

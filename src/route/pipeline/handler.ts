@@ -32,6 +32,8 @@ export interface Declaration {
   cacheable?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
   waits?: boolean;
+  /** Whether the response shows a secret, which must not be stored: an Idempotency-Key is not honoured. */
+  secret?: boolean;
   /** JSON body; none: a non-empty body is refused. */
   body?: TObject;
   /** A valid body, for the document. */

@@ -1,7 +1,7 @@
 /** Errors in the document, generated from the table of codes: schemas, examples, and the errors of each operation. */
 import { type ErrorCode, errorCodes } from '../../model/error.js';
 import { hasTag, pickHeaders } from './openapi-headers.js';
-import type { MethodHandler, RouteManager } from './route-manager.js';
+import { isRepeatable, type MethodHandler, type RouteManager } from './route-manager.js';
 
 type Json = Record<string, unknown>;
 
@@ -104,19 +104,24 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
   if (method.authenticator.needsUser) implied.push('unauthorized', 'rate_limited');
   if (declaration.params !== undefined || method.authenticator.name === 'SuperUser')
     implied.push('not_found');
-  if (method.authenticator.name === 'ProjectAdmin') implied.push('forbidden');
+  const { right, name } = method.authenticator;
+  if (name === 'Owner' || (right !== undefined && right !== 'read')) implied.push('forbidden');
   if (declaration.body !== undefined) implied.push('malformed_json', 'too_large', 'unsupported_media_type');
   if (declaration.query?.properties['key'] !== undefined) implied.push('invalid_cursor');
-  if (method.methodType === 'POST') implied.push('idempotency_in_progress', 'idempotency_mismatch');
+  if (isRepeatable(method)) implied.push('idempotency_in_progress', 'idempotency_mismatch');
   if (hasTag(declaration)) implied.push('precondition_failed');
   if (manager.deprecation?.sunset !== undefined) implied.push('gone');
   return implied;
 }
 
 /** Header fields of errors in addition to those of the route and of its caller. */
-function headersOf(status: number, here: readonly ErrorCode[], { posts, patches }: ErrorHeaders): string[] {
+function headersOf(
+  status: number,
+  here: readonly ErrorCode[],
+  { repeatable, patches }: ErrorHeaders,
+): string[] {
   // A lasting refusal is stored for a repeat under the same Idempotency-Key; a temporary one is not.
-  const replayed = posts === true && here.some((one) => errorCodes[one].lasting);
+  const replayed = repeatable === true && here.some((one) => errorCodes[one].lasting);
   return [
     ...(status === 401 ? ['WWW-Authenticate'] : []),
     ...(status === 405 ? ['Allow'] : []),
@@ -132,8 +137,8 @@ export interface ErrorHeaders {
   route?: readonly string[];
   /** Sent with each once the caller is known. */
   caller?: readonly string[];
-  /** Whether the operation is a POST. */
-  posts?: boolean;
+  /** Whether the operation honours an Idempotency-Key. */
+  repeatable?: boolean;
   /** Whether it is a PATCH. */
   patches?: boolean;
 }

@@ -1,6 +1,6 @@
 /** The header fields of the pipeline itself, as components of the document, and which of them an operation has. */
 import type { Declaration } from './handler.js';
-import type { MethodHandler, RouteManager } from './route-manager.js';
+import { isRepeatable, type MethodHandler, type RouteManager } from './route-manager.js';
 
 type Json = Record<string, unknown>;
 
@@ -131,7 +131,7 @@ export function callerHeaders<C>({ authenticator }: MethodHandler<C>): string[] 
 export function headerParameters<C>(method: MethodHandler<C>): Json[] {
   const { declaration } = method.requestHandler;
   const names = ['RequestId', 'TraceParent'];
-  if (method.methodType === 'POST') names.push('IdempotencyKey');
+  if (isRepeatable(method)) names.push('IdempotencyKey');
   if (declaration.waits === true) names.push('Prefer');
   const conditional =
     declaration.errors?.includes('precondition_failed') === true ||

@@ -23,7 +23,13 @@ import {
   requestHeaders,
   routeHeaders,
 } from './openapi-headers.js';
-import { type MethodHandler, pathOf, RegistrationError, type RouteManager } from './route-manager.js';
+import {
+  isRepeatable,
+  type MethodHandler,
+  pathOf,
+  RegistrationError,
+  type RouteManager,
+} from './route-manager.js';
 
 type Json = Record<string, unknown>;
 
@@ -164,13 +170,13 @@ function responsesOf<C>(manager: RouteManager<C>, method: MethodHandler<C>, comp
   const extra = [
     ...route,
     ...caller,
-    ...(method.methodType === 'POST' ? ['Idempotency-Replayed'] : []),
+    ...(isRepeatable(method) ? ['Idempotency-Replayed'] : []),
     ...(declaration.waits === true ? ['Preference-Applied'] : []),
   ];
   const errors = errorResponses([...impliedErrors(manager, method), ...(declaration.errors ?? [])], {
     route,
     caller,
-    posts: method.methodType === 'POST',
+    repeatable: isRepeatable(method),
     patches: method.methodType === 'PATCH',
   });
   const success = Object.fromEntries(

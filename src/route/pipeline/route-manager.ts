@@ -41,6 +41,11 @@ export function pathOf<C>(manager: RouteManager<C>): string {
   return (manager.version === undefined ? '' : `/api/v${manager.version}`) + manager.route;
 }
 
+/** Whether an Idempotency-Key makes a repeat of the request safe. */
+export function isRepeatable<C>({ methodType, requestHandler }: MethodHandler<C>): boolean {
+  return methodType === 'POST' && requestHandler.declaration.secret !== true;
+}
+
 /** A mistake in the declaration of a route; prevents the start. */
 export class RegistrationError extends Error {
   override readonly name = 'RegistrationError';

@@ -30,7 +30,7 @@ import { preconditionOf, unmodifiedTag } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
 import type { ResponseCache } from './response-cache.js';
 import { type Answer, answerOf, type ResponseData, StreamBody } from './response.js';
-import { type MethodHandler, RegistrationError } from './route-manager.js';
+import { isRepeatable, type MethodHandler, RegistrationError } from './route-manager.js';
 import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
 
 /** What the pipeline needs from its environment. */
@@ -195,7 +195,7 @@ function execute<C>(
     answerToChange(operation, data);
     return [];
   };
-  return method.methodType === 'POST' && environment.idempotency !== undefined
+  return environment.idempotency !== undefined && isRepeatable(method)
     ? performOnce(operation, environment.idempotency, ctx, context, input)
     : perform(operation, ctx, context, input);
 }

@@ -1,24 +1,26 @@
 import { expect } from 'chai';
 import { ApiError } from '../../../src/model/error.js';
+import { type ProjectRole, type Role, rightsOf } from '../../../src/model/role.js';
 import {
   type Authenticator,
   NoAuthAuthenticator,
   ProjectAdminAuthenticator,
   ProjectMemberAuthenticator,
+  ProjectRightAuthenticator,
   RequireUserAuthenticator,
   SuperUserAuthenticator,
 } from '../../../src/route/pipeline/authenticator.js';
-import { MutableContext, type RequestContext } from '../../../src/route/pipeline/context.js';
+import { MutableContext, type RequestContext, type User } from '../../../src/route/pipeline/context.js';
 import { RequestLifetime } from '../../../src/route/pipeline/request-lifetime.js';
 
-type Caller = 'anonymous' | 'stranger' | 'member' | 'admin' | 'superuser';
-const callers: Caller[] = ['anonymous', 'stranger', 'member', 'admin', 'superuser'];
+type Caller = 'anonymous' | 'stranger' | Role;
+const callers: Caller[] = ['anonymous', 'stranger', 'reader', 'operator', 'admin', 'superuser'];
 
 function contextOf(caller: Caller, withProject: boolean): RequestContext {
   const project = {
     id: 'p',
-    isMember: (id: string) => id === 'member' || id === 'admin',
-    isAdmin: (id: string) => id === 'admin',
+    rightsOf: (user: User) =>
+      rightsOf(user, user.id === 'stranger' ? undefined : (user.id as ProjectRole), 'p'),
   };
   return Object.assign(new MutableContext('r', new RequestLifetime(), 0, undefined), {
     ...(caller === 'anonymous'
@@ -45,28 +47,47 @@ type Row = Record<Caller, number | 'pass'>;
 const table: [Authenticator, Row, Row][] = [
   [
     new NoAuthAuthenticator(),
-    { anonymous: 'pass', stranger: 'pass', member: 'pass', admin: 'pass', superuser: 'pass' },
-    { anonymous: 'pass', stranger: 'pass', member: 'pass', admin: 'pass', superuser: 'pass' },
+    {
+      anonymous: 'pass',
+      stranger: 'pass',
+      reader: 'pass',
+      operator: 'pass',
+      admin: 'pass',
+      superuser: 'pass',
+    },
+    {
+      anonymous: 'pass',
+      stranger: 'pass',
+      reader: 'pass',
+      operator: 'pass',
+      admin: 'pass',
+      superuser: 'pass',
+    },
   ],
   [
     new RequireUserAuthenticator(),
-    { anonymous: 401, stranger: 'pass', member: 'pass', admin: 'pass', superuser: 'pass' },
-    { anonymous: 401, stranger: 'pass', member: 'pass', admin: 'pass', superuser: 'pass' },
+    { anonymous: 401, stranger: 'pass', reader: 'pass', operator: 'pass', admin: 'pass', superuser: 'pass' },
+    { anonymous: 401, stranger: 'pass', reader: 'pass', operator: 'pass', admin: 'pass', superuser: 'pass' },
   ],
   [
     new ProjectMemberAuthenticator(),
-    { anonymous: 401, stranger: 404, member: 'pass', admin: 'pass', superuser: 'pass' },
-    { anonymous: 401, stranger: 404, member: 404, admin: 404, superuser: 404 },
+    { anonymous: 401, stranger: 404, reader: 'pass', operator: 'pass', admin: 'pass', superuser: 'pass' },
+    { anonymous: 401, stranger: 404, reader: 404, operator: 404, admin: 404, superuser: 404 },
+  ],
+  [
+    new ProjectRightAuthenticator('operate'),
+    { anonymous: 401, stranger: 404, reader: 403, operator: 'pass', admin: 'pass', superuser: 'pass' },
+    { anonymous: 401, stranger: 404, reader: 404, operator: 404, admin: 404, superuser: 404 },
   ],
   [
     new ProjectAdminAuthenticator(),
-    { anonymous: 401, stranger: 404, member: 403, admin: 'pass', superuser: 'pass' },
-    { anonymous: 401, stranger: 404, member: 404, admin: 404, superuser: 404 },
+    { anonymous: 401, stranger: 404, reader: 403, operator: 403, admin: 'pass', superuser: 'pass' },
+    { anonymous: 401, stranger: 404, reader: 404, operator: 404, admin: 404, superuser: 404 },
   ],
   [
     new SuperUserAuthenticator(),
-    { anonymous: 401, stranger: 404, member: 404, admin: 404, superuser: 'pass' },
-    { anonymous: 401, stranger: 404, member: 404, admin: 404, superuser: 'pass' },
+    { anonymous: 401, stranger: 404, reader: 404, operator: 404, admin: 404, superuser: 'pass' },
+    { anonymous: 401, stranger: 404, reader: 404, operator: 404, admin: 404, superuser: 'pass' },
   ],
 ];
 

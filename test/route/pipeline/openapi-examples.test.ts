@@ -10,6 +10,7 @@ import { exampleIds } from '../../../src/route/example.js';
 import { getHandler } from '../../../src/route/attach.js';
 import { Api, checkedFetch } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
+import { freshPeople } from '../../support/example-people.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
 type Json = Record<string, unknown>;
@@ -111,6 +112,7 @@ describe('the OpenAPI document and the server', () => {
       return {
         [exampleIds.organizationID]: organizationId,
         [exampleIds.projectID]: projectId,
+        ...(await freshPeople(server, operationId)),
         [exampleIds.regionID]: regionId,
         [exampleIds.networkID]: networkId,
         [exampleIds.flavorID]: flavors['tiny'] ?? '',

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { exampleIds } from '../../../src/route/example.js';
 import { absentId } from '../../support/fuzz-seed.js';
 import { wire, type WireReply } from '../../support/fuzz-http.js';
+import { addPerson } from '../../support/people.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
 interface Document {
@@ -39,6 +40,8 @@ describe('OPTIONS and HEAD', () => {
       instanceID: metadata.id,
       taskID: taskId ?? '',
     };
+    const { keyId: keyID, id: userID } = await addPerson(server.app, 'head');
+    Object.assign(real, { keyID, userID });
     await server.settled(metadata.id);
   });
   after(() => server.stop());

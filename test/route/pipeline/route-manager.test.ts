@@ -2,13 +2,14 @@ import Router from '@koa/router';
 import { expect } from 'chai';
 import { Type } from 'typebox';
 import { ApiError } from '../../../src/model/error.js';
+import { rightsIn } from '../../../src/model/project.js';
 import {
   NoAuthAuthenticator,
   ProjectAdminAuthenticator,
   RequireUserAuthenticator,
 } from '../../../src/route/pipeline/authenticator.js';
 import { bodyReader } from '../../../src/route/pipeline/body.js';
-import { mustHaveProjectContext, mustHaveUser } from '../../../src/route/pipeline/context.js';
+import { mustHaveProjectContext, mustHaveUser, type User } from '../../../src/route/pipeline/context.js';
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import type { Declaration } from '../../../src/route/pipeline/handler.js';
 import type { Deprecation } from '../../../src/route/pipeline/deprecation.js';
@@ -261,14 +262,9 @@ describe('the way of a request', () => {
               seen.push(`prefetch ${projectID ?? ''}`);
               const project = await connector.projects.load(projectID ?? '');
               if (project === undefined) return context;
-              const { admins, members } = project.value;
               return {
                 ...context,
-                project: {
-                  id: project.id,
-                  isMember: (id: string) => members.includes(id) || admins.includes(id),
-                  isAdmin: (id: string) => admins.includes(id),
-                },
+                project: { id: project.id, rightsOf: (user: User) => rightsIn(project, user) },
               };
             },
           ],

@@ -1,0 +1,58 @@
+/** Who is in a project. Changes take effect with the next request, in every process. */
+import { notFound, notFoundAt, ApiError } from '../model/error.js';
+import { type Member, membersOf, withMember } from '../model/member.js';
+import { type ProjectRecord, roleIn } from '../model/project.js';
+import type { ProjectRole } from '../model/role.js';
+import type { Caller } from './caller.js';
+import { modified } from './change.js';
+import { projects } from './project.js';
+import { ResourceData } from './resource.js';
+import { users } from './user.js';
+
+export class MemberData extends ResourceData {
+  async list(caller: Caller, projectId: string): Promise<Member[]> {
+    return membersOf((await this.projects.get(caller, projectId)).value);
+  }
+
+  /** Adds a user who is not in the project yet. */
+  async add(caller: Caller, projectId: string, { userId, role }: Member): Promise<Member> {
+    if ((await this.store.get(users, userId, caller.signal)) === undefined)
+      throw notFoundAt('/userId', 'user');
+    await this.#change(caller, projectId, (project) => {
+      const known = roleIn(project, userId);
+      if (known === undefined) return withMember(project, userId, role);
+      const message = `The user is in the project already, as ${known}; PUT changes the role.`;
+      throw new ApiError('already_exists', message, { errors: [{ pointer: '/userId', message }] });
+    });
+    return { userId, role };
+  }
+
+  async change(caller: Caller, projectId: string, userId: string, role: ProjectRole): Promise<Member> {
+    await this.#changeMember(caller, projectId, userId, role);
+    return { userId, role };
+  }
+
+  async remove(caller: Caller, projectId: string, userId: string): Promise<void> {
+    await this.#changeMember(caller, projectId, userId, undefined);
+  }
+
+  async #changeMember(
+    caller: Caller,
+    projectId: string,
+    userId: string,
+    role: ProjectRole | undefined,
+  ): Promise<void> {
+    await this.#change(caller, projectId, (project) => {
+      if (roleIn(project, userId) === undefined) throw notFound();
+      return withMember(project, userId, role);
+    });
+  }
+
+  async #change(
+    caller: Caller,
+    projectId: string,
+    change: (project: ProjectRecord) => ProjectRecord,
+  ): Promise<void> {
+    await modified(this.store, projects, caller, projectId, change);
+  }
+}

@@ -1,0 +1,63 @@
+import { Type } from 'typebox';
+import { Uuid } from '../model/common.js';
+import { Organization, OrganizationCreate, presentOrganization } from '../model/organization.js';
+import { createdIn } from './answer.js';
+import { callerOf } from './caller.js';
+import { listHandler } from './list-handler.js';
+import { defineHandler } from './route.js';
+
+/** GET /api/v2/organizations */
+export const listOrganizations = listHandler(
+  {
+    operationId: 'listOrganizations',
+    summary: 'All organizations, oldest first',
+    tags: ['organizations'],
+    responses: {
+      200: { description: 'A page of organizations.', schema: Type.Array(Organization), headers: ['Link'] },
+    },
+  },
+  {
+    args: ({ context }) => callerOf(context),
+    list: (connector, caller, page) => connector.organizations.list(caller, page),
+  },
+);
+
+const created = createdIn('/api/v2/organizations');
+
+/** POST /api/v2/organizations */
+export const createOrganization = defineHandler(
+  {
+    operationId: 'createOrganization',
+    summary: 'Create an organization',
+    tags: ['organizations'],
+    body: OrganizationCreate,
+    example: { metadata: { name: 'example', description: 'The organization of the examples' } },
+    responses: {
+      201: { description: 'The organization.', schema: Organization, headers: ['Location', 'ETag'] },
+    },
+    errors: ['name_taken'],
+  },
+  {
+    parse: ({ body, context }) => ({ caller: callerOf(context, created), body }),
+    execute: async (connector, { caller, body }) =>
+      created(await connector.organizations.create(caller, body)),
+  },
+);
+
+/** GET /api/v2/organizations/{organizationID} */
+export const getOrganization = defineHandler(
+  {
+    operationId: 'getOrganization',
+    summary: 'One organization, to which the caller belongs through a project',
+    tags: ['organizations'],
+    params: Type.Object({ organizationID: Uuid }, { additionalProperties: false }),
+    responses: { 200: { description: 'The organization.', schema: Organization, headers: ['ETag'] } },
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), id: params.organizationID }),
+    execute: async (connector, { caller, id }) => {
+      const { value, revision } = await connector.organizations.get(caller, id);
+      return { result: presentOrganization(id, value), metadata: { revision } };
+    },
+  },
+);

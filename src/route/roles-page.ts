@@ -1,0 +1,93 @@
+/** The manual's page of roles, generated from the table of roles and that of routes. */
+import { type Right, type Role, rights, roleRights } from '../model/role.js';
+import type { Guard } from './guard.js';
+import { type RouteOptions, routeTable } from './index.js';
+import type { Row } from './route.js';
+
+/** Who may send a request: without a credential, in no project, or with a role in the project that it is about. */
+export const callers = ['anonymous', 'others', 'reader', 'operator', 'admin', 'superuser'] as const;
+
+export type CallerKind = (typeof callers)[number];
+
+/** What the access decision says: `yes`, or the status of the refusal. */
+export type Verdict = 'yes' | 401 | 403 | 404;
+
+/** The verdict on a caller, for a resource of the project in which they have their role, or of another user. */
+export function verdictOn(caller: CallerKind, { authenticator }: Guard): Verdict {
+  const { needsUser, right, name } = authenticator;
+  if (!needsUser) return 'yes';
+  if (caller === 'anonymous') return 401;
+  if (right !== undefined) {
+    if (caller === 'others') return 404;
+    return roleRights[caller].includes(right) ? 'yes' : 403;
+  }
+  return (name === 'SuperUser' || name === 'Owner') && caller !== 'superuser' ? 404 : 'yes';
+}
+
+/** The rows of the API; what the options say makes no difference to who may call them. */
+export function allRows(): Row[] {
+  const options: RouteOptions = {
+    publicUrl: () => 'http://localhost',
+    authorizationServers: [],
+    scopes: [],
+    streams: { heartbeat: 1, lifetime: 1 },
+    service: {
+      version: '0',
+      started: new Date(0),
+      ready: () => true,
+      checks: () => [],
+      metrics: () => Promise.resolve(''),
+    },
+  };
+  return routeTable(options, () => '{}');
+}
+
+export function addressOf([version, , path]: Row): string {
+  return version === undefined ? path : `/api/v${version}${path}`;
+}
+
+const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function needOf({ authenticator: { needsUser, right, name } }: Guard): string {
+  if (!needsUser) return 'nothing';
+  if (right !== undefined) return `\`${right}\``;
+  if (name === 'Owner') return 'to be the user, or a superuser';
+  return name === 'SuperUser' ? 'to be a superuser' : 'a credential';
+}
+
+export function rolesPage(): string {
+  const roles = Object.keys(roleRights) as Role[];
+  const ofRights = Object.entries(rights).map(([right, meaning]) => [
+    `\`${right}\``,
+    meaning,
+    ...roles.map((role) => (roleRights[role].includes(right as Right) ? 'yes' : '')),
+  ]);
+  const ofRoutes = allRows().map((row) => [
+    `${row[1]} \`${addressOf(row)}\``,
+    needOf(row[3]),
+    ...callers.map((caller) => String(verdictOn(caller, row[3]))),
+  ]);
+  return `# Roles and rights
+
+A user has a role in each project that they are in: \`reader\`, \`operator\` or \`admin\`. A superuser, whom \`auth.superUsers\` names, has
+every right in every project. \`spec.members\` of a project lists its operators.
+
+${table(['right', 'allows to', ...roles], ofRights)}
+
+## Routes
+
+What each route needs, and what the access decision says to whom, for a resource of the project in which the caller has the role:
+\`yes\`, or the status of the refusal. \`others\` are identified users who are not in the project; what they may not see is 404, as if it
+were absent: those of other users, too. So is a resource that does not exist, for everybody. A 403 names the missing right. Where a route needs only a credential,
+its response is limited to what the caller may see: lists show the resources of the caller's projects, and a create needs \`operate\` in
+the project that it names.
+
+This page is generated from \`src/model/role.ts\` and \`src/route/index.ts\` by \`npm run docs\`.
+
+${table(['route', 'needs', ...callers], ofRoutes)}
+`;
+}

@@ -1,0 +1,195 @@
+/** Every route, asked by every role for its own, foreign and absent resources; the answers are those of the role table. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { uuidv7 } from 'uuidv7';
+import { packageRoot } from '../../src/config.js';
+import { projects } from '../../src/data/project.js';
+import { insert, replace } from '../../src/data/store/port.js';
+import { apiKeys } from '../../src/data/user.js';
+import { timestamp } from '../../src/model/common.js';
+import { projectRoles } from '../../src/model/role.js';
+import type { CurrentUser } from '../../src/model/user.js';
+import {
+  addressOf,
+  allRows,
+  type CallerKind,
+  callers,
+  rolesPage,
+  verdictOn,
+} from '../../src/route/roles-page.js';
+import type { Row } from '../../src/route/route.js';
+import { Api, type ErrorAnswer, type Reply } from '../support/conform.js';
+import { absentId } from '../support/fuzz-seed.js';
+import { addPerson, addProject, type Person, type SeededProject } from '../support/people.js';
+import { seedTask } from '../support/rows.js';
+import { startServer, type TestServer } from '../support/server.js';
+
+/** By the path parameter that names a resource of a project: its ids in the caller's project, and in another one. */
+type Ids = Record<string, string>;
+
+describe('the role table', () => {
+  let server: TestServer;
+  let own: SeededProject;
+  let foreign: SeededProject;
+  const apis = {} as Record<CallerKind, Api>;
+
+  before(async () => {
+    server = await startServer({ flags: { limits: { requests: 0 } } });
+    const people = {} as Record<string, Person>;
+    for (const name of [...projectRoles, 'others'])
+      people[name] = await addPerson(server.app, `role-${name}`);
+    const inRole = (role: string) => [people[role]].filter((person) => person !== undefined);
+    own = await addProject(server.app, {
+      name: 'own',
+      admins: inRole('admin'),
+      members: inRole('operator'),
+      readers: inRole('reader'),
+    });
+    foreign = await addProject(server.app, { name: 'foreign' });
+    for (const caller of callers) apis[caller] = people[caller]?.api ?? server.admin;
+    apis.anonymous = new Api(server.url);
+  });
+  after(() => server.stop());
+
+  /** An instance with a task that no worker takes, seeded anew for each request, which may delete it. */
+  async function seeded({ id: projectId, organizationId }: SeededProject): Promise<Ids> {
+    const regionId = server.catalog.regionId;
+    const task = { projectId, organizationId, queue: 'inactive', activated: false } as const;
+    const { instanceId, taskId } = await seedTask(server.app.store, task, {
+      projectId,
+      organizationId,
+      regionId,
+      name: `seeded-${uuidv7().slice(-12)}`,
+    });
+    // A member whom the request may remove.
+    const userID = uuidv7();
+    const { store } = server.app;
+    const project = await store.get(projects, projectId);
+    if (project === undefined) throw new Error('the project is not there');
+    const readers = [...(project.value.readers ?? []), userID];
+    await store.write([replace(projects, project, { ...project.value, readers })]);
+    return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID };
+  }
+
+  const absent: Ids = { instanceID: absentId, taskID: absentId, projectID: absentId };
+
+  function ask(row: Row, caller: CallerKind, ids: Ids): Promise<Reply<ErrorAnswer>> {
+    const path = addressOf(row).replaceAll(/\{(\w+)\}/g, (_whole, name: string) => ids[name] ?? absentId);
+    // A body that is refused only once the caller may send it.
+    return apis[caller].call<ErrorAnswer>(row[1], path, row[1] === 'GET' ? {} : { body: {} });
+  }
+
+  const ofProjects = allRows().filter(([, , , guard]) => guard.authenticator.right !== undefined);
+
+  it('covers every route of an instance and of a task', () => {
+    const covered = ofProjects.map((row) => `${row[1]} ${row[2]}`);
+    for (const [, method, path] of allRows())
+      if (/\{(instance|task)ID\}/.test(path)) expect(covered).to.include(`${method} ${path}`);
+    expect(covered).to.have.length.above(14);
+  });
+
+  for (const row of ofProjects) {
+    const where = `${row[1]} ${row[2]}`;
+    it(`is what ${where} does, for a resource of the caller’s project, of another one, and of none`, async () => {
+      for (const caller of callers) {
+        const verdict = verdictOn(caller, row[3]);
+        const mine = await ask(row, caller, await seeded(own));
+        if (verdict === 'yes')
+          expect([401, 403, 404], `${where} ${caller}: ${mine.text}`).not.to.include(mine.status);
+        else expect(mine.status, `${where} ${caller}`).to.equal(verdict);
+        if (verdict === 403) expect(mine.body.message).to.include(`"${String(row[3].authenticator.right)}"`);
+
+        const theirs = await ask(row, caller, await seeded(foreign));
+        if (caller === 'superuser') expect(theirs.status, `${where} foreign`).to.equal(mine.status);
+        else expect(theirs.status, `${where} ${caller} foreign`).to.equal(caller === 'anonymous' ? 401 : 404);
+
+        const none = await ask(row, caller, absent);
+        expect(none.status, `${where} ${caller} absent`).to.equal(caller === 'anonymous' ? 401 : 404);
+      }
+    });
+  }
+
+  const ofUsers = allRows().filter(([, , , guard]) => guard.authenticator.name === 'Owner');
+  for (const row of ofUsers) {
+    const where = `${row[1]} ${row[2]}`;
+    it(`is what ${where} does, for the caller, for another user, and for none`, async () => {
+      /** A user with a key that the request may revoke. */
+      const keyed = async (userID: string): Promise<Ids> => {
+        const keyID = uuidv7();
+        const { store, connector } = server.app;
+        const record = {
+          userId: userID,
+          name: keyID,
+          hash: connector.users.hash(keyID),
+          creationTime: timestamp(),
+        };
+        await store.write([insert(apiKeys, keyID, record)]);
+        return { userID, keyID };
+      };
+      const another = await addPerson(server.app, `another-${uuidv7().slice(-12)}`);
+      for (const caller of callers) {
+        const anonymous = caller === 'anonymous';
+        const self = anonymous
+          ? another.id
+          : (await apis[caller].get<CurrentUser>('/api/v2/user')).body.metadata.id;
+        const mine = await ask(row, caller, await keyed(self));
+        if (anonymous) expect(mine.status).to.equal(401);
+        else expect([401, 403, 404], `${where} ${caller}: ${mine.text}`).not.to.include(mine.status);
+
+        const theirs = await ask(row, caller, await keyed(another.id));
+        if (caller === 'superuser') expect([401, 403, 404], where).not.to.include(theirs.status);
+        else expect(theirs.status, `${where} ${caller} foreign`).to.equal(verdictOn(caller, row[3]));
+
+        const none = await ask(row, caller, { userID: absentId, keyID: absentId });
+        if (row[1] === 'POST' && caller === 'superuser') expect(none.status).to.equal(400);
+        else expect(none.status, `${where} ${caller} absent`).to.equal(anonymous ? 401 : 404);
+      }
+    });
+  }
+
+  it('is what routes for superusers, for the identified and for everybody say', async () => {
+    const open = allRows().filter(
+      ([, , path, guard]) => guard.authenticator.right === undefined && !path.includes('{'),
+    );
+    for (const row of open) {
+      for (const caller of callers) {
+        const { status } = await ask(row, caller, {});
+        const verdict = verdictOn(caller, row[3]);
+        if (verdict === 'yes') expect([401, 403, 404], `${row[2]} ${caller}`).not.to.include(status);
+        else expect(status, `${row[2]} ${caller}`).to.equal(verdict);
+      }
+    }
+  });
+
+  it('decides about creates: who may operate the project creates, a reader is told what is missing, others find none', async () => {
+    for (const caller of callers) {
+      const body = server.instanceBody(`by-${caller}`, { spec: { projectId: own.id } });
+      const { status, text } = await apis[caller].post('/api/v2/instances', body);
+      const expected = {
+        anonymous: 401,
+        others: 404,
+        reader: 403,
+        operator: 201,
+        admin: 201,
+        superuser: 201,
+      };
+      expect(status, `${caller}: ${text}`).to.equal(expected[caller]);
+    }
+    const unnamed = await apis.reader.refused('forbidden', 'POST', '/api/v2/instances', {
+      body: server.instanceBody('unnamed'),
+    });
+    expect(unnamed.body.message).to.include('"operate"');
+  });
+
+  it('lets readers see the lists of their project, and its events', async () => {
+    const { body } = await apis.reader.get<{ metadata: { projectId: string } }[]>('/api/v2/instances');
+    expect(body).to.have.length.above(2);
+    expect(new Set(body.map(({ metadata }) => metadata.projectId))).to.deep.equal(new Set([own.id]));
+    expect((await apis.reader.get<unknown[]>('/api/v2/events')).body).to.have.length.above(2);
+  });
+
+  it('is the page docs/roles.md (npm run docs writes it)', () => {
+    expect(readFileSync(join(packageRoot(), 'docs', 'roles.md'), 'utf8')).to.equal(rolesPage());
+  });
+});
