@@ -20,6 +20,7 @@ import { RegionData, regions, type RegionSource } from './region.js';
 import type { ResourceData } from './resource.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
+import { SshKeyData, sshKeys } from './ssh-key.js';
 import { StatusData } from './status.js';
 import { trials } from './store/availability.js';
 import type { CollectionSpec, Store } from './store/port.js';
@@ -42,6 +43,7 @@ const resources = {
   organizations: [organizations, OrganizationData],
   networks: [networks, NetworkData],
   drifts: [drifts, DriftData],
+  sshKeys: [sshKeys, SshKeyData],
 } satisfies Record<string, Resource>;
 
 type Resources = {

@@ -27,6 +27,7 @@ import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
 import { getRegion, listRegions } from './region.js';
 import type { Row } from './route.js';
 import { getHealth, getMetrics, getReady, getVersion, type ServiceState } from './service.js';
+import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
   abortTask,
@@ -62,6 +63,10 @@ const peopleRoutes: readonly Row[] = [
   [2, 'POST', '/users/{userID}/apikeys', selfOnly, createApiKey],
   [2, 'GET', '/users/{userID}/apikeys/{keyID}', selfOnly, getApiKey],
   [2, 'DELETE', '/users/{userID}/apikeys/{keyID}', selfOnly, deleteApiKey],
+
+  [2, 'GET', '/keys', signedIn, listSshKeys],
+  [2, 'POST', '/keys', signedIn, createSshKey],
+  [2, 'DELETE', '/keys/{keyName}', signedIn, deleteSshKey],
 
   [2, 'GET', '/organizations', superUserOnly, listOrganizations],
   [2, 'POST', '/organizations', superUserOnly, createOrganization],

@@ -55,6 +55,8 @@ const promised: Record<string, string[]> = {
   '/api/v2/users/{userID}/instances': ['get'],
   '/api/v2/users/{userID}/apikeys': ['get', 'post'],
   '/api/v2/users/{userID}/apikeys/{keyID}': ['delete', 'get'],
+  '/api/v2/keys': ['get', 'post'],
+  '/api/v2/keys/{keyName}': ['delete'],
   '/api/v2/networks/{networkID}': ['get'],
   '/api/v2/regions/{regionID}': ['get'],
   '/api/v2/regions/{regionID}/flavors/{flavorID}': ['get'],
