@@ -166,6 +166,13 @@ ofStore(program.command('region').description('manage regions').command('rebind'
     await rebindRegion(name, flags);
   });
 
+ofStore(program.command('audit').description('check the audit trail').command('verify'))
+  .description('find any audit record that was changed or removed; exits with 1 if there is one')
+  .action(async (flags: StoreFlags) => {
+    const { verifyTrail } = await import('./command/audit-verify.js');
+    if (!(await verifyTrail(flags))) process.exitCode = 1;
+  });
+
 const store = program.command('store').description('manage stores');
 
 ofStore(store.command('compact'))

@@ -1,6 +1,7 @@
 /** Everything that `execute` may use: one part per resource. */
 import { AdminData } from './admin.js';
 import { ApiKeyData } from './api-key.js';
+import { AuditData, auditHeads, auditRecords } from './audit.js';
 import { catalogs } from './catalog.js';
 import type { ChangeFeed } from './change-feed.js';
 import { DriftData, drifts } from './drift.js';
@@ -66,6 +67,7 @@ export interface Connector extends Resources {
   readonly taskControl: TaskControl;
   readonly status: StatusData;
   readonly admin: AdminData;
+  readonly audit: AuditData;
   readonly idempotency: IdempotencyData;
   /** A number that changes with every write to the store, by any process. */
   readonly version: () => number;
@@ -79,6 +81,8 @@ export const collections: readonly CollectionSpec<never>[] = [
   apiKeys,
   projects,
   ...Object.values(resources).map(([collection]) => collection),
+  auditRecords,
+  auditHeads,
   regions,
   instances,
   tasks,
@@ -124,6 +128,7 @@ export function createConnector(
     taskControl,
     status: new StatusData(store, projectData),
     admin: new AdminData(store, taskControl),
+    audit: new AuditData(store),
     idempotency: idempotencyData,
     version: storeVersion(store),
   };

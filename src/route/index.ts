@@ -1,4 +1,5 @@
 /** Every route of the API, for an audit at a glance: version, method, path, who may call it, and the handler. */
+import { listAdminEvents } from './admin-event.js';
 import { clearTaskQueue, restartFailedTasks } from './admin.js';
 import { createApiKey, deleteApiKey, getApiKey, listApiKeys } from './api-key.js';
 import { listDrift } from './drift.js';
@@ -110,6 +111,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
     [2, 'DELETE', '/admin/task_queue', superUserOnly, clearTaskQueue],
     [2, 'POST', '/admin/restart', superUserOnly, restartFailedTasks],
+    [2, 'GET', '/admin/events', superUserOnly, listAdminEvents],
 
     ...peopleRoutes,
     [2, 'GET', '/networks', signedIn, listNetworks],
