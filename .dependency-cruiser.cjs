@@ -98,6 +98,7 @@ module.exports = {
     ]),
     layer('site/worker-routes\\.ts$', ['model/', 'region/', 'route/pipeline/']),
     layer('site/catalog-keeper\\.ts$', ['model/', 'data/']),
+    layer('site/settings\\.ts$', ['config\\.ts$', 'model/', 'data/']),
     layer('site/first-run\\.ts$', ['config\\.ts$', 'model/', 'data/']),
     layer('app\\.ts$', [
       'config\\.ts$',

@@ -8,7 +8,6 @@ import { checkPlaces, makeDataDir } from './config/places.js';
 import { CatalogData } from './data/catalog.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { ChangeFeed } from './data/change-feed.js';
-import type { ExpiryOptions } from './data/expiry.js';
 import { IdempotencyData } from './data/idempotency.js';
 import { migrateStore } from './data/migration/index.js';
 import { ObservationData } from './data/observation.js';
@@ -19,6 +18,7 @@ import { ScheduleData } from './data/schedule.js';
 import { secretFor } from './data/secret.js';
 import { Availability, withoutOutages } from './data/store/availability.js';
 import type { Store } from './data/store/port.js';
+import type { SettingsData } from './data/settings.js';
 import { UserData } from './data/user.js';
 import { WorkerData } from './data/worker.js';
 import type { Log } from './model/log.js';
@@ -31,6 +31,7 @@ import { attachHandler } from './route/attach.js';
 import type { Route } from './route/route.js';
 import type { ServiceState } from './route/service.js';
 import { HttpServer } from './http/server.js';
+import { openSettings } from './site/settings.js';
 import { assertAddress, openStore, sqliteFile } from './site/stores.js';
 import { WorkerServer } from './site/worker-server.js';
 import { housekeeping } from './task/housekeeper.js';
@@ -63,8 +64,7 @@ export interface App {
 }
 
 const seconds = 1000;
-const hours = 3600 * seconds;
-const days = 24 * hours;
+const days = 24 * 3600 * seconds;
 
 /** Starts everything in the order of dependencies; if a part fails, the ones already started are stopped. */
 export async function startApp(config: Config, options: AppOptions): Promise<App> {
@@ -107,6 +107,7 @@ interface Base {
   options: ComposeOptions;
   store: Store;
   userData: UserData;
+  settings: SettingsData;
   tracing: Tracing;
   feed: ChangeFeed;
   owner: string;
@@ -140,14 +141,8 @@ async function compose(
     idempotency.close();
     return Promise.resolve();
   });
-  const connector = createConnector(
-    store,
-    base.userData,
-    idempotency,
-    directory,
-    base.feed,
-    expiryOf(config),
-  );
+  const { userData, feed, settings } = base;
+  const connector = createConnector(store, userData, idempotency, directory, feed, settings);
   await keepCatalogs(base);
   // Before any work: a region that another worker drives is refused, and what this one observes must not be recorded.
   const workerUrl = role === 'worker' || config.worker.listen ? await serveRegions(base, secret) : '';
@@ -173,7 +168,10 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   availability.watch(store);
   undo.push(() => availability.close());
   await migrateStore(store, log);
-  const userData = new UserData(store, await secretFor(store, 'apikey'), () => config.auth);
+  const feed = new ChangeFeed(store, config.tasks.notice * seconds);
+  undo.push(() => feed.close());
+  const settings = await openSettings(config, store, feed, log);
+  const userData = new UserData(store, await secretFor(store, 'apikey'), () => settings.superUserRule);
   // An API process prints the first key, because the administrator looks there; a worker may start earlier.
   if (role !== 'worker') await firstRun(config, options, store, userData, dataDir);
   const owner = ownerName();
@@ -183,16 +181,15 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   undo.push(async () => {
     for (const region of open) await region.provider.close();
   });
-  const feed = new ChangeFeed(store, config.tasks.notice * seconds);
-  undo.push(() => feed.close());
-  return { config, options, store, userData, tracing, feed, owner, workers, open, failures, undo };
+  return { config, options, store, userData, settings, tracing, feed, owner, workers, open, failures, undo };
 }
 
 /** Runs tasks, watches machines and does the periodic jobs. */
 async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<TaskRunner> {
-  const { config, options, store, feed, owner, open, undo } = base;
+  const { config, options, store, settings, feed, owner, open, undo } = base;
   const lease = config.tasks.lease * seconds;
-  const queue = new TaskQueue(store, { owner, lease, cooldownMs: config.tasks.backoffMax * seconds });
+  const cooldownMs = config.tasks.backoffMax * seconds;
+  const queue = new TaskQueue(store, { owner, lease, cooldownMs, types: () => settings.taskTypes });
   const runner = makeRunner(config, queue, open, base.tracing, options.log);
   await runner.start();
   undo.push(() => runner.stop());
@@ -200,6 +197,7 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   feed.subscribe((foreign) => {
     if (foreign) runner.nudge();
   });
+  settings.watch(() => runner.nudge());
   const data = new ObservationData(store);
   const observer = new Observer(data, open, options.log);
   observer.start();
@@ -306,7 +304,6 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     publicUrl: () => (server.publicUrl === '' ? listening() : server.publicUrl),
     bodyLimit: server.bodyLimit,
     timeout: server.requestTimeout * seconds,
-    rateLimit: config.limits,
     streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
     responseCache: config.cache.pages * 2 ** 20,
     corsOrigins: server.corsOrigins,
@@ -367,10 +364,6 @@ function makeRunner(
     },
     log,
   );
-}
-
-function expiryOf({ instances }: Config): ExpiryOptions {
-  return { maxLifetime: instances.maxLifetime * days, warning: instances.expiryWarning * hours };
 }
 
 /** Listed only while it is unavailable: unlike the regions, it is not a part of this process. */

@@ -6,7 +6,7 @@ import { catalogs } from './catalog.js';
 import type { ChangeFeed } from './change-feed.js';
 import { DriftData, drifts } from './drift.js';
 import { EventData } from './event.js';
-import { ExpiryData, type ExpiryOptions } from './expiry.js';
+import { ExpiryData } from './expiry.js';
 import { schema } from './migration/schema.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
@@ -21,6 +21,7 @@ import { RegionData, regions, type RegionSource } from './region.js';
 import type { ResourceData } from './resource.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
+import { banners, serviceFlags, type SettingsData, settings as storedSettings } from './settings.js';
 import { SshKeyData, sshKeys } from './ssh-key.js';
 import { StatusData } from './status.js';
 import { trials } from './store/availability.js';
@@ -68,6 +69,7 @@ export interface Connector extends Resources {
   readonly status: StatusData;
   readonly admin: AdminData;
   readonly audit: AuditData;
+  readonly settings: SettingsData;
   readonly idempotency: IdempotencyData;
   /** A number that changes with every write to the store, by any process. */
   readonly version: () => number;
@@ -83,6 +85,9 @@ export const collections: readonly CollectionSpec<never>[] = [
   ...Object.values(resources).map(([collection]) => collection),
   auditRecords,
   auditHeads,
+  storedSettings,
+  serviceFlags,
+  banners,
   regions,
   instances,
   tasks,
@@ -99,7 +104,7 @@ export function createConnector(
   idempotencyData: IdempotencyData,
   regionSource: RegionSource,
   feed: ChangeFeed,
-  expiryOptions: ExpiryOptions,
+  settings: SettingsData,
 ): Connector {
   const projectData = new ProjectData(store);
   const parts = Object.fromEntries(
@@ -108,8 +113,7 @@ export function createConnector(
   const { organizations: organizationData, networks: networkData } = parts;
   const regionData = new RegionData(store, regionSource, organizationData, projectData);
   const taskData = new TaskData(store, projectData, feed);
-  const { maxLifetime } = expiryOptions;
-  const instanceData = new InstanceData(store, projectData, networkData, regionData, maxLifetime);
+  const instanceData = new InstanceData(store, projectData, networkData, regionData, settings);
   const taskControl = new TaskControl(store);
   return {
     ...parts,
@@ -122,13 +126,14 @@ export function createConnector(
     flavors: new FlavorData(regionData),
     images: new ImageData(regionData),
     instances: instanceData,
-    expiry: new ExpiryData(store, instanceData, expiryOptions),
+    expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
     events: new EventData(store, projectData, userData, feed),
     taskControl,
     status: new StatusData(store, projectData),
     admin: new AdminData(store, taskControl),
     audit: new AuditData(store),
+    settings,
     idempotency: idempotencyData,
     version: storeVersion(store),
   };

@@ -128,9 +128,10 @@ export class EventData {
     return this.#store.trimChanges(new Date(before).toISOString());
   }
 
-  /** Whether the caller's user is still active and their key valid: a stream outlives the check at the start of the request. */
-  isActive(caller: Caller): Promise<boolean> {
-    return this.#users.isActive(caller.principal, caller.signal);
+  /** Whether the caller still has the same rights: a stream outlives the check at the start of the request. */
+  async isUnchanged({ principal, signal }: Caller): Promise<boolean> {
+    const active = await this.#users.isActive(principal, signal);
+    return active && this.#users.isSuperUser(principal.name) === principal.superUser;
   }
 
   follow(): Follower {

@@ -7,6 +7,7 @@ import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
 import { userDataFault } from '../model/user-data.js';
 import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
+import type { ExpiryLimits } from './settings.js';
 
 /** Each tag name at most once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
@@ -60,6 +61,15 @@ export function expiry(
     return { expiresAt, ...(expirationWarning === undefined ? {} : { expirationWarning }) };
   checkExpiry(time, maxLifetime, '/spec/expiresAt');
   return { expiresAt: timestamp(new Date(time)) };
+}
+
+/** The same for a new instance, which expires by default where the site says so. */
+export function firstExpiry(
+  wanted: string | undefined,
+  { maxLifetime, defaultLifetime }: Omit<ExpiryLimits, 'warning'>,
+): Pick<InstanceRecord, 'expiresAt'> {
+  if (wanted !== undefined || defaultLifetime === undefined) return expiry(wanted, undefined, maxLifetime);
+  return { expiresAt: timestamp(new Date(Date.now() + defaultLifetime)) };
 }
 
 /** 422 unless the time (ms since 1970) is in the future and within the limit. */

@@ -22,7 +22,7 @@ import {
   replaceRequired,
   written,
 } from './instance-change.js';
-import { checkReferences, checkUserData, expiry } from './instance-rules.js';
+import { checkReferences, checkUserData, firstExpiry } from './instance-rules.js';
 import {
   checkFree,
   checkLiving,
@@ -35,6 +35,7 @@ import {
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
+import type { SettingsData } from './settings.js';
 import {
   type CollectionSpec,
   type Document,
@@ -104,21 +105,20 @@ export class InstanceData {
   readonly #projects: ProjectData;
   readonly #networks: NetworkData;
   readonly #regions: RegionData;
-  readonly #maxLifetime: number;
+  readonly #settings: SettingsData;
 
-  /** `maxLifetime`: how far in the future an instance's expiry may be, in ms. */
   constructor(
     store: Store,
     projects: ProjectData,
     networks: NetworkData,
     regions: RegionData,
-    maxLifetime: number,
+    settings: SettingsData,
   ) {
     this.#store = store;
     this.#projects = projects;
     this.#networks = networks;
     this.#regions = regions;
-    this.#maxLifetime = maxLifetime;
+    this.#settings = settings;
   }
 
   /** Undefined if absent. No visibility check. */
@@ -150,6 +150,7 @@ export class InstanceData {
 
   /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */
   async create(caller: Caller, body: InstanceCreate): Promise<Accepted> {
+    this.#settings.demand('creation', 'Creating instances');
     const { metadata, spec } = body;
     const project = await this.#projects.choose(caller, spec);
     const network = await this.#networks.choose(caller, project.id, spec);
@@ -169,7 +170,7 @@ export class InstanceData {
       ...pick(spec),
       ...(flavor === undefined ? {} : { flavor }),
       ...(spec.userData === undefined || spec.userData === '' ? {} : { userData: spec.userData }),
-      ...expiry(spec.expiresAt, undefined, this.#maxLifetime),
+      ...firstExpiry(spec.expiresAt, this.#settings.expiry),
       creationTime: timestamp(),
       createdBy: caller.principal.name,
       provisioning: { status: 'pending' },
@@ -225,7 +226,7 @@ export class InstanceData {
       const wanted = { ...value, ...pick(wish.spec), kept: former };
       const flavor = replaced.length > 0 ? await checkReferences(this.#regions, wanted, caller) : undefined;
       if (replaced.length > 0 && !allowReplace) throw replaceRequired(replaced);
-      const next = changedRecord(value, wish, this.#maxLifetime);
+      const next = changedRecord(value, wish, this.#settings.expiry.maxLifetime);
       if (replaced.length > 0) {
         checkFree('instance', await openTasksOf(this.#store, instance.value));
         const asked = by(caller, { ...next, flavor: flavor ?? null });

@@ -6,7 +6,8 @@
  * Model: amboy's remote queue (Evergreen, section 6). Differences: one heartbeat per claim, attempts are counted,
  * claims of dead processes are taken over, and the end of a task and its effect on the subject are one step.
  */
-import type { TaskRecord } from '../model/task.js';
+import { defined } from '../model/common.js';
+import type { TaskRecord, TaskType } from '../model/task.js';
 import { attemptsEnded, claimed, interrupted, placed } from '../model/task-state.js';
 import { HeldTask } from './held-task.js';
 import { LeaseWatch } from './lease.js';
@@ -20,6 +21,8 @@ export interface QueueOptions {
   lease: number;
   /** Longest pause, in ms, of a task that is interrupted repeatedly. Default: none. */
   cooldownMs?: number;
+  /** The types of the tasks that may be claimed now; undefined: all. */
+  types?: () => readonly TaskType[] | undefined;
 }
 
 export class TaskQueue {
@@ -51,15 +54,13 @@ export class TaskQueue {
 
   /** This many of them; fewer if there are no more. */
   async claimUpTo(regionId: string, limit: number): Promise<HeldTask[]> {
-    const { owner, lease } = this.#options;
-    const claims = await this.#store.claim(
-      tasks,
-      { order: 'claim', filter: { queue: 'ready', region_id: regionId }, limit },
-      ({ value }) => {
-        const now = new Date();
-        return claimed(value, { owner, until: now.getTime() + lease }, now);
-      },
-    );
+    const { owner, lease, types } = this.#options;
+    const filter = defined({ queue: 'ready', region_id: regionId, type: types?.() });
+    if (filter.type?.length === 0) return [];
+    const claims = await this.#store.claim(tasks, { order: 'claim', filter, limit }, ({ value }) => {
+      const now = new Date();
+      return claimed(value, { owner, until: now.getTime() + lease }, now);
+    });
     return claims.map((claim) => new HeldTask(this.#store, claim, lease));
   }
 

@@ -166,7 +166,7 @@ export class UserData {
       refused?.('wrong');
       return undefined;
     }
-    return { id: user.id, name: user.name, superUser: this.#isSuperUser(user.name), keyId: user.keyId };
+    return { id: user.id, name: user.name, superUser: this.isSuperUser(user.name), keyId: user.keyId };
   }
 
   async #lookUp(
@@ -192,7 +192,7 @@ export class UserData {
     return undefined;
   }
 
-  #isSuperUser(name: string): boolean {
+  isSuperUser(name: string): boolean {
     const rule = this.#rule();
     return rule.everyoneIsSuperUser || rule.superUsers.includes(name);
   }

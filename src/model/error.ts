@@ -134,6 +134,12 @@ export const errorCodes = {
     lasting: false,
     meaning: 'The resource is being deleted and accepts no more changes.',
   },
+  changed_since: {
+    status: 409,
+    retryable: false,
+    lasting: false,
+    meaning: 'The change cannot be undone, because the resource has been changed since.',
+  },
   gone: {
     status: 410,
     retryable: false,
@@ -213,6 +219,12 @@ export const errorCodes = {
     retryable: true,
     lasting: false,
     meaning: 'The database is unreachable or cannot be written. Try again after `Retry-After`.',
+  },
+  switched_off: {
+    status: 503,
+    retryable: true,
+    lasting: false,
+    meaning: 'A superuser has switched this function off; the message names the service flag.',
   },
   unavailable: {
     status: 503,

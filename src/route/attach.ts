@@ -11,7 +11,7 @@ import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
 import { errorBoundary, type RequestOptions, requestScope } from './pipeline/middleware.js';
 import { openApiDocument } from './pipeline/openapi.js';
-import { RateLimit, type RateLimitOptions } from './pipeline/rate-limit.js';
+import { RateLimit } from './pipeline/rate-limit.js';
 import { CachingRouter } from './pipeline/caching-router.js';
 import { checkRoutes } from './pipeline/route-conflicts.js';
 import { register } from './pipeline/route-manager.js';
@@ -25,7 +25,6 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
   cursorSecret: Buffer;
   /** Bytes. */
   bodyLimit: number;
-  rateLimit: RateLimitOptions;
   /** Bytes of lists that are cached in memory until something is written; 0: none. */
   responseCache: number;
   /** Origins of other sites whose pages may call the API. */
@@ -54,13 +53,16 @@ export function getHandler(router: Router, options: ApiOptions): Router {
         examples: exampleIds,
       }),
     );
+  const { settings } = connector;
+  const rateLimit = new RateLimit(settings.present.limits);
+  settings.watch(() => rateLimit.change(settings.present.limits));
   const environment: PipelineEnvironment<Connector> = {
     connector,
     cursors: new CursorCodec(options.cursorSecret),
     publicUrl,
     identify: (headers, interruption) => identify(connector.users, headers, interruption),
     readBody: bodyReader(options.bodyLimit),
-    rateLimit: new RateLimit(options.rateLimit),
+    rateLimit,
     idempotency: connector.idempotency,
     cache:
       options.responseCache > 0 ? new ResponseCache(options.responseCache, connector.version) : undefined,

@@ -195,7 +195,7 @@ async function* chunks(
       follower.mark();
       let news: boolean;
       try {
-        if (!(await connector.events.isActive(caller))) return;
+        if (!(await connector.events.isUnchanged(caller))) return;
         const { events, next, more } = await connector.events.page(caller, filter, position, batch, signal);
         // So far behind that events were dropped before they were read: the client reconnects, and gets 410.
         if (!(await connector.events.isKept(position))) return;

@@ -13,5 +13,6 @@ export const exampleIds = {
   taskID: '0193a5c0-0000-7000-8000-000000000007',
   userID: '0193a5c0-0000-7000-8000-000000000009',
   keyID: '0193a5c0-0000-7000-8000-00000000000a',
+  auditEventID: '0193a5c0-0000-7000-8000-00000000000b',
   asset: 'errors',
 } as const;

@@ -28,6 +28,16 @@ import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
 import { getRegion, listRegions } from './region.js';
 import type { Row } from './route.js';
 import { getHealth, getMetrics, getReady, getVersion, type ServiceState } from './service.js';
+import {
+  getBanner,
+  getServiceFlags,
+  getSettings,
+  patchServiceFlags,
+  patchSettings,
+  putBanner,
+  putServiceFlags,
+  revertChange,
+} from './settings.js';
 import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
@@ -84,6 +94,21 @@ const peopleRoutes: readonly Row[] = [
   [2, 'DELETE', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), removeMember],
 ];
 
+/** What superusers do to the whole site. */
+const adminRoutes: readonly Row[] = [
+  [2, 'DELETE', '/admin/task_queue', superUserOnly, clearTaskQueue],
+  [2, 'POST', '/admin/restart', superUserOnly, restartFailedTasks],
+  [2, 'GET', '/admin/events', superUserOnly, listAdminEvents],
+  [2, 'POST', '/admin/revert', superUserOnly, revertChange],
+  [2, 'GET', '/admin/settings', superUserOnly, getSettings],
+  [2, 'PATCH', '/admin/settings', superUserOnly, patchSettings],
+  [2, 'GET', '/admin/service_flags', superUserOnly, getServiceFlags],
+  [2, 'PUT', '/admin/service_flags', superUserOnly, putServiceFlags],
+  [2, 'PATCH', '/admin/service_flags', superUserOnly, patchServiceFlags],
+  [2, 'GET', '/admin/banner', anyone, getBanner],
+  [2, 'PUT', '/admin/banner', superUserOnly, putBanner],
+];
+
 /** `document` renders the OpenAPI document. */
 export function routeTable(options: RouteOptions, document: () => string): Row[] {
   const wellKnown = (operationId: string) => getProtectedResource(operationId, options);
@@ -109,9 +134,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
 
     [2, 'GET', '/status/recent_tasks', signedIn, getRecentTasks],
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
-    [2, 'DELETE', '/admin/task_queue', superUserOnly, clearTaskQueue],
-    [2, 'POST', '/admin/restart', superUserOnly, restartFailedTasks],
-    [2, 'GET', '/admin/events', superUserOnly, listAdminEvents],
+    ...adminRoutes,
 
     ...peopleRoutes,
     [2, 'GET', '/networks', signedIn, listNetworks],

@@ -98,7 +98,15 @@ export const createInstance = taskHandler(
       metadata: { name: 'hello', tags: [{ name: 'purpose', value: 'first-steps' }] },
       spec: { regionId: exampleIds.regionID, flavorId: exampleIds.flavorID, imageId: exampleIds.imageID },
     },
-    errors: ['invalid_reference', 'not_found', 'name_taken', 'unprocessable', 'forbidden', 'not_implemented'],
+    errors: [
+      'invalid_reference',
+      'not_found',
+      'name_taken',
+      'unprocessable',
+      'forbidden',
+      'not_implemented',
+      'switched_off',
+    ],
   },
   {
     answers: created,

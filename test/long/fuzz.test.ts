@@ -71,6 +71,15 @@ describe('the API under random requests', function () {
     await server.stop();
   });
 
+  /** Low limits or switched-off functions would leave little to the requests that follow. */
+  async function resetSettings(): Promise<void> {
+    const { settings } = server.app.connector;
+    const principal = { id: '0193a5c0-0000-7000-8000-00000000000f', name: 'fuzz', superUser: true };
+    const caller = { principal, requestId: 'fuzz', signal: new AbortController().signal };
+    await settings.putFlags(caller, {});
+    await settings.patch(caller, { superUsers: null, limits: null, instances: null });
+  }
+
   it(`never answers 5xx nor anything that its document does not say, for ${seconds} s from seed ${seed}`, async () => {
     // Requests of one group are made at once, groups one after the other.
     const sequence = fc.array(fc.array(anyPlan(document), { minLength: 1, maxLength: 6 }), {
@@ -82,7 +91,13 @@ describe('the API under random requests', function () {
         for (const group of groups) await Promise.all(group.map((plan) => fuzzer.run(plan)));
       }),
       // A failure depends on what the requests before it left behind, so there is nothing to shrink.
-      { seed, numRuns: 10_000_000, interruptAfterTimeLimit: seconds * 1000, endOnFailure: true },
+      {
+        seed,
+        numRuns: 10_000_000,
+        interruptAfterTimeLimit: seconds * 1000,
+        endOnFailure: true,
+        plugins: [fc.afterEach(resetSettings)],
+      },
     );
     process.stdout.write(`${report(fuzzer)}\n`);
     // With its message, which has the request as a curl line; the plan that led to it would say less.

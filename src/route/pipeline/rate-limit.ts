@@ -19,16 +19,24 @@ const callerLimit = 10_000;
 const slack = 1e-3;
 
 export class RateLimit {
-  readonly #interval: number;
-  readonly #span: number;
-  readonly #policy: string;
+  #interval = 0;
+  #span = 0;
+  #policy = '';
   /** For each caller, the time (ms, monotonic) at which the whole quota is available again. */
   readonly #full = new Map<string, number>();
 
-  constructor({ requests, window }: RateLimitOptions) {
+  constructor(options: RateLimitOptions) {
+    this.change(options);
+  }
+
+  /** Sets another limit; if it differs, everybody starts with the whole quota. */
+  change({ requests, window }: RateLimitOptions): void {
+    const policy = `"default";q=${requests};w=${window}`;
+    if (policy === this.#policy) return;
     this.#span = window * 1000;
     this.#interval = requests === 0 ? 0 : this.#span / requests;
-    this.#policy = `"default";q=${requests};w=${window}`;
+    this.#policy = policy;
+    this.#full.clear();
   }
 
   /**

@@ -4,6 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect } from 'chai';
 import { errorCodes } from '../../../src/model/error.js';
+import type { AuditEvent } from '../../../src/model/audit.js';
 import type { Instance } from '../../../src/model/instance.js';
 import { passingTracer } from '../../../src/model/trace.js';
 import { exampleIds } from '../../../src/route/example.js';
@@ -119,7 +120,14 @@ describe('the OpenAPI document and the server', () => {
         [exampleIds.imageID]: images['sim-linux'] ?? '',
         [exampleIds.instanceID]: id,
         [exampleIds.taskID]: made.status.taskId ?? '',
+        [exampleIds.auditEventID]: operationId === 'revertChange' ? await changeId() : '',
       };
+    }
+
+    async function changeId(): Promise<string> {
+      await server.admin.put('/api/v2/admin/banner', { banner: 'to be undone', theme: '' });
+      const { body } = await server.admin.get<AuditEvent[]>('/api/v2/admin/events?descending=true&limit=1');
+      return body[0]?.id ?? '';
     }
 
     const withReal = (text: string, ids: Record<string, string>) =>
@@ -368,7 +376,6 @@ describe('the OpenAPI document and the server', () => {
       },
       cursorSecret: Buffer.alloc(32),
       bodyLimit: 1024,
-      rateLimit: { requests: 0, window: 1 },
       streams: { heartbeat: 15_000, lifetime: 3_600_000 },
       responseCache: 2 ** 20,
       corsOrigins: [],
