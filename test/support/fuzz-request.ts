@@ -258,7 +258,7 @@ function valueOf(name: string, schema: Schema, components: Schema): fc.Arbitrary
 /** How often an operation occurs, if not once: changes occur more often, so that there is something to change. */
 const weights: Readonly<Record<string, number>> = {
   createInstance: 12,
-  updateInstance: 6,
+  updateInstance: 14,
   startInstance: 5,
   stopInstance: 5,
   rebootInstance: 5,
