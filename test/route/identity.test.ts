@@ -277,13 +277,15 @@ describe('superusers', () => {
   it('are those whom the settings name, read at each request', async () => {
     const server = await startServer({ flags: { auth: { superUsers: ['admin', 'root'] } } });
     try {
-      const root = await addPerson(server.app, 'root');
-      const seen = async () => (await root.api.get<Project[]>('/api/v2/projects')).body.length;
-      expect(await seen()).to.equal(1);
-      server.config.auth.superUsers = ['admin'];
-      expect(await seen()).to.equal(0);
-      server.config.auth.superUsers = ['root'];
-      expect(await seen()).to.equal(1);
+      const [root, other] = [await addPerson(server.app, 'root'), await addPerson(server.app, 'other')];
+      const seen = async ({ api }: Person) => (await api.get<Project[]>('/api/v2/projects')).body.length;
+      const name = (superUsers: string[]) =>
+        server.admin.patch('/api/v2/admin/settings', { superUsers }).then(({ status }) => status);
+      expect(await Promise.all([seen(root), seen(other)])).to.deep.equal([1, 0]);
+      expect(await name(['other'])).to.equal(200);
+      expect(await Promise.all([seen(root), seen(other)])).to.deep.equal([1, 1]);
+      expect(await name([])).to.equal(200);
+      expect(await Promise.all([seen(root), seen(other)])).to.deep.equal([1, 0]);
     } finally {
       await server.stop();
     }
