@@ -158,7 +158,7 @@ describe('events', () => {
       const bySlow = await slow.until(isLast);
       expect(bySlow).to.deep.equal(byQuick);
       expect(new Set(bySlow.map(({ id }) => id)).size).to.equal(bySlow.length);
-    }).timeout(30_000);
+    }).timeout(90_000);
 
     it('end for a reader so slow that events were dropped before they were read, and tells it so', async () => {
       const slow = await stream({ lastEventId: '0' });
