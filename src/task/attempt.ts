@@ -167,11 +167,11 @@ export class Attempt {
     this.#controller.signal.throwIfAborted();
     const step = { name, attempt: this.#task.value.attempts.at(-1)?.number ?? 1, startTime: timestamp() };
     await this.#insist(() => this.#task.step(step, change), this.#controller.signal);
-    if (this.#task.abortAsked) this.#askAbort();
-    // The process may have been frozen since the write, and another may have the task by now.
-    this.#checkLease();
-    this.#controller.signal.throwIfAborted();
     try {
+      if (this.#task.abortAsked) this.#askAbort();
+      // The process may have been frozen since the write, and another may have the task by now.
+      this.#checkLease();
+      this.#controller.signal.throwIfAborted();
       const result = await act();
       this.#task.stepEnded({ ...step, endTime: timestamp(), outcome: 'succeeded' });
       return result;
