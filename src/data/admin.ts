@@ -3,6 +3,7 @@ import type { QueueCleared, RestartResult, RestartWindow } from '../model/admin.
 import { defined } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
 import type { TaskRecord, TaskType } from '../model/task.js';
+import { audited } from './audit.js';
 import type { Caller } from './caller.js';
 import { projects } from './project.js';
 import { type RegionRecord, regions } from './region.js';
@@ -49,6 +50,7 @@ export class AdminData {
    */
   async clearQueue(caller: Caller, filter: QueueFilter): Promise<QueueCleared> {
     await this.#checkNames(filter, (name) => ({ parameter: `${name}ID` }), caller.signal);
+    await this.#record(caller, 'task_queue.clear', { ...filter });
     const cleared: QueueCleared = { cancelled: 0, aborting: 0 };
     const deadline = performance.now() + this.#limits.time;
     for await (const waiting of this.#waiting(filter, caller.signal)) {
@@ -63,6 +65,14 @@ export class AdminData {
       }
     }
     return cleared;
+  }
+
+  /** What is asked is recorded before anything is done: it takes many writes, each of which names the user. */
+  #record(caller: Caller, action: string, asked: object): Promise<void> {
+    const resource = { type: 'task_queue', id: 'site' };
+    return retrying(async () =>
+      this.#store.write(await audited(this.#store, caller, action, resource, null, asked)),
+    );
   }
 
   /** Refuses unknown ids: a mistyped one must not look like "nothing to do". */
@@ -136,6 +146,7 @@ export class AdminData {
     const { projectIds } = window;
     const place = (_name: string, index: number) => ({ pointer: `/projectIds/${index}` });
     await this.#checkNames({ projectIds }, place, caller.signal);
+    if (window.dryRun !== true) await this.#record(caller, 'task_queue.restart', { ...window });
     const result: RestartResult = { restarted: [], refused: [] };
     // Read before anything is restarted: otherwise a task that fails again at once would be included twice.
     const found = await this.#failed(window, from, before);

@@ -1,11 +1,10 @@
 /** API keys of users: created, listed and revoked. How a key identifies its user: user.ts. */
-import { uuidv7 } from 'uuidv7';
 import { type ApiKeyCreate, type ApiKeyRecord, type NewApiKey, presentApiKey } from '../model/api-key.js';
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { Caller } from './caller.js';
-import { removed, withName } from './change.js';
-import { type Document, insert, type ListPage, type Store, type TextPage } from './store/port.js';
+import { added, removed, withName } from './change.js';
+import type { Document, ListPage, Store, TextPage } from './store/port.js';
 import { apiKeys, newApiKey, type UserData } from './user.js';
 
 /** Maximum number of keys per user. */
@@ -40,7 +39,6 @@ export class ApiKeyData {
       throw new ApiError('unprocessable', `A user has at most ${keyLimit} API keys; delete one first.`);
     const { name, expiry } = metadata;
     const key = newApiKey();
-    const id = uuidv7();
     const record: ApiKeyRecord = {
       userId: user.id,
       name,
@@ -50,7 +48,7 @@ export class ApiKeyData {
       createdBy: caller.principal.name,
     };
     const taken = `The user already has an API key named "${name}".`;
-    await withName(this.#store.write([insert(apiKeys, id, record)], caller.signal), taken);
+    const { id } = await withName(added(this.#store, apiKeys, caller, record), taken);
     return { ...presentApiKey(id, record), key };
   }
 

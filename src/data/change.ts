@@ -1,8 +1,12 @@
-/** The changes that most resources have: a document is added, modified or removed, together with the stored response. */
+/**
+ * The changes that most resources have: a document is added, modified or removed, together with the record of it in the
+ * audit trail and the stored response.
+ */
 import { isDeepStrictEqual } from 'node:util';
 import { uuidv7 } from 'uuidv7';
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
+import { type AuditEntry, auditedAll } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
 import {
   type CollectionSpec,
@@ -38,22 +42,46 @@ export async function withName<R>(
   }
 }
 
+/** A collection whose changes superusers can trace. */
+export interface AuditedCollection<T> extends CollectionSpec<T> {
+  /** The type of the resource in the audit trail, such as `user`. Actions are `user.create` and so on. */
+  readonly auditedAs: string;
+}
+
+type AuditedState = Pick<AuditEntry, 'before' | 'after'>;
+
 const textOf = <T>(collection: CollectionSpec<T>, id: string, value: T) =>
   JSON.stringify(collection.present?.(id, value));
 
-/** Adds a document; `others` go with it in one step. */
-export async function added<T>(
+/** The writes that record what is done to a document. */
+async function recorded<T>(
   store: Store,
-  collection: CollectionSpec<T>,
+  { auditedAs: type }: AuditedCollection<T>,
+  caller: Caller,
+  id: string,
+  verb: string,
+  { before, after }: AuditedState,
+): Promise<Write[]> {
+  const entry = { action: `${type}.${verb}`, resource: { type, id }, before, after };
+  return (await auditedAll(store, caller, [entry])).writes;
+}
+
+/** Adds a document; `others` go with it in one step. */
+export function added<T>(
+  store: Store,
+  collection: AuditedCollection<T>,
   caller: Caller,
   value: T,
   others: (id: string) => readonly Write[] = () => [],
 ): Promise<Accepted> {
   const id = uuidv7();
   const accepted = { id, text: textOf(collection, id, value), revision: 1 };
-  const writes = [insert(collection, id, value), ...others(id), ...(caller.remember?.(accepted) ?? [])];
-  await store.write(writes, caller.signal);
-  return accepted;
+  const inserts = [insert(collection, id, value), ...others(id)];
+  return retrying(async () => {
+    const audit = await recorded(store, collection, caller, id, 'create', { before: null, after: value });
+    await store.write([...inserts, ...audit, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+    return accepted;
+  });
 }
 
 interface Changeable {
@@ -61,13 +89,22 @@ interface Changeable {
   modifiedBy?: string;
 }
 
-/** Modifies a document. What changes nothing is not written. `change` may run more than once. */
+/**
+ * Modifies a document. What changes nothing is not written. `change` may run more than once. `entryOf`: what the audit
+ * trail says, if that is not `update` with the whole document before and after.
+ */
 export function modified<T extends Changeable>(
   store: Store,
-  collection: CollectionSpec<T>,
+  collection: AuditedCollection<T>,
   caller: Caller,
   id: string,
   change: (value: T) => T,
+  entryOf: (before: T, after: T) => AuditEntry = (before, after) => ({
+    action: `${collection.auditedAs}.update`,
+    resource: { type: collection.auditedAs, id },
+    before,
+    after,
+  }),
 ): Promise<Accepted> {
   return retrying(async () => {
     const found = await existing(store, collection, caller, id);
@@ -80,8 +117,9 @@ export function modified<T extends Changeable>(
     }
     const next = { ...changed, modifiedTime: timestamp(), modifiedBy: caller.principal.name };
     const accepted = { id, text: textOf(collection, id, next), revision: revision + 1 };
-    const writes = [replace(collection, found, next), ...(caller.remember?.(accepted) ?? [])];
-    await store.write(writes, caller.signal);
+    const audit = await auditedAll(store, caller, [entryOf(value, next)]);
+    const writes = [replace(collection, found, next), ...audit.writes];
+    await store.write([...writes, ...(caller.remember?.(accepted) ?? [])], caller.signal);
     return accepted;
   });
 }
@@ -89,14 +127,17 @@ export function modified<T extends Changeable>(
 /** Removes a document; `others` go with it in one step. */
 export function removed<T>(
   store: Store,
-  collection: CollectionSpec<T>,
+  collection: AuditedCollection<T>,
   caller: Caller,
   id: string,
   others: (found: Document<T>) => Promise<readonly Write[]> = () => Promise.resolve([]),
 ): Promise<void> {
   return retrying(async () => {
     const found = await existing(store, collection, caller, id);
-    await store.write([remove(collection, found), ...(await others(found))], caller.signal);
+    const state = { before: found.value, after: null };
+    const audit = await recorded(store, collection, caller, id, 'delete', state);
+    const writes = [remove(collection, found), ...(await others(found)), ...audit];
+    await store.write(writes, caller.signal);
   });
 }
 

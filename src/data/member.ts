@@ -18,7 +18,7 @@ export class MemberData extends ResourceData {
   async add(caller: Caller, projectId: string, { userId, role }: Member): Promise<Member> {
     if ((await this.store.get(users, userId, caller.signal)) === undefined)
       throw notFoundAt('/userId', 'user');
-    await this.#change(caller, projectId, (project) => {
+    await this.#change(caller, projectId, userId, 'add', (project) => {
       const known = roleIn(project, userId);
       if (known === undefined) return withMember(project, userId, role);
       const message = `The user is in the project already, as ${known}; PUT changes the role.`;
@@ -42,17 +42,31 @@ export class MemberData extends ResourceData {
     userId: string,
     role: ProjectRole | undefined,
   ): Promise<void> {
-    await this.#change(caller, projectId, (project) => {
+    const verb = role === undefined ? 'remove' : 'update';
+    await this.#change(caller, projectId, userId, verb, (project) => {
       if (roleIn(project, userId) === undefined) throw notFound();
       return withMember(project, userId, role);
     });
   }
 
+  /** The audit trail has the member alone: a project may have very many. */
   async #change(
     caller: Caller,
     projectId: string,
+    userId: string,
+    verb: 'add' | 'update' | 'remove',
     change: (project: ProjectRecord) => ProjectRecord,
   ): Promise<void> {
-    await modified(this.store, projects, caller, projectId, change);
+    await modified(this.store, projects, caller, projectId, change, (before, after) => ({
+      action: `member.${verb}`,
+      resource: { type: 'member', id: projectId },
+      before: memberIn(before, userId),
+      after: memberIn(after, userId),
+    }));
   }
+}
+
+function memberIn(project: ProjectRecord, userId: string): Member | null {
+  const role = roleIn(project, userId);
+  return role === undefined ? null : { userId, role };
 }

@@ -6,12 +6,13 @@ import {
   presentOrganization,
 } from '../model/organization.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, withName } from './change.js';
+import { added, type AuditedCollection, withName } from './change.js';
 import { ResourceData } from './resource.js';
-import type { CollectionSpec, Document, ListPage, TextPage } from './store/port.js';
+import type { Document, ListPage, TextPage } from './store/port.js';
 
-export const organizations: CollectionSpec<OrganizationRecord> = {
+export const organizations: AuditedCollection<OrganizationRecord> = {
   name: 'organizations',
+  auditedAs: 'organization',
   columns: { name: 'text' },
   columnsOf: (_id, organization) => ({ name: organization.name }),
   present: presentOrganization,

@@ -3,6 +3,7 @@ import { ApiError, notFound, notFoundAt, rightMissing } from '../model/error.js'
 import { presentProject, type ProjectRecord, rightsIn } from '../model/project.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
+import type { AuditedCollection } from './change.js';
 import { ReadCache } from './store/cache.js';
 import {
   type CollectionSpec,
@@ -14,8 +15,9 @@ import {
   type TextQuery,
 } from './store/port.js';
 
-export const projects: CollectionSpec<ProjectRecord> = {
+export const projects: AuditedCollection<ProjectRecord> = {
   name: 'projects',
+  auditedAs: 'project',
   columns: { organization_id: 'text', name: 'text', people: 'set' },
   columnsOf: (_id, project) => ({
     organization_id: project.organizationId,

@@ -3,12 +3,13 @@ import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import { presentSshKey, readSshKey, type SshKeyCreate, type SshKeyRecord } from '../model/ssh-key.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, removed, withName } from './change.js';
+import { added, type AuditedCollection, removed, withName } from './change.js';
 import { ResourceData } from './resource.js';
-import { type CollectionSpec, type ListPage, StoreConflict, type TextPage } from './store/port.js';
+import { type ListPage, StoreConflict, type TextPage } from './store/port.js';
 
-export const sshKeys: CollectionSpec<SshKeyRecord> = {
+export const sshKeys: AuditedCollection<SshKeyRecord> = {
   name: 'sshkeys',
+  auditedAs: 'sshkey',
   columns: { user_id: 'text', name: 'text', fingerprint: 'text' },
   columnsOf: (_id, { userId, name, fingerprint }) => ({ user_id: userId, name, fingerprint }),
   present: presentSshKey,

@@ -14,13 +14,14 @@ import {
   type UserRecord,
 } from '../model/user.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, modified, withName } from './change.js';
+import { added, type AuditedCollection, modified, withName } from './change.js';
 import { keyHash } from './secret.js';
 import { ReadCache } from './store/cache.js';
-import type { CollectionSpec, Document, ListPage, Store, TextPage } from './store/port.js';
+import type { Document, ListPage, Store, TextPage } from './store/port.js';
 
-export const users: CollectionSpec<UserRecord> = {
+export const users: AuditedCollection<UserRecord> = {
   name: 'users',
+  auditedAs: 'user',
   columns: { name: 'text' },
   columnsOf: (_id, user) => ({ name: user.name }),
   present: presentUser,
@@ -28,8 +29,9 @@ export const users: CollectionSpec<UserRecord> = {
   orders: { id: [] },
 };
 
-export const apiKeys: CollectionSpec<ApiKeyRecord> = {
+export const apiKeys: AuditedCollection<ApiKeyRecord> = {
   name: 'apikeys',
+  auditedAs: 'apikey',
   columns: { user_id: 'text', name: 'text', hash: 'text' },
   columnsOf: (_id, key) => ({ user_id: key.userId, name: key.name, hash: key.hash }),
   present: presentApiKey,

@@ -107,6 +107,9 @@ export function effectiveSettings(stored: StoredSettings, configured: Configured
 /** What can be switched off. Each has a flag of the same name, which is on by default. */
 const flagMeanings = {
   creation: 'Whether instances can be created.',
+  hooks: 'Whether events of other systems are accepted (`POST /hooks/…`).',
+  imports: 'Whether data can be brought in from elsewhere, such as images.',
+  signIn: 'Whether sessions can begin. Those that exist continue, and API keys are not affected.',
   ...(Object.fromEntries(
     Object.keys(taskInputs).map((type) => [
       type,
