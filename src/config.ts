@@ -205,6 +205,9 @@ const ajv = new Ajv2020({
   allErrors: true,
   strict: true,
   verbose: true,
+  // The schema is checked by tests, and its validator runs once: both would only delay the start.
+  validateSchema: false,
+  code: { optimize: false },
   formats: Object.fromEntries(
     Object.entries(forms).map(([name, form]) => [name, (text: string) => faultIn(form, text) === undefined]),
   ),

@@ -1,9 +1,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { ConfigError, loadConfig, packageRoot, unknownVariables } from '../src/config.js';
+import { ConfigSchema } from '../src/config/schema.js';
 
 type Tree = Record<string, unknown>;
 
@@ -61,6 +63,10 @@ describe('the configuration', () => {
 
     it('is complete and right by itself', () => {
       expect(loadConfig({ environment: {} })).to.deep.equal(parse(readFileSync(defaults, 'utf8')));
+    });
+
+    it('has a schema that is valid, which the program takes for granted', () => {
+      expect(new Ajv2020({ strict: false }).validateSchema(ConfigSchema, true)).to.equal(true);
     });
 
     it('holds only options that must be there', () => {

@@ -3,7 +3,7 @@
  * from the change feed, so that asking them costs nothing.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import type { AuditRecord } from '../model/audit.js';
 import { ApiError, type FieldError, notFoundAt } from '../model/error.js';
 import { merged } from '../model/merge-patch.js';
@@ -210,7 +210,7 @@ export class SettingsData {
       case settings.name:
         return undo(caller, this.#settings, record, async (value) => {
           const before = this.#settings.present.value;
-          if (Value.Check(StoredSettings, value)) await this.#check(value, before, caller.signal);
+          if (Check(StoredSettings, value)) await this.#check(value, before, caller.signal);
           else throw noLongerValid();
         });
       case serviceFlags.name:
@@ -219,7 +219,7 @@ export class SettingsData {
         });
       case banners.name:
         return undo(caller, this.#banner, record, (value) => {
-          if (!Value.Check(Banner, value)) throw noLongerValid();
+          if (!Check(Banner, value)) throw noLongerValid();
         });
       default:
         throw unprocessable('Only changes of the settings, the service flags and the banner can be undone.');

@@ -1,4 +1,4 @@
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { taskInputs, type TaskType } from '../model/task.js';
 import type { TaskCode, Work } from './code.js';
 import { instanceCreate } from './instance-create.js';
@@ -27,5 +27,5 @@ export function codeOf(type: TaskType): TaskCode | undefined {
 
 /** Whether the stored input is valid for the code of the type; another version may have stored it. */
 export function takes(type: TaskType, input: object): input is Work['input'] {
-  return Value.Check(taskInputs[type], input);
+  return Check(taskInputs[type], input);
 }

@@ -210,16 +210,29 @@ const ready = new Map<string, Conformance>();
 async function conformanceOf(url: string): Promise<Conformance> {
   let found = known.get(url);
   if (found === undefined) {
-    found = fetch(`${url}/openapi.json`).then(async (response) =>
-      learn(url, (await response.json()) as OpenApi),
-    );
+    // Compressing it would take longer than all the rest.
+    const headers = { 'Accept-Encoding': 'identity' };
+    found = fetch(`${url}/openapi.json`, { headers }).then(async (response) => {
+      const text = await response.text();
+      if (response.status !== 200) throw new Error(`no document: ${text}`);
+      return learn(url, conformanceTo(text, url));
+    });
     known.set(url, found);
   }
   return found;
 }
 
-function learn(url: string, document: OpenApi): Conformance {
-  const conformance = new Conformance(document);
+const byText = new Map<string, Conformance>();
+
+/** One for all servers with the same document, whatever their port, so that its schemas are compiled only once. */
+function conformanceTo(text: string, url: string): Conformance {
+  const anywhere = text.replaceAll(url, '');
+  const conformance = byText.get(anywhere) ?? new Conformance(JSON.parse(text) as OpenApi);
+  byText.set(anywhere, conformance);
+  return conformance;
+}
+
+function learn(url: string, conformance: Conformance): Conformance {
   known.set(url, Promise.resolve(conformance));
   ready.set(url, conformance);
   return conformance;
@@ -232,7 +245,7 @@ function learn(url: string, document: OpenApi): Conformance {
 export async function learnDocument(url: string, document?: OpenApi): Promise<void> {
   known.delete(url);
   if (document === undefined) await conformanceOf(url);
-  else learn(url, document);
+  else learn(url, new Conformance(document));
 }
 
 /** The document of a server that must be known by now: without one a response would pass unchecked. */

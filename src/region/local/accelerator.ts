@@ -8,7 +8,7 @@ import { access, readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import type { Log } from '../../model/log.js';
 import { RegionError } from '../provider.js';
 import { acceleratorArguments, sandbox, type Accelerator } from './command-line.js';
@@ -82,7 +82,7 @@ async function verdictOnKvm(
   };
   const kept = await readKept(path, question.log);
   if (
-    Value.Check(Verdict, kept) &&
+    Check(Verdict, kept) &&
     Object.entries(key).every(([name, value]) => Reflect.get(kept, name) === value)
   ) {
     return { works: kept.works, reason: `${kept.reason} (cached)` };

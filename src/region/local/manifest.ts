@@ -2,7 +2,7 @@
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type, type Static } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check, Errors } from 'typebox/schema';
 import { Architecture, Name } from '../../model/common.js';
 import { readQcow2Size } from './qcow2.js';
 
@@ -47,8 +47,8 @@ export async function readManifest(folder: string): Promise<ImageManifest> {
   await mustBeFile(path, 'image.json');
   if ((await lstat(path)).size > sizeLimit) throw new Error('image.json is too large');
   const manifest: unknown = JSON.parse(await readFile(path, 'utf8'));
-  if (!Value.Check(ImageManifest, manifest)) {
-    const [first] = Value.Errors(ImageManifest, manifest);
+  if (!Check(ImageManifest, manifest)) {
+    const [, [first]] = Errors(ImageManifest, manifest);
     throw new Error(`image.json${first?.instancePath ?? ''} ${first?.message ?? 'breaks its schema'}`);
   }
   if (Number.isNaN(Date.parse(manifest.created))) throw new Error('image.json/created is not a valid time');

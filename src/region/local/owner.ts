@@ -5,7 +5,7 @@
 import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { RegionError } from '../provider.js';
 import { unreadable } from './file-fault.js';
 import { errorCode } from './files.js';
@@ -64,7 +64,7 @@ async function ownerLives(path: string, folder: string): Promise<boolean> {
     throw unreadable('Who serves this region (owner.json)', error);
   }
   const owner = parsed(text);
-  if (!Value.Check(Owner, owner)) return false;
+  if (!Check(Owner, owner)) return false;
   return (owner.folder === undefined || owner.folder === folder) && isAlive(owner);
 }
 

@@ -2,7 +2,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Type, type Static } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check } from 'typebox/schema';
 import { PowerState } from '../../model/power.js';
 import { RegionError } from '../provider.js';
 import { unreadable } from './file-fault.js';
@@ -59,7 +59,7 @@ export async function readRecord(folder: string, id: string): Promise<ServerReco
     const message = `The record of the server (${fileName}) has format ${record.format}; this version reads ${format}.`;
     throw new RegionError('transient', message);
   }
-  if (!Value.Check(ServerRecord, record) || record.id !== id) throw damaged(`${fileName} is damaged`);
+  if (!Check(ServerRecord, record) || record.id !== id) throw damaged(`${fileName} is damaged`);
   return record;
 }
 
@@ -78,7 +78,7 @@ function parsed(text: string): unknown {
 
 function isOfAnotherFormat(record: unknown): record is { format: number } {
   const schema = Type.Object({ format: Type.Integer({ minimum: 1 }) });
-  return Value.Check(schema, record) && record.format !== format;
+  return Check(schema, record) && record.format !== format;
 }
 
 export async function writeRecord(folder: string, record: ServerRecord): Promise<void> {

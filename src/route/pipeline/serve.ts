@@ -9,6 +9,7 @@ import { validateHeaderValue } from 'node:http';
 import type { Readable } from 'node:stream';
 import type Router from '@koa/router';
 import type { Context } from 'koa';
+import { Type } from 'typebox';
 import { ApiError } from '../../model/error.js';
 import type { Interruption } from '../../model/interruption.js';
 import { queryNames } from './aliases.js';
@@ -60,7 +61,7 @@ interface Operation<C> {
   method: MethodHandler<C>;
   declaration: Declaration;
   environment: PipelineEnvironment<C>;
-  check: ReturnType<typeof checksOf>;
+  readonly check: Checks;
   cache: ResponseCache | undefined;
 }
 
@@ -73,14 +74,33 @@ interface Input extends Omit<RouteRequest, 'params' | 'query' | 'body'> {
   body: object;
 }
 
-/** Serves the requests of the environment's routes: the argument of `register` for each method of a route. */
-export function serve<C>(environment: PipelineEnvironment<C>) {
+export interface ServeOptions {
+  /** A test has checked the schemas of these routes: checking all of them would be a third of the program's start. */
+  tested?: boolean;
+}
+
+/**
+ * Serves the requests of the environment's routes: the argument of `register` for each method of a route. The
+ * validators are compiled when the route is first called.
+ */
+export function serve<C>(environment: PipelineEnvironment<C>, { tested = false }: ServeOptions = {}) {
   return (path: string, method: MethodHandler<C>) => {
     const name = `${method.methodType} ${path}`;
     const { declaration } = method.requestHandler;
-    const check = checksOf(declaration, name);
+    if (!tested) assertSchemas(declaration, name);
+    let checks: Checks | undefined;
     const cache = declaration.cacheable === true ? environment.cache : undefined;
-    const operation: Operation<C> = { name, path, method, declaration, environment, check, cache };
+    const operation: Operation<C> = {
+      name,
+      path,
+      method,
+      declaration,
+      environment,
+      cache,
+      get check() {
+        return (checks ??= checksOf(declaration));
+      },
+    };
     return (ctx: Context) => answer(operation, ctx);
   };
 }
@@ -299,21 +319,26 @@ function valueOf(ctx: Context, name: string, value: string): string {
   return known === undefined ? value : `${String(known)}, ${value}`;
 }
 
+const noParameters = Type.Object({}, { additionalProperties: false });
+
+type Checks = ReturnType<typeof checksOf>;
+
 /** The validators of a request's parts. */
-function checksOf(declaration: Declaration, where: string) {
+function checksOf(declaration: Declaration) {
+  const params = parameterValidator(declaration.params ?? noParameters);
+  const query = parameterValidator(declaration.query ?? noParameters);
+  return {
+    params: (raw: Record<string, string>) => params(Object.entries(raw)),
+    names: queryNames(declaration.query ?? noParameters),
+    query: (text: string) => query(text === '' ? [] : new URLSearchParams(text)),
+    body: declaration.body === undefined ? () => undefined : bodyValidator(declaration.body),
+  };
+}
+
+function assertSchemas({ params, query, body, responses }: Declaration, where: string): void {
+  const answers = Object.values(responses).map(({ schema }) => schema);
   try {
-    for (const { schema } of Object.values(declaration.responses)) {
-      if (schema !== undefined) assertSchema(schema);
-    }
-    const none = { type: 'object', properties: {}, additionalProperties: false } as never;
-    const params = parameterValidator(declaration.params ?? none);
-    const query = parameterValidator(declaration.query ?? none);
-    return {
-      params: (raw: Record<string, string>) => params(Object.entries(raw)),
-      names: queryNames(declaration.query ?? none),
-      query: (text: string) => query(text === '' ? [] : new URLSearchParams(text)),
-      body: declaration.body === undefined ? () => undefined : bodyValidator(declaration.body),
-    };
+    for (const schema of [params, query, body, ...answers]) if (schema !== undefined) assertSchema(schema);
   } catch (cause) {
     throw new RegistrationError(`${where}: a schema cannot be compiled: ${(cause as Error).message}`, {
       cause,

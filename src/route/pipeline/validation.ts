@@ -9,7 +9,8 @@ import { renameMembers } from './aliases.js';
 /** Maximum number of faults in one response; more would only make it longer. */
 const faultLimit = 20;
 
-const ajv = new Ajv2020({ allErrors: true, strict: true, verbose: true });
+// `assertSchema` validates schemas.
+const ajv = new Ajv2020({ allErrors: true, strict: true, verbose: true, validateSchema: false });
 formats.default(ajv, ['uuid', 'date-time', 'ipv4', 'ipv6', 'uri']);
 
 type Properties = Record<string, TSchema & Record<string, unknown>>;
@@ -143,8 +144,9 @@ function typed(text: string, schema: Record<string, unknown>): unknown {
   return text;
 }
 
-/** Compiles a schema for responses only, so that a mistake in it shows at startup. */
+/** Compiles a schema only to show a mistake in it. */
 export function assertSchema(schema: TSchema): void {
+  if (ajv.validateSchema(schema) !== true) throw new Error(`schema is invalid: ${ajv.errorsText()}`);
   ajv.compile(schema);
   // Otherwise the compiled but unused check would stay in memory with its source.
   ajv.removeSchema(schema);

@@ -21,7 +21,8 @@ import {
   type RouteManager,
 } from '../../../src/route/pipeline/route-manager.js';
 import { type PipelineEnvironment, serve } from '../../../src/route/pipeline/serve.js';
-import { defineHandler, type Route } from '../../../src/route/route.js';
+import { allRows } from '../../../src/route/roles-page.js';
+import { defineHandler, type Route, routesOf } from '../../../src/route/route.js';
 import type { Connector } from '../../../src/data/connector.js';
 import { Api } from '../../support/conform.js';
 import { failureOf } from '../../support/eventually.js';
@@ -221,6 +222,10 @@ describe('the registration of a route', () => {
       expect(error.message, JSON.stringify(change)).to.include('cannot be compiled');
       expect(error.cause).to.be.an.instanceOf(Error);
     }
+  });
+
+  it('finds no such schema in the table of the API, whose routes compile theirs at the first call', () => {
+    for (const route of routesOf(allRows())) register(new Router(), route, serve(environment));
   });
 
   for (const [named, what, change] of [
