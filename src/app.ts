@@ -8,6 +8,7 @@ import { checkPlaces, makeDataDir } from './config/places.js';
 import { CatalogData } from './data/catalog.js';
 import { collections, type Connector, createConnector } from './data/connector.js';
 import { ChangeFeed } from './data/change-feed.js';
+import { KeyUse } from './data/key-use.js';
 import { IdempotencyData } from './data/idempotency.js';
 import { migrateStore } from './data/migration/index.js';
 import { ObservationData } from './data/observation.js';
@@ -171,7 +172,9 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   const feed = new ChangeFeed(store, config.tasks.notice * seconds);
   undo.push(() => feed.close());
   const settings = await openSettings(config, store, feed, log);
-  const userData = new UserData(store, await secretFor(store, 'apikey'), () => settings.superUserRule);
+  const use = new KeyUse(store);
+  undo.push(() => use.close());
+  const userData = new UserData(store, await secretFor(store, 'apikey'), () => settings.superUserRule, use);
   // An API process prints the first key, because the administrator looks there; a worker may start earlier.
   if (role !== 'worker') await firstRun(config, options, store, userData, dataDir);
   const owner = ownerName();

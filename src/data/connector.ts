@@ -12,6 +12,8 @@ import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
 import { InstanceData, instances } from './instance.js';
+import { keyTallies } from './key-limit.js';
+import { keyUses } from './key-use.js';
 import { MemberData } from './member.js';
 import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
@@ -27,9 +29,10 @@ import { StatusData } from './status.js';
 import { trials } from './store/availability.js';
 import type { CollectionSpec, Store } from './store/port.js';
 import { storeVersion } from './store/version.js';
+import { TagScope } from './tag-scope.js';
 import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
-import { apiKeys, type UserData, users } from './user.js';
+import { apiKeys, formerKeys, type UserData, users } from './user.js';
 import { workers } from './worker.js';
 
 /** A collection, and the part of the connector that manages it. */
@@ -55,6 +58,7 @@ type Resources = {
 export interface Connector extends Resources {
   readonly users: UserData;
   readonly apiKeys: ApiKeyData;
+  readonly tagScope: TagScope;
   readonly projects: ProjectData;
   readonly projectAdmin: ProjectAdminData;
   readonly members: MemberData;
@@ -81,6 +85,9 @@ export const collections: readonly CollectionSpec<never>[] = [
   secrets,
   users,
   apiKeys,
+  formerKeys,
+  keyTallies,
+  keyUses,
   projects,
   ...Object.values(resources).map(([collection]) => collection),
   auditRecords,
@@ -112,13 +119,15 @@ export function createConnector(
   ) as unknown as Resources;
   const { organizations: organizationData, networks: networkData } = parts;
   const regionData = new RegionData(store, regionSource, organizationData, projectData);
-  const taskData = new TaskData(store, projectData, feed);
+  const tagScope = new TagScope(store, projectData);
+  const taskData = new TaskData(store, projectData, feed, tagScope);
   const instanceData = new InstanceData(store, projectData, networkData, regionData, settings);
   const taskControl = new TaskControl(store);
   return {
     ...parts,
     users: userData,
-    apiKeys: new ApiKeyData(store, userData),
+    apiKeys: new ApiKeyData(store, userData, projectData),
+    tagScope,
     projects: projectData,
     projectAdmin: new ProjectAdminData(store, projectData),
     members: new MemberData(store, projectData),
@@ -128,9 +137,9 @@ export function createConnector(
     instances: instanceData,
     expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
-    events: new EventData(store, projectData, userData, feed),
+    events: new EventData(store, projectData, userData, feed, tagScope),
     taskControl,
-    status: new StatusData(store, projectData),
+    status: new StatusData(store, projectData, tagScope),
     admin: new AdminData(store, taskControl),
     audit: new AuditData(store),
     settings,

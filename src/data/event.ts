@@ -6,6 +6,7 @@ import type { Caller } from './caller.js';
 import { type ChangeFeed, Follower } from './change-feed.js';
 import { instances } from './instance.js';
 import type { ProjectData } from './project.js';
+import type { TagScope } from './tag-scope.js';
 import { eventBaseId, eventBases } from './store/event-base.js';
 import type { Change, Store } from './store/port.js';
 import { tasks } from './task.js';
@@ -46,13 +47,15 @@ export class EventData {
   readonly #projects: ProjectData;
   readonly #users: UserData;
   readonly #feed: ChangeFeed;
+  readonly #scope: TagScope;
   #base: Promise<number> | undefined;
 
-  constructor(store: Store, projects: ProjectData, users: UserData, feed: ChangeFeed) {
+  constructor(store: Store, projects: ProjectData, users: UserData, feed: ChangeFeed, scope: TagScope) {
     this.#store = store;
     this.#projects = projects;
     this.#users = users;
     this.#feed = feed;
+    this.#scope = scope;
   }
 
   /** The id of position 0. It changes only while no server runs: by a copy, or by a restore. */
@@ -115,7 +118,8 @@ export class EventData {
     const base = await this.#baseOfIds();
     const query = defined({ after: await this.#positionOf(after), limit, scopes });
     const { changes, next } = await this.#store.changes(query, signal);
-    const wanted = changes.filter((change) => isWanted(change, filter));
+    const visible = await this.#scope.visible(caller, changes, signal);
+    const wanted = visible.filter((change) => isWanted(change, filter));
     return {
       events: wanted.map((change) => eventOf(change, base)),
       next: base + next,
@@ -131,7 +135,8 @@ export class EventData {
   /** Whether the caller still has the same rights: a stream outlives the check at the start of the request. */
   async isUnchanged({ principal, signal }: Caller): Promise<boolean> {
     const active = await this.#users.isActive(principal, signal);
-    return active && this.#users.isSuperUser(principal.name) === principal.superUser;
+    const { superUser, everyProject = false } = principal;
+    return active && this.#users.isSuperUser(principal.name) === (superUser || everyProject);
   }
 
   follow(): Follower {

@@ -5,6 +5,7 @@ import { type ExpirationExtension, type InstanceRecord, presentInstance } from '
 import type { Accepted, Caller } from './caller.js';
 import { type InstanceData, instances } from './instance.js';
 import { checkExpiry } from './instance-rules.js';
+import { checkLifetime } from './key-limit.js';
 import { checkLiving } from './open-tasks.js';
 import { type Document, replace, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -41,7 +42,7 @@ export class ExpiryData {
       const { expirationWarning, ...kept } = instance.value;
       const next: InstanceRecord = {
         ...kept,
-        expiresAt: this.#extended(instance.value.expiresAt, extension),
+        expiresAt: this.#extended(caller, instance.value, extension),
         modifiedTime: timestamp(),
         modifiedBy: caller.principal.name,
       };
@@ -56,7 +57,8 @@ export class ExpiryData {
     });
   }
 
-  #extended(current: string | undefined, { hours, expiresAt }: ExpirationExtension): string {
+  #extended(caller: Caller, instance: InstanceRecord, { hours, expiresAt }: ExpirationExtension): string {
+    const current = instance.expiresAt;
     const pointer = hours === undefined ? '/expiresAt' : '/hours';
     const refuse = (message: string) =>
       new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
@@ -66,6 +68,7 @@ export class ExpiryData {
     const time = hours === undefined ? Date.parse(expiresAt ?? '') : before + hours * hour;
     if (time <= before) throw refuse('The instance already expires later than that.');
     checkExpiry(time, this.#options.maxLifetime, pointer);
+    checkLifetime(caller.principal, instance, time, pointer);
     return timestamp(new Date(time));
   }
 

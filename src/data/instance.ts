@@ -32,6 +32,7 @@ import {
   superseded,
   yields,
 } from './open-tasks.js';
+import { checkChange, checkMayCreate, createdWithin, tallied } from './key-limit.js';
 import type { NetworkData } from './network.js';
 import type { ProjectData } from './project.js';
 import type { RegionData } from './region.js';
@@ -137,7 +138,9 @@ export class InstanceData {
   }
 
   list(caller: Caller, filter: InstanceFilter, page: ListPage): Promise<TextPage> {
-    const { projectIds, tags } = filter;
+    const { projectIds } = filter;
+    const within = caller.principal.limits?.tags;
+    const tags = within === undefined ? filter.tags : [...new Set([...(filter.tags ?? []), ...within])];
     const columns = {
       organization_id: filter.organizationIds,
       region_id: filter.regionIds,
@@ -152,6 +155,7 @@ export class InstanceData {
   async create(caller: Caller, body: InstanceCreate): Promise<Accepted> {
     this.#settings.demand('creation', 'Creating instances');
     const { metadata, spec } = body;
+    checkMayCreate(caller.principal);
     const project = await this.#projects.choose(caller, spec);
     const network = await this.#networks.choose(caller, project.id, spec);
     checkAsked(body);
@@ -161,7 +165,7 @@ export class InstanceData {
     const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
     const flavor = await checkReferences(this.#regions, wanted, caller);
     const id = uuidv7();
-    const asked: InstanceRecord = {
+    const wished: InstanceRecord = {
       organizationId,
       projectId: project.id,
       networkId: network.id,
@@ -177,14 +181,25 @@ export class InstanceData {
       desiredPower: 'running',
       openTasks: [],
     };
+    const asked = createdWithin(caller.principal, wished, spec.expiresAt);
     const record = taskEffects['instance.create'].onAccepted(asked);
     const task = openTask('instance', { id, revision: 0, value: record }, 'instance.create', {}, caller);
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
     const writes = [insert(instances, id, stored), task.write, ...(caller.remember?.(accepted) ?? [])];
     const taken = `The project already has an instance named "${metadata.name}".`;
-    await withName(this.#store.write(writes, caller.signal), taken);
+    await withName(this.#storeNew(caller, id, writes), taken);
     return accepted;
+  }
+
+  /** Stores a new instance, counted against the number that the caller's key allows. */
+  #storeNew(caller: Caller, id: string, writes: readonly Write[]): Promise<void> {
+    const { signal } = caller;
+    if (caller.principal.limits?.maxInstances === undefined) return this.#store.write(writes, signal);
+    const exists = async (one: string) => (await this.load(one, signal)) !== undefined;
+    return retrying(async () => {
+      await this.#store.write([...writes, ...(await tallied(this.#store, caller, id, exists))], signal);
+    });
   }
 
   /**
@@ -227,6 +242,7 @@ export class InstanceData {
       const flavor = replaced.length > 0 ? await checkReferences(this.#regions, wanted, caller) : undefined;
       if (replaced.length > 0 && !allowReplace) throw replaceRequired(replaced);
       const next = changedRecord(value, wish, this.#settings.expiry.maxLifetime);
+      checkChange(caller.principal, value, next, replaced.length > 0);
       if (replaced.length > 0) {
         checkFree('instance', await openTasksOf(this.#store, instance.value));
         const asked = by(caller, { ...next, flavor: flavor ?? null });

@@ -5,6 +5,7 @@ import {
   type OrganizationRecord,
   presentOrganization,
 } from '../model/organization.js';
+import { projectsBeyondMembership } from '../model/role.js';
 import type { Accepted, Caller } from './caller.js';
 import { added, type AuditedCollection, withName } from './change.js';
 import { ResourceData } from './resource.js';
@@ -26,7 +27,7 @@ const organizationLimit = 1000;
 export class OrganizationData extends ResourceData {
   /** The caller's organizations, through projects; all of them for a superuser. */
   async visible(caller: Caller): Promise<string[]> {
-    if (caller.principal.superUser) {
+    if (projectsBeyondMembership(caller.principal) === 'all') {
       const all = await this.store.page(
         organizations,
         { order: 'id', limit: organizationLimit },
@@ -53,7 +54,7 @@ export class OrganizationData extends ResourceData {
   async get(caller: Caller, id: string): Promise<Document<OrganizationRecord>> {
     const organization = await this.store.get(organizations, id, caller.signal);
     if (organization === undefined) throw notFound();
-    if (caller.principal.superUser) return organization;
+    if (projectsBeyondMembership(caller.principal) === 'all') return organization;
     const projects = await this.projects.visible(caller);
     if (!projects.some((project) => project.value.organizationId === id)) throw notFound();
     return organization;

@@ -1,6 +1,7 @@
 import { defined } from '../model/common.js';
 import { ApiError, notFound, notFoundAt, rightMissing } from '../model/error.js';
 import { presentProject, type ProjectRecord, rightsIn } from '../model/project.js';
+import { projectsBeyondMembership } from '../model/role.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import type { AuditedCollection } from './change.js';
@@ -71,15 +72,27 @@ export class ProjectData {
       : undefined;
   }
 
-  /** The projects that the caller is a member of. */
-  visible(caller: Caller): Promise<Document<ProjectRecord>[]> {
-    const query = { order: 'id', has: { people: [caller.principal.id] }, limit: membershipLimit };
-    return this.#store.page(projects, query, caller.signal);
+  /** The projects that the caller is a member of, and those that their credential names, if they may see them. */
+  async visible(caller: Caller): Promise<Document<ProjectRecord>[]> {
+    const { principal, signal } = caller;
+    const beyond = projectsBeyondMembership(principal);
+    const found =
+      typeof beyond === 'object'
+        ? await Promise.all([...beyond].sort().map((id) => this.load(id, signal)))
+        : await this.#memberOf(caller);
+    return found
+      .filter((project) => project !== undefined)
+      .filter((project) => rightsIn(project, principal).includes('read'));
+  }
+
+  #memberOf({ principal, signal }: Caller): Promise<Document<ProjectRecord>[]> {
+    const query = { order: 'id', has: { people: [principal.id] }, limit: membershipLimit };
+    return this.#store.page(projects, query, signal);
   }
 
   /** Ids of those requested projects whose contents the caller may see; undefined means all. */
   async scope(caller: Caller, wanted?: readonly string[]): Promise<readonly string[] | undefined> {
-    if (caller.principal.superUser) return wanted;
+    if (projectsBeyondMembership(caller.principal) === 'all') return wanted;
     const visible = (await this.visible(caller)).map((project) => project.id);
     return wanted === undefined ? visible : visible.filter((id) => wanted.includes(id));
   }
@@ -100,9 +113,12 @@ export class ProjectData {
     return this.#store.pageTexts(collection, defined({ ...page, filter, has, span }), caller.signal);
   }
 
-  list(caller: Caller, page: ListPage): Promise<TextPage> {
-    const mine = caller.principal.superUser ? {} : { has: { people: [caller.principal.id] } };
-    return this.#store.pageTexts(projects, { ...page, ...mine }, caller.signal);
+  async list(caller: Caller, page: ListPage): Promise<TextPage> {
+    const { principal, signal } = caller;
+    if (projectsBeyondMembership(principal) === 'all') return this.#store.pageTexts(projects, page, signal);
+    if (principal.limits?.projectIds === undefined)
+      return this.#store.pageTexts(projects, { ...page, has: { people: [principal.id] } }, signal);
+    return pageOf(await this.visible(caller), page);
   }
 
   /** The project of a create: the given one, or the only one in which the caller may create. */
@@ -125,7 +141,10 @@ export class ProjectData {
 
   async #only(caller: Caller): Promise<Document<ProjectRecord>> {
     const { principal } = caller;
-    const mine = (await this.#memberships.read(principal.id, () => this.visible(caller))) ?? [];
+    const mine =
+      principal.limits === undefined
+        ? ((await this.#memberships.read(principal.id, () => this.#memberOf(caller))) ?? [])
+        : await this.visible(caller);
     const [first] = mine;
     if (first !== undefined && mine.length === 1) return first;
     const usable = mine.filter((project) => rightsIn(project, principal).includes('operate'));
@@ -138,4 +157,21 @@ export class ProjectData {
         : `You are a member of ${usable.length} projects; set projectId.`;
     throw new ApiError('invalid_body', message, { errors: [{ pointer: '/spec/projectId', message }] });
   }
+}
+
+/** A page of a few documents that are known already, ordered by id. */
+function pageOf(known: readonly Document<ProjectRecord>[], page: ListPage): TextPage {
+  const { after, inclusive = false, limit, descending = false, reversed = false } = page;
+  const sign = descending ? -1 : 1;
+  const ordered = [...known].sort((one, other) => (one.id < other.id ? -sign : sign));
+  const at = after?.at(-1);
+  const rest =
+    at === undefined
+      ? ordered
+      : ordered.filter(({ id }) => (id === at ? inclusive : descending ? id < String(at) : id > String(at)));
+  const rows = rest.slice(0, limit);
+  const last = rows.length === limit ? rows.at(-1) : undefined;
+  const texts = rows.map(({ id, value }) => JSON.stringify(presentProject(id, value)));
+  const body = Buffer.from(`[${(reversed ? texts.reverse() : texts).join(',')}]`);
+  return defined({ body, more: rest.length > rows.length, last: last && [last.id] });
 }

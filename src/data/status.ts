@@ -4,7 +4,10 @@ import { taskInputs, type TaskStatus, type TaskType } from '../model/task.js';
 import type { QueueCounts, QueueStatus, RecentTasks } from '../model/status.js';
 import type { Caller } from './caller.js';
 import { regions } from './region.js';
+import type { ProjectData } from './project.js';
 import { ResourceData } from './resource.js';
+import type { Store } from './store/port.js';
+import type { TagScope } from './tag-scope.js';
 import { madeIn, tasks } from './task.js';
 
 const statuses = ['inactive', 'pending', 'running', 'succeeded', 'failed', 'cancelled'] as const;
@@ -19,14 +22,22 @@ export interface RecentQuery {
 }
 
 export class StatusData extends ResourceData {
+  readonly #scope: TagScope;
+
+  constructor(store: Store, projects: ProjectData, scope: TagScope) {
+    super(store, projects);
+    this.#scope = scope;
+  }
+
   /** The tasks created in the last minutes that the caller may see; as JSON text. */
   async recent(caller: Caller, { minutes, projectIds, list }: RecentQuery): Promise<string> {
     const { signal } = caller;
     const since = Date.now() - minutes * minute;
     const scope = await this.projects.scope(caller, projectIds);
-    const nothing = scope?.length === 0;
+    const subjectIds = await this.#scope.instanceIds(caller);
+    const nothing = scope?.length === 0 || subjectIds?.length === 0;
     const span = madeIn(since, undefined);
-    const within = defined({ project_id: scope });
+    const within = defined({ project_id: scope, subject_id: subjectIds });
     const counts = await Promise.all(
       statuses.map(async (status) => {
         const filter = { ...within, status };

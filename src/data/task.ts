@@ -20,6 +20,7 @@ import type { ProjectData } from './project.js';
 import {
   type CollectionSpec,
   type Document,
+  emptyPage,
   insert,
   type ListPage,
   type Store,
@@ -154,6 +155,7 @@ export function newTask<T extends TaskType>(
       requestId: caller.requestId,
       ...(caller.traceparent === undefined ? {} : { traceparent: caller.traceparent }),
     },
+    ...(caller.principal.limits?.tags === undefined ? {} : defined({ keyId: caller.principal.keyId })),
     creationTime: timestamp(new Date(idTime(id))),
     attempts: [],
     steps: [],
@@ -164,15 +166,22 @@ export function newTask<T extends TaskType>(
   return { id, write: insert(tasks, id, record) };
 }
 
+/** The subjects among these whose tasks the caller may see; undefined: all. */
+export interface SubjectScope {
+  among(caller: Caller, wanted?: readonly string[]): Promise<readonly string[] | undefined>;
+}
+
 export class TaskData {
   readonly #store: Store;
   readonly #projects: ProjectData;
   readonly #feed: ChangeFeed;
+  readonly #scope: SubjectScope;
 
-  constructor(store: Store, projects: ProjectData, feed: ChangeFeed) {
+  constructor(store: Store, projects: ProjectData, feed: ChangeFeed, scope: SubjectScope) {
     this.#store = store;
     this.#projects = projects;
     this.#feed = feed;
+    this.#scope = scope;
   }
 
   /** Undefined if absent. No visibility check: used by the pipeline's project context and the data layer. */
@@ -242,8 +251,10 @@ export class TaskData {
     return { promise, cancel: () => cancel() };
   }
 
-  list(caller: Caller, filter: TaskFilter, page: ListPage): Promise<TextPage> {
-    const { projectIds, subjectIds, types, statuses, requesters } = filter;
+  async list(caller: Caller, filter: TaskFilter, page: ListPage): Promise<TextPage> {
+    const { projectIds, types, statuses, requesters } = filter;
+    const subjectIds = await this.#scope.among(caller, filter.subjectIds);
+    if (subjectIds?.length === 0) return emptyPage;
     const columns = { subject_id: subjectIds, type: types, status: statuses, requester: requesters };
     const span = madeIn(filter.createdAfter, filter.createdBefore);
     return this.#projects.contents(tasks, caller, { projectIds, columns, span }, page);

@@ -3,7 +3,9 @@ import { type ApiKeyRecord, presentApiKey } from '../model/api-key.js';
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import type { Interruption } from '../model/interruption.js';
+import { limitsOf } from '../model/key-limits.js';
 import { merged } from '../model/merge-patch.js';
+import type { Limits } from '../model/role.js';
 import {
   checkUserName,
   type CurrentUser,
@@ -15,9 +17,10 @@ import {
 } from '../model/user.js';
 import type { Accepted, Caller } from './caller.js';
 import { added, type AuditedCollection, modified, withName } from './change.js';
+import type { KeyUse } from './key-use.js';
 import { keyHash } from './secret.js';
 import { ReadCache } from './store/cache.js';
-import type { Document, ListPage, Store, TextPage } from './store/port.js';
+import type { CollectionSpec, Document, ListPage, Store, TextPage } from './store/port.js';
 
 export const users: AuditedCollection<UserRecord> = {
   name: 'users',
@@ -39,6 +42,24 @@ export const apiKeys: AuditedCollection<ApiKeyRecord> = {
   orders: { id: [] },
 };
 
+/** A replaced secret that remains valid for a while. */
+export interface FormerKeyRecord {
+  keyId: string;
+  hash: string;
+  generation: number;
+  /** RFC 3339. */
+  until: string;
+}
+
+export const formerKeys: CollectionSpec<FormerKeyRecord> = {
+  name: 'apikey_formers',
+  columns: { key_id: 'text', hash: 'text' },
+  columnsOf: (_id, former) => ({ key_id: former.keyId, hash: former.hash }),
+  unique: { hash: ['hash'] },
+  orders: { id: [] },
+  indexes: [['key_id']],
+};
+
 /** The superusers; read at each request, so that a change of the settings takes effect at once. */
 export interface SuperUserRule {
   superUsers: readonly string[];
@@ -58,6 +79,8 @@ interface Identity {
   id: string;
   name: string;
   keyId: string;
+  generation: number;
+  limits: Limits | undefined;
   /** Ms since 1970. */
   expires: number | undefined;
 }
@@ -67,21 +90,28 @@ export class UserData {
   readonly #secret: Buffer;
   readonly #rule: () => SuperUserRule;
   readonly #identified: ReadCache<Identity>;
+  readonly #use: Pick<KeyUse, 'note'> | undefined;
 
-  constructor(store: Store, secret: Buffer, rule: () => SuperUserRule) {
+  /** `use` learns which keys are used. */
+  constructor(store: Store, secret: Buffer, rule: () => SuperUserRule, use?: Pick<KeyUse, 'note'>) {
     this.#store = store;
     this.#secret = secret;
     this.#rule = rule;
-    this.#identified = new ReadCache(store, [users.name, apiKeys.name]);
+    this.#use = use;
+    this.#identified = new ReadCache(store, [users.name, apiKeys.name, formerKeys.name]);
   }
 
   /** Whether a caller who was identified earlier would still be. */
-  async isActive({ id, keyId }: Principal, interruption?: Interruption): Promise<boolean> {
+  async isActive({ id, keyId, generation }: Principal, interruption?: Interruption): Promise<boolean> {
     const user = await this.#store.get(users, id, interruption);
     if (user?.value.active !== true) return false;
     if (keyId === undefined) return true;
     const key = await this.#store.get(apiKeys, keyId, interruption);
-    return key !== undefined && !isPast(expiresOf(key.value));
+    if (key === undefined || isPast(expiresOf(key.value))) return false;
+    if (generation === undefined || generation === (key.value.generation ?? 0)) return true;
+    const query = { order: 'id', filter: { key_id: keyId }, limit: 100 };
+    const formers = await this.#store.page(formerKeys, query, interruption);
+    return formers.some(({ value }) => value.generation === generation && !isPast(Date.parse(value.until)));
   }
 
   list(caller: Caller, page: ListPage): Promise<TextPage> {
@@ -168,7 +198,19 @@ export class UserData {
       refused?.('wrong');
       return undefined;
     }
-    return { id: user.id, name: user.name, superUser: this.isSuperUser(user.name), keyId: user.keyId };
+    this.#use?.note(user.keyId, Date.now());
+    const { id, keyId, generation, limits } = user;
+    const superUser = this.isSuperUser(user.name);
+    if (limits === undefined) return { id, name: user.name, superUser, keyId, generation };
+    return {
+      id,
+      name: user.name,
+      superUser: false,
+      everyProject: superUser,
+      limits,
+      keyId,
+      generation,
+    };
   }
 
   async #lookUp(
@@ -177,7 +219,7 @@ export class UserData {
     interruption?: Interruption,
     refused?: (fault: CredentialFault) => void,
   ): Promise<Identity | undefined> {
-    const found = await this.#store.find(apiKeys, 'hash', [this.hash(key)], interruption);
+    const found = await this.#findKey(this.hash(key), interruption);
     if (found === undefined) {
       const named =
         name === undefined || refused === undefined
@@ -186,12 +228,34 @@ export class UserData {
       refused?.(named === undefined ? 'unknown' : 'wrong');
       return undefined;
     }
-    const user = await this.#store.get(users, found.value.userId, interruption);
+    const user = await this.#store.get(users, found.record.userId, interruption);
     if (user?.value.active === true) {
-      return { id: user.id, name: user.value.name, keyId: found.id, expires: expiresOf(found.value) };
+      const { id, generation, record, expires } = found;
+      const limits = limitsOf(record.spec);
+      return { id: user.id, name: user.value.name, keyId: id, generation, limits, expires };
     }
     refused?.('inactive');
     return undefined;
+  }
+
+  /** The key with this secret, which may be a former one of it. */
+  async #findKey(
+    hash: string,
+    interruption?: Interruption,
+  ): Promise<
+    { id: string; record: ApiKeyRecord; generation: number; expires: number | undefined } | undefined
+  > {
+    const found = await this.#store.find(apiKeys, 'hash', [hash], interruption);
+    if (found !== undefined) {
+      const { id, value: record } = found;
+      return { id, record, generation: record.generation ?? 0, expires: expiresOf(record) };
+    }
+    const former = await this.#store.find(formerKeys, 'hash', [hash], interruption);
+    const key = former && (await this.#store.get(apiKeys, former.value.keyId, interruption));
+    if (former === undefined || key === undefined) return undefined;
+    const { generation, until } = former.value;
+    const expires = Math.min(expiresOf(key.value) ?? Infinity, Date.parse(until));
+    return { id: key.id, record: key.value, generation, expires };
   }
 
   isSuperUser(name: string): boolean {

@@ -1,6 +1,7 @@
 /** API keys: named, expiring, revocable; shown once, and stored only as a hash. */
 import { Type, type Static } from 'typebox';
 import { defined, Name, Timestamp, Uuid } from './common.js';
+import { ApiKeySpec } from './key-limits.js';
 
 export interface ApiKeyRecord {
   userId: string;
@@ -9,6 +10,11 @@ export interface ApiKeyRecord {
   hash: string;
   /** RFC 3339; absent: it does not expire. */
   expiry?: string;
+  /** Absent: it allows whatever its user may do. */
+  spec?: ApiKeySpec;
+  /** How often its secret has been replaced; absent: never. */
+  generation?: number;
+  rotationTime?: string;
   creationTime: string;
   createdBy?: string;
 }
@@ -24,6 +30,7 @@ export const ApiKeyCreate = Type.Object(
       { name: Name, expiry: Type.Optional(Expiry) },
       { title: 'ApiKeyCreateMetadata', additionalProperties: false },
     ),
+    spec: Type.Optional(ApiKeySpec),
   },
   { title: 'ApiKeyCreate', additionalProperties: false },
 );
@@ -41,16 +48,50 @@ const metadata = Type.Object(
   { title: 'ApiKeyMetadata', additionalProperties: false },
 );
 
-export const ApiKey = Type.Object({ metadata }, { title: 'ApiKey', additionalProperties: false });
+const ApiKeyStatus = Type.Object(
+  {
+    lastUsedTime: Type.Optional({
+      ...Timestamp,
+      description: 'When the key was last used, to within a minute or so; absent: never.',
+    }),
+    rotationTime: Type.Optional({ ...Timestamp, description: 'When its secret was last replaced.' }),
+  },
+  { title: 'ApiKeyStatus', additionalProperties: false },
+);
+
+const shown = { metadata, spec: Type.Optional(ApiKeySpec), status: Type.Optional(ApiKeyStatus) };
+
+export const ApiKey = Type.Object(shown, { title: 'ApiKey', additionalProperties: false });
 export type ApiKey = Static<typeof ApiKey>;
 
 export const NewApiKey = Type.Object(
-  { metadata, key: Type.String({ description: 'The key itself, shown only here.' }) },
+  { ...shown, key: Type.String({ description: 'The key itself, shown only here.' }) },
   { title: 'NewApiKey', additionalProperties: false },
 );
 export type NewApiKey = Static<typeof NewApiKey>;
 
+/** How a key is rotated. */
+export const ApiKeyRotation = Type.Object(
+  {
+    overlap: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 30 * 24 * 3600,
+        description:
+          'Seconds for which the former secret, and those before it that are still valid, remain valid. Default: 0.',
+      }),
+    ),
+  },
+  { title: 'ApiKeyRotation', additionalProperties: false },
+);
+export type ApiKeyRotation = Static<typeof ApiKeyRotation>;
+
 export function presentApiKey(id: string, key: ApiKeyRecord): ApiKey {
-  const { name, userId, creationTime, createdBy, expiry } = key;
-  return { metadata: defined({ id, name, userId, creationTime, createdBy, expiry }) };
+  const { name, userId, creationTime, createdBy, expiry, spec, rotationTime } = key;
+  const status = rotationTime === undefined ? undefined : { rotationTime };
+  return defined({
+    metadata: defined({ id, name, userId, creationTime, createdBy, expiry }),
+    spec,
+    status,
+  });
 }

@@ -87,7 +87,7 @@ export function roleIn(project: ProjectRecord, userId: string): ProjectRole | un
 /** What the caller may do in the project. */
 export function rightsIn(
   { id, value }: { id: string; value: ProjectRecord },
-  caller: Pick<Principal, 'id' | 'superUser' | 'limits'>,
+  caller: Pick<Principal, 'id' | 'superUser' | 'everyProject' | 'limits'>,
 ): readonly Right[] {
   return rightsOf(caller, roleIn(value, caller.id), id);
 }

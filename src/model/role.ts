@@ -31,22 +31,72 @@ export const roleRights: Readonly<Record<Role, readonly Right[]>> = {
   superuser: all,
 };
 
+/** What a limited key may be allowed to do besides reading, and the right that it needs. */
+export const verbs = {
+  create: { right: 'operate', meaning: 'create instances' },
+  update: { right: 'operate', meaning: 'change instances' },
+  start: { right: 'operate', meaning: 'start instances' },
+  stop: { right: 'operate', meaning: 'stop instances' },
+  reboot: { right: 'operate', meaning: 'reboot instances' },
+  delete: { right: 'operate', meaning: 'delete instances, and replace their machines' },
+  extend: { right: 'operate', meaning: 'extend the lifetime of instances' },
+  tasks: { right: 'operate', meaning: 'activate, prioritise, abort and restart tasks' },
+  console: { right: 'console', meaning: 'read the console output of instances' },
+  secrets: { right: 'secrets', meaning: 'read and set secrets of the project' },
+  administer: { right: 'administer', meaning: 'change the project, and who is in it' },
+} as const satisfies Record<string, { right: Right; meaning: string }>;
+
+export type Verb = keyof typeof verbs;
+
+export const verbNames = Object.keys(verbs) as Verb[];
+
 /** What a credential allows at most, whatever its user may do. An absent member limits nothing. */
 export interface Limits {
   readonly rights?: readonly Right[] | undefined;
+  readonly verbs?: readonly Verb[] | undefined;
   readonly projectIds?: readonly string[] | undefined;
+  /** As `name=value`: only instances that have all of them. */
+  readonly tags?: readonly string[] | undefined;
+  /** How many instances that were created with it may exist at a time. */
+  readonly maxInstances?: number | undefined;
+  /** The longest lifetime of an instance that is created or changed with it, in milliseconds. */
+  readonly lifetime?: number | undefined;
+}
+
+/** What decides about a caller's rights. */
+export interface Holder {
+  superUser: boolean;
+  /** A limited credential of a superuser: no power over the site, but a role in every project. */
+  everyProject?: boolean | undefined;
+  limits?: Limits | undefined;
 }
 
 const none: readonly Right[] = [];
 
 /** The rights of a caller in a project in which they have this role; undefined: none. */
 export function rightsOf(
-  { superUser, limits }: { superUser: boolean; limits?: Limits | undefined },
+  { superUser, everyProject, limits }: Holder,
   role: ProjectRole | undefined,
   projectId: string,
 ): readonly Right[] {
-  const held = superUser ? roleRights.superuser : role === undefined ? none : roleRights[role];
+  const every = superUser || everyProject === true;
+  const held = every ? roleRights.superuser : role === undefined ? none : roleRights[role];
   if (limits === undefined) return held;
   if (limits.projectIds?.includes(projectId) === false) return none;
   return held.filter((right) => limits.rights?.includes(right) ?? true);
+}
+
+/** The projects that a caller sees without being in them: all, these, or none. */
+export function projectsBeyondMembership({
+  superUser,
+  everyProject,
+  limits,
+}: Holder): 'all' | 'none' | readonly string[] {
+  if (superUser) return 'all';
+  return everyProject === true ? (limits?.projectIds ?? 'all') : 'none';
+}
+
+/** Whether the credential of a caller allows the verb; their role may still not. */
+export function allows({ limits }: Pick<Holder, 'limits'>, verb: Verb): boolean {
+  return limits?.verbs?.includes(verb) ?? true;
 }

@@ -236,6 +236,8 @@ export interface TaskRecord {
   projectId: string;
   regionId: string;
   requester: { user: string; requestId: string; traceparent?: string };
+  /** The API key with which it was requested, if that sees only some instances: it also sees its own tasks. */
+  keyId?: string;
   creationTime: string;
   startTime?: string;
   endTime?: string;

@@ -20,11 +20,15 @@ export interface UserRecord {
 export interface Principal {
   id: string;
   name: string;
+  /** Power over the site; a limited credential has none, whoever its user is. */
   superUser: boolean;
+  /** A limited credential of a superuser: it reaches every project, within its limits. */
+  everyProject?: boolean | undefined;
   /** Of the credential; undefined: it allows whatever its user may do. */
   limits?: Limits | undefined;
-  /** The API key that the request has shown. */
+  /** The API key that the request has shown, and how often it had been rotated when that secret was made. */
   keyId?: string | undefined;
+  generation?: number | undefined;
 }
 
 const UserSpec = Type.Object(

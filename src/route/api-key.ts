@@ -1,5 +1,5 @@
 import { Type } from 'typebox';
-import { ApiKey, ApiKeyCreate, NewApiKey, presentApiKey } from '../model/api-key.js';
+import { ApiKey, ApiKeyCreate, ApiKeyRotation, NewApiKey } from '../model/api-key.js';
 import { Uuid } from '../model/common.js';
 import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
@@ -36,7 +36,7 @@ export const createApiKey = defineHandler(
     example: { metadata: { name: 'example', expiry: '2035-01-31T12:00:00Z' } },
     secret: true,
     responses: { 201: { description: 'The key.', schema: NewApiKey, headers: ['Location'] } },
-    errors: ['name_taken', 'unprocessable'],
+    errors: ['name_taken', 'unprocessable', 'invalid_reference'],
   },
   {
     parse: ({ params, body, context }) => ({ caller: callerOf(context), userId: params.userID, body }),
@@ -55,13 +55,40 @@ export const getApiKey = defineHandler(
     summary: 'One API key of a user, without the key itself',
     tags: ['users'],
     params: keyParams,
-    responses: { 200: { description: 'The key.', schema: ApiKey, headers: ['ETag'] } },
+    responses: { 200: { description: 'The key.', schema: ApiKey } },
   },
   {
     parse: ({ params, context }) => ({ caller: callerOf(context), ...params }),
     execute: async (connector, { caller, userID, keyID }) => {
-      const { value, revision } = await connector.apiKeys.get(caller, userID, keyID);
-      return { result: presentApiKey(keyID, value), metadata: { revision } };
+      const { key } = await connector.apiKeys.get(caller, userID, keyID);
+      return { result: key };
+    },
+  },
+);
+
+/** POST /api/v2/users/{userID}/apikeys/{keyID}/rotate */
+export const rotateApiKey = defineHandler(
+  {
+    operationId: 'rotateApiKey',
+    summary: 'Replace the secret of an API key',
+    description:
+      'Name, expiry and limits stay. `key` is shown in this response only; an Idempotency-Key is ignored. The former secret remains valid for the overlap.',
+    tags: ['users'],
+    params: keyParams,
+    body: ApiKeyRotation,
+    example: { overlap: 3600 },
+    secret: true,
+    responses: {
+      201: { description: 'The key with its new secret.', schema: NewApiKey, headers: ['Location'] },
+    },
+    errors: ['conflict', 'precondition_failed', 'unprocessable'],
+  },
+  {
+    parse: ({ params, body, context }) => ({ caller: callerOf(context), ...params, body }),
+    execute: async (connector, { caller, userID, keyID, body }) => {
+      const made = await connector.apiKeys.rotate(caller, userID, keyID, body);
+      const location = `/api/v2/users/${userID}/apikeys/${keyID}`;
+      return { result: made, metadata: { status: 201, location, cacheControl: 'no-store' } };
     },
   },
 );

@@ -1,6 +1,6 @@
 /** Who may call a route: named rules for the route table. */
 import type { Connector } from '../data/connector.js';
-import type { Right } from '../model/role.js';
+import type { Right, Verb } from '../model/role.js';
 import {
   NoAuthAuthenticator,
   OwnerAuthenticator,
@@ -9,6 +9,7 @@ import {
   ProjectRightAuthenticator,
   RequireUserAuthenticator,
   SuperUserAuthenticator,
+  UnlimitedAuthenticator,
 } from './pipeline/authenticator.js';
 import type { MethodHandler, PrefetchFunc } from './pipeline/route-manager.js';
 import { userInPath } from './prefetch.js';
@@ -19,8 +20,11 @@ export type Guard = Pick<MethodHandler<Connector>, 'authenticator' | 'prefetchFu
 /** Everyone, even without a credential. */
 export const anyone: Guard = { authenticator: new NoAuthAuthenticator() };
 
-/** Every identified user; the data layer decides what they may see. */
+/** Every identified user; the data layer decides what they may see, and do within the limits of their credential. */
 export const signedIn: Guard = { authenticator: new RequireUserAuthenticator() };
+
+/** Every identified user, but no limited credential: for what belongs to the user and not to a project. */
+export const unlimited: Guard = { authenticator: new UnlimitedAuthenticator() };
 
 /** The user whom `userID` of the path names, and superusers; everyone else gets 404. */
 export const selfOnly: Guard = { authenticator: new OwnerAuthenticator(), prefetchFunctions: [userInPath] };
@@ -28,9 +32,22 @@ export const selfOnly: Guard = { authenticator: new OwnerAuthenticator(), prefet
 /** Superusers; everyone else gets 404. */
 export const superUserOnly: Guard = { authenticator: new SuperUserAuthenticator() };
 
+/** The verb that a limited credential needs, where a route names none. */
+const usualVerbs: Readonly<Record<Right, Verb | undefined>> = {
+  read: undefined,
+  operate: 'update',
+  console: 'console',
+  secrets: 'secrets',
+  administer: 'administer',
+};
+
 /** Those who have the right in the project that `prefetch` finds; its other members get 403, and everyone else 404. */
-export function projectRight(right: Right, prefetch: PrefetchFunc<Connector>): Guard {
-  return { authenticator: new ProjectRightAuthenticator(right), prefetchFunctions: [prefetch] };
+export function projectRight(
+  right: Right,
+  prefetch: PrefetchFunc<Connector>,
+  verb: Verb | undefined = usualVerbs[right],
+): Guard {
+  return { authenticator: new ProjectRightAuthenticator(right, verb), prefetchFunctions: [prefetch] };
 }
 
 /** Everyone in the project that `prefetch` finds, and superusers; everyone else gets 404. */

@@ -1,11 +1,20 @@
 /** Every route of the API, for an audit at a glance: version, method, path, who may call it, and the handler. */
 import { listAdminEvents } from './admin-event.js';
 import { clearTaskQueue, restartFailedTasks } from './admin.js';
-import { createApiKey, deleteApiKey, getApiKey, listApiKeys } from './api-key.js';
+import { createApiKey, deleteApiKey, getApiKey, listApiKeys, rotateApiKey } from './api-key.js';
 import { listDrift } from './drift.js';
 import { listEvents, type StreamTimes } from './event.js';
 import { getFlavor, listFlavors } from './flavor.js';
-import { adminOnly, anyone, memberOnly, projectRight, selfOnly, signedIn, superUserOnly } from './guard.js';
+import {
+  adminOnly,
+  anyone,
+  memberOnly,
+  projectRight,
+  selfOnly,
+  signedIn,
+  superUserOnly,
+  unlimited,
+} from './guard.js';
 import { getImage, listImages } from './image.js';
 import { projectOfInstance } from './instance-access.js';
 import { getConsoleOutput } from './instance-console.js';
@@ -26,6 +35,7 @@ import { projectInPath } from './prefetch.js';
 import { createProject, deleteProject, getProject, listProjects, patchProject } from './project.js';
 import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
 import { getRegion, listRegions } from './region.js';
+import type { Verb } from '../model/role.js';
 import type { Row } from './route.js';
 import { getHealth, getMetrics, getReady, getVersion, type ServiceState } from './service.js';
 import {
@@ -59,9 +69,9 @@ export interface RouteOptions extends ProtectedResourceOptions {
 /** Instead of a version: the path is not below `/api/v…`. */
 const root = undefined;
 
-const mayOperateInstance = projectRight('operate', projectOfInstance);
+const onInstance = (verb: Verb) => projectRight('operate', projectOfInstance, verb);
 const mayReadConsole = projectRight('console', projectOfInstance);
-const mayOperateTask = projectRight('operate', projectOfTask);
+const mayOperateTask = projectRight('operate', projectOfTask, 'tasks');
 
 const peopleRoutes: readonly Row[] = [
   [2, 'GET', '/user', signedIn, getCurrentUser],
@@ -74,10 +84,11 @@ const peopleRoutes: readonly Row[] = [
   [2, 'POST', '/users/{userID}/apikeys', selfOnly, createApiKey],
   [2, 'GET', '/users/{userID}/apikeys/{keyID}', selfOnly, getApiKey],
   [2, 'DELETE', '/users/{userID}/apikeys/{keyID}', selfOnly, deleteApiKey],
+  [2, 'POST', '/users/{userID}/apikeys/{keyID}/rotate', selfOnly, rotateApiKey],
 
   [2, 'GET', '/keys', signedIn, listSshKeys],
-  [2, 'POST', '/keys', signedIn, createSshKey],
-  [2, 'DELETE', '/keys/{keyName}', signedIn, deleteSshKey],
+  [2, 'POST', '/keys', unlimited, createSshKey],
+  [2, 'DELETE', '/keys/{keyName}', unlimited, deleteSshKey],
 
   [2, 'GET', '/organizations', superUserOnly, listOrganizations],
   [2, 'POST', '/organizations', superUserOnly, createOrganization],
@@ -117,14 +128,14 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'GET', '/instances', signedIn, listInstances],
     [2, 'POST', '/instances', signedIn, createInstance],
     [2, 'GET', '/instances/{instanceID}', memberOnly(projectOfInstance), getInstance],
-    [2, 'PUT', '/instances/{instanceID}', mayOperateInstance, updateInstance],
-    [2, 'PATCH', '/instances/{instanceID}', mayOperateInstance, patchInstance],
-    [2, 'DELETE', '/instances/{instanceID}', mayOperateInstance, deleteInstance],
-    [2, 'POST', '/instances/{instanceID}/start', mayOperateInstance, startInstance],
-    [2, 'POST', '/instances/{instanceID}/stop', mayOperateInstance, stopInstance],
-    [2, 'POST', '/instances/{instanceID}/reboot', mayOperateInstance, rebootInstance],
+    [2, 'PUT', '/instances/{instanceID}', onInstance('update'), updateInstance],
+    [2, 'PATCH', '/instances/{instanceID}', onInstance('update'), patchInstance],
+    [2, 'DELETE', '/instances/{instanceID}', onInstance('delete'), deleteInstance],
+    [2, 'POST', '/instances/{instanceID}/start', onInstance('start'), startInstance],
+    [2, 'POST', '/instances/{instanceID}/stop', onInstance('stop'), stopInstance],
+    [2, 'POST', '/instances/{instanceID}/reboot', onInstance('reboot'), rebootInstance],
     [2, 'GET', '/instances/{instanceID}/consoleoutput', mayReadConsole, getConsoleOutput],
-    [2, 'POST', '/instances/{instanceID}/extend_expiration', mayOperateInstance, extendExpiration],
+    [2, 'POST', '/instances/{instanceID}/extend_expiration', onInstance('extend'), extendExpiration],
 
     [2, 'GET', '/tasks', signedIn, listTasks],
     [2, 'GET', '/tasks/{taskID}', memberOnly(projectOfTask), getTask],

@@ -3,7 +3,8 @@ import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import type { Interruption } from '../model/interruption.js';
 import { type ProjectRecord, rightsIn } from '../model/project.js';
-import type { ProjectContext } from './pipeline/context.js';
+import type { Limits } from '../model/role.js';
+import type { ProjectContext, User } from './pipeline/context.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 
 /** Reads a resource together with the id of its project, as `column`. */
@@ -13,14 +14,31 @@ export type ReadForAccess = (
   interruption: Interruption,
 ) => Promise<StoredText | undefined>;
 
+/** Whether a resource is within the limits of a credential, besides its project. */
+export type IsWithin = (
+  connector: Connector,
+  limits: Limits,
+  found: StoredText & { id: string },
+  user: User,
+) => Promise<boolean> | boolean;
+
 /**
- * Finds the resource named by a path parameter, and the project that it belongs to. If it is absent, the context has no
- * project, which ProjectMember treats with the same 404 as a hidden one.
+ * Finds the resource named by a path parameter, and the project that it belongs to. If it is absent, or outside the
+ * limits of the caller's credential, the context has no project, which ProjectMember treats with the same 404 as a
+ * hidden one.
  */
-export function prefetchProjectContext(parameter: string, read: ReadForAccess): PrefetchFunc<Connector> {
-  return async ({ interruption }, connector, params) => {
-    const found = await read(connector, idIn(params, parameter), interruption);
+export function prefetchProjectContext(
+  parameter: string,
+  read: ReadForAccess,
+  isWithin?: IsWithin,
+): PrefetchFunc<Connector> {
+  return async ({ interruption, user }, connector, params) => {
+    const id = idIn(params, parameter);
+    const found = await read(connector, id, interruption);
     if (found === undefined) return undefined;
+    if (user?.limits !== undefined && isWithin !== undefined) {
+      if (!(await isWithin(connector, user.limits, { id, ...found }, user))) return undefined;
+    }
     const project = await connector.projects.load(String(found.column), interruption);
     return project && { found, project: contextOf(project) };
   };

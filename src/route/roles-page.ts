@@ -56,6 +56,7 @@ function needOf({ authenticator: { needsUser, right, name } }: Guard): string {
   if (!needsUser) return 'nothing';
   if (right !== undefined) return `\`${right}\``;
   if (name === 'Owner') return 'to be the user, or a superuser';
+  if (name === 'Unlimited') return 'a credential without limits';
   return name === 'SuperUser' ? 'to be a superuser' : 'a credential';
 }
 

@@ -68,8 +68,10 @@ export const listTasks = listHandler(
 
 const taskParams = Type.Object({ taskID: Uuid }, { additionalProperties: false });
 
-export const projectOfTask = prefetchProjectContext('taskID', (connector, id, interruption) =>
-  connector.tasks.readForAccess(id, interruption),
+export const projectOfTask = prefetchProjectContext(
+  'taskID',
+  (connector, id, interruption) => connector.tasks.readForAccess(id, interruption),
+  (connector, _limits, { id }, user) => connector.tagScope.hasTask(user, id),
 );
 
 /** GET /api/v2/tasks/{taskID} */

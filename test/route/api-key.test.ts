@@ -38,7 +38,8 @@ describe('/api/v2/users/{userID}/apikeys', () => {
     expect((await Api.withKey(server.url, key).get('/api/version')).status).to.equal(200);
 
     const one = await person.api.get<ApiKey>(`${path}/${metadata.id}`);
-    expect(one.body).to.deep.equal({ metadata });
+    expect(one.body.metadata).to.deep.equal(metadata);
+    expect(one.body).not.to.have.property('key');
     const list = await person.api.get<ApiKey[]>(path);
     expect(list.body.map((item) => item.metadata.name)).to.deep.equal(['test', 'laptop']);
     const hash = server.app.connector.users.hash(key);

@@ -3,15 +3,16 @@
  * credential is 401; "you may not know" is the same constant 404.
  */
 import { ApiError, notFound, rightMissing } from '../../model/error.js';
-import type { Right } from '../../model/role.js';
-import type { RequestContext } from './context.js';
+import { allows, type Right, type Verb } from '../../model/role.js';
+import type { RequestContext, User } from './context.js';
 
 export interface Authenticator {
   readonly name: string;
   /** Whether the caller must be identified. Decided before any prefetch, so that anonymous callers cause no reads. */
   readonly needsUser: boolean;
-  /** The right in the project that it demands. */
+  /** The right in the project that it demands, and the verb that a limited credential needs. */
   readonly right?: Right;
+  readonly verb?: Verb | undefined;
   /** Throws the error for a refused caller. Sees only the context, never the request. */
   authenticate(context: RequestContext): void;
 }
@@ -52,6 +53,27 @@ export class RequireUserAuthenticator implements Authenticator {
   }
 }
 
+function limited(): ApiError {
+  return new ApiError('forbidden', 'A limited credential may not do this.');
+}
+
+/** Throws unless the caller's credential allows the verb. */
+export function demandVerb(user: Pick<User, 'limits'>, verb: Verb | undefined): void {
+  if (verb === undefined || allows(user, verb)) return;
+  throw new ApiError('forbidden', `Your credential does not allow the verb "${verb}".`);
+}
+
+/**
+ * Allows every user, but no limited credential: what the user has outside of projects must not be changed with it.
+ */
+export class UnlimitedAuthenticator implements Authenticator {
+  readonly name = 'Unlimited';
+  readonly needsUser = true;
+  authenticate(context: RequestContext): void {
+    if (demandUser(context).limits !== undefined) throw limited();
+  }
+}
+
 /**
  * Allows those who have the right in the project of the context. Those who may only see the project get 403; others, and
  * everyone if there is no project, get 404.
@@ -60,9 +82,11 @@ export class ProjectRightAuthenticator implements Authenticator {
   readonly name: string = 'ProjectRight';
   readonly needsUser = true;
   readonly right: Right;
+  readonly verb: Verb | undefined;
 
-  constructor(right: Right) {
+  constructor(right: Right, verb?: Verb) {
     this.right = right;
+    this.verb = verb;
   }
 
   authenticate(context: RequestContext): void {
@@ -71,6 +95,7 @@ export class ProjectRightAuthenticator implements Authenticator {
     const held = context.project.rightsOf(user);
     if (!held.includes('read')) throw notFound(undefined, 'no member');
     if (!held.includes(this.right)) throw rightMissing(this.right);
+    demandVerb(user, this.verb);
   }
 }
 
@@ -86,7 +111,7 @@ export class ProjectMemberAuthenticator extends ProjectRightAuthenticator {
 export class ProjectAdminAuthenticator extends ProjectRightAuthenticator {
   override readonly name = 'ProjectAdmin';
   constructor() {
-    super('administer');
+    super('administer', 'administer');
   }
 }
 
@@ -100,7 +125,7 @@ export class OwnerAuthenticator implements Authenticator {
   authenticate(context: RequestContext): void {
     const user = demandUser(context);
     if (!user.superUser && context.ownerId !== user.id) throw notFound(undefined, 'not the owner');
-    if (user.limits !== undefined) throw new ApiError('forbidden', 'A limited credential may not do this.');
+    if (user.limits !== undefined) throw limited();
   }
 }
 

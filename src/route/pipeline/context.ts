@@ -9,10 +9,13 @@ export interface User {
   id: string;
   name: string;
   superUser: boolean;
+  /** A limited credential of a superuser: it reaches every project, within its limits. */
+  everyProject?: boolean | undefined;
   /** Of the credential; undefined: it allows whatever its user may do. */
   limits?: Limits | undefined;
-  /** The API key that the request has shown. */
+  /** The API key that the request has shown, and how often it had been rotated when that secret was made. */
   keyId?: string | undefined;
+  generation?: number | undefined;
 }
 
 /** The project of a request, as far as access rules need it. */

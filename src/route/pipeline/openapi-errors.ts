@@ -105,7 +105,8 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
   if (declaration.params !== undefined || method.authenticator.name === 'SuperUser')
     implied.push('not_found');
   const { right, name } = method.authenticator;
-  if (name === 'Owner' || (right !== undefined && right !== 'read')) implied.push('forbidden');
+  if (name === 'Owner' || name === 'Unlimited' || (right !== undefined && right !== 'read'))
+    implied.push('forbidden');
   if (declaration.body !== undefined) implied.push('malformed_json', 'too_large', 'unsupported_media_type');
   if (declaration.query?.properties['key'] !== undefined) implied.push('invalid_cursor');
   if (isRepeatable(method)) implied.push('idempotency_in_progress', 'idempotency_mismatch');

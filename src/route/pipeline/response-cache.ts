@@ -63,6 +63,9 @@ export class ResponseCache {
 }
 
 /** Everything that a response depends on. Superusers are set in the configuration, which may change without a write. */
-function keyOf({ id = '', superUser = false }: Partial<User> = {}, address: string): string {
-  return `${id} ${superUser} ${address}`;
+function keyOf(user: User | undefined, address: string): string {
+  if (user === undefined) return ` ${address}`;
+  const { id, superUser, everyProject = false, limits } = user;
+  if (limits === undefined) return `${id} ${superUser} ${address}`;
+  return `${id} ${everyProject} ${JSON.stringify(limits)} ${address}`;
 }

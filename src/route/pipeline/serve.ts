@@ -237,6 +237,12 @@ async function perform<C>(
   return answerTo(operation, data);
 }
 
+/** Whose Idempotency-Keys these are: a limited credential must not get what another one may see. */
+function bearerOf(user: User | undefined): string {
+  if (user?.limits === undefined) return user?.id ?? '';
+  return `${user.id} ${user.keyId ?? JSON.stringify(user.limits)}`;
+}
+
 async function performOnce<C>(
   operation: Operation<C>,
   idempotency: IdempotencyKeeper,
@@ -250,7 +256,7 @@ async function performOnce<C>(
   const { params, query, body } = input;
   const named = path.replaceAll(/\{([A-Za-z_]+)\}/g, (_all, name: string) => String(params[name]));
   const asked = {
-    userId: context.user?.id ?? '',
+    userId: bearerOf(context.user),
     key,
     operation: `${ctx.method} ${named}`,
     content: `[${meaningOf(query, declaration.query?.properties)},${meaningOf(body, declaration.body?.properties)}]`,
