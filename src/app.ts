@@ -20,6 +20,7 @@ import { secretFor } from './data/secret.js';
 import { Availability, withoutOutages } from './data/store/availability.js';
 import type { Store } from './data/store/port.js';
 import type { SettingsData } from './data/settings.js';
+import { TaskAuditData } from './data/task-audit.js';
 import { UserData } from './data/user.js';
 import { WorkerData } from './data/worker.js';
 import type { Log } from './model/log.js';
@@ -35,6 +36,7 @@ import { HttpServer } from './http/server.js';
 import { openSettings } from './site/settings.js';
 import { assertAddress, openStore, sqliteFile } from './site/stores.js';
 import { WorkerServer } from './site/worker-server.js';
+import { Auditor } from './task/auditor.js';
 import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { reconciliation } from './task/reconciler.js';
@@ -145,6 +147,9 @@ async function compose(
   const { userData, feed, settings } = base;
   const connector = createConnector(store, userData, idempotency, directory, feed, settings);
   await keepCatalogs(base);
+  const auditor = new Auditor(new TaskAuditData(store), feed, log);
+  await auditor.start();
+  undo.push(() => auditor.stop());
   // Before any work: a region that another worker drives is refused, and what this one observes must not be recorded.
   const workerUrl = role === 'worker' || config.worker.listen ? await serveRegions(base, secret) : '';
   const runner = role === 'api' ? undefined : await work(base, connector, idempotency);

@@ -66,7 +66,10 @@ export const auditHeads: CollectionSpec<AuditHead> = {
 export const auditHeadId = 'site';
 
 /** Who makes a change, and in which request. */
-export type Actor = Pick<Caller, 'principal' | 'requestId'>;
+export interface Actor {
+  readonly principal: { readonly id: string; readonly name: string };
+  readonly requestId: string;
+}
 
 export interface AuditEntry {
   action: string;
@@ -103,16 +106,33 @@ export async function audited(
 }
 
 /** The same for several changes of one batch, together with the records. */
-export async function auditedAll(
+export function auditedAll(
   store: Store,
   actor: Actor,
   entries: readonly AuditEntry[],
-): Promise<{ writes: Write[]; records: { id: string; record: AuditRecord }[] }> {
+): Promise<AuditedChanges> {
+  return auditedActs(
+    store,
+    entries.map((entry) => ({ actor, entry })),
+  );
+}
+
+interface AuditedChanges {
+  writes: Write[];
+  records: { id: string; record: AuditRecord }[];
+}
+
+/** The same for the changes of several actors. */
+export async function auditedActs(
+  store: Store,
+  acts: readonly { actor: Actor; entry: AuditEntry }[],
+): Promise<AuditedChanges> {
   const head = await headOf(store);
-  const { id, name } = actor.principal;
   const records: { id: string; record: AuditRecord }[] = [];
   let last: AuditHead = head.value;
-  for (const { action, resource, before, after, reverts } of entries) {
+  for (const { actor, entry } of acts) {
+    const { action, resource, before, after, reverts } = entry;
+    const { id, name } = actor.principal;
     const recordId = uuidv7();
     const content = {
       sequence: last.sequence + 1,

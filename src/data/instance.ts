@@ -34,10 +34,11 @@ import {
 } from './open-tasks.js';
 import { checkChange, checkMayCreate, createdWithin, tallied } from './key-limit.js';
 import type { NetworkData } from './network.js';
-import type { ProjectData } from './project.js';
+import { type ProjectData, projects } from './project.js';
 import type { RegionData } from './region.js';
 import type { SettingsData } from './settings.js';
 import {
+  check,
   type CollectionSpec,
   type Document,
   insert,
@@ -152,7 +153,11 @@ export class InstanceData {
   }
 
   /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */
-  async create(caller: Caller, body: InstanceCreate): Promise<Accepted> {
+  create(caller: Caller, body: InstanceCreate): Promise<Accepted> {
+    return retrying(() => this.#create(caller, body));
+  }
+
+  async #create(caller: Caller, body: InstanceCreate): Promise<Accepted> {
     this.#settings.demand('creation', 'Creating instances');
     const { metadata, spec } = body;
     checkMayCreate(caller.principal);
@@ -186,7 +191,8 @@ export class InstanceData {
     const task = openTask('instance', { id, revision: 0, value: record }, 'instance.create', {}, caller);
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
-    const writes = [insert(instances, id, stored), task.write, ...(caller.remember?.(accepted) ?? [])];
+    const made = [check(projects, project), insert(instances, id, stored), task.write];
+    const writes = [...made, ...(caller.remember?.(accepted) ?? [])];
     const taken = `The project already has an instance named "${metadata.name}".`;
     await withName(this.#storeNew(caller, id, writes), taken);
     return accepted;

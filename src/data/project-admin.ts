@@ -1,18 +1,20 @@
 /** How projects come, change and go. Who may see and use them: project.ts; who is in them: member.ts. */
 import { uuidv7 } from 'uuidv7';
 import { timestamp } from '../model/common.js';
-import { ApiError, notFoundAt } from '../model/error.js';
+import { ApiError, notFound, notFoundAt } from '../model/error.js';
 import { merged } from '../model/merge-patch.js';
 import type { ProjectCreate, ProjectPatch, ProjectRecord } from '../model/project.js';
+import { audited } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, modified, removed, withName } from './change.js';
+import { added, modified, withName } from './change.js';
 import { instances } from './instance.js';
 import { networks } from './network.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
 import { regions } from './region.js';
 import { ResourceData } from './resource.js';
-import { insert, remove, type Write } from './store/port.js';
+import { type Document, insert, remove, replace, type Write } from './store/port.js';
+import { retrying, unlessRaced } from './store/retry.js';
 
 const regionLimit = 1000;
 /** Maximum number of networks per project, of which each region has one. */
@@ -37,7 +39,8 @@ export class ProjectAdminData extends ResourceData {
 
   patch(caller: Caller, id: string, { metadata = {}, spec = {} }: ProjectPatch): Promise<Accepted> {
     const change = (project: ProjectRecord): ProjectRecord => {
-      const { description: _, ...rest } = project;
+      // A change reopens a project whose deletion has died.
+      const { description: _, deletionTime: _deletion, ...rest } = project;
       const { name = project.name, description } = merged(
         { name: project.name, description: project.description },
         metadata,
@@ -52,19 +55,54 @@ export class ProjectAdminData extends ResourceData {
     return withName(modified(this.store, projects, caller, id, change), taken(metadata.name ?? ''));
   }
 
-  /** With its networks. A project that has instances stays. */
+  /**
+   * With its networks. A project that has instances stays. It is marked first: a create that has found it unmarked is
+   * refused by the check in its own batch, so that what is counted after the mark is all that there will be.
+   */
   async delete(caller: Caller, id: string): Promise<void> {
     await this.#refuseWithInstances(caller, id);
-    await removed(this.store, projects, caller, id, async (project) => {
-      const found = await this.store.page(
-        networks,
-        { order: 'id', filter: { project_id: id }, limit: networkLimit },
-        caller.signal,
-      );
-      // As late as possible: a create may have been accepted meanwhile.
-      await this.#refuseWithInstances(caller, project.id);
-      return found.map((network): Write => remove(networks, network));
+    await this.#mark(caller, id);
+    // From here to the end, even if the client leaves.
+    const steadfast = { ...caller, signal: new AbortController().signal };
+    await retrying(async () => {
+      const project = await this.#marked(id);
+      try {
+        await this.#refuseWithInstances(steadfast, id);
+      } catch (error) {
+        const { deletionTime: _, ...open } = project.value;
+        await unlessRaced(this.store.write([replace(projects, project, open)]));
+        throw error;
+      }
+      const { deletionTime: _, ...before } = project.value;
+      const resource = { type: projects.auditedAs, id };
+      const audit = await audited(this.store, caller, 'project.delete', resource, before, null);
+      await this.store.write([remove(projects, project), ...(await this.#networksOf(id)), ...audit]);
     });
+  }
+
+  #mark(caller: Caller, id: string): Promise<void> {
+    return retrying(async () => {
+      const found = await this.store.get(projects, id, caller.signal);
+      if (found === undefined) throw notFound();
+      caller.precondition?.({ revision: found.revision, wishRevision: found.revision });
+      // Another deletion is under way, or has died: this one completes it.
+      if (found.value.deletionTime !== undefined) return;
+      const marked = { ...found.value, deletionTime: timestamp() };
+      await this.store.write([replace(projects, found, marked)], caller.signal);
+    });
+  }
+
+  async #marked(id: string): Promise<Document<ProjectRecord>> {
+    const found = await this.store.get(projects, id);
+    if (found === undefined) throw notFound();
+    if (found.value.deletionTime === undefined)
+      throw new ApiError('conflict', 'The project was changed while it was being deleted.');
+    return found;
+  }
+
+  async #networksOf(id: string): Promise<Write[]> {
+    const query = { order: 'id', filter: { project_id: id }, limit: networkLimit };
+    return (await this.store.page(networks, query)).map((network) => remove(networks, network));
   }
 
   async #refuseWithInstances(caller: Caller, id: string): Promise<void> {

@@ -121,7 +121,10 @@ export class ProjectData {
     return pageOf(await this.visible(caller), page);
   }
 
-  /** The project of a create: the given one, or the only one in which the caller may create. */
+  /**
+   * The project of a create: the given one, or the only one in which the caller may create. The batch of the create
+   * must `check` it: it may be deleted or disabled meanwhile.
+   */
   async choose(
     caller: Caller,
     wanted: { organizationId?: string | undefined; projectId?: string | undefined },
@@ -133,6 +136,8 @@ export class ProjectData {
     if (organizationId !== undefined && project.value.organizationId !== organizationId)
       throw notFoundAt('/spec/organizationId', 'organization of the project');
     if (!rightsIn(project, caller.principal).includes('operate')) throw rightMissing('operate');
+    if (project.value.deletionTime !== undefined)
+      throw new ApiError('being_deleted', `Project "${project.value.name}" is being deleted.`);
     if (!project.value.enabled) {
       throw new ApiError('forbidden', `Project "${project.value.name}" is disabled and accepts no new work.`);
     }

@@ -19,6 +19,8 @@ export interface ProjectRecord {
   createdBy: string;
   modifiedTime?: string;
   modifiedBy?: string;
+  /** Since then it is being deleted, and accepts no new work. */
+  deletionTime?: string;
 }
 
 export const Project = Type.Object(
@@ -65,11 +67,11 @@ export type ProjectPatch = MergePatch<Static<typeof ProjectUpdate>>;
 
 export function presentProject(id: string, project: ProjectRecord): Project {
   const { name, description, creationTime, createdBy, modifiedTime, modifiedBy } = project;
-  const { organizationId, enabled, admins, members, readers } = project;
+  const { organizationId, enabled, admins, members, readers, deletionTime } = project;
   return {
     metadata: {
-      ...defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy }),
-      provisioningStatus: 'provisioned',
+      ...defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy, deletionTime }),
+      provisioningStatus: deletionTime === undefined ? 'provisioned' : 'deprovisioning',
       healthStatus: 'healthy',
       organizationId,
     },

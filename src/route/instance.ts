@@ -106,6 +106,8 @@ export const createInstance = taskHandler(
       'forbidden',
       'not_implemented',
       'switched_off',
+      'being_deleted',
+      'conflict',
     ],
   },
   {

@@ -1,11 +1,13 @@
 /** A clean walk as the owner of a new site takes it, over HTTP only: people, a project, power, and who may not use it. */
 import { expect } from 'chai';
 import type { NewApiKey } from '../../src/model/api-key.js';
+import type { AuditEvent } from '../../src/model/audit.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Organization } from '../../src/model/organization.js';
 import type { Project } from '../../src/model/project.js';
 import type { CurrentUser, User } from '../../src/model/user.js';
 import { Api } from '../support/conform.js';
+import { eventually } from '../support/eventually.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 describe('people and power, from nothing', () => {
@@ -68,6 +70,28 @@ describe('people and power, from nothing', () => {
     expect((await rita.api.get<Instance>(path)).body.status.powerState).to.equal('Stopped');
     const ofOlga = await server.admin.get<Instance[]>(`/api/v2/users/${olga.id}/instances`);
     expect(ofOlga.body.map(({ metadata }) => metadata.id)).to.deep.equal([id]);
+
+    // The audit shows who did what; what was refused is not there, for it changed nothing.
+    const told = await eventually(async () => {
+      const { body } = await server.admin.get<AuditEvent[]>('/api/v2/admin/events?limit=100');
+      const acts = body.map(({ user: { name }, action, resource }) => ({ name, action, id: resource.id }));
+      expect(acts.at(-1)?.action).to.equal('instance.stop');
+      return acts;
+    });
+    expect(told.map(({ name, action }) => `${name}: ${action}`)).to.deep.equal([
+      'admin: organization.create',
+      'admin: project.create',
+      'admin: user.create',
+      'admin: apikey.create',
+      'admin: user.create',
+      'admin: apikey.create',
+      'admin: member.add',
+      'admin: member.add',
+      'olga: instance.create',
+      'olga: instance.stop',
+    ]);
+    expect(told.filter((act) => act.id === id).map(({ name }) => name)).to.deep.equal(['olga', 'olga']);
+    await rita.api.refused('not_found', 'GET', '/api/v2/admin/events');
 
     // Who leaves has nothing left, and takes nothing along.
     expect(

@@ -119,6 +119,13 @@ export type Write =
       revision: number;
       /** Not for the change log, as above. */
       quiet?: boolean;
+    }
+  | {
+      /** Writes nothing: the batch is stored only if the document still has this revision. */
+      op: 'check';
+      collection: CollectionSpec<never>;
+      id: string;
+      revision: number;
     };
 
 /** One write to a logged collection. */
@@ -132,7 +139,7 @@ export interface Change {
   time: string;
   collection: string;
   id: string;
-  op: Write['op'] | 'expire';
+  op: Exclude<Write['op'], 'check'> | 'expire';
   /** The revision after the write; for a removed document its last. */
   revision: number;
   /** Value of the collection's `loggedBy` column. */
@@ -260,7 +267,7 @@ export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<ne
 
 /** The value after a write; undefined if it removes the document. */
 export function valueOf(write: Write): unknown {
-  return write.op === 'remove' ? undefined : write.value;
+  return write.op === 'remove' || write.op === 'check' ? undefined : write.value;
 }
 
 /** Helpers that tie the value's type to the collection's. */
@@ -278,4 +285,9 @@ export function replace<T>(
 
 export function remove<T>(collection: CollectionSpec<T>, document: Document<T>): Write & { op: 'remove' } {
   return { op: 'remove', collection, id: document.id, revision: document.revision };
+}
+
+/** For a batch that is right only as long as this document is as it was found. */
+export function check<T>(collection: CollectionSpec<T>, document: Document<T>): Write & { op: 'check' } {
+  return { op: 'check', collection, id: document.id, revision: document.revision };
 }

@@ -1,7 +1,7 @@
 /** The part of the store contract about single documents and batches of writes. */
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
-import { insert, remove, replace, type Store, type Write } from '../../../src/data/store/port.js';
+import { check, insert, remove, replace, type Store, type Write } from '../../../src/data/store/port.js';
 import { failureOf } from '../../support/eventually.js';
 import { conflictOf, counters, type StoreFixture, thing, things } from './bench.js';
 
@@ -121,6 +121,31 @@ export function documentContract(makeFixture: () => StoreFixture): void {
         document = (await store.get(things, 'one')) ?? document;
         expect(document).to.deep.include({ revision, value: { ...document.value, rank: revision } });
       }
+    });
+
+    it('is as a batch has checked it, or nothing of the batch is stored', async () => {
+      const old = await put('one');
+      const gone = await put('gone');
+      await store.write([check(things, old), insert(counters, 'beside', { count: 1 })]);
+      expect(await store.get(things, 'one')).to.deep.equal(old);
+      const told: string[] = [];
+      store.watch((_collection, id) => told.push(id));
+      await store.write([insert(counters, 'told', { count: 1 }), check(things, old)]);
+      expect(told).to.deep.equal(['told']);
+      await store.write([replace(things, old, { ...old.value, rank: 1 }), remove(things, gone)]);
+      for (const seen of [old, gone, { ...gone, id: 'never' }]) {
+        const batch = [insert(counters, 'late', { count: 1 }), check(things, seen)];
+        expect(await conflictOf(store.write(batch))).to.include({ kind: 'revision', key: seen.id });
+        expect(await store.get(counters, 'late')).to.be.undefined;
+      }
+      // Against the writes that share a commit with it, too.
+      const now = await store.get(things, 'one');
+      if (now === undefined) throw new Error('one is not there');
+      const [changed, checked] = await Promise.allSettled([
+        store.write([replace(things, now, { ...now.value, rank: 2 })]),
+        store.write([check(things, now), insert(counters, 'late', { count: 1 })]),
+      ]);
+      expect([changed.status, checked.status]).to.deep.equal(['fulfilled', 'rejected']);
     });
 
     it('is neither replaced nor removed by one who saw an older revision', async () => {

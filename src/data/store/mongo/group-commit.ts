@@ -120,7 +120,7 @@ export class GroupCommit {
   /** False if the head has moved in the meantime: then neither acceptances nor refusals are valid. */
   async #store(head: Head, plan: Plan<Waiting>): Promise<boolean> {
     if (!plan.current) return false;
-    if (plan.steps.length === 0) return plan.refused.length === 0 || this.#journal.isLast(head);
+    if (plan.steps.length === 0) return this.#journal.isLast(head);
     const entry: Entry = {
       _id: entryId(head.number + 1),
       token: uuidv7(),

@@ -251,6 +251,7 @@ export class MongoStore implements Store {
     const size = prepared.reduce((sum, { fields }) => sum + sizeOf(fields), 0);
     const tell = () => {
       for (const write of writes) {
+        if (write.op === 'check') continue;
         for (const listener of this.#listeners) listener(write.collection.name, write.id, valueOf(write));
       }
     };

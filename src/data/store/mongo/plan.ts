@@ -53,6 +53,7 @@ export interface Plan<B extends Batch> {
 
 export function prepare(write: Write): PreparedWrite {
   const { op, collection, id } = write;
+  if (op === 'check') return { op, collection, id, revision: write.revision, next: 0, quiet: true };
   const quiet = write.quiet === true;
   if (op === 'remove') return { op, collection, id, revision: write.revision, next: 0, quiet };
   const fields = fieldsOf(collection, id, write.value);
@@ -167,6 +168,7 @@ class Planner {
         ? new StoreConflict('unique', collection.name, 'id')
         : new StoreConflict('revision', collection.name, id);
     }
+    if (op === 'check') return;
     if (op === 'remove') {
       if (found === undefined || revision === 0) throw new StoreConflict('revision', collection.name, id);
       this.#vacate(attempt, write, found);
@@ -224,7 +226,7 @@ class Planner {
 
   #log(write: PreparedWrite, revision: number, scope: string | null): void {
     const { op, collection, quiet, loggedAs } = write;
-    if (collection.loggedBy === undefined || quiet || op === 'clear') return;
+    if (collection.loggedBy === undefined || quiet || op === 'clear' || op === 'check') return;
     this.changes.push({ step: this.steps.length - 1, op: loggedAs ?? op, revision, scope });
   }
 

@@ -181,7 +181,10 @@ export class SqliteStore implements Store {
       () => {
         for (const write of writes) this.#writer.apply(write);
       },
-      () => writes.map((write) => [write.collection.name, write.id, valueOf(write)]),
+      () =>
+        writes
+          .filter(({ op }) => op !== 'check')
+          .map((write) => [write.collection.name, write.id, valueOf(write)]),
       signal,
     );
   }

@@ -7,6 +7,8 @@ import { plainColumns, quoted, setColumns, setTable } from './tables.js';
 
 type AnyCollection = CollectionSpec<never>;
 
+type Put = Extract<Write, { value: unknown }>;
+
 /** The statements of a collection, built once. */
 interface Sql {
   plain: string[];
@@ -39,11 +41,18 @@ export class Writer {
   /** Throws StoreConflict. */
   apply(write: Write): void {
     try {
-      if (write.op === 'remove') this.#remove(write);
+      if (write.op === 'check') this.#check(write);
+      else if (write.op === 'remove') this.#remove(write);
       else this.#put(write);
     } catch (error) {
       throw this.#conflictOf(error, write);
     }
+  }
+
+  #check({ collection, id, revision }: Write & { op: 'check' }): void {
+    const sql = `SELECT 1 FROM ${quoted(collection.name)} WHERE "id" = ? AND "revision" = ?`;
+    if (this.#statements.get(sql).get(id, revision) === undefined)
+      throw new StoreConflict('revision', collection.name, id);
   }
 
   #remove({ collection, id, revision, quiet }: Write & { op: 'remove' }): void {
@@ -55,7 +64,7 @@ export class Writer {
       this.#log.append(collection, id, { op: 'remove', revision, scope: removed.scope, text: null });
   }
 
-  #put(write: Exclude<Write, { op: 'remove' }>): void {
+  #put(write: Put): void {
     const { collection, id, op } = write;
     const sql = this.#sqlOf(collection);
     const columns = collection.columnsOf(id, write.value as never);
@@ -127,12 +136,12 @@ export class Writer {
   #conflictOf(error: unknown, write: Write): unknown {
     if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_CONSTRAINT')) return error;
     const known = this.#uniqueKeys.get(error.message);
-    if (known === undefined || write.op === 'remove') return error;
+    if (known === undefined || write.op === 'remove' || write.op === 'check') return error;
     return new StoreConflict('unique', known.collection, this.#firstTaken(write) ?? known.key);
   }
 
   /** SQLite may name any of several taken keys; the port requires the first. */
-  #firstTaken({ collection, id, op, value }: Exclude<Write, { op: 'remove' }>): string | undefined {
+  #firstTaken({ collection, id, op, value }: Put): string | undefined {
     const table = quoted(collection.name);
     const found = (where: string, values: Scalar[]) =>
       this.#statements.get(`SELECT 1 FROM ${table} WHERE ${where}`).get(...values) !== undefined;
