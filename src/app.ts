@@ -307,7 +307,7 @@ function handlerOf(koa: Koa): RequestListener {
 }
 
 function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, listening: () => string) {
-  const { server, auth, events } = config;
+  const { server, auth, events, limits } = config;
   return {
     publicUrl: () => (server.publicUrl === '' ? listening() : server.publicUrl),
     bodyLimit: server.bodyLimit,
@@ -315,6 +315,11 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
     responseCache: config.cache.pages * 2 ** 20,
     corsOrigins: server.corsOrigins,
+    failures: {
+      perAddress: limits.failuresPerAddress,
+      perName: limits.failuresPerName,
+      window: limits.window,
+    },
     authorizationServers: auth.authorizationServers,
     scopes: auth.scopes,
     tracer: tracing.tracer,

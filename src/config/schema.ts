@@ -46,6 +46,8 @@ export const ConfigSchema = Type.Object(
       {
         requests: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
         window: Type.Integer({ minimum: 1, maximum: 86400 }),
+        failuresPerAddress: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
+        failuresPerName: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
       },
       closed,
     ),

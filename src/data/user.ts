@@ -221,11 +221,10 @@ export class UserData {
   ): Promise<Identity | undefined> {
     const found = await this.#findKey(this.hash(key), interruption);
     if (found === undefined) {
-      const named =
-        name === undefined || refused === undefined
-          ? undefined
-          : await this.#store.find(users, 'name', [name], interruption);
-      refused?.(named === undefined ? 'unknown' : 'wrong');
+      // Counted, not read: whether there is such a user must not show in the time that this takes.
+      const known =
+        name === undefined || refused === undefined ? 0 : await this.#countNamed(name, interruption);
+      refused?.(known === 0 ? 'unknown' : 'wrong');
       return undefined;
     }
     const user = await this.#store.get(users, found.record.userId, interruption);
@@ -236,6 +235,10 @@ export class UserData {
     }
     refused?.('inactive');
     return undefined;
+  }
+
+  #countNamed(name: string, interruption?: Interruption): Promise<number> {
+    return this.#store.count(users, { filter: { name } }, interruption);
   }
 
   /** The key with this secret, which may be a former one of it. */

@@ -10,6 +10,7 @@ import { bodyReader } from './pipeline/body.js';
 import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
 import { errorBoundary, type RequestOptions, requestScope } from './pipeline/middleware.js';
+import { FailureLimit, type FailureLimitOptions } from './pipeline/failure-limit.js';
 import { openApiDocument } from './pipeline/openapi.js';
 import { RateLimit } from './pipeline/rate-limit.js';
 import { CachingRouter } from './pipeline/caching-router.js';
@@ -27,6 +28,8 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
   bodyLimit: number;
   /** Bytes of lists that are cached in memory until something is written; 0: none. */
   responseCache: number;
+  /** How often callers may fail to authenticate; undefined: without limit. */
+  failures?: FailureLimitOptions;
   /** Origins of other sites whose pages may call the API. */
   corsOrigins: readonly string[];
   /** Routes beyond those of the API itself. */
@@ -65,6 +68,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     identify: (headers, interruption) => identify(connector.users, headers, interruption),
     readBody: bodyReader(options.bodyLimit),
     rateLimit,
+    failures: options.failures && new FailureLimit(options.failures),
     idempotency: connector.idempotency,
     cache:
       options.responseCache > 0 ? new ResponseCache(options.responseCache, connector.version) : undefined,

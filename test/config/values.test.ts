@@ -183,6 +183,8 @@ const rows: Record<string, Row> = {
   'server.drainLimit': number(0, 600),
   'limits.requests': integer(0, 1_000_000_000),
   'limits.window': integer(1, 86_400),
+  'limits.failuresPerAddress': integer(0, 1_000_000_000),
+  'limits.failuresPerName': integer(0, 1_000_000_000),
   'tracing.endpoint': {
     wrong: [...wrongUrls],
     right: [

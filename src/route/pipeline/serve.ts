@@ -17,6 +17,7 @@ import { unauthorized } from './authenticator.js';
 import { type BodyReader, hasBody, patchTypes, refuseBody } from './body.js';
 import { MutableContext, type PipelineState, type User } from './context.js';
 import type { CursorCodec } from './cursor.js';
+import type { FailureLimit } from './failure-limit.js';
 import { errorAnswer, storedRefusal } from './error-response.js';
 import type { Declaration, RouteRequest } from './handler.js';
 import {
@@ -47,6 +48,8 @@ export interface PipelineEnvironment<C> {
   ) => Promise<User | undefined> | User | undefined;
   readBody: BodyReader;
   rateLimit: RateLimit;
+  /** Undefined: callers may fail to authenticate as often as they like. */
+  failures?: FailureLimit | undefined;
   /** Undefined: an Idempotency-Key has no effect. */
   idempotency?: IdempotencyKeeper | undefined;
   /** For routes that are declared `cacheable`. Undefined: none. */
@@ -140,11 +143,28 @@ function identify<C>(
   context: MutableContext,
 ): Promise<void> | undefined {
   if (!method.authenticator.needsUser) return undefined;
-  const user = environment.identify(ctx.req.headers, context.lifetime);
+  const user = identified(environment, ctx, context);
   if (user instanceof Promise)
     return context.lifetime.race(user).then((found) => admit(environment.rateLimit, ctx, context, found));
   admit(environment.rateLimit, ctx, context, user);
   return undefined;
+}
+
+/** The caller, unless too many attempts to be one have failed. */
+function identified<C>(
+  { identify: look, failures }: PipelineEnvironment<C>,
+  { req }: Context,
+  context: MutableContext,
+): Promise<User | undefined> | User | undefined {
+  if (failures === undefined) return look(req.headers, context.lifetime);
+  failures.admit(req);
+  try {
+    const user = look(req.headers, context.lifetime);
+    return user instanceof Promise ? failures.watch(req, user) : user;
+  } catch (error) {
+    failures.failed(req, error);
+    throw error;
+  }
 }
 
 function admit(rateLimit: RateLimit, ctx: Context, context: MutableContext, user: User | undefined): void {
