@@ -47,8 +47,8 @@ export class Journal {
   #others = 0;
   #applying: Promise<void> | undefined;
   #settling: Promise<Head> | undefined;
-  /** An entry of this process that it could not apply yet. */
-  #unfinished: string | undefined;
+  /** The latest entry of this process, until it is applied. */
+  #unfinished: { number: number; token: string } | undefined;
   /** Entries that this process has applied but not marked yet. */
   #unmarked: number[] = [];
   #marking: Promise<void> | undefined;
@@ -126,8 +126,11 @@ export class Journal {
   async #settle(): Promise<Head> {
     await this.#applying;
     await this.#refresh();
-    if (this.#applied < this.#head.number) await this.#catchUp(this.#head);
-    return this.#head;
+    // Not read again after the waits: by then, this process may have committed an entry that is not applied yet.
+    const head = this.#head;
+    await this.#applying;
+    if (this.#applied < head.number) await this.#catchUp(head);
+    return head;
   }
 
   async #refresh(): Promise<void> {
@@ -167,21 +170,21 @@ export class Journal {
       const entry = await this.#entries.findOne({ _id }, { projection: bare });
       if (entry === null || entry.applied) break;
       if (entry.beat !== beat) [beat, end] = [entry.beat, Date.now() + grace];
-      if (entry.token === this.#unfinished || Date.now() > end) {
+      if (entry.token === this.#unfinished?.token || Date.now() > end) {
         const whole = await this.#entries.findOne({ _id });
         if (whole !== null && !whole.applied) await this.#apply(whole);
         this.#mark(number);
         break;
       }
       await sleep(pause);
-      if (!(await this.isLast({ number, last: 0 }))) break;
+      if (number <= this.#applied || !(await this.isLast({ number, last: 0 }))) break;
     }
     this.#finish(number);
   }
 
   #finish(number: number): void {
     this.#applied = Math.max(this.#applied, number);
-    this.#unfinished = undefined;
+    if (this.#unfinished !== undefined && this.#unfinished.number <= number) this.#unfinished = undefined;
   }
 
   /**
@@ -211,7 +214,7 @@ export class Journal {
       this.#seenAt = longAgo;
       return false;
     }
-    this.#unfinished = entry.token;
+    this.#unfinished = { number, token: entry.token };
     this.#head = { number, last: entry.last };
     if (this.#transactions === undefined) {
       await this.#applyAlive(entry);
