@@ -34,8 +34,7 @@ export function instanceAfter(before: Document<InstanceRecord>, next: InstanceRe
 /** Adds values that the instance no longer shows. */
 function shownAfter(before: InstanceRecord, next: InstanceRecord): ShownBefore | undefined {
   if (before.shown === undefined) return undefined;
-  const shown = { ...before.shown };
-  const now = observedOf(next);
+  const [shown, now] = [{ ...before.shown }, observedOf(next)];
   for (const [name, value] of Object.entries(observedOf(before)) as [ObservedMember, string][]) {
     const known = shown[name] ?? [];
     if (value !== now[name] && !known.includes(value) && known.length < shownLimit)
@@ -55,11 +54,23 @@ function wishRevision(before: Document<Wished>, same: boolean): number {
 
 /** Everything that PUT, PATCH and the power verbs can change; not the deletion, after which nothing can be changed. */
 export function sameInstanceWish(one: InstanceRecord, other: InstanceRecord): boolean {
-  const { name, description, tags, flavorId, imageId, userData, expiresAt, desiredPower } = one;
-  const wish = { name, description, tags, flavorId, imageId, userData, expiresAt, desiredPower };
-  return (Object.keys(wish) as (keyof typeof wish)[]).every((member) =>
-    isDeepStrictEqual(wish[member], other[member]),
-  );
+  return wishes.every((member) => same(one[member], other[member]));
+}
+
+const wishes = [
+  'name',
+  'description',
+  'tags',
+  'flavorId',
+  'imageId',
+  'userData',
+  'expiresAt',
+  'desiredPower',
+] as const satisfies readonly (keyof InstanceRecord)[];
+
+/** Most writes leave these values as they are, so that they are identical. */
+function same(one: unknown, other: unknown): boolean {
+  return one === other || isDeepStrictEqual(one, other);
 }
 
 /** Whether and when it may run, whether it was aborted, and whether it was restarted. */
@@ -68,7 +79,7 @@ function sameTaskWish(one: TaskRecord, other: TaskRecord): boolean {
     one.activated === other.activated &&
     one.priority === other.priority &&
     isCalledOff(one) === isCalledOff(other) &&
-    isDeepStrictEqual(one.restarts, other.restarts)
+    same(one.restarts, other.restarts)
   );
 }
 

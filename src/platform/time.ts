@@ -25,27 +25,28 @@ export function pause(
 }
 
 /** True once the promise settles, false after `ms`. Rejects with the signal's reason. */
-export async function settlesWithin(
-  promise: Promise<unknown>,
-  ms: number,
-  signal?: AbortSignal,
-): Promise<boolean> {
-  const done = new AbortController();
-  const stop = (): void => {
-    done.abort(signal?.reason);
-  };
-  if (signal?.aborted === true) throw signal.reason;
-  signal?.addEventListener('abort', stop, { once: true });
-  const settled = promise.then(
-    () => true,
-    () => true,
-  );
-  try {
-    return await Promise.race([settled, pause(ms, { signal: done.signal }).then(() => false)]);
-  } finally {
-    signal?.removeEventListener('abort', stop);
-    done.abort();
-  }
+export function settlesWithin(promise: Promise<unknown>, ms: number, signal?: AbortSignal): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason as Error);
+      return;
+    }
+    const release = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const onAbort = (): void => {
+      release();
+      reject(signal?.reason as Error);
+    };
+    const end = (settled: boolean) => (): void => {
+      release();
+      resolve(settled);
+    };
+    const timer = setTimeout(end(false), ms);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    promise.then(end(true), end(true));
+  });
 }
 
 /** The promise, or the signal's reason as soon as it aborts. The work behind the promise continues regardless. */

@@ -14,7 +14,7 @@ interface Sql {
   plain: string[];
   sets: string[];
   insert: string;
-  replace: string;
+  columns: string;
   remove: string;
 }
 
@@ -77,8 +77,9 @@ export class Writer {
       this.#statements.get(sql.insert).run(id, write.revision ?? 1, value, text, ...plain);
     } else {
       const step = write.keepRevision === true ? 0 : 1;
-      const updated = this.#statements.get(sql.replace).run(step, value, text, ...plain, id, write.revision);
-      if (updated.changes === 0) throw new StoreConflict('revision', collection.name, id);
+      const changed = this.#changed(sql, write, plain);
+      const values = changed.map((index) => plain[index] ?? null);
+      this.#statements.get(replaceSql(collection, sql, changed)).run(step, value, text, ...values, id);
     }
     for (const name of sql.sets) {
       const items = (columns[name] ?? []) as string[];
@@ -93,6 +94,16 @@ export class Writer {
     this.#log.append(collection, id, { op: loggedAs ?? op, revision, scope, text });
   }
 
+  /**
+   * The columns, by index, in which the stored document differs. SQLite writes the entry of every index of which a
+   * column is named, changed or not, and most changes of a document concern none. Throws StoreConflict.
+   */
+  #changed(sql: Sql, { collection, id, revision }: Write & { op: 'replace' }, plain: Scalar[]): number[] {
+    const stored = this.#statements.get(sql.columns).raw().get(id, revision) as Scalar[] | undefined;
+    if (stored === undefined) throw new StoreConflict('revision', collection.name, id);
+    return [...plain.keys()].filter((index) => stored[index] !== plain[index]);
+  }
+
   #sqlOf(collection: AnyCollection): Sql {
     const known = this.#sql.get(collection);
     if (known !== undefined) return known;
@@ -101,13 +112,12 @@ export class Writer {
     const columns = plain.map(quoted);
     const fields = ['"id"', '"revision"', '"value"', '"public"', ...columns];
     const marks = ['?', '?', '?', '?', ...columns.map(() => '?')];
-    const assignments = ['"value"', '"public"', ...columns].map((column) => `${column} = ?`);
     const scope = collection.loggedBy === undefined ? 'NULL' : quoted(collection.loggedBy);
     const sql = {
       plain,
       sets: setColumns(collection),
       insert: `INSERT INTO ${table} (${fields.join(', ')}) VALUES (${marks.join(', ')})`,
-      replace: `UPDATE ${table} SET "revision" = "revision" + ?, ${assignments.join(', ')} WHERE "id" = ? AND "revision" = ?`,
+      columns: `SELECT ${columns.length === 0 ? 'NULL' : columns.join(', ')} FROM ${table} WHERE "id" = ? AND "revision" = ?`,
       remove: `DELETE FROM ${table} WHERE "id" = ? AND "revision" = ? RETURNING ${scope} AS "scope"`,
     };
     this.#sql.set(collection, sql);
@@ -152,6 +162,12 @@ export class Writer {
       return found(where.join(' AND '), [...fields.map((field) => (columns[field] ?? null) as Scalar), id]);
     })?.[0];
   }
+}
+
+function replaceSql({ name }: AnyCollection, { plain }: Sql, changed: readonly number[]): string {
+  const columns = changed.map((index) => quoted(plain[index] ?? ''));
+  const assignments = ['"value"', '"public"', ...columns].map((column) => `${column} = ?`);
+  return `UPDATE ${quoted(name)} SET "revision" = "revision" + ?, ${assignments.join(', ')} WHERE "id" = ?`;
 }
 
 /** SQLite would store U+FFFD in place of an unpaired surrogate, and two different texts would become one. */
