@@ -8,11 +8,11 @@ import type { Event } from '../../src/model/event.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Task } from '../../src/model/task.js';
 import { unlessBreach } from '../support/conform.js';
+import { idleImages } from '../support/idle-guest.js';
 import {
   cleanUp,
   createInstance,
   emulatorsIn,
-  imageDir,
   machinesMissing,
   offerOf,
   ServerProcess,
@@ -34,7 +34,7 @@ describe('a data folder with real machines', function () {
   let dataDir: string;
   const servers: ServerProcess[] = [];
   const environment = {
-    COPSE_LOCAL_IMAGE_DIR: imageDir,
+    COPSE_LOCAL_IMAGE_DIR: idleImages(),
     COPSE_LOCAL_ACCELERATOR: 'tcg',
     COPSE_LOCAL_STOP_DEADLINE: '1',
   };

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Task } from '../../src/model/task.js';
+import { idleImages } from '../support/idle-guest.js';
 import {
   cleanUp,
   createInstance,
@@ -32,16 +33,20 @@ describe('kill -9 of the server with real machines', function () {
   }
   let dataDir: string;
   let server: ServerProcess;
-  const environment = {
-    COPSE_LOCAL_IMAGE_DIR: imageDir,
-    COPSE_LOCAL_ACCELERATOR: 'tcg',
-    COPSE_LOCAL_START_WIDTH: '1',
-  };
-  const start = () => startServer({ dataDir, environment });
+  let images: string;
+  const start = () =>
+    startServer({
+      dataDir,
+      environment: {
+        COPSE_LOCAL_IMAGE_DIR: images,
+        COPSE_LOCAL_ACCELERATOR: 'tcg',
+        COPSE_LOCAL_START_WIDTH: '1',
+      },
+    });
 
-  beforeEach(async () => {
+  beforeEach(() => {
     dataDir = temporaryFolder();
-    server = await start();
+    images = idleImages();
   });
   afterEach(async () => {
     await server.kill('SIGKILL');
@@ -61,6 +66,9 @@ describe('kill -9 of the server with real machines', function () {
   }
 
   it('while the create is queued, and while another one waits in the start queue', async () => {
+    // The queue needs a guest that takes its time to boot.
+    images = imageDir;
+    server = await start();
     const offer = await offerOf(server.client);
     const first = await createInstance(server.client, 'first', offer);
     const second = await createInstance(server.client, 'second', offer);
@@ -68,12 +76,14 @@ describe('kill -9 of the server with real machines', function () {
   });
 
   it('while the create is running', async () => {
+    server = await start();
     const made = await createInstance(server.client, 'half-made', await offerOf(server.client));
     await until('the emulator to be spawned', 60, () => (emulatorsIn(dataDir).length > 0 ? true : undefined));
     await survive([made.metadata.id]);
   });
 
   it('while the create has just begun', async () => {
+    server = await start();
     const made = await createInstance(server.client, 'begun', await offerOf(server.client));
     await until('the task to run', 60, async () => {
       const { body } = await server.client.get<Task>(`/api/v2/tasks/${made.status.taskId ?? ''}`);
@@ -83,6 +93,7 @@ describe('kill -9 of the server with real machines', function () {
   });
 
   it('after the create, adopting the same process', async () => {
+    server = await start();
     const made = await createInstance(server.client, 'made', await offerOf(server.client));
     await untilPower(server.client, made.metadata.id, 'Running');
     const before = emulatorsIn(dataDir);

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { FileFaults } from '../../support/file-faults.js';
+import { idleImages } from '../../support/idle-guest.js';
 import { RegionBench } from '../../support/region-bench.js';
 import { patient, rejectionOf, skipLoudly, waitFor } from '../../support/region.js';
 import { RegionError } from '../../../src/region/provider.js';
@@ -16,7 +17,7 @@ const write = 'open state.json.tmp';
   let faults: FileFaults;
 
   beforeEach(async () => {
-    bench = new RegionBench({ stopDeadline: 0, housekeeping: 3600 });
+    bench = new RegionBench({ stopDeadline: 0, housekeeping: 3600, imageDir: idleImages() });
     await bench.open();
     faults = new FileFaults(join(bench.dataDir, 'servers'));
     faults.install();

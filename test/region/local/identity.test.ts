@@ -19,6 +19,7 @@ import {
   waitGone,
 } from '../../../src/region/local/process-identity.js';
 import { RegionError } from '../../../src/region/provider.js';
+import { idleImages } from '../../support/idle-guest.js';
 import { RegionBench } from '../../support/region-bench.js';
 import {
   failureOf,
@@ -40,7 +41,7 @@ const suite = 'local region: whose a machine is';
   const children: ChildProcess[] = [];
 
   beforeEach(async () => {
-    bench = new RegionBench({ stopDeadline: 1 });
+    bench = new RegionBench({ stopDeadline: 1, imageDir: idleImages() });
     await bench.open();
   });
   afterEach(async () => {
@@ -50,7 +51,7 @@ const suite = 'local region: whose a machine is';
   });
 
   const openAt = async (dataDir: string): Promise<LocalRegion> => {
-    const region = new LocalRegion(localOptions(dataDir, { stopDeadline: 1 }));
+    const region = new LocalRegion(localOptions(dataDir, { stopDeadline: 1, imageDir: idleImages() }));
     others.push(region);
     await region.open();
     return region;

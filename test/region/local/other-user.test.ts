@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect } from 'chai';
 import type { Answer, AskedCall } from '../../support/region-asker.js';
+import { idleImages } from '../../support/idle-guest.js';
 import { RegionBench } from '../../support/region-bench.js';
 import { patient, skipLoudly } from '../../support/region.js';
 
@@ -19,7 +20,7 @@ if (!isRoot) process.stderr.write(`\n!!! NOT TESTED: ${suite}\n!!! it needs root
   let bench: RegionBench;
 
   beforeEach(async () => {
-    bench = new RegionBench({ stopDeadline: 1 });
+    bench = new RegionBench({ stopDeadline: 1, imageDir: idleImages() });
     await bench.open();
   });
   afterEach(async () => {

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { ServerRequest } from '../../../src/region/provider.js';
+import { idleImages } from '../../support/idle-guest.js';
 import { RegionBench } from '../../support/region-bench.js';
 import { failureOf, patient, skipLoudly, waitFor } from '../../support/region.js';
 
@@ -13,12 +14,18 @@ const suite = 'local region: takeover';
   let bench: RegionBench;
 
   beforeEach(() => {
-    bench = new RegionBench();
+    bench = new RegionBench({ imageDir: idleImages() });
   });
 
   afterEach(async () => {
     await bench.close();
   });
+
+  /** For tests that look into the guest. */
+  async function runLinux(): Promise<void> {
+    await bench.close();
+    bench = new RegionBench();
+  }
 
   /** A server process was killed between a spawn and what it writes down of it; the emulator has no pid file yet. */
   async function spawnedOnly(request: ServerRequest): Promise<number | undefined> {
@@ -82,6 +89,7 @@ const suite = 'local region: takeover';
   });
 
   it('does a creation again that was killed before there was a record', async () => {
+    await runLinux();
     const request = await bench.request();
     await bench.open();
     await bench.region.close();
@@ -116,6 +124,7 @@ const suite = 'local region: takeover';
   });
 
   it('finishes a stop that was under way', async () => {
+    await runLinux();
     await bench.open();
     const id = await bench.ensure();
     await bench.waitConsole(id, 'login:');
@@ -130,6 +139,7 @@ const suite = 'local region: takeover';
   });
 
   it('starts a guest again that rebooted while nobody was there', async () => {
+    await runLinux();
     const request = await bench.request('#!/bin/sh\nreboot\n');
     await bench.open();
     await bench.region.ensureServer(request, patient());
@@ -142,6 +152,7 @@ const suite = 'local region: takeover';
   });
 
   it('tells a guest that shut down from one that was killed, both while nobody was there', async () => {
+    await runLinux();
     await bench.open();
     const [off, killed] = [await bench.ensure('#!/bin/sh\npoweroff\n'), await bench.ensure()];
     await bench.region.close();

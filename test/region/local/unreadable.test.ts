@@ -13,6 +13,7 @@ import { basename, join } from 'node:path';
 import { expect } from 'chai';
 import { readProcessStat } from '../../../src/platform/process-stat.js';
 import { RegionError } from '../../../src/region/provider.js';
+import { idleImages } from '../../support/idle-guest.js';
 import { type SystemCode, whileUnreadable } from '../../support/read-faults.js';
 import { RegionBench } from '../../support/region-bench.js';
 import { failureOf, patient, principal, rejectionOf, skipLoudly, waitFor } from '../../support/region.js';
@@ -37,7 +38,7 @@ const anywhere: SystemCode[] = ['EACCES', 'EIO', 'EMFILE'];
 
   beforeEach(async () => {
     // Nothing is read again but by a verb or a question.
-    bench = new RegionBench({ housekeeping: 3600, stopDeadline: 1 });
+    bench = new RegionBench({ housekeeping: 3600, stopDeadline: 1, imageDir: idleImages() });
     await bench.open();
   });
   afterEach(async () => {
