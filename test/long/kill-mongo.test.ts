@@ -1,13 +1,16 @@
 /**
- * 50 rounds of kill -9 at random moments during a mixed load on a MongoDB-compatible server: 40 of a process that writes
- * as fast as it can, 10 of the whole server under requests.
+ * Rounds of kill -9 at random moments during a mixed load on a MongoDB-compatible server: 20 to 40 of a process that
+ * writes as fast as it can, 5 to 10 of the whole server under requests. COPSE_TEST_THOROUGH=1 makes all of them; else they
+ * end after a minute and half a minute, but not before two databases of 10 rounds each, and enough acknowledged writes.
  */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'chai';
 import { collections } from '../../src/data/connector.js';
 import { instances } from '../../src/data/instance.js';
 import { MongoStore } from '../../src/data/store/mongo/mongo.js';
 import { tasks } from '../../src/data/task.js';
+import { rounds } from '../support/budget.js';
 import { unlessBreach } from '../support/conform.js';
 import { Acknowledged, killedWriter } from '../support/kill-rounds.js';
 import { freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
@@ -32,38 +35,36 @@ describe('kill -9 of processes on a MongoDB store', function () {
   });
   afterEach(() => cleanUp(dataDir));
 
-  it('40 times while it writes: what was acknowledged is there, pairs are whole, names unique', async () => {
-    const made: number[] = [];
-    const finished: number[] = [];
-    for (let series = 0; series < 4; series += 1) {
-      const address = await freshDatabase();
-      const known = new Acknowledged();
-      for (let round = 0; round < 10; round += 1) {
-        const time = Math.random() * longest;
-        for (const said of await killedWriter(address, dataDir, 10 * series + round + 1, time))
-          known.add(said);
-        // Opening sweeps.
-        const store = await MongoStore.open(address, collections);
-        try {
-          await known.check(store);
-        } catch (error) {
-          throw new Error(`after round ${round} of ${series}, killed after ${time} ms`, { cause: error });
-        } finally {
-          await store.close();
-        }
+  it('20 to 40 times while it writes: what was acknowledged is there, pairs are whole, names unique', async () => {
+    const series: Acknowledged[] = [];
+    let [address, known] = ['', new Acknowledged()];
+    const sum = (of: 'made' | 'finished') => series.reduce((total, one) => total + one[of].size, 0);
+    const enough = () => sum('made') > 20 && sum('finished') > 0;
+    for (const round of rounds({ least: 20, most: 40, seconds: 60 }, enough)) {
+      if (round % 10 === 0) {
+        series.push((known = new Acknowledged()));
+        address = await freshDatabase();
       }
-      made.push(known.made.size);
-      finished.push(known.finished.size);
+      const time = Math.random() * longest;
+      for (const said of await killedWriter(address, dataDir, round + 1, time)) known.add(said);
+      // Opening sweeps.
+      const store = await MongoStore.open(address, collections);
+      try {
+        await known.check(store);
+      } catch (error) {
+        throw new Error(`after round ${round}, killed after ${time} ms`, { cause: error });
+      } finally {
+        await store.close();
+      }
     }
-    const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
-    expect(sum(made), 'acknowledged creates').to.be.above(20);
-    expect(sum(finished), 'acknowledged ends of tasks').to.be.above(0);
+    expect(sum('made'), 'acknowledged creates').to.be.above(20);
+    expect(sum('finished'), 'acknowledged ends of tasks').to.be.above(0);
   });
 
-  it('10 times while the server answers: each 2xx is there, pairs are whole, names unique', async () => {
+  it('5 to 10 times while the server answers: each 2xx is there, pairs are whole, names unique', async () => {
     const address = await freshDatabase();
     const created = new Map<string, string>();
-    for (let round = 0; round < 10; round += 1) {
+    for (const round of rounds({ least: 5, most: 10, seconds: 30 }, () => created.size > 20)) {
       const server = await startServer({
         dataDir,
         args: ['--region', 'simulated'],
@@ -76,15 +77,20 @@ describe('kill -9 of processes on a MongoDB store', function () {
       const { client } = server;
       const offer = await offerOf(client, 'sim-linux');
       let over = false;
+      const answered = new AbortController();
+      const first = once(answered.signal, 'abort');
       const lanes = Array.from({ length: 6 }, async (_, lane) => {
         for (let turn = 0; !over; turn += 1) {
           const { metadata, status } = await createInstance(client, `r${round}-${lane}-${turn}`, offer);
           created.set(metadata.id, status.taskId ?? '');
+          answered.abort();
         }
       }).map((lane) => lane.catch(unlessBreach));
       const asking = Promise.all(lanes);
       // What fails before the end is told at the end.
       asking.catch(() => undefined);
+      // The server is at work from its first answer on.
+      await Promise.race([first, asking]);
       await sleep(Math.random() * 1500);
       await server.kill('SIGKILL');
       over = true;

@@ -4,11 +4,12 @@
  */
 import { testRegionFaults } from '../contract/region/faults.js';
 import { localFaults } from '../contract/region/local-harness.js';
+import { thorough } from '../support/budget.js';
 import { skipLoudly } from '../support/region.js';
 
 const suite = 'region contract: local, when its files fail';
 
 (skipLoudly(suite) ? describe.skip : describe)(suite, function () {
   this.timeout(120_000);
-  testRegionFaults(localFaults(process.env['COPSE_TEST_THOROUGH'] === '1'));
+  testRegionFaults(localFaults(thorough));
 });
