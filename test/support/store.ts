@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { collections } from '../../src/data/connector.js';
 import type { CollectionSpec, Store } from '../../src/data/store/port.js';
 import { openStore } from '../../src/site/stores.js';
-import { dropDatabase, freshDatabase } from './mongo.js';
+import { dropDatabase, emptyDatabase, freshDatabase, giveBackDatabase } from './mongo.js';
 
 export const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
 
@@ -19,10 +19,18 @@ export interface TestAddress {
   clear: () => Promise<void>;
 }
 
-/** Converts the test's SQLite `address` to the engine under test. */
-export async function testAddress(address = memory, dataDir = ''): Promise<TestAddress> {
+/** Converts the test's SQLite `address` to the engine under test. `specs`: the collections that the store will have. */
+export async function testAddress(
+  address = memory,
+  dataDir = '',
+  specs: readonly CollectionSpec<never>[] = collections,
+): Promise<TestAddress> {
   const nothing = () => Promise.resolve();
   if (!onMongo || !address.startsWith('sqlite:')) return { address, clear: nothing };
+  if (address === memory && specs === collections) {
+    const empty = await emptyDatabase();
+    return { address: empty, clear: () => giveBackDatabase(empty) };
+  }
   if (address === memory) {
     const fresh = await freshDatabase();
     return { address: fresh, clear: () => dropDatabase(fresh) };
@@ -39,7 +47,7 @@ export async function openTestStore(
   name = memory,
   dataDir = '',
 ): Promise<Store> {
-  const { address, clear } = await testAddress(name, dataDir);
+  const { address, clear } = await testAddress(name, dataDir, specs);
   const store = await openStore(address, dataDir, specs);
   return new Proxy(store, {
     get(target, name) {
