@@ -19,7 +19,7 @@ import {
 const simulated = ['--region', 'simulated'];
 
 /** Requests whose lines are more than what is kept of a log that cannot be written. */
-const many = 6000;
+const many = 4000;
 
 const fault = pathToFileURL(join(import.meta.dirname, '..', 'support', 'log-fault.js')).href;
 

@@ -1,7 +1,8 @@
 /** Many small requests at once, on one connection: they quickly fill a log or a trace collector. */
 import { connect } from 'node:net';
 
-const request = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
+// The longest request id makes the longest line in the log.
+const request = `GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${'x'.repeat(128)}\r\n\r\n`;
 
 /** Resolves when every request has got a 200; rejects if the connection ends before that. */
 export function flood(url: string, count: number): Promise<void> {
