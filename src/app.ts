@@ -22,7 +22,9 @@ import type { Store } from './data/store/port.js';
 import type { SettingsData } from './data/settings.js';
 import { TaskAuditData } from './data/task-audit.js';
 import { UserData } from './data/user.js';
+import { purgeDeliveries } from './data/webhook.js';
 import { WorkerData } from './data/worker.js';
+import { firstIdAt } from './model/common.js';
 import type { Log } from './model/log.js';
 import { type Counts, createMetrics } from './telemetry/metrics.js';
 import { firstRun } from './site/first-run.js';
@@ -33,15 +35,18 @@ import { attachHandler } from './route/attach.js';
 import type { Route } from './route/route.js';
 import type { ServiceState } from './route/service.js';
 import { HttpServer } from './http/server.js';
+import { makeRunner } from './site/runner.js';
 import { openSettings } from './site/settings.js';
 import { assertAddress, openStore, sqliteFile } from './site/stores.js';
+import { webhookServices } from './site/webhooks.js';
 import { WorkerServer } from './site/worker-server.js';
 import { Auditor } from './task/auditor.js';
 import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { reconciliation } from './task/reconciler.js';
-import { TaskRunner } from './task/runner.js';
+import type { TaskRunner } from './task/runner.js';
 import { Schedule } from './task/schedule.js';
+import { webhookDispatch } from './task/webhook-dispatcher.js';
 import { createTracing, type Tracing } from './telemetry/tracing.js';
 
 export interface AppOptions {
@@ -145,7 +150,7 @@ async function compose(
     return Promise.resolve();
   });
   const { userData, feed, settings } = base;
-  const connector = createConnector(store, userData, idempotency, directory, feed, settings);
+  const connector = createConnector(store, userData, idempotency, directory, feed, settings, config.webhooks);
   await keepCatalogs(base);
   const auditor = new Auditor(new TaskAuditData(store), feed, log);
   await auditor.start();
@@ -198,7 +203,8 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const lease = config.tasks.lease * seconds;
   const cooldownMs = config.tasks.backoffMax * seconds;
   const queue = new TaskQueue(store, { owner, lease, cooldownMs, types: () => settings.taskTypes });
-  const runner = makeRunner(config, queue, open, base.tracing, options.log);
+  const services = webhookServices(config, store, connector.dispatch);
+  const runner = makeRunner(config, queue, open, { tracer: base.tracing.tracer, services }, options.log);
   await runner.start();
   undo.push(() => runner.stop());
   // The queue itself announces what this process has accepted.
@@ -214,17 +220,22 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const parts = { observations: data, drifts, log: options.log };
   const comparisons = reconciliation(open, config.tasks.observe * seconds, parts);
   const chores = housekeeping(
-    { events, expiry, idempotency, queue, tidyStore: async () => store.tidy?.() },
+    {
+      ...{ events, expiry, idempotency, queue },
+      purgeDeliveries: (before, signal) => purgeDeliveries(store, firstIdAt(before), signal),
+      tidyStore: async () => store.tidy?.(),
+    },
     {
       sweep: config.tasks.sweep * seconds,
       keep: config.tasks.keep * days,
       keepEvents: config.events.keep * days,
+      keepDeliveries: config.webhooks.keep * days,
     },
     options.log,
   );
   const schedule = new Schedule(
     new ScheduleData(store, owner, lease),
-    [...comparisons, ...chores],
+    [...comparisons, ...chores, webhookDispatch(store, connector.dispatch, feed)],
     lease,
     options.log,
   );
@@ -349,34 +360,6 @@ function serviceOf(
     metrics: () => metrics.render(),
   };
   return { service, observe: metrics.observe };
-}
-
-function makeRunner(
-  config: Config,
-  queue: TaskQueue,
-  open: readonly OpenRegion[],
-  { tracer }: Tracing,
-  log: Log,
-): TaskRunner {
-  const { tasks } = config;
-  const times = {
-    poll: tasks.poll * seconds,
-    backoff: tasks.backoff * seconds,
-    backoffMax: tasks.backoffMax * seconds,
-    grace: tasks.grace * seconds,
-  };
-  return new TaskRunner(
-    queue,
-    open,
-    {
-      ...times,
-      concurrency: tasks.concurrency,
-      maxAttempts: tasks.maxAttempts,
-      maxInterruptions: tasks.maxInterruptions,
-      tracer,
-    },
-    log,
-  );
 }
 
 /** Listed only while it is unavailable: unlike the regions, it is not a part of this process. */

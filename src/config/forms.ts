@@ -1,5 +1,6 @@
 /** Formats of option values: how each is parsed, what it accepts, and what is wrong with a value. */
 import { isIP } from 'node:net';
+import { isRange } from '../model/public-address.js';
 
 export interface Form {
   /** Completes "must …". */
@@ -100,6 +101,13 @@ export const forms = {
   'listen-host': {
     accepts: 'be an IP address or a host name of this machine',
     read: listenHost,
+  },
+  'address-range': {
+    accepts: 'be an IP address, or a range of addresses such as 10.0.0.0/8 or fd00::/8',
+    read: (text) => {
+      if (!isRange(text)) throw new Wrong('it is neither');
+      return text;
+    },
   },
   path: { accepts: 'be a path', read: path },
 } satisfies Record<string, Form>;

@@ -102,6 +102,19 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    webhooks: Type.Object(
+      {
+        allowAddresses: Type.Array(Type.String({ minLength: 1, format: 'address-range' })),
+        allowHttp: Type.Boolean(),
+        timeout: Seconds,
+        retries: Type.Array(Type.Number({ exclusiveMinimum: 0, minimum: 0.001, maximum: 604800 }), {
+          minItems: 1,
+          maxItems: 50,
+        }),
+        keep: Type.Number({ exclusiveMinimum: 0, maximum: 3650 }),
+      },
+      closed,
+    ),
     instances: Type.Object(
       {
         maxLifetime: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),

@@ -4,6 +4,7 @@ import { ApiKeyData } from './api-key.js';
 import { AuditData, auditHeads, auditRecords } from './audit.js';
 import { catalogs } from './catalog.js';
 import type { ChangeFeed } from './change-feed.js';
+import { DispatchData, dispatchCursors } from './dispatch.js';
 import { DriftData, drifts } from './drift.js';
 import { EventData } from './event.js';
 import { ExpiryData } from './expiry.js';
@@ -29,10 +30,12 @@ import { StatusData } from './status.js';
 import { trials } from './store/availability.js';
 import type { CollectionSpec, Store } from './store/port.js';
 import { storeVersion } from './store/version.js';
+import { SubscriptionData, subscriptions, type WebhookRules } from './subscription.js';
 import { TagScope } from './tag-scope.js';
 import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
 import { apiKeys, formerKeys, type UserData, users } from './user.js';
+import { deliveries, webhooks } from './webhook.js';
 import { workers } from './worker.js';
 
 /** A collection, and the part of the connector that manages it. */
@@ -73,6 +76,8 @@ export interface Connector extends Resources {
   readonly status: StatusData;
   readonly admin: AdminData;
   readonly audit: AuditData;
+  readonly subscriptions: SubscriptionData;
+  readonly dispatch: DispatchData;
   readonly settings: SettingsData;
   readonly idempotency: IdempotencyData;
   /** A number that changes with every write to the store, by any process. */
@@ -95,6 +100,10 @@ export const collections: readonly CollectionSpec<never>[] = [
   storedSettings,
   serviceFlags,
   banners,
+  subscriptions,
+  deliveries,
+  webhooks,
+  dispatchCursors,
   regions,
   instances,
   tasks,
@@ -112,6 +121,7 @@ export function createConnector(
   regionSource: RegionSource,
   feed: ChangeFeed,
   settings: SettingsData,
+  webhookRules: WebhookRules,
 ): Connector {
   const projectData = new ProjectData(store);
   const parts = Object.fromEntries(
@@ -142,6 +152,8 @@ export function createConnector(
     status: new StatusData(store, projectData, tagScope),
     admin: new AdminData(store, taskControl),
     audit: new AuditData(store),
+    subscriptions: new SubscriptionData(store, projectData, webhookRules),
+    dispatch: new DispatchData(store, projectData, userData),
     settings,
     idempotency: idempotencyData,
     version: storeVersion(store),

@@ -139,6 +139,13 @@ export class EventData {
     return active && this.#users.isSuperUser(principal.name) === (superUser || everyProject);
   }
 
+  /** What readers are told of a change; undefined: nothing. */
+  static told(change: Change): { subject: EventSubject; type: string; projectId: string } | undefined {
+    const subject = subjects[change.collection];
+    if (subject === undefined || change.scope === null) return undefined;
+    return { subject, type: typeOf(change), projectId: change.scope };
+  }
+
   follow(): Follower {
     return new Follower(this.#feed);
   }

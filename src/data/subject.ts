@@ -10,6 +10,7 @@ import type {
 } from '../model/task.js';
 import { instances } from './instance.js';
 import { type CollectionSpec, type Document, remove, replace, type Store, type Write } from './store/port.js';
+import { webhooks } from './webhook.js';
 import { instanceAfter } from './wish.js';
 
 /** What a subject type provides for its tasks. Its records list the open ones (`Subject`). */
@@ -22,6 +23,7 @@ export interface SubjectKind<R extends Subject> {
 
 const kinds: { readonly [S in SubjectType]: SubjectKind<SubjectRecords[S]> } = {
   instance: kindOf(instances, changedInstance),
+  webhook: kindOf(webhooks),
 };
 
 export function subjectKind(type: SubjectType): SubjectKind<SubjectRecord> {

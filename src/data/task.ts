@@ -4,6 +4,7 @@ import { orNotFound } from '../model/error.js';
 import {
   openTaskIds,
   presentTask,
+  siteId,
   type SubjectRecord,
   type SubjectType,
   type TaskInput,
@@ -52,7 +53,7 @@ export const tasks: CollectionSpec<TaskRecord> = {
     ended: 'integer',
   },
   columnsOf: (_id, task) => ({
-    project_id: task.projectId,
+    project_id: task.projectId === siteId ? null : task.projectId,
     region_id: task.regionId,
     subject_id: task.subject?.id ?? null,
     type: task.type,

@@ -13,6 +13,7 @@ import type {
   TaskRecord,
   TaskType,
 } from './task.js';
+import { afterSending, type Sent, type WebhookRecord } from './webhook.js';
 
 /** The five points at which a task changes its subject. */
 export interface TaskEffects<R extends Subject> {
@@ -89,6 +90,14 @@ export const taskEffects = {
   'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
   'instance.stop': powerEffects('stop', { desiredPower: 'stopped', powerState: 'Stopping' }),
   'instance.reboot': powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
+  'webhook.deliver': {
+    onAccepted: (webhook) => ({ ...webhook, due: 0 }),
+    onResult: (webhook, sent: Sent) => afterSending(webhook, sent),
+    // Whatever is left is tried again by the next task.
+    onFailed: laterAgain,
+    onCancelled: () => ({}),
+    onRestart: same,
+  },
 } satisfies { readonly [T in TaskType]: TaskEffects<SubjectOf<T>> };
 
 /** The result of the work of a task of this type. */
@@ -101,6 +110,10 @@ export type TaskResult<T extends TaskType> = T extends TaskType
 /** The effects of a task read from the store, for its own subject only. A type that only a newer version knows has none. */
 export function effectsOf(type: TaskType): TaskEffects<SubjectRecord> {
   return Object.hasOwn(taskEffects, type) ? taskEffects[type] : noEffects;
+}
+
+function laterAgain(webhook: WebhookRecord): WebhookRecord {
+  return { ...webhook, due: Date.now() + 60_000 };
 }
 
 function same<R extends Subject>(subject: R): R {

@@ -8,6 +8,7 @@ import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
 import type { ErrorCode } from './error.js';
 import type { InstanceRecord } from './instance.js';
+import type { WebhookRecord } from './webhook.js';
 
 export const TaskStatus = Type.Union(
   [
@@ -23,6 +24,12 @@ export const TaskStatus = Type.Union(
 export type TaskStatus = Static<typeof TaskStatus>;
 
 const nothing = Type.Object({}, { additionalProperties: false });
+
+/**
+ * Stands for the organization, project and region of tasks that belong to none: those of the site itself. Only
+ * superusers see them, and any worker runs them.
+ */
+export const siteId = '00000000-0000-0000-0000-000000000000';
 
 /** What a record must have so that tasks can work on it. */
 export interface Subject {
@@ -45,6 +52,7 @@ export function openTaskIds({ openTasks = [] }: Subject): readonly string[] {
 /** The types of subjects, with their records. */
 export interface SubjectRecords {
   instance: InstanceRecord;
+  webhook: WebhookRecord;
 }
 export type SubjectType = keyof SubjectRecords;
 export type SubjectRecord = SubjectRecords[SubjectType];
@@ -52,6 +60,7 @@ export type SubjectRecord = SubjectRecords[SubjectType];
 /** `busy`: the error code for requests that an open task blocks. */
 export const subjectTypes: Readonly<Record<SubjectType, { busy: ErrorCode }>> = {
   instance: { busy: 'instance_busy' },
+  webhook: { busy: 'conflict' },
 };
 
 /**
@@ -69,6 +78,7 @@ export const taskInputs = {
   'instance.start': nothing,
   'instance.stop': nothing,
   'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),
+  'webhook.deliver': nothing,
 } as const;
 
 export type TaskType = keyof typeof taskInputs;
@@ -156,7 +166,7 @@ export const Task = Type.Object(
         { title: 'TaskSubject', additionalProperties: false },
       ),
     ),
-    organizationId: Uuid,
+    organizationId: { ...Uuid, description: 'Zeros, like project and region: a task of the site itself.' },
     projectId: Uuid,
     regionId: Uuid,
     requester: Type.Object(

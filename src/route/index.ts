@@ -51,6 +51,17 @@ import {
 import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
+  deleteSubscription,
+  deleteSubscriptionByQuery,
+  getDelivery,
+  getSubscription,
+  listDeliveries,
+  listSubscriptions,
+  pingSubscription,
+  putSubscription,
+  replayDelivery,
+} from './subscription.js';
+import {
   abortTask,
   getTask,
   listTasks,
@@ -120,6 +131,22 @@ const adminRoutes: readonly Row[] = [
   [2, 'PUT', '/admin/banner', superUserOnly, putBanner],
 ];
 
+/**
+ * What the owners of subscriptions do; the data layer decides who owns them. A subscription would outlive the limits of
+ * a credential, and tell more than it sees.
+ */
+const subscriptionRoutes: readonly Row[] = [
+  [2, 'GET', '/subscriptions', unlimited, listSubscriptions],
+  [2, 'POST', '/subscriptions', unlimited, putSubscription],
+  [2, 'DELETE', '/subscriptions', unlimited, deleteSubscriptionByQuery],
+  [2, 'GET', '/subscriptions/{subscriptionID}', unlimited, getSubscription],
+  [2, 'DELETE', '/subscriptions/{subscriptionID}', unlimited, deleteSubscription],
+  [2, 'POST', '/subscriptions/{subscriptionID}/ping', unlimited, pingSubscription],
+  [2, 'GET', '/subscriptions/{subscriptionID}/deliveries', unlimited, listDeliveries],
+  [2, 'GET', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}', unlimited, getDelivery],
+  [2, 'POST', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}/replay', unlimited, replayDelivery],
+];
+
 /** `document` renders the OpenAPI document. */
 export function routeTable(options: RouteOptions, document: () => string): Row[] {
   const wellKnown = (operationId: string) => getProtectedResource(operationId, options);
@@ -148,6 +175,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     ...adminRoutes,
 
     ...peopleRoutes,
+    ...subscriptionRoutes,
     [2, 'GET', '/networks', signedIn, listNetworks],
     [2, 'GET', '/networks/{networkID}', signedIn, getNetwork],
     [2, 'GET', '/events', signedIn, listEvents(options.streams)],

@@ -3,7 +3,8 @@ import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import type { Interruption } from '../model/interruption.js';
 import { type ProjectRecord, rightsIn } from '../model/project.js';
-import type { Limits } from '../model/role.js';
+import { type Limits, rightsOf } from '../model/role.js';
+import { siteId } from '../model/task.js';
 import type { ProjectContext, User } from './pipeline/context.js';
 import type { PrefetchFunc } from './pipeline/route-manager.js';
 
@@ -39,10 +40,17 @@ export function prefetchProjectContext(
     if (user?.limits !== undefined && isWithin !== undefined) {
       if (!(await isWithin(connector, user.limits, { id, ...found }, user))) return undefined;
     }
+    if (found.column === null) return { found, project: ofTheSite };
     const project = await connector.projects.load(String(found.column), interruption);
     return project && { found, project: contextOf(project) };
   };
 }
+
+/** What belongs to no project is the site's: only superusers see it. */
+const ofTheSite: ProjectContext = {
+  id: siteId,
+  rightsOf: (user) => rightsOf(user, undefined, siteId),
+};
 
 /** The project named by `projectID` in the path. */
 export const projectInPath: PrefetchFunc<Connector> = async ({ interruption }, connector, params) => {

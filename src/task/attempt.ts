@@ -13,11 +13,14 @@ import type { RegionProvider } from '../region/provider.js';
 import { causeOf } from './cause.js';
 import type { RetryRule, TaskCode, Work } from './code.js';
 import { codeOf, takes } from './registry.js';
+import type { WebhookServices } from './webhook-services.js';
 
 export interface AttemptOptions extends RetryRule {
   /** Number of attempts that may be interrupted by the death of their process before the task counts as the cause. */
   maxInterruptions: number;
   tracer: Tracer;
+  /** What tasks of the site work with. */
+  services?: WebhookServices;
 }
 
 /** How an attempt ended, for the runner and the trace. */
@@ -152,6 +155,7 @@ export class Attempt {
       input,
       subject,
       provider: this.#provider,
+      services: this.#options.services,
       signal,
       step: (name, act, change) => this.#step(name, act, change),
     };

@@ -4,6 +4,7 @@ import type { Log } from '../model/log.js';
 import type { SubjectOf, SubjectTypeOf, TaskInput, TaskRecord, TaskType } from '../model/task.js';
 import type { TaskResult } from '../model/task-effects.js';
 import type { RegionProvider } from '../region/provider.js';
+import type { WebhookServices } from './webhook-services.js';
 
 /** One attempt at a task, as seen by its code. */
 export interface Work<T extends TaskType = TaskType> {
@@ -13,7 +14,10 @@ export interface Work<T extends TaskType = TaskType> {
   readonly input: TaskInput<T>;
   /** As it was at the beginning of the attempt; undefined for a type without a subject. */
   readonly subject: SubjectTypeOf<T> extends undefined ? undefined : Document<SubjectOf<T>>;
+  /** Of the task's region; tasks of the site have none, and must not use it. */
   readonly provider: RegionProvider;
+  /** What tasks of the site work with. */
+  readonly services: WebhookServices | undefined;
   /** Aborts when the lease is lost, the task is aborted or the process shuts down. Pass it on. */
   readonly signal: AbortSignal;
   /**

@@ -1,11 +1,11 @@
 /** The site's periodic jobs: expired instances are deleted, and old records removed. */
-import type { Caller } from '../data/caller.js';
 import type { EventData } from '../data/event.js';
 import type { ExpiryData } from '../data/expiry.js';
 import type { IdempotencyData } from '../data/idempotency.js';
 import type { TaskQueue } from '../data/queue.js';
 import type { Log } from '../model/log.js';
 import type { Job } from './schedule.js';
+import { siteCaller } from './site-caller.js';
 
 export interface HousekeeperOptions {
   /** Ms between two sweeps for instances that expire. */
@@ -14,6 +14,8 @@ export interface HousekeeperOptions {
   keep: number;
   /** Ms for which events are stored. */
   keepEvents: number;
+  /** Ms for which deliveries are stored. */
+  keepDeliveries: number;
 }
 
 /** Removals are less urgent than work that users wait for. */
@@ -24,13 +26,15 @@ export interface HousekeeperParts {
   expiry: ExpiryData;
   idempotency: IdempotencyData;
   queue: TaskQueue;
+  /** Removes deliveries made before a time (ms since 1970); returns how many. */
+  purgeDeliveries: (before: number, signal: AbortSignal) => Promise<number>;
   /** Releases the store's unused space, a little at each run. */
   tidyStore: () => Promise<void>;
 }
 
 export function housekeeping(
-  { events, expiry, idempotency, queue, tidyStore }: HousekeeperParts,
-  { sweep, keep, keepEvents }: HousekeeperOptions,
+  { events, expiry, idempotency, queue, purgeDeliveries, tidyStore }: HousekeeperParts,
+  { sweep, keep, keepEvents, keepDeliveries }: HousekeeperOptions,
   log: Log,
 ): Job[] {
   const told = (count: number, what: string) => {
@@ -41,7 +45,7 @@ export function housekeeping(
       name: 'expiry',
       intervalMs: sweep,
       run: async (signal) => {
-        const caller = scheduleCaller('expiry', signal);
+        const caller = siteCaller('expiry', signal);
         const now = Date.now();
         // What is marked now is deleted by the next sweep at the earliest, so that followers of the events learn of it.
         told(await expiry.deleteExpired(caller, now), 'instances have expired and are being deleted');
@@ -59,6 +63,12 @@ export function housekeeping(
       run: async (signal) =>
         told(await idempotency.purge(Date.now(), signal), 'removed old stored responses'),
     },
+    {
+      name: 'deliveries',
+      intervalMs: cleanupFactor * sweep,
+      run: async (signal) =>
+        told(await purgeDeliveries(Date.now() - keepDeliveries, signal), 'removed old deliveries'),
+    },
     // These two are one write each, with nothing after it that would require the lease.
     {
       name: 'events',
@@ -67,10 +77,4 @@ export function housekeeping(
     },
     { name: 'store', intervalMs: cleanupFactor * sweep, run: tidyStore },
   ];
-}
-
-/** The principal of scheduled work. Its id belongs to no user. */
-function scheduleCaller(job: string, signal: AbortSignal): Caller {
-  const principal = { id: '00000000-0000-0000-0000-000000000000', name: 'schedule', superUser: true };
-  return { principal, requestId: `schedule-${job}`, signal };
 }

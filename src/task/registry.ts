@@ -7,6 +7,7 @@ import { instanceReboot } from './instance-reboot.js';
 import { instanceReplace } from './instance-replace.js';
 import { instanceStart } from './instance-start.js';
 import { instanceStop } from './instance-stop.js';
+import { webhookDeliver } from './webhook-deliver.js';
 
 /** The code of every task type; a missing one is a compile error. */
 const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
@@ -16,6 +17,7 @@ const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.start': instanceStart,
   'instance.stop': instanceStop,
   'instance.reboot': instanceReboot,
+  'webhook.deliver': webhookDeliver,
 };
 
 /**

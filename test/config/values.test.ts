@@ -265,6 +265,34 @@ const rows: Record<string, Row> = {
   'tasks.observe': seconds,
   'tasks.maxInterruptions': integer(1, 40),
   'tasks.sweep': seconds,
+  'webhooks.allowAddresses': {
+    wrong: [
+      '10.0.0.0/8',
+      ...['', '10.0.0.0/33', '10.0.0', 'fd00::/129', 'localhost', '10.0.0.1-10.0.0.9', ' ::1', 1].map(
+        (one) => [one],
+      ),
+    ],
+    right: [
+      [[], []],
+      [
+        ['10.0.0.0/8', '192.168.1.7', 'fd00::/8', '::1'],
+        ['10.0.0.0/8', '192.168.1.7', 'fd00::/8', '::1'],
+      ],
+    ],
+  },
+  'webhooks.allowHttp': { wrong: ['true', 1, null], right: same(true, false) },
+  'webhooks.timeout': seconds,
+  'webhooks.retries': {
+    wrong: [5, [], ['5'], [0], [604_801], Array(51).fill(1)],
+    right: [
+      [[0.001], [0.001]],
+      [
+        [5, 604_800],
+        [5, 604_800],
+      ],
+    ],
+  },
+  'webhooks.keep': { wrong: [...wrongNumbers, 0, 3_651, 1e300], right: same(0.5, 3_650) },
   'tasks.keep': { wrong: [...wrongNumbers, 0, 36_501, 1e300], right: same(0.5, 36_500) },
   'events.keep': { wrong: [...wrongNumbers, 0, 3651], right: same(0.5, 3650) },
   'events.heartbeat': seconds,

@@ -99,8 +99,19 @@ describe('a sweep over instances that expire', () => {
     const { connector, store } = server.app;
     const { events, expiry, idempotency } = connector;
     const queue = new TaskQueue(store, { owner: 'me', lease: 1000 });
-    const parts = { events, expiry, idempotency, queue, tidyStore: () => Promise.resolve() };
-    const jobs = housekeeping(parts, { sweep: hour, keep: hour, keepEvents: hour }, silentLog);
+    const parts = {
+      events,
+      expiry,
+      idempotency,
+      queue,
+      purgeDeliveries: () => Promise.resolve(0),
+      tidyStore: () => Promise.resolve(),
+    };
+    const jobs = housekeeping(
+      parts,
+      { sweep: hour, keep: hour, keepEvents: hour, keepDeliveries: hour },
+      silentLog,
+    );
     const sweep = () => jobs.find(({ name }) => name === 'expiry')?.run(caller.signal);
     await sweep();
     const warned = await stored(id);

@@ -7,6 +7,7 @@ import { type HeldTask, LeaseLost } from '../../src/data/held-task.js';
 import { TaskQueue } from '../../src/data/queue.js';
 import { insert, replace, type Store } from '../../src/data/store/port.js';
 import { TaskControl } from '../../src/data/task-control.js';
+import type { SubjectChange } from '../../src/data/task-end.js';
 import { openTask, tasks } from '../../src/data/task.js';
 import { ApiError } from '../../src/model/error.js';
 import type { InstanceRecord } from '../../src/model/instance.js';
@@ -23,7 +24,7 @@ const caller: Caller = {
   signal: new AbortController().signal,
 };
 /** A power verb that failed leaves a machine that takes any verb. */
-const settle = (instance: InstanceRecord): InstanceRecord => ({ ...instance, powerState: 'Error' });
+const settle: SubjectChange = (instance) => ({ ...(instance as InstanceRecord), powerState: 'Error' });
 
 type Act =
   | { act: 'open'; subject: number }
