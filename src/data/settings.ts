@@ -23,6 +23,7 @@ import {
   StoredSettings,
 } from '../model/settings.js';
 import type { TaskType } from '../model/task.js';
+import { pause } from '../platform/time.js';
 import { auditHash, auditRecords } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
@@ -36,6 +37,9 @@ export const banners = siteCollection<Banner>('banner');
 
 const hour = 3_600_000;
 const day = 24 * hour;
+
+/** Milliseconds between two attempts to read the settings while that fails: the first pause, and the longest. */
+const rereading = { pause: 100, longest: 2000 };
 
 /** Limits of expiries, in milliseconds. */
 export interface ExpiryLimits {
@@ -58,6 +62,7 @@ export class SettingsData {
   #present: Settings;
   #rule: SuperUserRule;
   #types: readonly TaskType[] | undefined;
+  #reloads = 0;
 
   /** `configured`: what is in force where nothing is set. */
   constructor(store: Store, configured: Configured, everyoneIsSuperUser: boolean) {
@@ -77,8 +82,23 @@ export class SettingsData {
   async open(feed: ChangeFeed, failed: (error: unknown) => void): Promise<void> {
     await this.#load();
     feed.subscribe((foreign) => {
-      if (foreign) this.#load().catch(failed);
+      if (foreign) void this.#reload(feed.closing, failed);
     });
+  }
+
+  /** Until it succeeds: nothing else may announce the change again. A later announcement replaces an earlier one. */
+  async #reload(closing: AbortSignal, failed: (error: unknown) => void): Promise<void> {
+    const turn = (this.#reloads += 1);
+    for (let wait = rereading.pause; turn === this.#reloads; wait = Math.min(wait * 2, rereading.longest)) {
+      try {
+        await this.#load();
+        return;
+      } catch (error) {
+        if (closing.aborted) return;
+        failed(error);
+      }
+      await pause(wait, { signal: closing }).catch(() => undefined);
+    }
   }
 
   async #load(): Promise<void> {
