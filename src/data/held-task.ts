@@ -5,6 +5,7 @@
 import {
   historyLimit,
   type SubjectRecord,
+  type TaskAttempt,
   type TaskCause,
   type TaskRecord,
   type TaskStep,
@@ -20,6 +21,8 @@ import { tasks } from './task.js';
 export class LeaseLost extends Error {
   override readonly name = 'LeaseLost';
 }
+
+type Outcome = TaskAttempt['outcome'];
 
 /** The writes of one batch, and the resulting task if it is still held. */
 interface Plan {
@@ -43,6 +46,8 @@ export class HeldTask {
   /** When this process last knew that it held the lease, by its monotonic clock. */
   #renewed = performance.now();
   #abortAsked: boolean;
+  /** The outcome of this attempt in a write that may have been stored although it failed. */
+  #unacknowledged: Outcome;
 
   constructor(store: Store, claim: Document<TaskRecord>, lease: number) {
     this.id = claim.id;
@@ -110,35 +115,45 @@ export class HeldTask {
 
   /** Ends the task, changes its subject and releases the subject's next task, in one step. */
   finish(end: TaskEnd, change: SubjectChange): Promise<void> {
-    return this.#write(async (task) => ({
-      writes: await endingWrites(this.#store, task, end, change, this.#subject),
-    }));
+    return this.#write(
+      async (task) => ({ writes: await endingWrites(this.#store, task, end, change, this.#subject) }),
+      end.status,
+    );
   }
 
   /** Ends this attempt and makes the task wait for its next one. */
   retryLater(cause: TaskCause, runAfter: number): Promise<void> {
-    return this.#change((value) => retried(value, cause, runAfter));
+    return this.#change((value) => retried(value, cause, runAfter), { outcome: 'failed' });
   }
 
   /** Gives the task back for another process to continue: at once, or from a given time (ms since 1970). */
   giveBack(runAfter = 0): Promise<void> {
-    return this.#change((value) => interrupted(value, 'handed_over', runAfter));
+    const outcome = 'handed_over';
+    return this.#change((value) => interrupted(value, outcome, runAfter), { outcome });
   }
 
-  #change(change: (value: TaskRecord) => TaskRecord, { quiet = false } = {}): Promise<void> {
+  #change(
+    change: (value: TaskRecord) => TaskRecord,
+    { quiet = false, outcome }: { quiet?: boolean; outcome?: Outcome } = {},
+  ): Promise<void> {
     return this.#write((task, ended) => {
       const next = change(task.value);
       return Promise.resolve({ writes: [{ ...replace(tasks, task, next), quiet: quiet && !ended }], next });
-    });
+    }, outcome);
   }
 
   /**
    * Writes to the task based on what is known of it. If its revision has changed, the write is refused and the task is
-   * read again, which shows whether the claim is lost. `ended`: the end of a step is written with it.
+   * read again, which shows whether the claim is lost. `ended`: the end of a step is written with it. `outcome`: with
+   * which the write ends the attempt.
    */
-  #write(plan: (task: Document<TaskRecord>, ended: boolean) => Promise<Plan>): Promise<void> {
+  #write(
+    plan: (task: Document<TaskRecord>, ended: boolean) => Promise<Plan>,
+    outcome?: Outcome,
+  ): Promise<void> {
     return retrying(async () => {
       const task = this.#task ?? (await this.#read());
+      if (task === undefined) return;
       const ended = this.#ended;
       const value = ended.reduce(withStep, task.value);
       const { writes, next } = await plan({ ...task, value }, ended.length > 0);
@@ -149,6 +164,7 @@ export class HeldTask {
       } catch (error) {
         // The task must be read from the store, unless the race was for another document.
         if (!(error instanceof StoreConflict) || error.key === this.id) this.#task = undefined;
+        if (!(error instanceof StoreConflict)) this.#unacknowledged = outcome;
         throw error;
       }
       this.#task =
@@ -157,12 +173,18 @@ export class HeldTask {
     });
   }
 
-  async #read(): Promise<Document<TaskRecord>> {
+  /** Undefined if a write that seemed to have failed has ended this attempt. */
+  async #read(): Promise<Document<TaskRecord> | undefined> {
     const task = await this.#store.get(tasks, this.id);
-    if (task?.value.queue !== 'running' || task.value.token !== this.value.token)
-      throw new LeaseLost(`Task ${this.id} is no longer held under token ${this.value.token}`);
-    this.#abortAsked = task.value.abort === true;
-    return task;
+    if (task?.value.queue === 'running' && task.value.token === this.value.token) {
+      this.#abortAsked = task.value.abort === true;
+      return task;
+    }
+    // Only the holder of the token ends its attempt in any other way than `interrupted`.
+    const { number } = this.value.attempts.at(-1) ?? {};
+    const own = task?.value.attempts.find((attempt) => attempt.number === number);
+    if (own?.outcome !== undefined && own.outcome === this.#unacknowledged) return undefined;
+    throw new LeaseLost(`Task ${this.id} is no longer held under token ${this.value.token}`);
   }
 }
 

@@ -1,13 +1,11 @@
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { instances } from '../../src/data/instance.js';
-import { type HeldTask, LeaseLost } from '../../src/data/held-task.js';
 import { TaskQueue } from '../../src/data/queue.js';
 import { type Document, insert, replace, type Store } from '../../src/data/store/port.js';
 import { tasks } from '../../src/data/task.js';
 import { timestamp } from '../../src/model/common.js';
 import type { TaskCause, TaskRecord } from '../../src/model/task.js';
-import { failureOf } from '../support/eventually.js';
 import { instanceRecord, regionId, seedTask, taskRecord } from '../support/rows.js';
 import { openTestStore } from '../support/store.js';
 
@@ -28,12 +26,6 @@ describe('the task queue', () => {
     const claim = await from.claim(regionId);
     if (claim === undefined) throw new Error('there is nothing to claim');
     return claim;
-  };
-
-  /** The take-over of a process that has watched for longer than a lease. */
-  const takeOver = async (by: TaskQueue) => {
-    await by.takeOver(0, () => false);
-    return by.takeOver(minute, () => false);
   };
 
   beforeEach(async () => {
@@ -87,66 +79,6 @@ describe('the task queue', () => {
       const ids = claims.flatMap((claim) => (claim === undefined ? [] : [claim.id]));
       expect(ids).to.have.length(50);
       expect(new Set(ids).size).to.equal(50);
-    });
-  });
-
-  describe('a worker whose lease was taken over', () => {
-    const writes: [string, (claim: HeldTask) => Promise<unknown>][] = [
-      ['renew its lease', (claim) => claim.renew()],
-      ['record a step', (claim) => claim.step({ name: 's', attempt: 1, startTime: timestamp() })],
-      ['change the instance', (claim) => claim.step(step, (one) => ({ ...one, description: 'stale' }))],
-      [
-        'finish the task',
-        (claim) => claim.finish({ status: 'succeeded' }, (one) => ({ ...one, description: 'stale' })),
-      ],
-      ['remove the instance', (claim) => claim.finish({ status: 'succeeded' }, () => undefined)],
-      ['ask for a retry', (claim) => claim.retryLater(cause, Date.now())],
-      ['give the task back', (claim) => claim.giveBack()],
-    ];
-    for (const [what, write] of writes) {
-      it(`cannot ${what}`, async () => {
-        const { taskId, instanceId } = await seedTask(store);
-        const stale = await claimed();
-        await takeOver(queue);
-        await claimed(new TaskQueue(store, { owner: 'you', lease: minute }));
-        const before = [await load(taskId), await store.get(instances, instanceId)];
-        expect(await failureOf(write(stale))).to.be.an.instanceOf(LeaseLost);
-        expect([await load(taskId), await store.get(instances, instanceId)]).to.deep.equal(before);
-      });
-    }
-
-    it('cannot write after the task has ended either', async () => {
-      const { instanceId } = await seedTask(store);
-      const claim = await claimed();
-      await claim.finish({ status: 'succeeded' }, (instance) => instance);
-      const before = await store.get(instances, instanceId);
-      for (const [, write] of writes) expect(await failureOf(write(claim))).to.be.an.instanceOf(LeaseLost);
-      expect(await store.get(instances, instanceId)).to.deep.equal(before);
-    });
-
-    it('cannot change the instance when the lease goes between its look at the task and its write', async () => {
-      const { instanceId } = await seedTask(store);
-      const thief = new TaskQueue(store, { owner: 'you', lease: minute });
-      let stolen = false;
-      // The very store, except that the lease is taken over while the instance is being read.
-      const slow = new Proxy(store, {
-        get: (target, name) => {
-          const member: unknown = Reflect.get(target, name, target);
-          if (typeof member !== 'function') return member;
-          return async (...args: unknown[]) => {
-            if (name === 'get' && args[0] === instances && !stolen) {
-              stolen = true;
-              await takeOver(thief);
-              await claimed(thief);
-            }
-            return (member as (...all: unknown[]) => unknown).apply(target, args);
-          };
-        },
-      });
-      const claim = await claimed(new TaskQueue(slow, { owner: 'me', lease: minute }));
-      const failure = await failureOf(claim.step(step, (one) => ({ ...one, description: 'stale' })));
-      expect(failure).to.be.an.instanceOf(LeaseLost);
-      expect((await store.get(instances, instanceId))?.value.description).to.be.undefined;
     });
   });
 
