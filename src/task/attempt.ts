@@ -39,6 +39,9 @@ const observationTime = 5000;
  */
 const recording = { pause: 50, longest: 1000 };
 
+/** Milliseconds after the grace period during which what could not be stored is still tried again. */
+const handOverMs = 2000;
+
 class AbortAsked extends Error {
   override readonly name = 'AbortAsked';
 }
@@ -56,6 +59,7 @@ export class Attempt {
   /** The process ends: what cannot be stored now is left to the next one. */
   readonly #leaving = new AbortController();
   #beating = false;
+  #handOver: NodeJS.Timeout | undefined;
 
   constructor(task: HeldTask, provider: RegionProvider, options: AttemptOptions, log: Log) {
     this.#task = task;
@@ -66,7 +70,7 @@ export class Attempt {
 
   /** Ends the attempt because the process shuts down; another process continues. */
   handBack(): void {
-    this.#leaving.abort();
+    this.#handOver ??= setTimeout(() => this.#leaving.abort(), handOverMs);
     this.#controller.abort(new HandedBack('The process is shutting down'));
   }
 
@@ -98,6 +102,7 @@ export class Attempt {
       return end;
     } finally {
       clearInterval(heartbeat);
+      clearTimeout(this.#handOver);
       span.end({ failed, attributes: { 'copse.task.id': this.#task.id } });
     }
   }
@@ -112,7 +117,12 @@ export class Attempt {
       const message = `The task was interrupted ${interruptions} times by the end of its process and is not retried.`;
       return this.#fail(code, { code: 'attempts_exhausted', message, retryable: false });
     }
-    const subject = await this.#insist(() => this.#task.subject(), this.#controller.signal);
+    let subject: Document<SubjectRecord> | undefined;
+    try {
+      subject = await this.#insist(() => this.#task.subject(), this.#controller.signal);
+    } catch (error) {
+      return await this.#afterFailure(code, error);
+    }
     if (task.subject !== undefined && subject === undefined)
       return this.#cancel('superseded', `The ${task.subject.type} no longer exists.`);
     if (!takes(task.type, task.input)) {
@@ -201,7 +211,7 @@ export class Attempt {
     const reason: unknown = signal.aborted ? signal.reason : error;
     if (reason instanceof LeaseLost) throw reason;
     if (reason instanceof HandedBack) {
-      await this.#task.giveBack();
+      await this.#insist(() => this.#task.giveBack());
       this.#log.info({}, 'task handed back');
       return {};
     }

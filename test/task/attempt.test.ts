@@ -15,6 +15,7 @@ import { SimulatedRegion } from '../../src/region/simulated/index.js';
 import { Attempt } from '../../src/task/attempt.js';
 import { eventually, failureOf } from '../support/eventually.js';
 import { RecordingLog } from '../support/log.js';
+import { faulty } from '../support/outage.js';
 import { instanceRecord, regionId, taskRecord } from '../support/rows.js';
 import { openTestStore } from '../support/store.js';
 import { patient, principal, scratchFolder } from '../support/region.js';
@@ -116,6 +117,78 @@ describe('an attempt at a task', () => {
     await run;
     expect(performance.now() - began).to.be.below(lease);
     expect((await store.get(tasks, taskId))?.value).to.include({ queue: 'running', status: 'running' });
+  });
+
+  it('hands its task back when its process ends during an outage before the first step', async () => {
+    const { taskId } = await seed();
+    const flaky = faulty(store);
+    const attempt = attemptAt(await claimed(queueOn(flaky.store)));
+    flaky.fault = 'away';
+    const run = attempt.run();
+    attempt.handBack();
+    await eventually(() => flaky.refused > 1);
+    flaky.fault = 'none';
+    expect(await run).to.deep.equal({});
+    const task = await store.get(tasks, taskId);
+    expect(task?.value).to.include({ status: 'pending', queue: 'ready' });
+    expect(task?.value.attempts.map(({ outcome }) => outcome)).to.deep.equal(['handed_over']);
+  });
+
+  it('that is to end is cancelled after an outage before the first step', async () => {
+    const { instanceId, taskId } = await seed({ abort: true, abortedBy: 'ann' });
+    const flaky = faulty(store);
+    const attempt = attemptAt(await claimed(queueOn(flaky.store)));
+    flaky.fault = 'away';
+    const run = attempt.run();
+    await eventually(() => flaky.refused > 1);
+    flaky.fault = 'none';
+    await run;
+    expect((await store.get(tasks, taskId))?.value).to.include({ status: 'cancelled', queue: 'done' });
+    expect(region.history(instanceId)).to.deep.equal([]);
+  });
+
+  it('is given back although the store refuses that once, and not for ever when it stays away', async () => {
+    for (const fault of ['away', 'none'] as const) {
+      region.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
+      const { taskId } = await seed();
+      const flaky = faulty(store);
+      const attempt = attemptAt(await claimed(new TaskQueue(flaky.store, { owner: 'me', lease: 60_000 })));
+      const run = attempt.run().then(
+        () => 'stored',
+        () => 'left',
+      );
+      await eventually(async () => (await store.get(tasks, taskId))?.value.steps.length === 1);
+      flaky.fault = 'away';
+      attempt.handBack();
+      await eventually(() => flaky.refused > 0);
+      flaky.fault = fault;
+      expect(await run).to.equal(fault === 'none' ? 'stored' : 'left');
+      const queue = fault === 'none' ? 'ready' : 'running';
+      expect((await store.get(tasks, taskId))?.value).to.include({ queue });
+    }
+  });
+
+  it('ends a step that was aborted after its record and before its call', async () => {
+    const { instanceId, taskId } = await seed();
+    const attempts: Attempt[] = [];
+    const ending = new Proxy(store, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        return async (...args: unknown[]) => {
+          const result: unknown = await (member as (...all: unknown[]) => unknown).apply(target, args);
+          if (name === 'write') for (const attempt of attempts) attempt.handBack();
+          return result;
+        };
+      },
+    });
+    const attempt = attemptAt(await claimed(queueOn(ending)));
+    attempts.push(attempt);
+    await attempt.run();
+    const [step] = (await store.get(tasks, taskId))?.value.steps ?? [];
+    expect(step).to.include({ outcome: 'failed' }).and.to.have.property('endTime');
+    expect(step?.cause).to.include({ code: 'handed_over' });
+    expect(region.history(instanceId)).to.deep.equal([]);
   });
 
   it('does not begin a step when its process stood still for a lease after it was recorded', async () => {
