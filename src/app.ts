@@ -216,12 +216,12 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const observer = new Observer(data, open, options.log);
   observer.start();
   undo.push(() => observer.stop());
-  const { expiry, events, drifts } = connector;
+  const { expiry, events, drifts, labels } = connector;
   const parts = { observations: data, drifts, log: options.log };
   const comparisons = reconciliation(open, config.tasks.observe * seconds, parts);
   const chores = housekeeping(
     {
-      ...{ events, expiry, idempotency, queue },
+      ...{ events, expiry, idempotency, labels, queue },
       purgeDeliveries: (before, signal) => purgeDeliveries(store, firstIdAt(before), signal),
       tidyStore: async () => store.tidy?.(),
     },

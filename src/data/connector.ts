@@ -15,6 +15,7 @@ import { idempotency, type IdempotencyData } from './idempotency.js';
 import { InstanceData, instances } from './instance.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
+import { LabelData, labels, labelUses } from './label.js';
 import { MemberData } from './member.js';
 import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
@@ -52,6 +53,7 @@ const resources = {
   networks: [networks, NetworkData],
   drifts: [drifts, DriftData],
   sshKeys: [sshKeys, SshKeyData],
+  labels: [labels, LabelData],
 } satisfies Record<string, Resource>;
 
 type Resources = {
@@ -95,6 +97,7 @@ export const collections: readonly CollectionSpec<never>[] = [
   keyUses,
   projects,
   ...Object.values(resources).map(([collection]) => collection),
+  labelUses,
   auditRecords,
   auditHeads,
   storedSettings,

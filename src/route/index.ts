@@ -28,6 +28,7 @@ import {
   patchInstance,
   updateInstance,
 } from './instance.js';
+import { createLabel, deleteLabel, getLabel, labelRows, listLabels, patchLabel } from './label.js';
 import { addMember, changeMember, listMembers, removeMember } from './member.js';
 import { getNetwork, listNetworks } from './network.js';
 import { createOrganization, getOrganization, listOrganizations } from './organization.js';
@@ -116,6 +117,34 @@ const peopleRoutes: readonly Row[] = [
   [2, 'DELETE', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), removeMember],
 ];
 
+/** Labels, and the resources that have them. */
+const labelRoutes: readonly Row[] = [
+  [2, 'GET', '/labels', signedIn, listLabels],
+  [2, 'POST', '/labels', signedIn, createLabel],
+  [2, 'GET', '/labels/{labelID}', signedIn, getLabel],
+  [2, 'PATCH', '/labels/{labelID}', signedIn, patchLabel],
+  [2, 'DELETE', '/labels/{labelID}', signedIn, deleteLabel],
+  ...labelRows({
+    type: 'instance',
+    path: '/instances/{instanceID}',
+    read: memberOnly(projectOfInstance),
+    write: onInstance('update'),
+  }),
+  ...labelRows({
+    type: 'project',
+    path: '/projects/{projectID}',
+    read: memberOnly(projectInPath),
+    write: adminOnly(projectInPath),
+  }),
+  ...labelRows({
+    type: 'organization',
+    path: '/organizations/{organizationID}',
+    read: superUserOnly,
+    write: superUserOnly,
+  }),
+  ...labelRows({ type: 'user', path: '/users/{userID}', read: selfOnly, write: superUserOnly }),
+];
+
 /** What superusers do to the whole site. */
 const adminRoutes: readonly Row[] = [
   [2, 'DELETE', '/admin/task_queue', superUserOnly, clearTaskQueue],
@@ -176,6 +205,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
 
     ...peopleRoutes,
     ...subscriptionRoutes,
+    ...labelRoutes,
     [2, 'GET', '/networks', signedIn, listNetworks],
     [2, 'GET', '/networks/{networkID}', signedIn, getNetwork],
     [2, 'GET', '/events', signedIn, listEvents(options.streams)],

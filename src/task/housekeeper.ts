@@ -2,6 +2,7 @@
 import type { EventData } from '../data/event.js';
 import type { ExpiryData } from '../data/expiry.js';
 import type { IdempotencyData } from '../data/idempotency.js';
+import type { LabelData } from '../data/label.js';
 import type { TaskQueue } from '../data/queue.js';
 import type { Log } from '../model/log.js';
 import type { Job } from './schedule.js';
@@ -25,6 +26,7 @@ export interface HousekeeperParts {
   events: EventData;
   expiry: ExpiryData;
   idempotency: IdempotencyData;
+  labels: LabelData;
   queue: TaskQueue;
   /** Removes deliveries made before a time (ms since 1970); returns how many. */
   purgeDeliveries: (before: number, signal: AbortSignal) => Promise<number>;
@@ -33,7 +35,7 @@ export interface HousekeeperParts {
 }
 
 export function housekeeping(
-  { events, expiry, idempotency, queue, purgeDeliveries, tidyStore }: HousekeeperParts,
+  { events, expiry, idempotency, labels, queue, purgeDeliveries, tidyStore }: HousekeeperParts,
   { sweep, keep, keepEvents, keepDeliveries }: HousekeeperOptions,
   log: Log,
 ): Job[] {
@@ -68,6 +70,11 @@ export function housekeeping(
       intervalMs: cleanupFactor * sweep,
       run: async (signal) =>
         told(await purgeDeliveries(Date.now() - keepDeliveries, signal), 'removed old deliveries'),
+    },
+    {
+      name: 'labels',
+      intervalMs: cleanupFactor * sweep,
+      run: async (signal) => told(await labels.purge(signal), 'removed labels of what is gone'),
     },
     // These two are one write each, with nothing after it that would require the lease.
     {

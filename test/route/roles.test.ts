@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { packageRoot } from '../../src/config.js';
+import { labels, labelUses } from '../../src/data/label.js';
 import { projects } from '../../src/data/project.js';
 import { insert, replace } from '../../src/data/store/port.js';
 import { apiKeys } from '../../src/data/user.js';
@@ -68,8 +69,16 @@ describe('the role table', () => {
     const project = await store.get(projects, projectId);
     if (project === undefined) throw new Error('the project is not there');
     const readers = [...(project.value.readers ?? []), userID];
-    await store.write([replace(projects, project, { ...project.value, readers })]);
-    return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID };
+    // A label that the request may take off.
+    const labelID = uuidv7();
+    const made = { creationTime: timestamp(), createdBy: 'test' };
+    const label = { name: labelID, organizationId, projectId, properties: {}, ...made };
+    const uses = Object.entries({ instance: instanceId, project: projectId }).map(([type, resourceId]) =>
+      insert(labelUses, uuidv7(), { labelId: labelID, type, resourceId }),
+    );
+    const joined = replace(projects, project, { ...project.value, readers });
+    await store.write([joined, insert(labels, labelID, label), ...uses]);
+    return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID, labelID };
   }
 
   const absent: Ids = { instanceID: absentId, taskID: absentId, projectID: absentId };

@@ -1,23 +1,31 @@
 /** People for the examples of the OpenAPI document: each operation finds those that it needs, and no name taken. */
+import { uuidv7 } from 'uuidv7';
+import { labels, labelUses } from '../../src/data/label.js';
 import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
 import { sshKeys } from '../../src/data/ssh-key.js';
-import { type CollectionSpec, remove } from '../../src/data/store/port.js';
+import { type CollectionSpec, insert, remove } from '../../src/data/store/port.js';
 import { apiKeys, users } from '../../src/data/user.js';
 import { exampleIds } from '../../src/route/example.js';
 import { createSshKey } from '../../src/route/ssh-key.js';
 import { addPerson, addProject } from './people.js';
 import type { TestServer } from './server.js';
 
-const named = [users, organizations, projects, apiKeys, sshKeys] as CollectionSpec<{ name: string }>[];
+const named = [users, organizations, projects, apiKeys, sshKeys, labels] as CollectionSpec<{
+  name: string;
+}>[];
 
 /** Operations that change the project of their path, so that they get one of their own. */
 const ofProject = ['patchProject', 'deleteProject', 'addMember', 'changeMember', 'removeMember'];
 
 let count = 0;
 
-/** Removes what is named `example`; gives the ids of a user with a key, and of a project that they are in. */
-export async function freshPeople(server: TestServer, operationId: string): Promise<Record<string, string>> {
+/** Removes what is named `example`; gives the ids of a user with a key, of a project that they are in, and of a label. */
+export async function freshPeople(
+  server: TestServer,
+  operationId: string,
+  instanceId: string,
+): Promise<Record<string, string>> {
   const { store } = server.app;
   for (const collection of named) {
     for (const found of await store.page(collection, { order: 'id', limit: 1000 }))
@@ -29,9 +37,29 @@ export async function freshPeople(server: TestServer, operationId: string): Prom
   const person = await addPerson(server.app, `someone-${count}`);
   const members = operationId === 'addMember' ? [] : [person];
   const project = await addProject(server.app, { name: `something-${count}`, members });
+  const { organizationId, projectId } = server.catalog;
+  const resources = [organizationId, projectId, instanceId, person.id];
   return {
+    ...(await freshLabel(server, operationId, resources)),
     ...(ofProject.includes(operationId) ? { [exampleIds.projectID]: project.id } : {}),
     [exampleIds.userID]: person.id,
     [exampleIds.keyID]: person.keyId,
   };
+}
+
+/** A label of the organization, which resources with these ids have if the operation takes it off. */
+async function freshLabel(
+  { app: { store }, catalog }: TestServer,
+  operationId: string,
+  resources: readonly string[],
+): Promise<Record<string, string>> {
+  const id = uuidv7();
+  const { organizationId } = catalog;
+  const made = { creationTime: new Date().toISOString(), createdBy: 'test' };
+  const [, type] = /^remove(\w+)Label$/.exec(operationId) ?? [];
+  const uses = (type === undefined ? [] : resources).map((resourceId) =>
+    insert(labelUses, uuidv7(), { labelId: id, type: (type ?? '').toLowerCase(), resourceId }),
+  );
+  await store.write([insert(labels, id, { name: id, organizationId, properties: {}, ...made }), ...uses]);
+  return { [exampleIds.labelID]: id };
 }

@@ -113,7 +113,7 @@ describe('the OpenAPI document and the server', () => {
       return {
         [exampleIds.organizationID]: organizationId,
         [exampleIds.projectID]: projectId,
-        ...(await freshPeople(server, operationId)),
+        ...(await freshPeople(server, operationId, id)),
         [exampleIds.regionID]: regionId,
         [exampleIds.networkID]: networkId,
         [exampleIds.flavorID]: flavors['tiny'] ?? '',
