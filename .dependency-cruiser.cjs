@@ -99,6 +99,7 @@ module.exports = {
     layer('site/worker-routes\\.ts$', ['model/', 'region/', 'route/pipeline/']),
     layer('site/catalog-keeper\\.ts$', ['model/', 'data/']),
     layer('site/settings\\.ts$', ['config\\.ts$', 'model/', 'data/']),
+    layer('site/(issuers?|people)\\.ts$', ['config\\.ts$', 'model/', 'data/', 'site/']),
     layer('site/first-run\\.ts$', ['config\\.ts$', 'model/', 'data/']),
     layer('site/runner\\.ts$', ['config\\.ts$', 'model/', 'data/', 'task/']),
     layer('site/webhooks\\.ts$', [
@@ -147,6 +148,7 @@ module.exports = {
     fence('child-processes-in-the-local-region-only', '^(node:)?child_process$', '^src/region/local/'),
     fence('prom-client-in-metrics-only', '^node_modules/prom-client/', '^src/telemetry/metrics\\.ts$'),
     fence('opentelemetry-in-tracing-only', '^node_modules/@opentelemetry/', '^src/telemetry/tracing\\.ts$'),
+    fence('jose-where-issuers-are-asked-only', '^node_modules/jose/', '^src/site/issuers?\\.ts$'),
     fence('pino-in-the-logger-only', '^node_modules/pino/', '^src/telemetry/logger\\.ts$'),
     fence(
       'p-queue-in-tasks-and-the-local-region-only',

@@ -35,6 +35,7 @@ import { attachHandler } from './route/attach.js';
 import type { Route } from './route/route.js';
 import type { ServiceState } from './route/service.js';
 import { HttpServer } from './http/server.js';
+import { openPeople } from './site/people.js';
 import { makeRunner } from './site/runner.js';
 import { openSettings } from './site/settings.js';
 import { assertAddress, openStore, sqliteFile } from './site/stores.js';
@@ -150,7 +151,8 @@ async function compose(
     return Promise.resolve();
   });
   const { userData, feed, settings } = base;
-  const connector = createConnector(store, userData, idempotency, directory, feed, settings, config.webhooks);
+  const people = await openPeople(config, store, userData, settings, log);
+  const connector = createConnector(store, people, idempotency, directory, feed, settings, config.webhooks);
   await keepCatalogs(base);
   const auditor = new Auditor(new TaskAuditData(store), feed, log);
   await auditor.start();
@@ -216,12 +218,12 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const observer = new Observer(data, open, options.log);
   observer.start();
   undo.push(() => observer.stop());
-  const { expiry, events, drifts, labels } = connector;
+  const { expiry, events, drifts, labels, sessions } = connector;
   const parts = { observations: data, drifts, log: options.log };
   const comparisons = reconciliation(open, config.tasks.observe * seconds, parts);
   const chores = housekeeping(
     {
-      ...{ events, expiry, idempotency, labels, queue },
+      ...{ events, expiry, idempotency, labels, queue, sessions },
       purgeDeliveries: (before, signal) => purgeDeliveries(store, firstIdAt(before), signal),
       tidyStore: async () => store.tidy?.(),
     },
@@ -331,7 +333,9 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
       perName: limits.failuresPerName,
       window: limits.window,
     },
-    authorizationServers: auth.authorizationServers,
+    authorizationServers: [
+      ...new Set([...auth.oidc.map(({ issuer }) => issuer), ...auth.authorizationServers]),
+    ],
     scopes: auth.scopes,
     tracer: tracing.tracer,
     log: options.log,

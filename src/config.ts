@@ -11,7 +11,7 @@ import { faultIn, formOf, forms } from './config/forms.js';
 import { contradictionsIn } from './config/rules.js';
 import { type Config, ConfigSchema } from './config/schema.js';
 
-export type { Config } from './config/schema.js';
+export type { Config, IssuerConfig } from './config/schema.js';
 
 /** An invalid configuration; the message names the option and the accepted values. */
 export class ConfigError extends Error {

@@ -1,6 +1,7 @@
 /** Every option, its type and its bounds. Checks that a type cannot express are in forms.ts and rules.ts. */
 import { Type, type Static } from 'typebox';
-import { namePattern } from '../model/common.js';
+import { namePattern, uuidPattern } from '../model/common.js';
+import { type ProjectRole, projectRoles } from '../model/role.js';
 
 const closed = { additionalProperties: false };
 /** Not less than a timer can measure, not more than a timer can wait. */
@@ -20,6 +21,48 @@ const FlavorConfig = Type.Object(
   },
   closed,
 );
+
+function oneOf<T extends string>(values: readonly T[]) {
+  return Type.Unsafe<T>(Type.Union(values.map((value) => Type.Literal(value))));
+}
+
+const Claim = Type.String({ minLength: 1, maxLength: 256 });
+
+/** What the members of a group may do: everything, or what a role allows in one project or in all of an organization. */
+const GrantConfig = Type.Object(
+  {
+    group: Type.String({ minLength: 1, maxLength: 1024 }),
+    superUser: Type.Optional(Type.Boolean()),
+    project: Type.Optional(Type.String({ pattern: uuidPattern })),
+    organization: Type.Optional(Type.String({ pattern: uuidPattern })),
+    role: Type.Optional(oneOf<ProjectRole>(projectRoles)),
+  },
+  closed,
+);
+
+/** Asymmetric ones only: with a symmetric one, whoever can verify a token can also forge it. */
+const algorithms = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512'],
+  ...['EdDSA', 'Ed25519'],
+];
+
+const IssuerConfig = Type.Object(
+  {
+    issuer: Type.String({ minLength: 1, maxLength: 1024, format: 'issuer-url' }),
+    audience: Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), { minItems: 1 }),
+    algorithms: Type.Optional(Type.Array(oneOf(algorithms), { minItems: 1 })),
+    leeway: Type.Optional(Type.Number({ minimum: 0, maximum: 600 })),
+    users: Type.Optional(oneOf<'create' | 'existing'>(['create', 'existing'])),
+    username: Type.Optional(Claim),
+    groups: Type.Optional(Claim),
+    grants: Type.Optional(Type.Array(GrantConfig)),
+    timeout: Type.Optional(Type.Number({ minimum: 0.1, maximum: 30 })),
+    keysMaxAge: Type.Optional(Type.Number({ minimum: 0.1, maximum: 86400 })),
+    keysCooldown: Type.Optional(Type.Number({ minimum: 0, maximum: 3600 })),
+  },
+  closed,
+);
+export type IssuerConfig = Static<typeof IssuerConfig>;
 
 export const ConfigSchema = Type.Object(
   {
@@ -64,6 +107,14 @@ export const ConfigSchema = Type.Object(
         everyoneIsSuperUser: Type.Boolean(),
         authorizationServers: Type.Array(Type.String({ minLength: 1, format: 'issuer-url' })),
         scopes: Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$' })),
+        oidc: Type.Array(IssuerConfig),
+        sessions: Type.Object(
+          {
+            idle: Type.Number({ minimum: 1, maximum: 31_536_000 }),
+            lifetime: Type.Number({ minimum: 1, maximum: 31_536_000 }),
+          },
+          closed,
+        ),
       },
       closed,
     ),

@@ -26,6 +26,7 @@ import type { ResourceData } from './resource.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
 import { banners, serviceFlags, type SettingsData, settings as storedSettings } from './settings.js';
+import { type SessionData, sessions } from './session.js';
 import { SshKeyData, sshKeys } from './ssh-key.js';
 import { StatusData } from './status.js';
 import { trials } from './store/availability.js';
@@ -35,6 +36,7 @@ import { SubscriptionData, subscriptions, type WebhookRules } from './subscripti
 import { TagScope } from './tag-scope.js';
 import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
+import { identities, type TokenData } from './token.js';
 import { apiKeys, formerKeys, type UserData, users } from './user.js';
 import { deliveries, webhooks } from './webhook.js';
 import { workers } from './worker.js';
@@ -62,6 +64,8 @@ type Resources = {
 
 export interface Connector extends Resources {
   readonly users: UserData;
+  readonly tokens: TokenData;
+  readonly sessions: SessionData;
   readonly apiKeys: ApiKeyData;
   readonly tagScope: TagScope;
   readonly projects: ProjectData;
@@ -95,6 +99,8 @@ export const collections: readonly CollectionSpec<never>[] = [
   formerKeys,
   keyTallies,
   keyUses,
+  identities,
+  sessions,
   projects,
   ...Object.values(resources).map(([collection]) => collection),
   labelUses,
@@ -119,13 +125,14 @@ export const collections: readonly CollectionSpec<never>[] = [
 
 export function createConnector(
   store: Store,
-  userData: UserData,
+  people: Pick<Connector, 'users' | 'tokens' | 'sessions'>,
   idempotencyData: IdempotencyData,
   regionSource: RegionSource,
   feed: ChangeFeed,
   settings: SettingsData,
   webhookRules: WebhookRules,
 ): Connector {
+  const { users: userData } = people;
   const projectData = new ProjectData(store);
   const parts = Object.fromEntries(
     Object.entries(resources).map(([name, [, Part]]) => [name, new Part(store, projectData)]),
@@ -138,7 +145,7 @@ export function createConnector(
   const taskControl = new TaskControl(store);
   return {
     ...parts,
-    users: userData,
+    ...people,
     apiKeys: new ApiKeyData(store, userData, projectData),
     tagScope,
     projects: projectData,
@@ -150,7 +157,7 @@ export function createConnector(
     instances: instanceData,
     expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
-    events: new EventData(store, projectData, userData, feed, tagScope),
+    events: new EventData(store, projectData, people, feed, tagScope),
     taskControl,
     status: new StatusData(store, projectData, tagScope),
     admin: new AdminData(store, taskControl),

@@ -10,6 +10,7 @@ import type { TagScope } from './tag-scope.js';
 import { eventBaseId, eventBases } from './store/event-base.js';
 import type { Change, Store } from './store/port.js';
 import { tasks } from './task.js';
+import type { SessionData } from './session.js';
 import type { UserData } from './user.js';
 
 const subjects: Readonly<Record<string, EventSubject>> = {
@@ -46,14 +47,22 @@ export class EventData {
   readonly #store: Store;
   readonly #projects: ProjectData;
   readonly #users: UserData;
+  readonly #sessions: SessionData;
   readonly #feed: ChangeFeed;
   readonly #scope: TagScope;
   #base: Promise<number> | undefined;
 
-  constructor(store: Store, projects: ProjectData, users: UserData, feed: ChangeFeed, scope: TagScope) {
+  constructor(
+    store: Store,
+    projects: ProjectData,
+    { users, sessions }: { users: UserData; sessions: SessionData },
+    feed: ChangeFeed,
+    scope: TagScope,
+  ) {
     this.#store = store;
     this.#projects = projects;
     this.#users = users;
+    this.#sessions = sessions;
     this.#feed = feed;
     this.#scope = scope;
   }
@@ -134,9 +143,12 @@ export class EventData {
 
   /** Whether the caller still has the same rights: a stream outlives the check at the start of the request. */
   async isUnchanged({ principal, signal }: Caller): Promise<boolean> {
-    const active = await this.#users.isActive(principal, signal);
-    const { superUser, everyProject = false } = principal;
-    return active && this.#users.isSuperUser(principal.name) === (superUser || everyProject);
+    const { name, superUser, everyProject = false, expires } = principal;
+    if (!(await this.#users.isActive(principal, signal))) return false;
+    if (!(await this.#sessions.isActive(principal, signal))) return false;
+    const [is, was] = [this.#users.isSuperUser(name), superUser || everyProject];
+    // A token may bring the power of a superuser with it, and ends by itself.
+    return expires === undefined ? is === was : expires > Date.now() && (was || !is);
   }
 
   /** What readers are told of a change; undefined: nothing. */

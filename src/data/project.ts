@@ -1,7 +1,7 @@
 import { defined } from '../model/common.js';
 import { ApiError, notFound, notFoundAt, rightMissing } from '../model/error.js';
 import { presentProject, type ProjectRecord, rightsIn } from '../model/project.js';
-import { projectsBeyondMembership } from '../model/role.js';
+import { type Grants, projectsBeyondMembership } from '../model/role.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
 import type { AuditedCollection } from './change.js';
@@ -72,7 +72,7 @@ export class ProjectData {
       : undefined;
   }
 
-  /** The projects that the caller is a member of, and those that their credential names, if they may see them. */
+  /** The projects in which the caller has a role, and those that their credential names, if they may see them. */
   async visible(caller: Caller): Promise<Document<ProjectRecord>[]> {
     const { principal, signal } = caller;
     const beyond = projectsBeyondMembership(principal);
@@ -85,9 +85,23 @@ export class ProjectData {
       .filter((project) => rightsIn(project, principal).includes('read'));
   }
 
-  #memberOf({ principal, signal }: Caller): Promise<Document<ProjectRecord>[]> {
-    const query = { order: 'id', has: { people: [principal.id] }, limit: membershipLimit };
-    return this.#store.page(projects, query, signal);
+  /** The projects in which the caller has a role. */
+  async #memberOf({ principal, signal }: Caller): Promise<Document<ProjectRecord>[]> {
+    const { id, grants } = principal;
+    const query = { order: 'id', has: { people: [id] }, limit: membershipLimit };
+    const stored = await this.#store.page(projects, query, signal);
+    return grants === undefined ? stored : byId([...stored, ...(await this.#granted(grants, signal))]);
+  }
+
+  /** The projects in which a credential brings a role with it. */
+  async #granted(grants: Grants, signal: AbortSignal): Promise<Document<ProjectRecord>[]> {
+    const of = async (column: string, roles: object) => {
+      const ids = Object.keys(roles);
+      const query = { order: 'id', filter: { [column]: ids }, limit: membershipLimit };
+      return ids.length === 0 ? [] : this.#store.page(projects, query, signal);
+    };
+    const found = await Promise.all([of('id', grants.projects), of('organization_id', grants.organizations)]);
+    return found.flat();
   }
 
   /** Ids of those requested projects whose contents the caller may see; undefined means all. */
@@ -116,7 +130,7 @@ export class ProjectData {
   async list(caller: Caller, page: ListPage): Promise<TextPage> {
     const { principal, signal } = caller;
     if (projectsBeyondMembership(principal) === 'all') return this.#store.pageTexts(projects, page, signal);
-    if (principal.limits?.projectIds === undefined)
+    if (principal.limits?.projectIds === undefined && principal.grants === undefined)
       return this.#store.pageTexts(projects, { ...page, has: { people: [principal.id] } }, signal);
     return pageOf(await this.visible(caller), page);
   }
@@ -146,9 +160,10 @@ export class ProjectData {
 
   async #only(caller: Caller): Promise<Document<ProjectRecord>> {
     const { principal } = caller;
+    const { id, limits, grants } = principal;
     const mine =
-      principal.limits === undefined
-        ? ((await this.#memberships.read(principal.id, () => this.#memberOf(caller))) ?? [])
+      limits === undefined
+        ? ((await this.#memberships.read(`${id} ${grants?.key ?? ''}`, () => this.#memberOf(caller))) ?? [])
         : await this.visible(caller);
     const [first] = mine;
     if (first !== undefined && mine.length === 1) return first;
@@ -179,4 +194,10 @@ function pageOf(known: readonly Document<ProjectRecord>[], page: ListPage): Text
   const texts = rows.map(({ id, value }) => JSON.stringify(presentProject(id, value)));
   const body = Buffer.from(`[${(reversed ? texts.reverse() : texts).join(',')}]`);
   return defined({ body, more: rest.length > rows.length, last: last && [last.id] });
+}
+
+/** Each once, in the order of their ids. */
+function byId(found: readonly Document<ProjectRecord>[]): Document<ProjectRecord>[] {
+  const unique = new Map(found.map((project) => [project.id, project]));
+  return [...unique.values()].sort((one, other) => (one.id < other.id ? -1 : 1));
 }

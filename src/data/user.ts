@@ -85,12 +85,22 @@ interface Identity {
   expires: number | undefined;
 }
 
+/** A key, with the age of the secret that was shown, and with the end of that secret. */
+interface FoundKey {
+  id: string;
+  record: ApiKeyRecord;
+  generation: number;
+  expires: number | undefined;
+}
+
 export class UserData {
   readonly #store: Store;
   readonly #secret: Buffer;
   readonly #rule: () => SuperUserRule;
   readonly #identified: ReadCache<Identity>;
   readonly #use: Pick<KeyUse, 'note'> | undefined;
+  /** By the id of the key: another cache, because whoever shows an id has no credential. */
+  readonly #ofKey: ReadCache<Identity>;
 
   /** `use` learns which keys are used. */
   constructor(store: Store, secret: Buffer, rule: () => SuperUserRule, use?: Pick<KeyUse, 'note'>) {
@@ -98,7 +108,9 @@ export class UserData {
     this.#secret = secret;
     this.#rule = rule;
     this.#use = use;
-    this.#identified = new ReadCache(store, [users.name, apiKeys.name, formerKeys.name]);
+    const read = [users.name, apiKeys.name, formerKeys.name];
+    this.#identified = new ReadCache(store, read);
+    this.#ofKey = new ReadCache(store, read);
   }
 
   /** Whether a caller who was identified earlier would still be. */
@@ -184,6 +196,41 @@ export class UserData {
       .then((user) => this.#principal(user, name, refused));
   }
 
+  /**
+   * The user of an API key by its id, as if the key itself were shown: for the sessions that it has begun. They end with
+   * the secret that was shown, which `generation` tells from later ones.
+   */
+  ofKey(
+    id: string,
+    generation: number,
+    interruption: Interruption,
+    refused: (fault: CredentialFault) => void,
+  ): Promise<Principal | undefined> | Principal | undefined {
+    const name = `${id} ${generation}`;
+    const known = this.#ofKey.get(name);
+    if (known !== undefined) return this.#principal(known, undefined, refused);
+    const look = async () => {
+      const found = await this.#keyOf(id, generation, interruption);
+      if (found === undefined) refused('unknown');
+      return found && this.#identityOf(found, interruption, refused);
+    };
+    return this.#ofKey.read(name, look).then((user) => this.#principal(user, undefined, refused));
+  }
+
+  async #keyOf(id: string, generation: number, interruption: Interruption): Promise<FoundKey | undefined> {
+    const key = await this.#store.get(apiKeys, id, interruption);
+    if (key === undefined) return undefined;
+    const { value: record } = key;
+    const expires = expiresOf(record);
+    if (generation === (record.generation ?? 0)) return { id, record, generation, expires };
+    const query = { order: 'id', filter: { key_id: id }, limit: 100 };
+    const formers = await this.#store.page(formerKeys, query, interruption);
+    const former = formers.find(({ value }) => value.generation === generation);
+    if (former === undefined) return undefined;
+    const end = Math.min(expires ?? Infinity, Date.parse(former.value.until));
+    return { id, record, generation, expires: end };
+  }
+
   #principal(
     user: Identity | undefined,
     name: string | undefined,
@@ -227,11 +274,24 @@ export class UserData {
       refused?.(known === 0 ? 'unknown' : 'wrong');
       return undefined;
     }
-    const user = await this.#store.get(users, found.record.userId, interruption);
+    return this.#identityOf(found, interruption, refused);
+  }
+
+  async #identityOf(
+    { id: keyId, record, generation, expires }: FoundKey,
+    interruption?: Interruption,
+    refused?: (fault: CredentialFault) => void,
+  ): Promise<Identity | undefined> {
+    const user = await this.#store.get(users, record.userId, interruption);
     if (user?.value.active === true) {
-      const { id, generation, record, expires } = found;
-      const limits = limitsOf(record.spec);
-      return { id: user.id, name: user.value.name, keyId: id, generation, limits, expires };
+      return {
+        id: user.id,
+        name: user.value.name,
+        keyId,
+        generation,
+        limits: limitsOf(record.spec),
+        expires,
+      };
     }
     refused?.('inactive');
     return undefined;
@@ -242,12 +302,7 @@ export class UserData {
   }
 
   /** The key with this secret, which may be a former one of it. */
-  async #findKey(
-    hash: string,
-    interruption?: Interruption,
-  ): Promise<
-    { id: string; record: ApiKeyRecord; generation: number; expires: number | undefined } | undefined
-  > {
+  async #findKey(hash: string, interruption?: Interruption): Promise<FoundKey | undefined> {
     const found = await this.#store.find(apiKeys, 'hash', [hash], interruption);
     if (found !== undefined) {
       const { id, value: record } = found;

@@ -1,10 +1,12 @@
 /** Schemas that several resources share. Model: Unikorn compute, `ProjectMetadata` and its layers. */
 import { Type, type Static } from 'typebox';
 
+/** The format alone would accept capitals and urn:uuid:, which never match a stored id. */
+export const uuidPattern = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
+
 export const Uuid = Type.String({
   format: 'uuid',
-  // The format alone would accept capitals and urn:uuid:, which never match a stored id.
-  pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+  pattern: uuidPattern,
   description: 'UUID in lower case. Generated ids are UUIDv7, so id order is creation order.',
 });
 

@@ -3,6 +3,7 @@ import { Type, type Static } from 'typebox';
 import { defined, NamedMetadata, OrganizationMetadata, Uuid } from './common.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
 import { type ProjectRole, type Right, rightsOf } from './role.js';
+import { grantedRole, strongest } from './token.js';
 import type { Principal } from './user.js';
 
 export interface ProjectRecord {
@@ -89,7 +90,10 @@ export function roleIn(project: ProjectRecord, userId: string): ProjectRole | un
 /** What the caller may do in the project. */
 export function rightsIn(
   { id, value }: { id: string; value: ProjectRecord },
-  caller: Pick<Principal, 'id' | 'superUser' | 'everyProject' | 'limits'>,
+  caller: Pick<Principal, 'id' | 'superUser' | 'everyProject' | 'limits' | 'grants'>,
 ): readonly Right[] {
-  return rightsOf(caller, roleIn(value, caller.id), id);
+  const { grants } = caller;
+  const role = roleIn(value, caller.id);
+  const granted = grants === undefined ? undefined : grantedRole(grants, id, value.organizationId);
+  return rightsOf(caller, strongest(role, granted), id);
 }

@@ -71,6 +71,14 @@ export interface Holder {
   limits?: Limits | undefined;
 }
 
+/** Roles that a credential brings with it, beside those that are stored: by project, and for all projects of an organization. */
+export interface Grants {
+  readonly projects: Readonly<Record<string, ProjectRole>>;
+  readonly organizations: Readonly<Record<string, ProjectRole>>;
+  /** The same for the same grants, and different for others. */
+  readonly key: string;
+}
+
 const none: readonly Right[] = [];
 
 /** The rights of a caller in a project in which they have this role; undefined: none. */

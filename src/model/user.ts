@@ -3,7 +3,7 @@ import { Type, type Static } from 'typebox';
 import { defined, NamedMetadata, StaticMetadata } from './common.js';
 import { ApiError } from './error.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
-import type { Limits } from './role.js';
+import type { Grants, Limits } from './role.js';
 
 export interface UserRecord {
   name: string;
@@ -26,9 +26,18 @@ export interface Principal {
   everyProject?: boolean | undefined;
   /** Of the credential; undefined: it allows whatever its user may do. */
   limits?: Limits | undefined;
-  /** The API key that the request has shown, and how often it had been rotated when that secret was made. */
+  /** Roles that the credential brings with it. */
+  grants?: Grants | undefined;
+  /**
+   * The API key that the request has shown, or with which its session has begun, and how often it had been rotated when
+   * that secret was made.
+   */
   keyId?: string | undefined;
   generation?: number | undefined;
+  /** The session that the request belongs to. */
+  sessionId?: string | undefined;
+  /** Ms since 1970: from then on the credential, a token, is refused. */
+  expires?: number | undefined;
 }
 
 const UserSpec = Type.Object(
@@ -78,9 +87,13 @@ export type UserPatch = MergePatch<Static<typeof UserUpdate>>;
 /** Names under which the site itself acts. */
 const ownNames: readonly string[] = ['system', 'schedule'];
 
+export function isOwnName(name: string): boolean {
+  return ownNames.includes(name);
+}
+
 /** Throws for a name that would look like the site itself in tasks and records. */
 export function checkUserName(name: string): void {
-  if (!ownNames.includes(name)) return;
+  if (!isOwnName(name)) return;
   const message = `"${name}" stands for the site itself; choose a different name.`;
   throw new ApiError('unprocessable', message, { errors: [{ pointer: '/metadata/name', message }] });
 }

@@ -65,7 +65,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     connector,
     cursors: new CursorCodec(options.cursorSecret),
     publicUrl,
-    identify: (headers, interruption) => identify(connector.users, headers, interruption),
+    identify: (shown, interruption) => identify(connector, shown, publicUrl, interruption),
     readBody: bodyReader(options.bodyLimit),
     rateLimit,
     failures: options.failures && new FailureLimit(options.failures),

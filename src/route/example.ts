@@ -14,6 +14,7 @@ export const exampleIds = {
   userID: '0193a5c0-0000-7000-8000-000000000009',
   keyID: '0193a5c0-0000-7000-8000-00000000000a',
   labelID: '0193a5c0-0000-7000-8000-00000000000e',
+  sessionID: '0193a5c0-0000-7000-8000-00000000000c',
   auditEventID: '0193a5c0-0000-7000-8000-00000000000b',
   asset: 'errors',
 } as const;

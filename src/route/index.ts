@@ -49,6 +49,7 @@ import {
   putServiceFlags,
   revertChange,
 } from './settings.js';
+import { endSession, listSessions, signIn, signOut } from './session.js';
 import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
@@ -97,6 +98,9 @@ const peopleRoutes: readonly Row[] = [
   [2, 'GET', '/users/{userID}/apikeys/{keyID}', selfOnly, getApiKey],
   [2, 'DELETE', '/users/{userID}/apikeys/{keyID}', selfOnly, deleteApiKey],
   [2, 'POST', '/users/{userID}/apikeys/{keyID}/rotate', selfOnly, rotateApiKey],
+
+  [2, 'GET', '/users/{userID}/sessions', selfOnly, listSessions],
+  [2, 'DELETE', '/users/{userID}/sessions/{sessionID}', selfOnly, endSession],
 
   [2, 'GET', '/keys', signedIn, listSshKeys],
   [2, 'POST', '/keys', unlimited, createSshKey],
@@ -206,6 +210,8 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     ...peopleRoutes,
     ...subscriptionRoutes,
     ...labelRoutes,
+    [2, 'POST', '/signin', signedIn, signIn(options.publicUrl)],
+    [2, 'POST', '/signout', signedIn, signOut(options.publicUrl)],
     [2, 'GET', '/networks', signedIn, listNetworks],
     [2, 'GET', '/networks/{networkID}', signedIn, getNetwork],
     [2, 'GET', '/events', signedIn, listEvents(options.streams)],

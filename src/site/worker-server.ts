@@ -85,7 +85,7 @@ function environmentOf(
     connector: regions,
     cursors: new CursorCodec(secret),
     publicUrl,
-    identify: ({ authorization }) => siteProcess(secret, authorization),
+    identify: ({ headers }) => siteProcess(secret, headers.authorization),
     readBody: async (ctx) => ({ args: await read(ctx) }),
     rateLimit: new RateLimit({ requests: 0, window: 1 }),
   };

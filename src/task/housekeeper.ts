@@ -4,6 +4,7 @@ import type { ExpiryData } from '../data/expiry.js';
 import type { IdempotencyData } from '../data/idempotency.js';
 import type { LabelData } from '../data/label.js';
 import type { TaskQueue } from '../data/queue.js';
+import type { SessionData } from '../data/session.js';
 import type { Log } from '../model/log.js';
 import type { Job } from './schedule.js';
 import { siteCaller } from './site-caller.js';
@@ -28,6 +29,7 @@ export interface HousekeeperParts {
   idempotency: IdempotencyData;
   labels: LabelData;
   queue: TaskQueue;
+  sessions: SessionData;
   /** Removes deliveries made before a time (ms since 1970); returns how many. */
   purgeDeliveries: (before: number, signal: AbortSignal) => Promise<number>;
   /** Releases the store's unused space, a little at each run. */
@@ -35,7 +37,7 @@ export interface HousekeeperParts {
 }
 
 export function housekeeping(
-  { events, expiry, idempotency, labels, queue, purgeDeliveries, tidyStore }: HousekeeperParts,
+  { events, expiry, idempotency, labels, queue, sessions, purgeDeliveries, tidyStore }: HousekeeperParts,
   { sweep, keep, keepEvents, keepDeliveries }: HousekeeperOptions,
   log: Log,
 ): Job[] {
@@ -75,6 +77,11 @@ export function housekeeping(
       name: 'labels',
       intervalMs: cleanupFactor * sweep,
       run: async (signal) => told(await labels.purge(signal), 'removed labels of what is gone'),
+    },
+    {
+      name: 'sessions',
+      intervalMs: cleanupFactor * sweep,
+      run: async (signal) => told(await sessions.purge(Date.now(), signal), 'removed ended sessions'),
     },
     // These two are one write each, with nothing after it that would require the lease.
     {

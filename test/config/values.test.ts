@@ -244,6 +244,10 @@ const rows: Record<string, Row> = {
       ],
     ],
   },
+  // More: issuers.test.ts.
+  'auth.oidc': { wrong: ['https://e.com', [1], [{}]], right: same([]) },
+  'auth.sessions.idle': number(1, 31_536_000, [0]),
+  'auth.sessions.lifetime': number(1, 31_536_000, [0]),
   'auth.scopes': {
     wrong: ['a', ['a b'], [''], ['"'], ['ü'], [1]],
     right: [

@@ -97,7 +97,7 @@ describe('a sweep over instances that expire', () => {
   it('never warns an instance and deletes it at once, however long its time has been over', async () => {
     const [id = ''] = await seed(1, () => ({ expiresAt: at(-24 * hour) }));
     const { connector, store } = server.app;
-    const { events, expiry, idempotency, labels } = connector;
+    const { events, expiry, idempotency, labels, sessions } = connector;
     const queue = new TaskQueue(store, { owner: 'me', lease: 1000 });
     const parts = {
       events,
@@ -105,6 +105,7 @@ describe('a sweep over instances that expire', () => {
       idempotency,
       labels,
       queue,
+      sessions,
       purgeDeliveries: () => Promise.resolve(0),
       tidyStore: () => Promise.resolve(),
     };

@@ -22,7 +22,7 @@ import {
 import type { Row } from '../../src/route/route.js';
 import { Api, type ErrorAnswer, type Reply } from '../support/conform.js';
 import { absentId } from '../support/fuzz-seed.js';
-import { addPerson, addProject, type Person, type SeededProject } from '../support/people.js';
+import { addPerson, addProject, addSession, type Person, type SeededProject } from '../support/people.js';
 import { seedTask } from '../support/rows.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -134,7 +134,7 @@ describe('the role table', () => {
           creationTime: timestamp(),
         };
         await store.write([insert(apiKeys, keyID, record)]);
-        return { userID, keyID };
+        return { userID, keyID, sessionID: await addSession(server.app, { id: userID, keyId: keyID }) };
       };
       const another = await addPerson(server.app, `another-${uuidv7().slice(-12)}`);
       for (const caller of callers) {
@@ -150,7 +150,7 @@ describe('the role table', () => {
         if (caller === 'superuser') expect([401, 403, 404], where).not.to.include(theirs.status);
         else expect(theirs.status, `${where} ${caller} foreign`).to.equal(verdictOn(caller, row[3]));
 
-        const none = await ask(row, caller, { userID: absentId, keyID: absentId });
+        const none = await ask(row, caller, { userID: absentId, keyID: absentId, sessionID: absentId });
         if (row[1] === 'POST' && caller === 'superuser') expect(none.status).to.be.oneOf([400, 404]);
         else expect(none.status, `${where} ${caller} absent`).to.equal(anonymous ? 401 : 404);
       }

@@ -7,8 +7,10 @@ import { sshKeys } from '../../src/data/ssh-key.js';
 import { type CollectionSpec, insert, remove } from '../../src/data/store/port.js';
 import { apiKeys, users } from '../../src/data/user.js';
 import { exampleIds } from '../../src/route/example.js';
+import type { AuditEvent } from '../../src/model/audit.js';
 import { createSshKey } from '../../src/route/ssh-key.js';
-import { addPerson, addProject } from './people.js';
+import type { Api } from './conform.js';
+import { addPerson, addProject, addSession } from './people.js';
 import type { TestServer } from './server.js';
 
 const named = [users, organizations, projects, apiKeys, sshKeys, labels] as CollectionSpec<{
@@ -44,6 +46,7 @@ export async function freshPeople(
     ...(ofProject.includes(operationId) ? { [exampleIds.projectID]: project.id } : {}),
     [exampleIds.userID]: person.id,
     [exampleIds.keyID]: person.keyId,
+    [exampleIds.sessionID]: await addSession(server.app, person),
   };
 }
 
@@ -62,4 +65,11 @@ async function freshLabel(
   );
   await store.write([insert(labels, id, { name: id, organizationId, properties: {}, ...made }), ...uses]);
   return { [exampleIds.labelID]: id };
+}
+
+/** The id of the record of a change that can be reverted. */
+export async function changeToRevert(admin: Api): Promise<string> {
+  await admin.put('/api/v2/admin/banner', { banner: 'to be undone', theme: '' });
+  const { body } = await admin.get<AuditEvent[]>('/api/v2/admin/events?descending=true&limit=1');
+  return body[0]?.id ?? '';
 }

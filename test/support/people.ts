@@ -4,6 +4,7 @@ import type { App } from '../../src/app.js';
 import { networks } from '../../src/data/network.js';
 import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
+import { sessions } from '../../src/data/session.js';
 import { insert } from '../../src/data/store/port.js';
 import { apiKeys, newApiKey, users } from '../../src/data/user.js';
 import { timestamp } from '../../src/model/common.js';
@@ -29,6 +30,18 @@ export async function addPerson(app: Parts, name: string, { active = true } = {}
   return { id, name, key, keyId, api: Api.withKey(app.url, key) };
 }
 
+/** A session of which nobody has the cookie. */
+export async function addSession(
+  app: Parts,
+  { id: userId, keyId }: Pick<Person, 'id' | 'keyId'>,
+): Promise<string> {
+  const id = uuidv7();
+  const end = timestamp(new Date(Date.now() + 3_600_000));
+  const record = { userId, keyId, hash: id, creationTime: timestamp(), expiry: end, idleExpiry: end };
+  await app.store.write([insert(sessions, id, record)]);
+  return id;
+}
+
 export interface SeededProject {
   id: string;
   organizationId: string;
@@ -37,6 +50,7 @@ export interface SeededProject {
 }
 
 export interface ProjectSeed {
+  id?: string;
   name: string;
   organizationId?: string;
   admins?: readonly Person[];
@@ -57,7 +71,7 @@ export async function addProject(app: Parts, seed: ProjectSeed): Promise<SeededP
       insert(organizations, organizationId, { name: `${name}-org`, creationTime, createdBy }),
     ]);
   }
-  const id = uuidv7();
+  const id = seed.id ?? uuidv7();
   const record = {
     organizationId,
     name,

@@ -1,6 +1,7 @@
 /** What is known about a request besides its input. Built step by step: identification, prefetch, then read-only. */
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Interruption } from '../../model/interruption.js';
-import type { Limits, Right } from '../../model/role.js';
+import type { Grants, Limits, Right } from '../../model/role.js';
 import type { RequestLifetime } from './request-lifetime.js';
 import type { Precondition } from './preconditions.js';
 import type { ResponseData } from './response.js';
@@ -13,9 +14,33 @@ export interface User {
   everyProject?: boolean | undefined;
   /** Of the credential; undefined: it allows whatever its user may do. */
   limits?: Limits | undefined;
-  /** The API key that the request has shown, and how often it had been rotated when that secret was made. */
+  /** Roles that the credential brings with it. */
+  grants?: Grants | undefined;
+  /**
+   * The API key that the request has shown, or with which its session has begun, and how often it had been rotated when
+   * that secret was made.
+   */
   keyId?: string | undefined;
   generation?: number | undefined;
+  /** The session that the request belongs to: its cookie was the credential. */
+  sessionId?: string | undefined;
+}
+
+/** Whose Idempotency-Keys these are: a credential must not get what only another one may see. */
+export function bearerOf(user: User | undefined): string {
+  if (user === undefined) return '';
+  const { id, limits, grants, keyId } = user;
+  if (grants !== undefined) return `${id} ${grants.key}`;
+  return limits === undefined ? id : `${id} ${keyId ?? JSON.stringify(limits)}`;
+}
+
+/** What identifies the caller of a request. */
+export interface Shown {
+  readonly headers: IncomingHttpHeaders;
+  readonly method: string;
+  readonly requestId: string;
+  /** Whether the request is to begin a session. */
+  readonly signsIn: boolean;
 }
 
 /** The project of a request, as far as access rules need it. */
@@ -96,6 +121,8 @@ export interface PipelineState {
   /** The route's pattern, for logs and metrics. */
   routePattern?: string;
   user?: string;
+  /** Whether the caller was identified by the cookie of a session. */
+  ofSession?: boolean;
   /** The cause of a refusal, and its reason, for the log. */
   cause?: string | undefined;
   reason?: string | undefined;

@@ -14,7 +14,7 @@ export interface ResponseDeclaration {
   /** Media type of a stream that a client may request instead of the body. */
   stream?: string;
   /** Header fields beyond the common ones. */
-  headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag')[];
+  headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag' | 'Set-Cookie')[];
 }
 
 export interface Declaration {
@@ -34,6 +34,11 @@ export interface Declaration {
   waits?: boolean;
   /** Whether the response shows a secret, which must not be stored: an Idempotency-Key is not honoured. */
   secret?: boolean;
+  /**
+   * `begins`: the credential may be `Authorization: Basic` too, and the cookie of a session is none. `ends`: only that
+   * cookie is one.
+   */
+  session?: 'begins' | 'ends';
   /** JSON body; none: a non-empty body is refused. */
   body?: TObject;
   /** A valid body, for the document. */

@@ -123,13 +123,13 @@ function checkTarget(ctx: Context): void {
     throw new ApiError('invalid_parameter', 'Only HTTP/1.0 and HTTP/1.1 are supported.');
   }
   // RFC 9112 section 3.2.
-  let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts += 1;
-  }
+  const hosts = countOf('host', rawHeaders);
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) {
     throw new ApiError('invalid_parameter', 'A request must have exactly one Host header.');
   }
+  // Node would take the first one, and a proxy perhaps the last.
+  if (headers.authorization !== undefined && countOf('authorization', rawHeaders) > 1)
+    throw new ApiError('invalid_parameter', 'Send Authorization once.');
   // RFC 9110 section 10.1.1. Whether the body still follows is unknown, so the connection cannot be reused.
   if (headers.expect !== undefined && httpVersion === '1.1' && !continuePattern.test(headers.expect)) {
     throw new ApiError('expectation_failed', 'Only "Expect: 100-continue" is supported.', {
@@ -140,6 +140,15 @@ function checkTarget(ctx: Context): void {
   if (!url.startsWith('/') && url !== '*' && !URL.canParse(url)) {
     throw new ApiError('invalid_parameter', 'The request target is neither a path nor a URL.');
   }
+}
+
+function countOf(field: string, rawHeaders: readonly string[]): number {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at];
+    if (name?.length === field.length && name.toLowerCase() === field) count += 1;
+  }
+  return count;
 }
 
 /** Turns thrown errors into responses, and logs what the response does not contain. */

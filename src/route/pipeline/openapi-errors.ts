@@ -102,6 +102,8 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
   const { declaration } = method.requestHandler;
   const implied: ErrorCode[] = [...anywhere, 'invalid_body'];
   if (method.authenticator.needsUser) implied.push('unauthorized', 'rate_limited');
+  // A request with a session's cookie that another site has made a browser send.
+  if (method.authenticator.needsUser && method.methodType !== 'GET') implied.push('forbidden');
   if (declaration.params !== undefined || method.authenticator.name === 'SuperUser')
     implied.push('not_found');
   const { right, name } = method.authenticator;
@@ -124,7 +126,7 @@ function headersOf(
   // A lasting refusal is stored for a repeat under the same Idempotency-Key; a temporary one is not.
   const replayed = repeatable === true && here.some((one) => errorCodes[one].lasting);
   return [
-    ...(status === 401 ? ['WWW-Authenticate'] : []),
+    ...(status === 401 ? ['WWW-Authenticate', 'Set-Cookie'] : []),
     ...(status === 405 ? ['Allow'] : []),
     ...(status === 415 ? ['Accept', 'Accept-Encoding', ...(patches === true ? ['Accept-Patch'] : [])] : []),
     ...([409, 429, 503].includes(status) ? ['Retry-After'] : []),

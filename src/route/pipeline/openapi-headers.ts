@@ -39,6 +39,10 @@ export const headers: Readonly<Record<string, Json>> = {
     'How to authenticate (RFC 6750, RFC 9728).',
     'Bearer realm="copse", resource_metadata="https://api.example.com/.well-known/oauth-protected-resource"',
   ),
+  'Set-Cookie': text(
+    'The session’s cookie, or the end of it.',
+    'copse_session=…; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict',
+  ),
   'X-Error-Code': text('The error code, even if there is no body.', 'not_found'),
   'Cache-Control': text('How long the response may be cached.', 'no-cache'),
   'Preference-Applied': text('The wait that was granted (RFC 7240).', 'wait=10'),

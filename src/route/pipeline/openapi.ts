@@ -219,8 +219,18 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
           },
         }),
     responses: responsesOf(manager, method, components),
-    security: method.authenticator.needsUser ? [{ bearer: [] }, { apiUser: [], apiKey: [] }] : [],
+    security: method.authenticator.needsUser ? schemesOf(declaration) : [],
   };
+}
+
+/** The ways to authenticate; each is enough. */
+function schemesOf({ session }: Declaration): Json[] {
+  if (session === 'ends') return [{ session: [] }];
+  return [
+    { bearer: [] },
+    { apiUser: [], apiKey: [] },
+    session === 'begins' ? { basic: [] } : { session: [] },
+  ];
 }
 
 /** An invalid schema, with its route. */
@@ -262,7 +272,7 @@ export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: D
       examples: errorExamples(info.serverUrl),
       parameters: requestHeaders,
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'The API key as a bearer token.' },
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API key, or a token of an issuer.' },
         apiUser: {
           type: 'apiKey',
           in: 'header',
@@ -270,6 +280,13 @@ export function openApiDocument<C>(managers: readonly RouteManager<C>[], info: D
           description: 'User name, together with Api-Key.',
         },
         apiKey: { type: 'apiKey', in: 'header', name: 'Api-Key' },
+        basic: { type: 'http', scheme: 'basic', description: 'User name and API key.' },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: info.serverUrl.startsWith('https:') ? '__Host-copse_session' : 'copse_session',
+          description: 'The cookie of a session, from `POST /api/v2/signin`.',
+        },
       },
     },
   };

@@ -62,10 +62,13 @@ export class ResponseCache {
   }
 }
 
-/** Everything that a response depends on. Superusers are set in the configuration, which may change without a write. */
+/**
+ * Everything that a response depends on. Superusers are set in the configuration, which may change without a write, and
+ * credentials of one user may differ in what they allow.
+ */
 function keyOf(user: User | undefined, address: string): string {
   if (user === undefined) return ` ${address}`;
-  const { id, superUser, everyProject = false, limits } = user;
-  if (limits === undefined) return `${id} ${superUser} ${address}`;
-  return `${id} ${everyProject} ${JSON.stringify(limits)} ${address}`;
+  const { id, superUser, everyProject = false, limits, grants } = user;
+  if (limits === undefined && grants === undefined) return `${id} ${superUser} ${address}`;
+  return `${id} ${superUser} ${everyProject} ${JSON.stringify([limits, grants?.key])} ${address}`;
 }

@@ -51,6 +51,8 @@ export interface ResponseMetadata {
   pages?: Links;
   /** Default: no-cache, so that a client may cache the response but must revalidate it. */
   cacheControl?: string;
+  /** The cookie to set. */
+  setCookie?: string;
   /** Revision of the resource that is the result. Enables a strong ETag and conditional reads. */
   revision?: string | number;
 }
@@ -77,6 +79,7 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   if (metadata.location !== undefined) headers['Location'] = publicUrl + metadata.location;
   if (metadata.retryAfter !== undefined) headers['Retry-After'] = String(metadata.retryAfter);
   if (metadata.revision !== undefined) headers['ETag'] = entityTag(metadata.revision);
+  if (metadata.setCookie !== undefined) headers['Set-Cookie'] = metadata.setCookie;
   if (metadata.pages !== undefined) headers['Link'] = metadata.pages.makeHeader(publicUrl);
   if (result === undefined) return { status: metadata.status ?? 204, headers };
   const status = metadata.status ?? 200;

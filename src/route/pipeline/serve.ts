@@ -15,7 +15,7 @@ import type { Interruption } from '../../model/interruption.js';
 import { queryNames } from './aliases.js';
 import { unauthorized } from './authenticator.js';
 import { type BodyReader, hasBody, patchTypes, refuseBody } from './body.js';
-import { MutableContext, type PipelineState, type User } from './context.js';
+import { bearerOf, MutableContext, type PipelineState, type Shown, type User } from './context.js';
 import type { CursorCodec } from './cursor.js';
 import type { FailureLimit } from './failure-limit.js';
 import { errorAnswer, storedRefusal } from './error-response.js';
@@ -42,10 +42,7 @@ export interface PipelineEnvironment<C> {
   /** Base URL under which clients reach the server, without a trailing slash. */
   publicUrl: () => string;
   /** The caller of the request; undefined without credentials. Throws 401 for wrong ones. */
-  identify: (
-    headers: Context['headers'],
-    interruption: Interruption,
-  ) => Promise<User | undefined> | User | undefined;
+  identify: (shown: Shown, interruption: Interruption) => Promise<User | undefined> | User | undefined;
   readBody: BodyReader;
   rateLimit: RateLimit;
   /** Undefined: callers may fail to authenticate as often as they like. */
@@ -138,12 +135,12 @@ function contextOf<C>({ declaration }: Operation<C>, ctx: Context): MutableConte
 
 /** Identifies the caller if a user is needed, and applies the rate limit. */
 function identify<C>(
-  { method, environment }: Operation<C>,
+  { method, declaration, environment }: Operation<C>,
   ctx: Context,
   context: MutableContext,
 ): Promise<void> | undefined {
   if (!method.authenticator.needsUser) return undefined;
-  const user = identified(environment, ctx, context);
+  const user = identified(environment, ctx, context, declaration.session === 'begins');
   if (user instanceof Promise)
     return context.lifetime.race(user).then((found) => admit(environment.rateLimit, ctx, context, found));
   admit(environment.rateLimit, ctx, context, user);
@@ -153,13 +150,15 @@ function identify<C>(
 /** The caller, unless too many attempts to be one have failed. */
 function identified<C>(
   { identify: look, failures }: PipelineEnvironment<C>,
-  { req }: Context,
-  context: MutableContext,
+  { req, method }: Context,
+  { requestId, lifetime }: MutableContext,
+  signsIn: boolean,
 ): Promise<User | undefined> | User | undefined {
-  if (failures === undefined) return look(req.headers, context.lifetime);
+  const shown = { headers: req.headers, method, requestId, signsIn };
+  if (failures === undefined) return look(shown, lifetime);
   failures.admit(req);
   try {
-    const user = look(req.headers, context.lifetime);
+    const user = look(shown, lifetime);
     return user instanceof Promise ? failures.watch(req, user) : user;
   } catch (error) {
     failures.failed(req, error);
@@ -169,7 +168,13 @@ function identified<C>(
 
 function admit(rateLimit: RateLimit, ctx: Context, context: MutableContext, user: User | undefined): void {
   if (user === undefined) throw unauthorized(false);
-  (ctx.state as PipelineState).user = user.name;
+  const state = ctx.state as PipelineState;
+  state.user = user.name;
+  if (user.sessionId !== undefined) {
+    // Unlike Authorization, a cookie does not keep shared caches from storing the response (RFC 9111, section 3.5).
+    state.ofSession = true;
+    ctx.vary('Cookie');
+  }
   rateLimit.take(ctx.res, user.id);
   context.user = user;
 }
@@ -257,12 +262,6 @@ async function perform<C>(
   return answerTo(operation, data);
 }
 
-/** Whose Idempotency-Keys these are: a limited credential must not get what another one may see. */
-function bearerOf(user: User | undefined): string {
-  if (user?.limits === undefined) return user?.id ?? '';
-  return `${user.id} ${user.keyId ?? JSON.stringify(user.limits)}`;
-}
-
 async function performOnce<C>(
   operation: Operation<C>,
   idempotency: IdempotencyKeeper,
@@ -339,8 +338,10 @@ function streamFor(ctx: Context, body: StreamBody): Readable | string {
   return body.open();
 }
 
-/** Links of the response are added to those that announce a deprecation. */
+/** Links of the response are added to those that announce a deprecation; what a session gets is for nobody else. */
 function valueOf(ctx: Context, name: string, value: string): string {
+  if (name === 'Cache-Control' && (ctx.state as PipelineState).ofSession === true)
+    return /private|no-store/.test(value) ? value : `private, ${value}`;
   const known = name === 'Link' ? ctx.res.getHeader('Link') : undefined;
   return known === undefined ? value : `${String(known)}, ${value}`;
 }

@@ -4,14 +4,14 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect } from 'chai';
 import { errorCodes } from '../../../src/model/error.js';
-import type { AuditEvent } from '../../../src/model/audit.js';
 import type { Instance } from '../../../src/model/instance.js';
 import { passingTracer } from '../../../src/model/trace.js';
 import { exampleIds } from '../../../src/route/example.js';
 import { getHandler } from '../../../src/route/attach.js';
 import { Api, checkedFetch } from '../../support/conform.js';
 import { eventually } from '../../support/eventually.js';
-import { freshPeople } from '../../support/example-people.js';
+import { changeToRevert, freshPeople } from '../../support/example-people.js';
+import { cookieOf, signedInPage } from '../../support/page.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
 type Json = Record<string, unknown>;
@@ -120,14 +120,8 @@ describe('the OpenAPI document and the server', () => {
         [exampleIds.imageID]: images['sim-linux'] ?? '',
         [exampleIds.instanceID]: id,
         [exampleIds.taskID]: made.status.taskId ?? '',
-        [exampleIds.auditEventID]: operationId === 'revertChange' ? await changeId() : '',
+        [exampleIds.auditEventID]: operationId === 'revertChange' ? await changeToRevert(server.admin) : '',
       };
-    }
-
-    async function changeId(): Promise<string> {
-      await server.admin.put('/api/v2/admin/banner', { banner: 'to be undone', theme: '' });
-      const { body } = await server.admin.get<AuditEvent[]>('/api/v2/admin/events?descending=true&limit=1');
-      return body[0]?.id ?? '';
     }
 
     const withReal = (text: string, ids: Record<string, string>) =>
@@ -151,6 +145,7 @@ describe('the OpenAPI document and the server', () => {
           [{}, query],
         ] as const) {
           const ids = await realIds(operation.operationId);
+          const api = operation.operationId === 'signOut' ? await signedInPage(server.admin) : server.admin;
           const plain = path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
             const example = inPath.get(name);
             expect(example, `${where}: example of ${name}`).to.be.a('string');
@@ -161,7 +156,7 @@ describe('the OpenAPI document and the server', () => {
           const content = operation.requestBody?.content['application/json'];
           if (operation.requestBody !== undefined)
             expect(content?.example, `${where}: example of the body`).to.be.an('object');
-          const reply = await server.admin.call(method, target, {
+          const reply = await api.call(method, target, {
             headers,
             ...(content === undefined
               ? {}
@@ -249,13 +244,16 @@ describe('the OpenAPI document and the server', () => {
 
   it('agree on each security scheme: what it says lets a caller in', async () => {
     const { securitySchemes } = document.components;
+    const cookie = cookieOf(await server.admin.post('/api/v2/signin'));
+    expect(cookie.split('=')[0]).to.equal(securitySchemes['session']?.['name']);
     const given: Record<string, Record<string, string>> = {
+      session: { Cookie: cookie },
       bearer: { Authorization: `Bearer ${adminKey}` },
       apiUser: { [String(securitySchemes['apiUser']?.['name'])]: 'admin' },
       apiKey: { [String(securitySchemes['apiKey']?.['name'])]: adminKey },
     };
     const secured = operations().find(({ operation }) => operation.operationId === 'getVersion');
-    expect(secured?.operation.security).to.have.length(2);
+    expect(secured?.operation.security).to.have.length(3);
     for (const alternative of secured?.operation.security ?? []) {
       const headers = Object.keys(alternative).reduce((all, name) => ({ ...all, ...given[name] }), {});
       expect(
