@@ -3,6 +3,7 @@
 // `--server secantusdb` on a server that has transactions; other arguments are passed to mocha. `npm test -- --prepare`
 // sets up all of these and runs nothing, so that several can then run concurrently.
 import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
 import { runLanes } from './lanes.mjs';
@@ -58,50 +59,84 @@ async function prepareMongo(which) {
   }
 }
 
-const filesOf = (names) => names.map((name) => `build/test/${name}.test.js`);
+/** Names of test files, such as `route/instance`. */
+const tests = () =>
+  readdirSync(join(root, 'build', 'test'), { recursive: true })
+    .filter((file) => file.endsWith('.test.js'))
+    .map((file) => file.slice(0, -'.test.js'.length))
+    .sort();
 
 /** The store's own suites on MongoDB take as long as all the others on SQLite: they run with the rest on MongoDB. */
-const mongoSuites = filesOf([
-  'contract/answers',
-  'contract/store/copying',
-  'contract/store/mongo',
-  'data/store/mongo/**/*',
-  'process/store-copy',
-]);
+const mongoSuites =
+  /^(contract\/answers|contract\/store\/(copying|mongo)|data\/store\/mongo\/.*|process\/store-copy)$/;
 
 /** Tests that use the API or the port; the rest are about SQLite's files, real machines or no store at all. */
-const engineSuites = filesOf(['route/**/*', 'task/**/*', 'data/**/*', 'client/**/*', 'process/roles']);
+const engineSuites = /^((route|task|data|client)\/.*|process\/roles)$/;
 
-/** The concurrent lanes: each takes these files, and one more lane takes the rest. */
-const lanes = {
-  sqlite: [
-    // One machine at a time, because their tests measure; then tests that compile, which keep a core busy too.
-    filesOf(['{region,contract/region}/**/*', 'process/kill', '{route,task}/adding-a-*']),
-    filesOf(['process/!(kill)']),
-    filesOf(['route/!(pipeline|adding-a-*)', 'task/!(adding-a-*)']),
-  ],
-  mongodb: [[...mongoSuites, ...filesOf(['data/**/*'])], filesOf(['route/pipeline/**/*'])],
-  // Real machines, which keep the cores busy, and processes that die and wait.
-  long: [filesOf(['long/chaos', 'long/many', 'long/region-faults', 'long/up'])],
-}[long ? 'long' : onMongo ? 'mongodb' : 'sqlite'];
-
-const spec = (files) => files.flatMap((file) => ['--spec', file]);
-const ignore = (files) => files.flatMap((file) => ['--ignore', file]);
-
-/** All files of the run, and those matched by their patterns that do not belong to it. */
-function chosenFiles() {
-  if (long) return { all: filesOf(['long/**/*']), never: [] };
-  if (onMongo) return { all: [...engineSuites, ...mongoSuites], never: filesOf(['data/store/sqlite/**/*']) };
-  return { all: filesOf(['**/*']), never: [...filesOf(['long/**/*']), ...mongoSuites] };
+/** The files of a whole run. */
+function isChosen(name) {
+  if (long || name.startsWith('long/')) return long && name.startsWith('long/');
+  if (!onMongo) return !mongoSuites.test(name);
+  return (engineSuites.test(name) || mongoSuites.test(name)) && !name.startsWith('data/store/sqlite/');
 }
 
-/** Arguments of mocha for each process of the whole run. */
-function suites() {
-  const { all, never } = chosenFiles();
-  return [
-    ...lanes.map((files) => [...spec(files), ...ignore(never)]),
-    [...spec(all), ...ignore([...never, ...lanes.flat()])],
-  ];
+/**
+ * How a whole run is divided into processes of mocha, of which some run side by side: each group into `parts`. `alone`:
+ * one part at a time of all groups with that word. What takes longest comes first.
+ */
+const division = {
+  sqlite: {
+    width: 4,
+    groups: [
+      // One machine at a time, because their tests measure; then tests that compile, which keep a core busy too.
+      { of: /^((contract\/)?region\/.*|process\/kill)$/, parts: 2, alone: 'machine' },
+      { of: /^process\//, parts: 4 },
+      { of: /^(route|task)\/adding-a-/, parts: 1, alone: 'machine' },
+      { of: /^route\/pipeline\//, parts: 3 },
+      { of: /^route\//, parts: 3 },
+      { of: /./, parts: 2 },
+    ],
+  },
+  // Each process starts a server of its own.
+  mongodb: {
+    width: 3,
+    groups: [
+      { of: mongoSuites, parts: 1 },
+      { of: /^route\/pipeline\//, parts: 2 },
+      { of: /^route\//, parts: 2 },
+      { of: /./, parts: 1 },
+    ],
+  },
+  long: {
+    width: 2,
+    groups: [
+      // Real machines, which keep the cores busy, and processes that die and wait.
+      { of: /^long\/(chaos|many|region-faults|up)$/, parts: 4, alone: 'machine' },
+      { of: /./, parts: Infinity },
+    ],
+  },
+}[long ? 'long' : onMongo ? 'mongodb' : 'sqlite'];
+
+/** Slow files, so that no part gets several of them. */
+const slow = ['roles', 'data-folder', 'graceful', 'takeover', 'refused-start', 'unreadable', 'shared-store'];
+
+/** Dealt out like cards, the slow ones first. */
+function partsOf(files, count) {
+  const isSlow = (file) => slow.includes(file.split('/').at(-1));
+  const cards = [...files.filter(isSlow), ...files.filter((file) => !isSlow(file))];
+  const parts = Array.from({ length: Math.min(count, files.length) }, () => []);
+  for (const [index, file] of cards.entries()) parts[index % parts.length].push(file);
+  return parts;
+}
+
+/** Files of each process, and what it must not run beside. */
+function bundles() {
+  let left = tests().filter(isChosen);
+  return division.groups.flatMap(({ of, parts, alone }) => {
+    const mine = left.filter((file) => of.test(file));
+    left = left.filter((file) => !of.test(file));
+    return partsOf(mine, parts).map((files) => ({ files, alone }));
+  });
 }
 
 const mocha = [
@@ -133,8 +168,11 @@ async function prepare() {
 async function runTests() {
   const chosen = rest.some((word) => !word.startsWith('-'));
   if (chosen) return run(rest);
-  const all = suites().map((args) => [...mocha, ...args, ...rest]);
-  return runLanes(process.execPath, all, { cwd: root });
+  const all = bundles().map(({ files, alone }) => ({
+    args: [...mocha, ...files.map((file) => `build/test/${file}.test.js`), ...rest],
+    alone,
+  }));
+  return runLanes(process.execPath, all, { cwd: root, width: division.width });
 }
 
 try {
