@@ -56,6 +56,8 @@ export interface AppOptions {
   role?: 'all' | 'api' | 'worker';
   /** Receives the first superuser's key when it is generated: it cannot be read again. */
   onNewKey?: (key: string, user: string, file: string) => void;
+  /** Receives the token with which the first superuser can be created over the API. */
+  onSetupToken?: (token: string) => void;
   extraRoutes?: readonly Route[];
   /** Counters of the caller, for the metrics. */
   counts?: Omit<Counts, 'lostSpans'>;
@@ -152,7 +154,8 @@ async function compose(
   });
   const { userData, feed, settings } = base;
   const people = await openPeople(config, store, userData, settings, log);
-  const connector = createConnector(store, people, idempotency, directory, feed, settings, config.webhooks);
+  const parts = [store, people, idempotency, directory, feed, settings] as const;
+  const connector = createConnector(...parts, config.webhooks, config.auth.onboarding);
   await keepCatalogs(base);
   const auditor = new Auditor(new TaskAuditData(store), feed, log);
   await auditor.start();
@@ -328,11 +331,7 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
     responseCache: config.cache.pages * 2 ** 20,
     corsOrigins: server.corsOrigins,
-    failures: {
-      perAddress: limits.failuresPerAddress,
-      perName: limits.failuresPerName,
-      window: limits.window,
-    },
+    failures: limits,
     authorizationServers: [
       ...new Set([...auth.oidc.map(({ issuer }) => issuer), ...auth.authorizationServers]),
     ],

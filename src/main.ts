@@ -4,7 +4,9 @@
  * above keeps the process small; it must also be given when node is started by hand (docs/operations.md).
  */
 import { Command } from 'commander';
+import type { SetupFlags } from './command/setup.js';
 import type { StoreFlags } from './command/store-flags.js';
+import type { ResetKeyFlags } from './command/user-reset-key.js';
 import { ConfigError, loadConfig, packageVersion, unknownVariables } from './config.js';
 import { ignoreUserSignals, ProcessLifetime, surviveStandardError } from './http/shutdown.js';
 
@@ -69,7 +71,7 @@ async function run(role: 'all' | 'api' | 'worker', file: string | undefined, fla
   for (const { variable, nearest } of unknownVariables())
     log.warn({ variable, nearest }, 'the variable matches no option and is ignored');
   const counts = { lostLines: () => log.lost(), strayFailures: () => lifetime.stray() };
-  const app = await startApp(config, { log, role, onNewKey: showKey, counts });
+  const app = await startApp(config, { log, role, onNewKey: showKey, onSetupToken: showSetupToken, counts });
   const regions = app.regions.map(({ name }) => name);
   log.info({ url: app.url, version: packageVersion(), role, regions, pid: process.pid }, 'listening');
   process.exitCode = await lifetime.ended();
@@ -83,6 +85,12 @@ async function run(role: 'all' | 'api' | 'worker', file: string | undefined, fla
 function showKey(key: string, user: string, file: string): void {
   process.stderr.write(
     `\nFirst run: the superuser is "${user}", its API key (shown only this once, also in ${file}):\n\n  ${key}\n\n`,
+  );
+}
+
+function showSetupToken(token: string): void {
+  process.stderr.write(
+    `\nNobody exists yet. POST /api/v2/setup creates the first superuser with this token as "Authorization: Bearer":\n\n  ${token}\n\n`,
   );
 }
 
@@ -164,6 +172,28 @@ ofStore(program.command('region').description('manage regions').command('rebind'
   .action(async (name: string, flags: StoreFlags) => {
     const { rebindRegion } = await import('./command/region-rebind.js');
     await rebindRegion(name, flags);
+  });
+
+ofStore(program.command('setup'))
+  .description('create the first superuser, without a server; refuses once anybody exists')
+  .requiredOption('--user <name>', 'name of the superuser')
+  .option('--organization <name>', 'name of the first organization', 'default')
+  .option('--project <name>', 'name of its first project', 'default')
+  .option('--key-file <file>', 'new file for the API key; without it, the key goes to standard output')
+  .action(async (flags: SetupFlags) => {
+    const { setUpSite } = await import('./command/setup.js');
+    await setUpSite(flags);
+  });
+
+ofStore(program.command('user').description('manage users').command('reset-key'))
+  .description('give a user a new API key, even while servers are running')
+  .argument('<name>', 'name of the user')
+  .option('--key-file <file>', 'new file for the API key; without it, the key goes to standard output')
+  .option('--revoke', 'revoke all other keys of the user')
+  .option('--activate', 'make the user active if they are not')
+  .action(async (name: string, flags: ResetKeyFlags) => {
+    const { resetUserKey } = await import('./command/user-reset-key.js');
+    await resetUserKey(name, flags);
   });
 
 ofStore(program.command('audit').description('check the audit trail').command('verify'))

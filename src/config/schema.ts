@@ -105,6 +105,7 @@ export const ConfigSchema = Type.Object(
       {
         superUsers: Type.Array(Type.String({ pattern: namePattern })),
         everyoneIsSuperUser: Type.Boolean(),
+        onboarding: Type.Boolean(),
         authorizationServers: Type.Array(Type.String({ minLength: 1, format: 'issuer-url' })),
         scopes: Type.Array(Type.String({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]+$' })),
         oidc: Type.Array(IssuerConfig),

@@ -16,6 +16,8 @@ import { InstanceData, instances } from './instance.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
 import { LabelData, labels, labelUses } from './label.js';
+import { setups } from './first-superuser.js';
+import { OnboardingData } from './onboarding.js';
 import { MemberData } from './member.js';
 import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
@@ -67,6 +69,7 @@ export interface Connector extends Resources {
   readonly tokens: TokenData;
   readonly sessions: SessionData;
   readonly apiKeys: ApiKeyData;
+  readonly onboarding: OnboardingData;
   readonly tagScope: TagScope;
   readonly projects: ProjectData;
   readonly projectAdmin: ProjectAdminData;
@@ -97,6 +100,7 @@ export const collections: readonly CollectionSpec<never>[] = [
   users,
   apiKeys,
   formerKeys,
+  setups,
   keyTallies,
   keyUses,
   identities,
@@ -131,6 +135,7 @@ export function createConnector(
   feed: ChangeFeed,
   settings: SettingsData,
   webhookRules: WebhookRules,
+  onboarding = false,
 ): Connector {
   const { users: userData } = people;
   const projectData = new ProjectData(store);
@@ -147,6 +152,7 @@ export function createConnector(
     ...parts,
     ...people,
     apiKeys: new ApiKeyData(store, userData, projectData),
+    onboarding: new OnboardingData(store, userData, settings, onboarding),
     tagScope,
     projects: projectData,
     projectAdmin: new ProjectAdminData(store, projectData),

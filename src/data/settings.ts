@@ -101,6 +101,11 @@ export class SettingsData {
     }
   }
 
+  /** Learns at once of what this process has written past it. */
+  reload(): Promise<void> {
+    return this.#load();
+  }
+
   async #load(): Promise<void> {
     await Promise.all([this.#settings.load(), this.#flags.load(), this.#banner.load()]);
   }

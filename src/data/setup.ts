@@ -4,6 +4,7 @@
 import { uuidv7 } from 'uuidv7';
 import { timestamp } from '../model/common.js';
 import type { RegionType } from '../model/region.js';
+import { isSetUp, setupId, setups } from './first-superuser.js';
 import { networks } from './network.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
@@ -25,6 +26,8 @@ export interface SetupOptions {
   adminName: string;
   /** The key that the operator set, or empty. */
   adminKey: string;
+  /** Leaves the first superuser to onboarding over the API, unless there is a key of the operator. */
+  onboarding?: boolean;
   /** Writes a new key to its file before it becomes valid: it must not be lost with a process that dies in between. */
   writeDown?: (key: string) => void;
 }
@@ -32,6 +35,8 @@ export interface SetupOptions {
 export interface SetupResult {
   /** The API key that was just generated; it cannot be read again. */
   newKey?: string;
+  /** Nobody exists; onboarding is to change that. */
+  awaiting?: boolean;
 }
 
 /** The document with this unique key; created if it is absent. Safe if a second process does the same. */
@@ -56,11 +61,14 @@ async function ensure<T>(
 export async function setUp(store: Store, userData: UserData, options: SetupOptions): Promise<SetupResult> {
   const creationTime = timestamp();
   const createdBy = 'system';
-  const admin = await ensure(store, users, 'name', [options.adminName], () => ({
-    name: options.adminName,
-    active: true,
-    creationTime,
-  }));
+  if (options.onboarding === true && options.adminKey === '' && !(await isSetUp(store)))
+    return { awaiting: true };
+  const first = await firstUser(store, options.adminName);
+  if (!first.ours) {
+    if (options.adminKey !== '') await setKey(store, userData, first.id, 'configured', options.adminKey);
+    return {};
+  }
+  const admin = { id: first.id };
   const organization = await ensure(store, organizations, 'name', ['default'], () => ({
     name: 'default',
     creationTime,
@@ -86,6 +94,23 @@ export async function setUp(store: Store, userData: UserData, options: SetupOpti
   const newKey = newApiKey();
   options.writeDown?.(newKey);
   return (await addKey(store, userData, admin.id, 'first-run', newKey)) ? { newKey } : {};
+}
+
+/**
+ * The first superuser; `ours` unless the API or a command has created them, who then also got all that belongs to them.
+ * Safe if a second process does the same.
+ */
+async function firstUser(store: Store, name: string): Promise<{ id: string; ours: boolean }> {
+  const done = await store.get(setups, setupId);
+  if (done !== undefined && done.value.by !== 'start') return { id: done.value.userId, ours: false };
+  const found = await store.find(users, 'name', [name]);
+  if (found !== undefined) return { id: found.id, ours: true };
+  const id = uuidv7();
+  const time = timestamp();
+  const writes = [insert(users, id, { name, active: true, creationTime: time })];
+  if (done === undefined) writes.push(insert(setups, setupId, { userId: id, by: 'start', time }));
+  await unlessRaced(store.write(writes));
+  return firstUser(store, name);
 }
 
 /** False if another process of the site has just given the user a key with this name. */

@@ -92,10 +92,10 @@ export function isOwnName(name: string): boolean {
 }
 
 /** Throws for a name that would look like the site itself in tasks and records. */
-export function checkUserName(name: string): void {
+export function checkUserName(name: string, pointer = '/metadata/name'): void {
   if (!isOwnName(name)) return;
   const message = `"${name}" stands for the site itself; choose a different name.`;
-  throw new ApiError('unprocessable', message, { errors: [{ pointer: '/metadata/name', message }] });
+  throw new ApiError('unprocessable', message, { errors: [{ pointer, message }] });
 }
 
 export function presentUser(id: string, user: UserRecord): User {

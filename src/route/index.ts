@@ -50,6 +50,7 @@ import {
   revertChange,
 } from './settings.js';
 import { endSession, listSessions, signIn, signOut } from './session.js';
+import { createSetup, getSetup } from './setup.js';
 import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
@@ -206,6 +207,9 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'GET', '/status/recent_tasks', signedIn, getRecentTasks],
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
     ...adminRoutes,
+
+    [2, 'GET', '/setup', anyone, getSetup],
+    [2, 'POST', '/setup', anyone, createSetup],
 
     ...peopleRoutes,
     ...subscriptionRoutes,

@@ -233,6 +233,7 @@ const rows: Record<string, Row> = {
       ],
     ],
   },
+  'auth.onboarding': { wrong: ['true', 1, 0, null, []], right: same(true, false) },
   'auth.everyoneIsSuperUser': { wrong: ['true', 1, 0, null, []], right: same(true, false) },
   'auth.authorizationServers': {
     wrong: ['https://e.com', ...[...wrongUrls, '', 'https://e.com?x'].map((one) => [one])],

@@ -148,13 +148,21 @@ describe('limited API keys', () => {
         organizationID: red.organizationId,
         userID: await adminId(),
       };
+      const label = { metadata: { name: 'mine' }, spec: { projectId: red.id } };
+      const labelled = await server.admin.post<{ metadata: { id: string } }>('/api/v2/labels', label);
+      ids['labelID'] = labelled.body.metadata.id;
+      // What decides about these is in their bodies.
+      const bodies: Record<string, object> = {
+        '/api/v2/instances': named('no', red),
+        '/api/v2/labels': { ...label, metadata: { name: 'no' } },
+      };
       for (const row of allRows()) {
         const [, method, , guard, handler] = row;
         // A session has the limits of its key.
         if (handler.declaration.session !== undefined) continue;
         if (method === 'GET' || !guard.authenticator.needsUser) continue;
         const path = addressOf(row).replaceAll(/\{(\w+)\}/g, (_all, name: string) => ids[name] ?? absentId);
-        const body = path === '/api/v2/instances' ? named('no', red) : {};
+        const body = bodies[path] ?? {};
         const { status } = await reader.call<ErrorAnswer>(method, path, { body });
         expect(status, `${method} ${path}`).to.be.oneOf([403, 404]);
       }

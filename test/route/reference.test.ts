@@ -166,7 +166,11 @@ describe('GET /openapi.json', () => {
     const open = operations().filter(({ operation }) => operation.security.length === 0);
     const paths = open.map(({ path }) => path);
     expect(paths).to.include.members(['/health', '/ready', '/openapi.json', '/docs', '/docs/{asset}']);
-    expect(paths.filter((path) => path.startsWith('/api/'))).to.deep.equal(['/api/v2/admin/banner']);
+    expect(paths.filter((path) => path.startsWith('/api/'))).to.deep.equal([
+      '/api/v2/admin/banner',
+      '/api/v2/setup',
+      '/api/v2/setup',
+    ]);
   });
 
   it('names the server as clients reach it', () => {

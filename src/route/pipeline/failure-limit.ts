@@ -11,8 +11,8 @@ import { ApiError } from '../../model/error.js';
 
 export interface FailureLimitOptions {
   /** Failures per window, possibly all at once. 0: no limit. */
-  perAddress: number;
-  perName: number;
+  failuresPerAddress: number;
+  failuresPerName: number;
   /** Seconds. */
   window: number;
 }
@@ -61,9 +61,9 @@ export class FailureLimit {
   /** Until then, some quota is not whole. */
   #busyUntil = 0;
 
-  constructor({ perAddress, perName, window }: FailureLimitOptions) {
-    this.#addresses = new Failures(perAddress, window);
-    this.#names = new Failures(perName, window);
+  constructor({ failuresPerAddress, failuresPerName, window }: FailureLimitOptions) {
+    this.#addresses = new Failures(failuresPerAddress, window);
+    this.#names = new Failures(failuresPerName, window);
   }
 
   /** Throws 429 if the credential must not be looked up now. `now` is from a monotonic clock. */
