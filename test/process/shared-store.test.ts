@@ -10,10 +10,13 @@ import { timestamp } from '../../src/model/common.js';
 import type { NewApiKey } from '../../src/model/api-key.js';
 import type { Instance } from '../../src/model/instance.js';
 import type { Project } from '../../src/model/project.js';
+import type { Session } from '../../src/model/session.js';
 import type { Task } from '../../src/model/task.js';
 import type { User } from '../../src/model/user.js';
 import { openStore } from '../../src/site/stores.js';
 import { checkedFetch } from '../support/conform.js';
+import { audience, TestIssuer } from '../support/oidc.js';
+import { cookieOf, fromPage } from '../support/page.js';
 import { freshDatabase, mongoMissing, stopMongo } from '../support/mongo.js';
 import {
   adminKey,
@@ -56,6 +59,7 @@ function sharing({ name, missing, address, part }: Engine): void {
     let servers: ServerProcess[];
     let offer: Offer;
     let store: Store;
+    let issuer: TestIssuer;
 
     before(async function () {
       const lacking = missing();
@@ -65,6 +69,7 @@ function sharing({ name, missing, address, part }: Engine): void {
       }
       const shared = await address('copse');
       dataDir = temporaryFolder();
+      issuer = await TestIssuer.start();
       const options = {
         dataDir,
         args: ['--region', 'simulated'],
@@ -73,6 +78,7 @@ function sharing({ name, missing, address, part }: Engine): void {
           COPSE_SIMULATED_DELAY: '5',
           COPSE_TASKS_POLL: '0.2',
           COPSE_LIMITS_REQUESTS: '1000000',
+          COPSE_AUTH_OIDC: JSON.stringify([{ issuer: issuer.url, audience: [audience] }]),
         },
       };
       // Together, on nothing: the set-up must happen once.
@@ -83,6 +89,7 @@ function sharing({ name, missing, address, part }: Engine): void {
     after(async () => {
       if (missing() !== undefined) return;
       await store.close();
+      await issuer.close();
       for (const server of servers) await server.kill('SIGTERM');
       await cleanUp(dataDir);
       await stopMongo();
@@ -223,6 +230,53 @@ function sharing({ name, missing, address, part }: Engine): void {
       expect(await statuses()).to.deep.equal([200, 200, 200]);
       await send(1, 'DELETE', `${one}/apikeys/${metadata.id}`);
       expect(await statuses()).to.deep.equal([401, 401, 401]);
+    });
+
+    it('share sessions: one that ends in a process is refused by all with the next request', async () => {
+      const begin = async () => {
+        const answer = await ask(servers[0], '/api/v2/signin', { method: 'POST' });
+        expect(answer.status).to.equal(200);
+        const { metadata } = (await answer.json()) as Session;
+        return { Cookie: cookieOf(answer), path: `/api/v2/users/${metadata.userId}/sessions/${metadata.id}` };
+      };
+      const statuses = (Cookie: string) =>
+        Promise.all(
+          servers.map(
+            async ({ url }) => (await checkedFetch(`${url}/api/v2/user`, { headers: { Cookie } })).status,
+          ),
+        );
+      const [revoked, left] = [await begin(), await begin()];
+      expect(await statuses(revoked.Cookie)).to.deep.equal([200, 200, 200]);
+      expect((await ask(servers[1], revoked.path, { method: 'DELETE' })).status).to.equal(204);
+      expect(await statuses(revoked.Cookie)).to.deep.equal([401, 401, 401]);
+      expect(await statuses(left.Cookie)).to.deep.equal([200, 200, 200]);
+      const headers = { Cookie: left.Cookie, ...fromPage };
+      const signOut = await checkedFetch(`${servers[2]?.url ?? ''}/api/v2/signout`, {
+        method: 'POST',
+        headers,
+      });
+      expect(signOut.status).to.equal(204);
+      expect(await statuses(left.Cookie)).to.deep.equal([401, 401, 401]);
+    });
+
+    it('give the subject of a token one user, though all see it first', async () => {
+      for (let round = 0; round < 5; round += 1) {
+        const token = await issuer.token({ sub: `subject-${round}` });
+        const ids = await Promise.all(
+          servers.map(async (server) => {
+            const answer = await ask(server, '/api/v2/user', {}, token);
+            expect(answer.status).to.equal(200);
+            return ((await answer.json()) as User).metadata.id;
+          }),
+        );
+        expect(new Set(ids).size).to.equal(1);
+        await ask(servers[1], `/api/v2/users/${ids[0] ?? ''}`, {
+          method: 'PATCH',
+          body: JSON.stringify({ spec: { active: false } }),
+        });
+        for (const server of servers)
+          expect((await ask(server, '/api/v2/user', {}, token)).status).to.equal(401);
+      }
     });
 
     it('take each other’s page keys', async () => {

@@ -359,3 +359,26 @@ describe('the cookie of a server with TLS in front', () => {
     }
   });
 });
+
+describe('failed sign-ins', () => {
+  it('are limited by the name, in each form that it can have, and the right key still works', async () => {
+    const limits = { requests: 0, failuresPerAddress: 0, failuresPerName: 3 };
+    const server = await startServer({ flags: { limits } });
+    try {
+      const [alice, bob] = [await addPerson(server.app, 'alice'), await addPerson(server.app, 'bob')];
+      const attempt = (name: string, key: string) => {
+        const Authorization = `Basic ${Buffer.from(`${name}:${key}`).toString('base64')}`;
+        return new Api(server.url, { Authorization }).post('/api/v2/signin');
+      };
+      expect((await attempt('alice', alice.key)).status).to.equal(200);
+      const wrong: number[] = [];
+      for (let count = 0; count < 5; count += 1)
+        wrong.push((await attempt('alice', `wrong-${count}`)).status);
+      expect(wrong).to.deep.equal([401, 401, 401, 429, 429]);
+      expect((await attempt('alice', alice.key)).status).to.equal(200);
+      expect((await attempt('bob', bob.key)).status).to.equal(200);
+    } finally {
+      await server.stop();
+    }
+  });
+});

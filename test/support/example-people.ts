@@ -70,6 +70,6 @@ async function freshLabel(
 /** The id of the record of a change that can be reverted. */
 export async function changeToRevert(admin: Api): Promise<string> {
   await admin.put('/api/v2/admin/banner', { banner: 'to be undone', theme: '' });
-  const { body } = await admin.get<AuditEvent[]>('/api/v2/admin/events?descending=true&limit=1');
+  const { body } = await admin.get<AuditEvent[]>('/api/v2/admin/events?type=banner&descending=true&limit=1');
   return body[0]?.id ?? '';
 }

@@ -119,8 +119,14 @@ function fingerprint({ headers }: Attempt): string | undefined {
 
 /** The name that the caller claims, if a user can have it. */
 function nameIn({ headers }: Attempt): string | undefined {
-  const name = headers['api-user'];
+  const name = headers['api-user'] ?? basicName(headers.authorization);
   return typeof name === 'string' && name.length <= nameLimit ? name : undefined;
+}
+
+/** The name in `Authorization: Basic`, with which a session may begin. */
+function basicName(authorization = ''): string | undefined {
+  const encoded = /^Basic +([A-Za-z0-9+/]+=*)/i.exec(authorization)?.[1];
+  return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString().split(':')[0];
 }
 
 /** The address, or of IPv6 the network of 64 bits, since whoever has one address there has all of them. */
