@@ -84,7 +84,8 @@ export function added<T>(
   });
 }
 
-interface Changeable {
+/** What shows who changed it last. */
+export interface Changeable {
   modifiedTime?: string;
   modifiedBy?: string;
 }

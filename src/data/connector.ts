@@ -25,6 +25,7 @@ import { ProjectData, projects } from './project.js';
 import { ProjectAdminData } from './project-admin.js';
 import { RegionData, regions, type RegionSource } from './region.js';
 import type { ResourceData } from './resource.js';
+import { RevertData } from './revert.js';
 import { schedules } from './schedule.js';
 import { secrets } from './secret.js';
 import { banners, serviceFlags, type SettingsData, settings as storedSettings } from './settings.js';
@@ -41,6 +42,7 @@ import { TaskData, tasks } from './task.js';
 import { identities, type TokenData } from './token.js';
 import { apiKeys, formerKeys, type UserData, users } from './user.js';
 import { deliveries, webhooks } from './webhook.js';
+import { userSettings, UserSettingsData } from './user-settings.js';
 import { workers } from './worker.js';
 
 /** A collection, and the part of the connector that manages it. */
@@ -58,6 +60,7 @@ const resources = {
   drifts: [drifts, DriftData],
   sshKeys: [sshKeys, SshKeyData],
   labels: [labels, LabelData],
+  userSettings: [userSettings, UserSettingsData],
 } satisfies Record<string, Resource>;
 
 type Resources = {
@@ -85,6 +88,7 @@ export interface Connector extends Resources {
   readonly status: StatusData;
   readonly admin: AdminData;
   readonly audit: AuditData;
+  readonly reverts: RevertData;
   readonly subscriptions: SubscriptionData;
   readonly dispatch: DispatchData;
   readonly settings: SettingsData;
@@ -168,6 +172,7 @@ export function createConnector(
     status: new StatusData(store, projectData, tagScope),
     admin: new AdminData(store, taskControl),
     audit: new AuditData(store),
+    reverts: new RevertData(store, settings),
     subscriptions: new SubscriptionData(store, projectData, webhookRules),
     dispatch: new DispatchData(store, projectData, userData),
     settings,

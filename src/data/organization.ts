@@ -1,13 +1,15 @@
-import { timestamp } from '../model/common.js';
+import { defined, timestamp } from '../model/common.js';
 import { notFound } from '../model/error.js';
+import { merged } from '../model/merge-patch.js';
 import {
   type OrganizationCreate,
+  type OrganizationPatch,
   type OrganizationRecord,
   presentOrganization,
 } from '../model/organization.js';
 import { projectsBeyondMembership } from '../model/role.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, type AuditedCollection, withName } from './change.js';
+import { added, type AuditedCollection, modified, withName } from './change.js';
 import { ResourceData } from './resource.js';
 import type { Document, ListPage, TextPage } from './store/port.js';
 
@@ -48,6 +50,18 @@ export class OrganizationData extends ResourceData {
     const value = { ...metadata, creationTime: timestamp(), createdBy: caller.principal.name };
     const taken = `There is already an organization named "${metadata.name}".`;
     return withName(added(this.store, organizations, caller, value), taken);
+  }
+
+  patch(caller: Caller, id: string, { metadata = {} }: OrganizationPatch): Promise<Accepted> {
+    const change = ({ description: old, ...rest }: OrganizationRecord): OrganizationRecord => {
+      const { name, description } = merged({ name: rest.name, description: old }, metadata) as {
+        name: string;
+        description?: string;
+      };
+      return { ...rest, name, ...defined({ description }) };
+    };
+    const taken = `There is already an organization named "${metadata.name ?? ''}".`;
+    return withName(modified(this.store, organizations, caller, id, change), taken);
   }
 
   /** An organization that the caller belongs to through a project; otherwise `not_found`. */

@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Check } from 'typebox/schema';
 import type { AuditRecord } from '../model/audit.js';
-import { ApiError, type FieldError, notFoundAt } from '../model/error.js';
+import { ApiError, type FieldError } from '../model/error.js';
 import { merged } from '../model/merge-patch.js';
 import {
   Banner,
@@ -24,7 +24,6 @@ import {
 } from '../model/settings.js';
 import type { TaskType } from '../model/task.js';
 import { pause } from '../platform/time.js';
-import { auditHash, auditRecords } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
 import type { ChangeFeed } from './change-feed.js';
 import { acceptedOf, type Changed, SiteDocument, siteCollection } from './site-document.js';
@@ -221,13 +220,9 @@ export class SettingsData {
     return (await this.#banner.change(caller, change)).document;
   }
 
-  /** Undoes the change of an audit record, unless the resource has been changed since. Returns the new record. */
-  async revert(caller: Caller, recordId: string): Promise<Accepted> {
-    const found = await this.#store.get(auditRecords, recordId, caller.signal);
-    if (found === undefined) throw notFoundAt('/id', 'audit record');
-    if (auditHash(recordId, found.value) !== found.value.hash)
-      throw unprocessable('The record was tampered with; run `copse audit verify`.');
-    return acceptedOf(await this.#undo(caller, found));
+  /** Undoes the change of an audit record, unless the document has been changed since. Returns the new record. */
+  async undo(caller: Caller, record: Document<AuditRecord>): Promise<Accepted> {
+    return acceptedOf(await this.#undo(caller, record));
   }
 
   #undo(caller: Caller, record: Document<AuditRecord>): Promise<Changed<object>> {
@@ -247,7 +242,7 @@ export class SettingsData {
           if (!Check(Banner, value)) throw noLongerValid();
         });
       default:
-        throw unprocessable('Only changes of the settings, the service flags and the banner can be undone.');
+        throw unprocessable('A change of this kind cannot be undone; docs/admin.md lists those that can.');
     }
   }
 }
@@ -278,11 +273,11 @@ function invalid(pointer: string, message: string): ApiError {
   return new ApiError('invalid_body', message, { errors: [{ pointer, message }] });
 }
 
-function unprocessable(message: string): ApiError {
+export function unprocessable(message: string): ApiError {
   return new ApiError('unprocessable', message, { errors: [{ pointer: '/id', message }] });
 }
 
-function changedSince(): ApiError {
+export function changedSince(): ApiError {
   const message = 'It has been changed since: the present state is not the one after that change.';
   return new ApiError('changed_since', message, { errors: [{ pointer: '/id', message }] });
 }

@@ -138,9 +138,12 @@ export class UserData {
   }
 
   /** The caller's own user. */
-  async current(caller: Caller): Promise<CurrentUser> {
+  async current(caller: Caller, memberships: CurrentUser['status']['projects']): Promise<CurrentUser> {
     const { id, value } = await this.get(caller, caller.principal.id);
-    return { ...presentUser(id, value), status: { superUser: caller.principal.superUser } };
+    return {
+      ...presentUser(id, value),
+      status: { superUser: caller.principal.superUser, projects: memberships },
+    };
   }
 
   create(caller: Caller, { metadata, spec }: UserCreate): Promise<Accepted> {

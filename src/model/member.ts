@@ -5,7 +5,7 @@ import { ApiError } from './error.js';
 import { type ProjectRecord, roleIn } from './project.js';
 import type { ProjectRole } from './role.js';
 
-const Role = Type.Union([Type.Literal('reader'), Type.Literal('operator'), Type.Literal('admin')], {
+export const Role = Type.Union([Type.Literal('reader'), Type.Literal('operator'), Type.Literal('admin')], {
   description: 'What the member may do: docs/roles.md.',
 });
 
@@ -19,6 +19,14 @@ export const MemberUpdate = Type.Object(
   { role: Role },
   { title: 'MemberUpdate', additionalProperties: false },
 );
+
+/** Who is named an owner, and with it an admin. */
+export const Owner = Type.Object({ userId: Uuid }, { title: 'Owner', additionalProperties: false });
+
+export function memberIn(project: ProjectRecord, userId: string): Member | null {
+  const role = roleIn(project, userId);
+  return role === undefined ? null : { userId, role };
+}
 
 /** Maximum number of members, so that a project stays a small document. */
 const memberLimit = 1000;

@@ -1,12 +1,15 @@
 /** Who owns projects and pays for them. */
 import { Type, type Static } from 'typebox';
 import { defined, NamedMetadata, StaticMetadata } from './common.js';
+import { type MergePatch, patchOf } from './merge-patch.js';
 
 export interface OrganizationRecord {
   name: string;
   description?: string;
   creationTime: string;
   createdBy: string;
+  modifiedTime?: string;
+  modifiedBy?: string;
 }
 
 export const Organization = Type.Object(
@@ -21,7 +24,17 @@ export const OrganizationCreate = Type.Object(
 );
 export type OrganizationCreate = Static<typeof OrganizationCreate>;
 
+const OrganizationUpdate = Type.Object(
+  { metadata: NamedMetadata },
+  { title: 'OrganizationUpdate', additionalProperties: false },
+);
+
+export const OrganizationPatch = patchOf(OrganizationUpdate);
+export type OrganizationPatch = MergePatch<Static<typeof OrganizationUpdate>>;
+
 export function presentOrganization(id: string, organization: OrganizationRecord): Organization {
-  const { name, description, creationTime, createdBy } = organization;
-  return { metadata: defined({ id, name, description, creationTime, createdBy }) };
+  const { name, description, creationTime, createdBy, modifiedTime, modifiedBy } = organization;
+  return {
+    metadata: defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy }),
+  };
 }

@@ -1,6 +1,6 @@
 /** People and programs that call the API. */
 import { Type, type Static } from 'typebox';
-import { defined, NamedMetadata, StaticMetadata } from './common.js';
+import { defined, NamedMetadata, StaticMetadata, Uuid } from './common.js';
 import { ApiError } from './error.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
 import type { Grants, Limits } from './role.js';
@@ -56,7 +56,16 @@ export const CurrentUser = Type.Object(
   {
     ...User.properties,
     status: Type.Object(
-      { superUser: Type.Boolean() },
+      {
+        superUser: Type.Boolean(),
+        projects: Type.Array(
+          Type.Object(
+            { projectId: Uuid, organizationId: Uuid, name: Type.String(), role: Type.String() },
+            { title: 'Membership', additionalProperties: false },
+          ),
+          { description: 'Where the user is a member, and with which role.' },
+        ),
+      },
       { title: 'CurrentUserStatus', additionalProperties: false },
     ),
   },

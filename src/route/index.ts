@@ -29,9 +29,17 @@ import {
   updateInstance,
 } from './instance.js';
 import { createLabel, deleteLabel, getLabel, labelRows, listLabels, patchLabel } from './label.js';
-import { addMember, changeMember, listMembers, removeMember } from './member.js';
+import {
+  addMember,
+  addOwner,
+  changeMember,
+  listMembers,
+  listOwners,
+  removeMember,
+  removeOwner,
+} from './member.js';
 import { getNetwork, listNetworks } from './network.js';
-import { createOrganization, getOrganization, listOrganizations } from './organization.js';
+import { createOrganization, getOrganization, listOrganizations, patchOrganization } from './organization.js';
 import { projectInPath } from './prefetch.js';
 import { createProject, deleteProject, getProject, listProjects, patchProject } from './project.js';
 import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
@@ -72,6 +80,7 @@ import {
   restartTask,
   taskExecutionPatchHandler,
 } from './task.js';
+import { getUserSettings, patchUserSettings, setUserSettings } from './user-settings.js';
 import { createUser, getCurrentUser, getUser, listUserInstances, listUsers, patchUser } from './user.js';
 import { getProtectedResource, pathsBelow, type ProtectedResourceOptions } from './well-known.js';
 
@@ -89,6 +98,9 @@ const mayOperateTask = projectRight('operate', projectOfTask, 'tasks');
 
 const peopleRoutes: readonly Row[] = [
   [2, 'GET', '/user', signedIn, getCurrentUser],
+  [2, 'GET', '/user/settings', signedIn, getUserSettings],
+  [2, 'POST', '/user/settings', unlimited, setUserSettings],
+  [2, 'PATCH', '/user/settings', unlimited, patchUserSettings],
   [2, 'GET', '/users', superUserOnly, listUsers],
   [2, 'POST', '/users', superUserOnly, createUser],
   [2, 'GET', '/users/{userID}', selfOnly, getUser],
@@ -110,6 +122,7 @@ const peopleRoutes: readonly Row[] = [
   [2, 'GET', '/organizations', superUserOnly, listOrganizations],
   [2, 'POST', '/organizations', superUserOnly, createOrganization],
   [2, 'GET', '/organizations/{organizationID}', signedIn, getOrganization],
+  [2, 'PATCH', '/organizations/{organizationID}', superUserOnly, patchOrganization],
 
   [2, 'GET', '/projects', signedIn, listProjects],
   [2, 'POST', '/projects', superUserOnly, createProject],
@@ -120,6 +133,9 @@ const peopleRoutes: readonly Row[] = [
   [2, 'POST', '/projects/{projectID}/members', adminOnly(projectInPath), addMember],
   [2, 'PUT', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), changeMember],
   [2, 'DELETE', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), removeMember],
+  [2, 'GET', '/projects/{projectID}/owners', memberOnly(projectInPath), listOwners],
+  [2, 'POST', '/projects/{projectID}/owners', adminOnly(projectInPath), addOwner],
+  [2, 'DELETE', '/projects/{projectID}/owners/{userID}', adminOnly(projectInPath), removeOwner],
 ];
 
 /** Labels, and the resources that have them. */

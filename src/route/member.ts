@@ -1,8 +1,9 @@
 import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
-import { Member, MemberUpdate } from '../model/member.js';
+import { Member, MemberUpdate, Owner, Role } from '../model/member.js';
 import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
+import { listHandler } from './list-handler.js';
 import type { ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
@@ -10,25 +11,90 @@ const projectParams = Type.Object({ projectID: Uuid }, { additionalProperties: f
 const memberParams = Type.Object({ projectID: Uuid, userID: Uuid }, { additionalProperties: false });
 
 /** GET /api/v2/projects/{projectID}/members */
-export const listMembers = defineHandler(
+export const listMembers = listHandler(
   {
     operationId: 'listMembers',
     summary: 'Who is in the project: admins first, then operators, then readers',
     tags: ['projects'],
     params: projectParams,
-    responses: { 200: { description: 'All members.', schema: Type.Array(Member) } },
+    query: Type.Object({ role: Type.Optional(Role) }, { additionalProperties: false }),
+    responses: { 200: { description: 'A page of members.', schema: Type.Array(Member), headers: ['Link'] } },
   },
   {
-    parse: ({ params, context }) => ({ caller: callerOf(context), projectId: params.projectID }),
-    execute: async (connector, { caller, projectId }) => ({
-      result: await connector.members.list(caller, projectId),
+    args: ({ params, query, context }) => ({ caller: callerOf(context), ...params, ...query }),
+    list: (connector, { caller, projectID, role }, page) =>
+      connector.members.list(caller, projectID, page, role),
+  },
+);
+
+/** GET /api/v2/projects/{projectID}/owners. Model: InfluxDB's owners, which are the admins here. */
+export const listOwners = listHandler(
+  {
+    operationId: 'listOwners',
+    summary: 'The admins of the project',
+    tags: ['projects'],
+    params: projectParams,
+    responses: { 200: { description: 'A page of admins.', schema: Type.Array(Member), headers: ['Link'] } },
+  },
+  {
+    args: ({ params, context }) => ({ caller: callerOf(context), ...params }),
+    list: (connector, { caller, projectID }, page) =>
+      connector.members.list(caller, projectID, page, 'admin'),
+  },
+);
+
+/** POST /api/v2/projects/{projectID}/owners */
+export const addOwner = defineHandler(
+  {
+    operationId: 'addOwner',
+    summary: 'Make a user an admin of the project',
+    description: 'Whether or not the user is in the project.',
+    tags: ['projects'],
+    params: projectParams,
+    body: Owner,
+    example: { userId: exampleIds.userID },
+    responses: { 201: { description: 'The admin.', schema: Member, headers: ['Location'] } },
+    errors: ['not_found', 'already_exists', 'unprocessable', 'conflict', 'precondition_failed'],
+  },
+  {
+    parse: ({ params: { projectID: projectId }, body: { userId }, context }) => ({
+      caller: callerOf(context, () => owner(projectId, { userId, role: 'admin' })),
+      projectId,
+      userId,
     }),
+    execute: async (connector, { caller, projectId, userId }) =>
+      owner(projectId, await connector.members.addOwner(caller, projectId, userId)),
+  },
+);
+
+/** DELETE /api/v2/projects/{projectID}/owners/{userID} */
+export const removeOwner = defineHandler(
+  {
+    operationId: 'removeOwner',
+    summary: 'Remove an admin from the project',
+    description: 'A member in another role is not found here. The last admin is not removed.',
+    tags: ['projects'],
+    params: memberParams,
+    responses: { 204: { description: 'The user is no longer in the project.' } },
+    errors: ['in_use', 'conflict', 'precondition_failed'],
+  },
+  {
+    parse: ({ params, context }) => ({ caller: callerOf(context), ...params }),
+    execute: async (connector, { caller, projectID, userID }) => {
+      await connector.members.removeOwner(caller, projectID, userID);
+      return {};
+    },
   },
 );
 
 const added = (projectId: string, member: Member): ResponseData => ({
   result: member,
   metadata: { status: 201, location: `/api/v2/projects/${projectId}/members/${member.userId}` },
+});
+
+const owner = (projectId: string, member: Member): ResponseData => ({
+  result: member,
+  metadata: { status: 201, location: `/api/v2/projects/${projectId}/owners/${member.userId}` },
 });
 
 /** POST /api/v2/projects/{projectID}/members */

@@ -1,7 +1,12 @@
 import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
-import { Organization, OrganizationCreate, presentOrganization } from '../model/organization.js';
-import { createdIn } from './answer.js';
+import {
+  Organization,
+  OrganizationCreate,
+  OrganizationPatch,
+  presentOrganization,
+} from '../model/organization.js';
+import { changed, createdIn } from './answer.js';
 import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
 import { defineHandler } from './route.js';
@@ -59,5 +64,29 @@ export const getOrganization = defineHandler(
       const { value, revision } = await connector.organizations.get(caller, id);
       return { result: presentOrganization(id, value), metadata: { revision } };
     },
+  },
+);
+
+/** PATCH /api/v2/organizations/{organizationID} */
+export const patchOrganization = defineHandler(
+  {
+    operationId: 'patchOrganization',
+    summary: 'Rename or describe an organization',
+    description: 'A JSON merge patch (RFC 7396).',
+    tags: ['organizations'],
+    params: Type.Object({ organizationID: Uuid }, { additionalProperties: false }),
+    body: OrganizationPatch,
+    example: { metadata: { description: 'The organization of the examples' } },
+    responses: { 200: { description: 'The organization.', schema: Organization, headers: ['ETag'] } },
+    errors: ['name_taken', 'conflict', 'precondition_failed'],
+  },
+  {
+    parse: ({ params, body, context }) => ({
+      caller: callerOf(context, changed),
+      id: params.organizationID,
+      body,
+    }),
+    execute: async (connector, { caller, id, body }) =>
+      changed(await connector.organizations.patch(caller, id, body)),
   },
 );

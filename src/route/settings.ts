@@ -188,6 +188,6 @@ export const revertChange = defineHandler(
   },
   {
     parse: ({ body, context }) => ({ caller: callerOf(context, reverted), id: body.id }),
-    execute: async (connector, { caller, id }) => reverted(await connector.settings.revert(caller, id)),
+    execute: async (connector, { caller, id }) => reverted(await connector.reverts.revert(caller, id)),
   },
 );

@@ -96,7 +96,9 @@ export const getCurrentUser = defineHandler(
   },
   {
     parse: ({ context }) => callerOf(context),
-    execute: async (connector, caller) => ({ result: await connector.users.current(caller) }),
+    execute: async (connector, caller) => ({
+      result: await connector.users.current(caller, await connector.members.memberships(caller)),
+    }),
   },
 );
 

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import type { Member } from '../../src/model/member.js';
 import type { Project } from '../../src/model/project.js';
+import { parsePaginationHeader } from '../../src/route/pipeline/pagination.js';
+import type { Reply } from '../support/conform.js';
 import { absentId } from '../support/fuzz-seed.js';
 import { addPerson, addProject, type Person, type SeededProject } from '../support/people.js';
 import { startServer, type TestServer } from '../support/server.js';
@@ -120,5 +122,43 @@ describe('/api/v2/projects/{projectID}/members', () => {
     expect(replies.map(({ status }) => status)).to.deep.equal(people.map(() => 201));
     const all = await roles();
     for (const { id } of people) expect(all[id]).to.equal('operator');
+  });
+
+  it('are listed page by page, and by role', async () => {
+    const people = await Promise.all([1, 2, 3].map(newcomer));
+    const crowded = await addProject(server.app, { name: 'crowd', admins: [admin], readers: people });
+    const list = `/api/v2/projects/${crowded.id}/members`;
+    const all = (await admin.api.get<Member[]>(list)).body;
+    expect(all.map(({ role }) => role)).to.deep.equal(['admin', 'reader', 'reader', 'reader']);
+    const seen: Member[] = [];
+    for (let at: string | undefined = `${list}?limit=2`; at !== undefined;) {
+      const page: Reply<Member[]> = await admin.api.get(at);
+      seen.push(...page.body);
+      at = parsePaginationHeader(page.headers.get('link')).next?.url.slice(server.url.length);
+    }
+    expect(seen).to.deep.equal(all);
+    const readers = await admin.api.get<Member[]>(`${list}?role=reader&descending=true`);
+    expect(readers.body).to.deep.equal(all.slice(1).reverse());
+    await admin.api.refused('invalid_parameter', 'GET', `${list}?role=king`);
+  });
+
+  it('are owners as admins: listed, added, promoted and removed as such', async () => {
+    const [one, two] = [await newcomer(), await newcomer()];
+    const owned = await addProject(server.app, { name: 'owned', admins: [admin], readers: [one] });
+    const owners = `/api/v2/projects/${owned.id}/owners`;
+    await one.api.refused('forbidden', 'POST', owners, { body: { userId: one.id } });
+    for (const { id } of [one, two]) {
+      const reply = await admin.api.post<Member>(owners, { userId: id });
+      expect(reply.status, reply.text).to.equal(201);
+      expect(reply.body).to.deep.equal({ userId: id, role: 'admin' });
+    }
+    await admin.api.refused('already_exists', 'POST', owners, { body: { userId: one.id } });
+    await admin.api.refused('not_found', 'POST', owners, { body: { userId: absentId } });
+    const listed = (await one.api.get<Member[]>(owners)).body.map(({ userId }) => userId);
+    expect(listed).to.have.members([admin.id, one.id, two.id]);
+    await admin.api.put(`/api/v2/projects/${owned.id}/members/${two.id}`, { role: 'reader' });
+    await admin.api.refused('not_found', 'DELETE', `${owners}/${two.id}`);
+    expect((await admin.api.delete(`${owners}/${one.id}`)).status).to.equal(204);
+    await admin.api.refused('in_use', 'DELETE', `${owners}/${admin.id}`);
   });
 });

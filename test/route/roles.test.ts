@@ -68,7 +68,7 @@ describe('the role table', () => {
     const { store } = server.app;
     const project = await store.get(projects, projectId);
     if (project === undefined) throw new Error('the project is not there');
-    const readers = [...(project.value.readers ?? []), userID];
+    const admins = [...project.value.admins, userID];
     // A label that the request may take off.
     const labelID = uuidv7();
     const made = { creationTime: timestamp(), createdBy: 'test' };
@@ -76,7 +76,7 @@ describe('the role table', () => {
     const uses = Object.entries({ instance: instanceId, project: projectId }).map(([type, resourceId]) =>
       insert(labelUses, uuidv7(), { labelId: labelID, type, resourceId }),
     );
-    const joined = replace(projects, project, { ...project.value, readers });
+    const joined = replace(projects, project, { ...project.value, admins });
     await store.write([joined, insert(labels, labelID, label), ...uses]);
     return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID, labelID };
   }

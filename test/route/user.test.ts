@@ -102,7 +102,7 @@ describe('/api/v2/users', () => {
     const other = await addPerson(server.app, 'other');
     const { body } = await one.api.get<CurrentUser>('/api/v2/user');
     expect(body.metadata).to.include({ id: one.id, name: 'one' });
-    expect(body.status).to.deep.equal({ superUser: false });
+    expect(body.status).to.deep.equal({ superUser: false, projects: [] });
     expect((await server.admin.get<CurrentUser>('/api/v2/user')).body.status.superUser).to.be.true;
     expect((await one.api.get<User>(`${path}/${one.id}`)).body.metadata.name).to.equal('one');
     const hidden = await one.api.refused('not_found', 'GET', `${path}/${other.id}`);

@@ -18,7 +18,15 @@ const named = [users, organizations, projects, apiKeys, sshKeys, labels] as Coll
 }>[];
 
 /** Operations that change the project of their path, so that they get one of their own. */
-const ofProject = ['patchProject', 'deleteProject', 'addMember', 'changeMember', 'removeMember'];
+const ofProject = [
+  'patchProject',
+  'deleteProject',
+  'addMember',
+  'changeMember',
+  'removeMember',
+  'addOwner',
+  'removeOwner',
+];
 
 let count = 0;
 
@@ -38,7 +46,9 @@ export async function freshPeople(
   count += 1;
   const person = await addPerson(server.app, `someone-${count}`);
   const members = operationId === 'addMember' ? [] : [person];
-  const project = await addProject(server.app, { name: `something-${count}`, members });
+  // One admin is left when the other is removed.
+  const admins = operationId === 'removeOwner' ? [person, await addPerson(server.app, `other-${count}`)] : [];
+  const project = await addProject(server.app, { name: `something-${count}`, admins, members });
   const { organizationId, projectId } = server.catalog;
   const resources = [organizationId, projectId, instanceId, person.id];
   return {

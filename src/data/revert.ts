@@ -1,0 +1,109 @@
+/** Undoing what the audit trail has recorded: each type of change that can be, and the rules for it. */
+import { isDeepStrictEqual } from 'node:util';
+import { presentAuditRecord, type AuditRecord } from '../model/audit.js';
+import { timestamp } from '../model/common.js';
+import { ApiError, notFoundAt } from '../model/error.js';
+import { type Member, memberIn, withMember } from '../model/member.js';
+import { auditedAll, auditHash, auditRecords } from './audit.js';
+import type { Accepted, Caller } from './caller.js';
+import { type Changeable, withName } from './change.js';
+import { labels } from './label.js';
+import { organizations } from './organization.js';
+import { projects } from './project.js';
+import { changedSince, type SettingsData, unprocessable } from './settings.js';
+import { type CollectionSpec, type Document, replace, type Store } from './store/port.js';
+import { retrying } from './store/retry.js';
+import { users } from './user.js';
+
+/** What can be restored of a document: the members that requests change, by type of the resource. */
+const restorable: Readonly<Record<string, { collection: CollectionSpec<Changeable>; members: string[] }>> = {
+  user: restoring(users, ['description', 'active']),
+  organization: restoring(organizations, ['name', 'description']),
+  project: restoring(projects, ['name', 'description', 'enabled']),
+  label: restoring(labels, ['name', 'description', 'properties']),
+};
+
+function restoring<T extends Changeable>(collection: CollectionSpec<T>, members: (keyof T & string)[]) {
+  return { collection: collection as unknown as CollectionSpec<Changeable>, members };
+}
+
+type State = Record<string, unknown>;
+
+export class RevertData {
+  readonly #store: Store;
+  readonly #settings: SettingsData;
+
+  constructor(store: Store, settings: SettingsData) {
+    this.#store = store;
+    this.#settings = settings;
+  }
+
+  /** Undoes the change of an audit record, unless the resource has been changed since. Returns the new record. */
+  async revert(caller: Caller, recordId: string): Promise<Accepted> {
+    const found = await this.#store.get(auditRecords, recordId, caller.signal);
+    if (found === undefined) throw notFoundAt('/id', 'audit record');
+    if (auditHash(recordId, found.value) !== found.value.hash)
+      throw unprocessable('The record was tampered with; run `copse audit verify`.');
+    const { action, resource } = found.value;
+    if (resource.type === 'member') return this.#restoreMember(caller, found);
+    const kind = restorable[resource.type];
+    // What was created or deleted is not undone: others may depend on it, or it may have had much more.
+    if (kind === undefined || !/\.(update|revert)$/.test(action)) return this.#settings.undo(caller, found);
+    const taken = 'The name of then has been taken since.';
+    return withName(this.#restore(caller, found, kind.collection, kind.members), taken, '/id');
+  }
+
+  #restore(
+    caller: Caller,
+    record: Document<AuditRecord>,
+    collection: CollectionSpec<Changeable>,
+    members: readonly string[],
+  ): Promise<Accepted> {
+    const [before, after] = [record.value.before, record.value.after] as [State, State];
+    return this.#change(caller, record, collection, (present) => {
+      const now = present as State;
+      for (const name of members) if (!isDeepStrictEqual(now[name], after[name])) throw changedSince();
+      const { type, id } = record.value.resource;
+      if (type === 'user' && id === caller.principal.id && before['active'] === false)
+        throw unprocessable('You cannot deactivate yourself; another superuser can.');
+      const kept = Object.entries(now).filter(([name]) => !members.includes(name));
+      const restored = members.filter((name) => name in before).map((name) => [name, before[name]]);
+      const next = { ...Object.fromEntries(kept), ...Object.fromEntries(restored) } as Changeable;
+      return { next, before: now, after: next };
+    });
+  }
+
+  #restoreMember(caller: Caller, record: Document<AuditRecord>): Promise<Accepted> {
+    const [before, after] = [record.value.before, record.value.after] as (Member | null)[];
+    const userId = before?.userId ?? after?.userId ?? '';
+    return this.#change(caller, record, projects, (project) => {
+      const now = memberIn(project, userId);
+      if (!isDeepStrictEqual(now, after)) throw changedSince();
+      return { next: withMember(project, userId, before?.role), before: now, after: before };
+    });
+  }
+
+  /** Stores the next state together with the record of it. */
+  #change<T extends Changeable>(
+    caller: Caller,
+    { id: reverts, value: { resource } }: Document<AuditRecord>,
+    collection: CollectionSpec<T>,
+    change: (present: T) => { next: T; before: unknown; after: unknown },
+  ): Promise<Accepted> {
+    return retrying(async () => {
+      const found = await this.#store.get(collection, resource.id, caller.signal);
+      if (found === undefined) throw changedSince();
+      const { next, before, after } = change(found.value);
+      const entry = { action: `${resource.type}.revert`, resource, before, after, reverts };
+      const audit = await auditedAll(this.#store, caller, [entry]);
+      const [made] = audit.records;
+      if (made === undefined) throw new ApiError('internal', 'The restoration was not recorded.');
+      const text = JSON.stringify(presentAuditRecord(made.id, made.record));
+      const accepted = { id: made.id, text };
+      const stamped = { ...next, modifiedTime: timestamp(), modifiedBy: caller.principal.name };
+      const kept = caller.remember?.(accepted) ?? [];
+      await this.#store.write([replace(collection, found, stamped), ...audit.writes, ...kept], caller.signal);
+      return accepted;
+    });
+  }
+}
