@@ -24,15 +24,13 @@ export const useInterval = 60_000;
 /** Milliseconds for which uses are collected before they are written. */
 const delay = 500;
 
-/** Keys whose next write is known; more are forgotten, which costs at most a few writes more. */
-const keyLimit = 10_000;
-
 export class KeyUse {
   readonly #store: Store;
   /** When a key was used, by its id: to be written. */
   readonly #pending = new Map<string, number>();
-  /** When the next write for a key may be made, in ms since 1970. */
-  readonly #next = new Map<string, number>();
+  /** Keys that need not be noted until the set is cleared: most requests read no clock. */
+  readonly #noted = new Set<string>();
+  #clearing: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #closed = false;
@@ -42,11 +40,14 @@ export class KeyUse {
   }
 
   /** The key is used now. Called for each request: only remembers it. */
-  note(keyId: string, now: number): void {
-    if (now < (this.#next.get(keyId) ?? 0) || this.#closed) return;
-    if (this.#next.size >= keyLimit) this.#next.clear();
-    this.#next.set(keyId, now + useInterval);
-    this.#pending.set(keyId, now);
+  note(keyId: string): void {
+    if (this.#noted.has(keyId) || this.#closed) return;
+    this.#noted.add(keyId);
+    this.#clearing ??= setTimeout(() => {
+      this.#clearing = undefined;
+      this.#noted.clear();
+    }, useInterval).unref();
+    this.#pending.set(keyId, Date.now());
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#writing = this.#write();
@@ -79,6 +80,7 @@ export class KeyUse {
   close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#clearing);
     return this.#writing;
   }
 }

@@ -248,7 +248,7 @@ export class UserData {
       refused?.('wrong');
       return undefined;
     }
-    this.#use?.note(user.keyId, Date.now());
+    this.#use?.note(user.keyId);
     const { id, keyId, generation, limits } = user;
     const superUser = this.isSuperUser(user.name);
     if (limits === undefined) return { id, name: user.name, superUser, keyId, generation };

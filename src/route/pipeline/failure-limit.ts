@@ -66,9 +66,14 @@ export class FailureLimit {
     this.#names = new Failures(failuresPerName, window);
   }
 
-  /** Throws 429 if the credential must not be looked up now. `now` is from a monotonic clock. */
-  admit(attempt: Attempt, now = performance.now()): void {
-    if (now >= this.#busyUntil) return;
+  /** Throws 429 if the credential must not be looked up now. Without recent failures it does not even read the clock. */
+  admit(attempt: Attempt): void {
+    if (this.#busyUntil === 0) return;
+    const now = performance.now();
+    if (now >= this.#busyUntil) {
+      this.#busyUntil = 0;
+      return;
+    }
     const wait = Math.max(
       this.#addresses.wait(addressOf(attempt), now),
       this.#names.wait(nameIn(attempt), now),
@@ -83,11 +88,12 @@ export class FailureLimit {
   }
 
   /** Counts the failure, if the error is one. */
-  failed(attempt: Attempt, error: unknown, now = performance.now()): void {
+  failed(attempt: Attempt, error: unknown): void {
     if (!(error instanceof ApiError) || error.code !== 'unauthorized') return;
     const credential = fingerprint(attempt);
     if (credential === undefined) return;
     this.#proven.delete(credential);
+    const now = performance.now();
     const until = [this.#addresses.count(addressOf(attempt), now), this.#names.count(nameIn(attempt), now)];
     this.#busyUntil = Math.max(this.#busyUntil, ...until);
   }
