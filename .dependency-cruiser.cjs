@@ -124,7 +124,7 @@ module.exports = {
     layer('config\\.ts$', ['config/(forms|rules|schema)\\.ts$']),
     layer('config/forms\\.ts$', ['model/public-address\\.ts$']),
     layer('config/schema\\.ts$', ['model/']),
-    layer('config/rules\\.ts$', ['config/schema\\.ts$']),
+    layer('config/rules\\.ts$', ['config/schema\\.ts$', 'model/hook\\.ts$']),
     layer('config/places\\.ts$', ['config\\.ts$']),
     layer('http/server\\.ts$', ['config\\.ts$', 'http/connections\\.ts$', 'model/', 'route/pipeline/']),
     layer('http/connections\\.ts$', []),

@@ -155,7 +155,7 @@ async function compose(
   const { userData, feed, settings } = base;
   const people = await openPeople(config, store, userData, settings, log);
   const parts = [store, people, idempotency, directory, feed, settings] as const;
-  const connector = createConnector(...parts, config.webhooks, config.auth.onboarding);
+  const connector = createConnector(...parts, config, config.auth.onboarding);
   await keepCatalogs(base);
   const auditor = new Auditor(new TaskAuditData(store), feed, log);
   await auditor.start();
@@ -227,6 +227,7 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   const chores = housekeeping(
     {
       ...{ events, expiry, idempotency, labels, queue, sessions },
+      sweepHooks: (signal) => connector.hooks.sweep(signal),
       purgeDeliveries: (before, signal) => purgeDeliveries(store, firstIdAt(before), signal),
       tidyStore: async () => store.tidy?.(),
     },
@@ -336,6 +337,7 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
       ...new Set([...auth.oidc.map(({ issuer }) => issuer), ...auth.authorizationServers]),
     ],
     scopes: auth.scopes,
+    githubSecret: config.hooks.github.secret,
     tracer: tracing.tracer,
     log: options.log,
     ...(options.extraRoutes === undefined ? {} : { extraRoutes: options.extraRoutes }),

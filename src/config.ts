@@ -191,7 +191,7 @@ function keyOf(error: ErrorObject): string {
   return parts.join('.');
 }
 
-const secretOptions = ['adminKey', 'store'];
+const secretOptions = ['adminKey', 'store', 'hooks.github.secret'];
 
 /** The given value, unless it may be or contain a secret. */
 function shown(key: string, { keyword, data }: ErrorObject): string {

@@ -1,4 +1,5 @@
 /** Constraints across several options. */
+import { unknownPlaceholder } from '../model/hook.js';
 import type { Config, IssuerConfig } from './schema.js';
 
 const everywhere = ['0.0.0.0', '::'];
@@ -34,8 +35,8 @@ function faultsOfIssuers(issuers: readonly IssuerConfig[]): string[] {
 }
 
 /** One message per violation, with the names of the options. */
-export function contradictionsIn({ auth, server, worker, tasks, regions, local }: Config): string[] {
-  const found = faultsOfIssuers(auth.oidc);
+export function contradictionsIn({ auth, hooks, server, worker, tasks, regions, local }: Config): string[] {
+  const found = [...faultsOfIssuers(auth.oidc), ...hookFaults(hooks)];
   const region = twice(regions.map((one) => one.split('=')[0] ?? ''));
   if (region !== undefined) found.push(`regions must not contain duplicates (is "${region}")`);
   const flavor = twice(local.flavors.map(({ name }) => name));
@@ -48,5 +49,20 @@ export function contradictionsIn({ auth, server, worker, tasks, regions, local }
     server.host === worker.host || everywhere.includes(server.host) || everywhere.includes(worker.host);
   if (worker.listen && together && server.port !== 0 && server.port === worker.port)
     found.push(`worker.port must differ from server.port while worker.listen is on (is ${worker.port})`);
+  return found;
+}
+
+function hookFaults(hooks: Config['hooks']): string[] {
+  const { rules } = hooks.github;
+  const found: string[] = [];
+  const name = twice(rules.map((rule) => rule.name));
+  if (name !== undefined) found.push(`hooks.github.rules must not contain duplicates (is "${name}")`);
+  for (const rule of rules) {
+    const unknown = unknownPlaceholder(rule.userData ?? '');
+    if (unknown !== undefined)
+      found.push(
+        `hooks.github.rules: userData of "${rule.name}" must not contain the unknown placeholder ${unknown}`,
+      );
+  }
   return found;
 }

@@ -64,6 +64,27 @@ const IssuerConfig = Type.Object(
 );
 export type IssuerConfig = Static<typeof IssuerConfig>;
 
+const Named = Type.String({ minLength: 1, maxLength: 128 });
+
+const HookRuleConfig = Type.Object(
+  {
+    name: Type.String({ pattern: namePattern }),
+    labels: Type.Array(Type.String({ pattern: '^[A-Za-z0-9._-]{1,100}$' }), { minItems: 1, maxItems: 50 }),
+    repositories: Type.Optional(
+      Type.Array(Type.String({ pattern: '^[A-Za-z0-9._-]+/([A-Za-z0-9._-]+|\\*)$' }), { maxItems: 1000 }),
+    ),
+    project: Named,
+    region: Named,
+    flavor: Named,
+    image: Named,
+    network: Type.Optional(Named),
+    userData: Type.Optional(Type.String({ maxLength: 32768 })),
+    limit: Type.Integer({ minimum: 1, maximum: 1000 }),
+    lifetime: Type.Number({ minimum: 0.01, maximum: 720 }),
+  },
+  closed,
+);
+
 export const ConfigSchema = Type.Object(
   {
     server: Type.Object(
@@ -151,6 +172,18 @@ export const ConfigSchema = Type.Object(
         keep: Type.Number({ exclusiveMinimum: 0, maximum: 3650 }),
         heartbeat: Seconds,
         streamLimit: Seconds,
+      },
+      closed,
+    ),
+    hooks: Type.Object(
+      {
+        github: Type.Object(
+          {
+            secret: Type.String({ pattern: '^$|^[\\x20-\\x7e]{16,256}$' }),
+            rules: Type.Array(HookRuleConfig, { maxItems: 100 }),
+          },
+          closed,
+        ),
       },
       closed,
     ),

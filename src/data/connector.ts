@@ -9,9 +9,11 @@ import { DriftData, drifts } from './drift.js';
 import { EventData } from './event.js';
 import { ExpiryData } from './expiry.js';
 import { schema } from './migration/schema.js';
+import type { HookRule } from '../model/hook.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
+import { HookData, hookEvents, hookInstances, hookJobs, hookPlaces } from './hook.js';
 import { InstanceData, instances } from './instance.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
@@ -91,6 +93,7 @@ export interface Connector extends Resources {
   readonly reverts: RevertData;
   readonly subscriptions: SubscriptionData;
   readonly dispatch: DispatchData;
+  readonly hooks: HookData;
   readonly settings: SettingsData;
   readonly idempotency: IdempotencyData;
   /** A number that changes with every write to the store, by any process. */
@@ -121,6 +124,10 @@ export const collections: readonly CollectionSpec<never>[] = [
   deliveries,
   webhooks,
   dispatchCursors,
+  hookEvents,
+  hookJobs,
+  hookInstances,
+  hookPlaces,
   regions,
   instances,
   tasks,
@@ -138,7 +145,7 @@ export function createConnector(
   regionSource: RegionSource,
   feed: ChangeFeed,
   settings: SettingsData,
-  webhookRules: WebhookRules,
+  outside: { webhooks: WebhookRules; hooks: { github: { rules: readonly HookRule[] } } },
   onboarding = false,
 ): Connector {
   const { users: userData } = people;
@@ -151,6 +158,7 @@ export function createConnector(
   const tagScope = new TagScope(store, projectData);
   const taskData = new TaskData(store, projectData, feed, tagScope);
   const instanceData = new InstanceData(store, projectData, networkData, regionData, settings);
+  const [flavors, images] = [new FlavorData(regionData), new ImageData(regionData)];
   const taskControl = new TaskControl(store);
   return {
     ...parts,
@@ -162,8 +170,13 @@ export function createConnector(
     projectAdmin: new ProjectAdminData(store, projectData),
     members: new MemberData(store, projectData),
     regions: regionData,
-    flavors: new FlavorData(regionData),
-    images: new ImageData(regionData),
+    flavors,
+    images,
+    hooks: new HookData(
+      store,
+      { instances: instanceData, regions: regionData, flavors, images, settings },
+      outside.hooks.github.rules,
+    ),
     instances: instanceData,
     expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
@@ -173,7 +186,7 @@ export function createConnector(
     admin: new AdminData(store, taskControl),
     audit: new AuditData(store),
     reverts: new RevertData(store, settings),
-    subscriptions: new SubscriptionData(store, projectData, webhookRules),
+    subscriptions: new SubscriptionData(store, projectData, outside.webhooks),
     dispatch: new DispatchData(store, projectData, userData),
     settings,
     idempotency: idempotencyData,

@@ -16,6 +16,7 @@ import {
   unlimited,
 } from './guard.js';
 import { getImage, listImages } from './image.js';
+import { receiveGitHub } from './hook.js';
 import { projectOfInstance } from './instance-access.js';
 import { getConsoleOutput } from './instance-console.js';
 import { extendExpiration } from './instance-expiration.js';
@@ -85,6 +86,8 @@ import { createUser, getCurrentUser, getUser, listUserInstances, listUsers, patc
 import { getProtectedResource, pathsBelow, type ProtectedResourceOptions } from './well-known.js';
 
 export interface RouteOptions extends ProtectedResourceOptions {
+  /** Secret of the hook for GitHub; none, or an empty one: there is no such route. */
+  githubSecret?: string;
   service: ServiceState;
   streams: StreamTimes;
 }
@@ -197,6 +200,11 @@ const subscriptionRoutes: readonly Row[] = [
   [2, 'POST', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}/replay', unlimited, replayDelivery],
 ];
 
+/** The signature of the body says who may call it. */
+function hookRoutes({ githubSecret = '' }: RouteOptions): Row[] {
+  return githubSecret === '' ? [] : [[2, 'POST', '/hooks/github', anyone, receiveGitHub(githubSecret)]];
+}
+
 /** `document` renders the OpenAPI document. */
 export function routeTable(options: RouteOptions, document: () => string): Row[] {
   const wellKnown = (operationId: string) => getProtectedResource(operationId, options);
@@ -232,6 +240,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     ...labelRoutes,
     [2, 'POST', '/signin', signedIn, signIn(options.publicUrl)],
     [2, 'POST', '/signout', signedIn, signOut(options.publicUrl)],
+    ...hookRoutes(options),
     [2, 'GET', '/networks', signedIn, listNetworks],
     [2, 'GET', '/networks/{networkID}', signedIn, getNetwork],
     [2, 'GET', '/events', signedIn, listEvents(options.streams)],

@@ -30,17 +30,17 @@ export interface HousekeeperParts {
   labels: LabelData;
   queue: TaskQueue;
   sessions: SessionData;
+  /** Continues what hooks have begun. */
+  sweepHooks: (signal: AbortSignal) => Promise<void>;
   /** Removes deliveries made before a time (ms since 1970); returns how many. */
   purgeDeliveries: (before: number, signal: AbortSignal) => Promise<number>;
   /** Releases the store's unused space, a little at each run. */
   tidyStore: () => Promise<void>;
 }
 
-export function housekeeping(
-  { events, expiry, idempotency, labels, queue, sessions, purgeDeliveries, tidyStore }: HousekeeperParts,
-  { sweep, keep, keepEvents, keepDeliveries }: HousekeeperOptions,
-  log: Log,
-): Job[] {
+export function housekeeping(parts: HousekeeperParts, options: HousekeeperOptions, log: Log): Job[] {
+  const { events, expiry, idempotency, labels, queue, sessions, tidyStore } = parts;
+  const { sweep, keep, keepEvents } = options;
   const told = (count: number, what: string) => {
     if (count > 0) log.info({ count }, what);
   };
@@ -67,12 +67,7 @@ export function housekeeping(
       run: async (signal) =>
         told(await idempotency.purge(Date.now(), signal), 'removed old stored responses'),
     },
-    {
-      name: 'deliveries',
-      intervalMs: cleanupFactor * sweep,
-      run: async (signal) =>
-        told(await purgeDeliveries(Date.now() - keepDeliveries, signal), 'removed old deliveries'),
-    },
+    ...ofHooks(parts, options, told),
     {
       name: 'labels',
       intervalMs: cleanupFactor * sweep,
@@ -90,5 +85,22 @@ export function housekeeping(
       run: async () => told(await events.trim(Date.now() - keepEvents), 'removed old events'),
     },
     { name: 'store', intervalMs: cleanupFactor * sweep, run: tidyStore },
+  ];
+}
+
+/** What hooks have begun, and what webhooks have left. */
+function ofHooks(
+  { sweepHooks, purgeDeliveries }: HousekeeperParts,
+  { sweep, keepDeliveries }: HousekeeperOptions,
+  told: (count: number, what: string) => void,
+): Job[] {
+  return [
+    { name: 'hooks', intervalMs: sweep, run: sweepHooks },
+    {
+      name: 'deliveries',
+      intervalMs: cleanupFactor * sweep,
+      run: async (signal) =>
+        told(await purgeDeliveries(Date.now() - keepDeliveries, signal), 'removed old deliveries'),
+    },
   ];
 }

@@ -106,6 +106,7 @@ describe('a sweep over instances that expire', () => {
       labels,
       queue,
       sessions,
+      sweepHooks: () => Promise.resolve(),
       purgeDeliveries: () => Promise.resolve(0),
       tidyStore: () => Promise.resolve(),
     };

@@ -39,6 +39,8 @@ export interface Declaration {
    * cookie is one.
    */
   session?: 'begins' | 'ends';
+  /** Whether the handler checks a signature of the body, for which it gets its bytes. */
+  signed?: boolean;
   /** JSON body; none: a non-empty body is refused. */
   body?: TObject;
   /** A valid body, for the document. */
@@ -60,6 +62,8 @@ export interface RouteRequest<D extends Pick<Declaration, 'params' | 'query' | '
   readonly path: string;
   /** Query as sent by the client, but with the declared names, without the question mark. */
   readonly querystring: string;
+  /** The bytes of the body, on a route that is declared `signed`. */
+  readonly bytes: () => Buffer;
   readonly context: RequestContext;
 }
 

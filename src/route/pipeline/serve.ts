@@ -68,10 +68,11 @@ interface Operation<C> {
 type Parameters = Record<string, unknown>;
 
 /** A validated request. */
-interface Input extends Omit<RouteRequest, 'params' | 'query' | 'body'> {
+interface Input extends Omit<RouteRequest, 'params' | 'query' | 'body' | 'bytes'> {
   readonly params: Parameters;
   readonly query: Parameters;
   body: object;
+  bytes: () => Buffer;
 }
 
 export interface ServeOptions {
@@ -216,12 +217,15 @@ function readInput<C>(
     headers: ctx.req.headers,
     path: ctx.path,
     querystring,
+    bytes: () => Buffer.alloc(0),
     context,
   };
   if (declaration.body === undefined) return refuseBody(ctx)?.then(() => input) ?? input;
   return environment.readBody(ctx).then((body) => {
     check.body(body);
     input.body = body as object;
+    const raw = ctx.request.rawBody as string;
+    if (declaration.signed === true) input.bytes = () => Buffer.from(raw, 'latin1');
     return input;
   });
 }
