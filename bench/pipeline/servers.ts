@@ -4,6 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'no
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
+import { readProcessStat } from '../../src/platform/process-stat.js';
 import { adminKey, servedRegion } from './seed.js';
 
 /** How a server's pages are addressed: by Copse's signed cursors, or by the id before the page. */
@@ -106,11 +107,7 @@ export class Server {
 
   /** Milliseconds of CPU time that all threads have used, user and system. */
   cpu(): number {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const ticks = Number(fields[11]) + Number(fields[12]);
-    // USER_HZ is 100 on every Linux that Node runs on.
-    return ticks * 10;
+    return (readProcessStat(this.pid)?.cpuSeconds ?? 0) * 1000;
   }
 }
 

@@ -11,7 +11,8 @@ import type { TaskRecord, TaskType } from '../model/task.js';
 import { attemptsEnded, claimed, interrupted, placed } from '../model/task-state.js';
 import { HeldTask } from './held-task.js';
 import { LeaseWatch } from './lease.js';
-import { remove, replace, type Store, StoreConflict, type Write } from './store/port.js';
+import { remove, replace, type Store } from './store/port.js';
+import { unlessRaced } from './store/retry.js';
 import { firstRank, tasks } from './task.js';
 
 export interface QueueOptions {
@@ -78,7 +79,7 @@ export class TaskQueue {
       const first = due[0]?.value.runAfter;
       if (first === undefined || first > now) return first;
       for (const task of due.filter(({ value }) => (value.runAfter ?? 0) <= now)) {
-        await this.#unlessRaced([replace(tasks, task, placed(task.value, false, now))]);
+        await unlessRaced(this.#store.write([replace(tasks, task, placed(task.value, false, now))]));
       }
     }
   }
@@ -112,7 +113,7 @@ export class TaskQueue {
         const silent = this.#leases.silent(task.id, `${token} ${leaseUntil}`, this.#options.lease, now);
         if (!silent && !isDead(owner)) continue;
         const next = interrupted(task.value, 'interrupted', this.#afterInterruption(task.value));
-        taken += await this.#unlessRaced([replace(tasks, task, next)]);
+        if (await unlessRaced(this.#store.write([replace(tasks, task, next)]))) taken += 1;
       }
       const last = page.at(-1);
       if (last === undefined || page.length < 100) break;
@@ -144,21 +145,10 @@ export class TaskQueue {
       let gone = 0;
       for (const task of old) {
         signal.throwIfAborted();
-        gone += await this.#unlessRaced([remove(tasks, task)]);
+        if (await unlessRaced(this.#store.write([remove(tasks, task)]))) gone += 1;
       }
       removed += gone;
       if (old.length < 100 || gone === 0) return removed;
-    }
-  }
-
-  /** 1 if stored, 0 if another process was faster, which is just as good. */
-  async #unlessRaced(writes: Write[]): Promise<number> {
-    try {
-      await this.#store.write(writes);
-      return 1;
-    } catch (error) {
-      if (error instanceof StoreConflict) return 0;
-      throw error;
     }
   }
 }

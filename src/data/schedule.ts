@@ -2,6 +2,7 @@
  * Periodic work that is done once in the whole site, however many processes there are: each job has a document with a
  * lease. Jobs must be repeatable: a process that loses its lease may not know it yet.
  */
+import { KeyedMutex } from '../platform/keyed-mutex.js';
 import { isDeadOwner } from './owner.js';
 import { LeaseWatch } from './lease.js';
 import {
@@ -82,7 +83,7 @@ export class ScheduleData {
 
   #turn(document: Document<ScheduleRecord>): Turn {
     let held = document;
-    let last: Promise<unknown> = Promise.resolve();
+    const writes = new KeyedMutex();
     const write = async (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {
       try {
         const value = change(held.value);
@@ -99,11 +100,8 @@ export class ScheduleData {
       return write(change);
     };
     // One after the other: a write knows its revision only after the previous one, perhaps a slow heartbeat, is done.
-    const inTurn = (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> => {
-      const written = last.then(() => write(change));
-      last = written.catch(() => undefined);
-      return written;
-    };
+    const inTurn = (change: (value: ScheduleRecord) => ScheduleRecord): Promise<boolean> =>
+      writes.run(held.id, () => write(change));
     return {
       keep: () => inTurn((value) => ({ ...value, beat: value.beat + 1 })),
       end: async (pause) => {

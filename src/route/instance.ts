@@ -5,7 +5,7 @@ import { Instance, InstanceCreate } from '../model/instance.js';
 import { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
-import { instanceParams } from './instance-access.js';
+import { instancePage, instanceParams } from './instance-access.js';
 import { listHandler } from './list-handler.js';
 import { mustHaveFound } from './pipeline/context.js';
 import type { RouteRequest } from './pipeline/handler.js';
@@ -39,9 +39,7 @@ export const listInstances = listHandler(
       },
       { additionalProperties: false },
     ),
-    responses: {
-      200: { description: 'A page of instances.', schema: Type.Array(Instance), headers: ['Link'] },
-    },
+    responses: instancePage,
   },
   {
     orders: ['id', 'name'],

@@ -1,5 +1,6 @@
 /** What superusers change while the site runs, and how a change is undone. */
-import type { Accepted } from '../data/caller.js';
+import type { Accepted, Caller } from '../data/caller.js';
+import type { Connector } from '../data/connector.js';
 import type { Document } from '../data/store/port.js';
 import { AuditEvent } from '../model/audit.js';
 import {
@@ -15,6 +16,7 @@ import {
 } from '../model/settings.js';
 import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
+import type { RequestContext } from './pipeline/context.js';
 import { JsonText, type ResponseData } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
@@ -58,7 +60,7 @@ export const patchSettings = defineHandler(
     errors: ['invalid_reference', 'precondition_failed', 'conflict'],
   },
   {
-    parse: ({ body, context }) => ({ caller: callerOf(context), body: body }),
+    parse: ({ body, context }) => ({ caller: callerOf(context), body }),
     execute: async (connector, { caller, body }) => shown(await connector.settings.patch(caller, body)),
   },
 );
@@ -67,6 +69,17 @@ const shownFlags = ({ value, revision }: Document<StoredFlags>): ResponseData =>
   result: presentFlags(value),
   metadata: { revision },
 });
+
+/** The code of a handler that changes service flags. */
+function flagsChange<B>(
+  change: (connector: Connector, caller: Caller, body: B) => Promise<Document<StoredFlags>>,
+) {
+  return {
+    parse: ({ body, context }: { body: B; context: RequestContext }) => ({ caller: callerOf(context), body }),
+    execute: async (connector: Connector, { caller, body }: { caller: Caller; body: B }) =>
+      shownFlags(await change(connector, caller, body)),
+  };
+}
 
 const flagsAnswer = {
   200: { description: 'All service flags.', schema: ServiceFlags, headers: ['ETag'] },
@@ -101,11 +114,7 @@ export const putServiceFlags = defineHandler(
     responses: flagsAnswer,
     errors: ['precondition_failed', 'conflict'],
   },
-  {
-    parse: ({ body, context }) => ({ caller: callerOf(context), body: body }),
-    execute: async (connector, { caller, body }) =>
-      shownFlags(await connector.settings.putFlags(caller, body)),
-  },
+  flagsChange((connector, caller, flags: ServiceFlagsWrite) => connector.settings.putFlags(caller, flags)),
 );
 
 /** PATCH /api/v2/admin/service_flags */
@@ -120,11 +129,7 @@ export const patchServiceFlags = defineHandler(
     responses: flagsAnswer,
     errors: ['precondition_failed', 'conflict'],
   },
-  {
-    parse: ({ body, context }) => ({ caller: callerOf(context), body: body }),
-    execute: async (connector, { caller, body }) =>
-      shownFlags(await connector.settings.patchFlags(caller, body)),
-  },
+  flagsChange((connector, caller, flags: ServiceFlagsPatch) => connector.settings.patchFlags(caller, flags)),
 );
 
 const bannerAnswer = { 200: { description: 'The banner.', schema: Banner, headers: ['ETag'] } } as const;

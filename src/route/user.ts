@@ -1,9 +1,9 @@
 import { Type } from 'typebox';
 import { Uuid } from '../model/common.js';
-import { Instance } from '../model/instance.js';
 import { CurrentUser, presentUser, User, UserCreate, UserPatch } from '../model/user.js';
 import { changed, createdIn } from './answer.js';
 import { callerOf } from './caller.js';
+import { instancePage } from './instance-access.js';
 import { listHandler } from './list-handler.js';
 import { defineHandler } from './route.js';
 
@@ -110,9 +110,7 @@ export const listUserInstances = listHandler(
     description: 'Those in projects that the caller may see.',
     tags: ['users'],
     params: userParams,
-    responses: {
-      200: { description: 'A page of instances.', schema: Type.Array(Instance), headers: ['Link'] },
-    },
+    responses: instancePage,
   },
   {
     orders: ['id', 'name'],

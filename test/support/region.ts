@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLog } from '../../src/model/log.js';
+import { readProcessStat } from '../../src/platform/process-stat.js';
 import type { LocalRegionOptions } from '../../src/region/local/index.js';
 import { RegionError, type RegionErrorKind, type RegionPrincipal } from '../../src/region/provider.js';
 
@@ -136,8 +137,7 @@ export function processesIn(folder: string): number[] {
       if (!Number.isInteger(pid) || pid === process.pid) return false;
       try {
         const cwd = readlinkSync(`/proc/${pid}/cwd`);
-        const state = readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '')[0];
-        return state !== 'Z' && (cwd === folder || cwd.startsWith(`${folder}/`));
+        return (cwd === folder || cwd.startsWith(`${folder}/`)) && readProcessStat(pid) !== undefined;
       } catch {
         return false;
       }

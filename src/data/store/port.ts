@@ -265,6 +265,14 @@ export function indexesOf({ orders, indexes, filteredOrders }: CollectionSpec<ne
   return [...own.map(([, fields]) => fields), ...(indexes ?? [])].filter((fields) => fields.length > 0);
 }
 
+/** Engines store U+FFFD in place of an unpaired surrogate, and two different texts would become one. */
+export function assertUnicode(...texts: readonly unknown[]): void {
+  for (const text of texts) {
+    if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
+      throw new Error('A key or column is not valid Unicode');
+  }
+}
+
 /** The value after a write; undefined if it removes the document. */
 export function valueOf(write: Write): unknown {
   return write.op === 'remove' || write.op === 'check' ? undefined : write.value;

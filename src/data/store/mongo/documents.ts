@@ -6,7 +6,7 @@
  * each order one text `o_NAME` that sorts by bytes as the order's columns and the id do: so every page is one range of
  * one index, on every engine, and a null in a key needs no partial index.
  */
-import type { CollectionSpec, Document, Scalar } from '../port.js';
+import { assertUnicode, type CollectionSpec, type Document, type Scalar } from '../port.js';
 
 export type AnyCollection = CollectionSpec<never>;
 
@@ -56,14 +56,6 @@ function encoded(value: Scalar): string {
   if (typeof value === 'number')
     return `${(BigInt(value) + integerOffset).toString(16).padStart(16, '0')}\u0000\u0001`;
   return `${value.replaceAll('\u0000', '\u0000\u0002')}\u0000\u0001`;
-}
-
-/** BSON would store U+FFFD in place of an unpaired surrogate, and two different texts would become one. */
-function assertUnicode(...texts: readonly unknown[]): void {
-  for (const text of texts) {
-    if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
-      throw new Error('A key or column is not valid Unicode');
-  }
 }
 
 /** The fields of a document, except its revision and stamp. */

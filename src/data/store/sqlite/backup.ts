@@ -271,10 +271,10 @@ function keep(file: string): string {
  */
 export async function compact(file: string, progress: Progress): Promise<{ rewritten: boolean }> {
   assertThere(file);
-  inspect(file);
+  // Refuses files written by a newer version, before anything is changed.
+  await withFile(file, (db) => assertKnown(db, file));
   const rewritten = alone(file);
-  const db = connected(file, { fileMustExist: true });
-  try {
+  await withFile(file, async (db) => {
     if (rewritten) {
       announce(progress, 'rewriting', file);
       db.pragma('auto_vacuum = INCREMENTAL');
@@ -283,19 +283,14 @@ export async function compact(file: string, progress: Progress): Promise<{ rewri
       await release(new Space(db), patiently(progress, 'compacting'));
       db.pragma('wal_checkpoint(PASSIVE)');
     }
-    return { rewritten };
-  } catch (error) {
-    throw startFailure(file, error);
-  } finally {
-    db.close();
-  }
+  });
+  return { rewritten };
 }
 
-/** Refuses files written by a newer version, before anything is changed. */
-function inspect(file: string): void {
+async function withFile(file: string, work: (db: Database.Database) => Promise<void> | void): Promise<void> {
   const db = connected(file, { fileMustExist: true });
   try {
-    assertKnown(db, file);
+    await work(db);
   } catch (error) {
     throw startFailure(file, error);
   } finally {

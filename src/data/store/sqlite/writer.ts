@@ -1,6 +1,6 @@
 /** Applies writes to the tables, their sets and the change log. To be called within a transaction. */
 import Database from 'better-sqlite3';
-import { type CollectionSpec, type Scalar, StoreConflict, type Write } from '../port.js';
+import { assertUnicode, type CollectionSpec, type Scalar, StoreConflict, type Write } from '../port.js';
 import type { ChangeLog } from './change-log.js';
 import type { Statements } from './statements.js';
 import { plainColumns, quoted, setColumns, setTable } from './tables.js';
@@ -168,12 +168,4 @@ function replaceSql({ name }: AnyCollection, { plain }: Sql, changed: readonly n
   const columns = changed.map((index) => quoted(plain[index] ?? ''));
   const assignments = ['"value"', '"public"', ...columns].map((column) => `${column} = ?`);
   return `UPDATE ${quoted(name)} SET "revision" = "revision" + ?, ${assignments.join(', ')} WHERE "id" = ?`;
-}
-
-/** SQLite would store U+FFFD in place of an unpaired surrogate, and two different texts would become one. */
-function assertUnicode(...texts: readonly unknown[]): void {
-  for (const text of texts) {
-    if (typeof text === 'string' && /\p{Surrogate}/u.test(text))
-      throw new Error('A key or column is not valid Unicode');
-  }
 }
