@@ -14,7 +14,7 @@ import { FailureLimit, type FailureLimitOptions } from './pipeline/failure-limit
 import { openApiDocument } from './pipeline/openapi.js';
 import { RateLimit } from './pipeline/rate-limit.js';
 import { CachingRouter } from './pipeline/caching-router.js';
-import { checkRoutes } from './pipeline/route-conflicts.js';
+import { checkRoutes, checkSchemas } from './pipeline/route-conflicts.js';
 import { register } from './pipeline/route-manager.js';
 import { ResponseCache } from './pipeline/response-cache.js';
 import { answerUnmatched, type PipelineEnvironment, serve } from './pipeline/serve.js';
@@ -74,8 +74,9 @@ export function getHandler(router: Router, options: ApiOptions): Router {
       options.responseCache > 0 ? new ResponseCache(options.responseCache, connector.version) : undefined,
   };
   checkRoutes(routes);
-  for (const route of own) register(router, route, serve(environment, { tested: true }));
-  for (const route of extra) register(router, route, serve(environment));
+  // A test has checked the schemas of the table: checking all of them would be a third of the program's start.
+  checkSchemas(extra);
+  for (const route of routes) register(router, route, serve(environment));
   // A mistake in the table's own part of the document is found by a test too.
   if (extra.length > 0) render();
   return router;

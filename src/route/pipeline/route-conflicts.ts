@@ -9,6 +9,7 @@ import {
   RegistrationError,
   type RouteManager,
 } from './route-manager.js';
+import { assertSchema } from './validation.js';
 
 /**
  * Segments of plain characters, and parameters that are one segment each: no schema would check what else the router
@@ -31,6 +32,25 @@ export function checkRoutes<C>(managers: readonly RouteManager<C>[]): void {
       }
       operationIds.add(operationId);
     }
+  }
+}
+
+/** Throws RegistrationError if a schema of the routes cannot be compiled, which would otherwise show at a request. */
+export function checkSchemas<C>(managers: readonly RouteManager<C>[]): void {
+  for (const manager of managers) {
+    for (const { methodType, requestHandler } of manager.methods)
+      assertSchemas(requestHandler.declaration, `${methodType} ${pathOf(manager)}`);
+  }
+}
+
+function assertSchemas({ params, query, body, responses }: Declaration, where: string): void {
+  const answers = Object.values(responses).map(({ schema }) => schema);
+  try {
+    for (const schema of [params, query, body, ...answers]) if (schema !== undefined) assertSchema(schema);
+  } catch (cause) {
+    throw new RegistrationError(`${where}: a schema cannot be compiled: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }
 

@@ -32,8 +32,8 @@ import { preconditionOf, unmodifiedTag } from './preconditions.js';
 import type { RateLimit } from './rate-limit.js';
 import type { ResponseCache } from './response-cache.js';
 import { type Answer, answerOf, type ResponseData, StreamBody } from './response.js';
-import { isRepeatable, type MethodHandler, RegistrationError } from './route-manager.js';
-import { assertSchema, bodyValidator, parameterValidator } from './validation.js';
+import { isRepeatable, type MethodHandler } from './route-manager.js';
+import { bodyValidator, parameterValidator } from './validation.js';
 
 /** What the pipeline needs from its environment. */
 export interface PipelineEnvironment<C> {
@@ -75,20 +75,14 @@ interface Input extends Omit<RouteRequest, 'params' | 'query' | 'body' | 'bytes'
   bytes: () => Buffer;
 }
 
-export interface ServeOptions {
-  /** A test has checked the schemas of these routes: checking all of them would be a third of the program's start. */
-  tested?: boolean;
-}
-
 /**
  * Serves the requests of the environment's routes: the argument of `register` for each method of a route. The
  * validators are compiled when the route is first called.
  */
-export function serve<C>(environment: PipelineEnvironment<C>, { tested = false }: ServeOptions = {}) {
+export function serve<C>(environment: PipelineEnvironment<C>) {
   return (path: string, method: MethodHandler<C>) => {
     const name = `${method.methodType} ${path}`;
     const { declaration } = method.requestHandler;
-    if (!tested) assertSchemas(declaration, name);
     let checks: Checks | undefined;
     const cache = declaration.cacheable === true ? environment.cache : undefined;
     const operation: Operation<C> = {
@@ -364,17 +358,6 @@ function checksOf(declaration: Declaration) {
     query: (text: string) => query(text === '' ? [] : new URLSearchParams(text)),
     body: declaration.body === undefined ? () => undefined : bodyValidator(declaration.body),
   };
-}
-
-function assertSchemas({ params, query, body, responses }: Declaration, where: string): void {
-  const answers = Object.values(responses).map(({ schema }) => schema);
-  try {
-    for (const schema of [params, query, body, ...answers]) if (schema !== undefined) assertSchema(schema);
-  } catch (cause) {
-    throw new RegistrationError(`${where}: a schema cannot be compiled: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
 }
 
 /**

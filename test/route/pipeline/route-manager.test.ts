@@ -13,7 +13,7 @@ import { mustHaveProjectContext, mustHaveUser, type User } from '../../../src/ro
 import { CursorCodec } from '../../../src/route/pipeline/cursor.js';
 import type { Declaration } from '../../../src/route/pipeline/handler.js';
 import type { Deprecation } from '../../../src/route/pipeline/deprecation.js';
-import { checkRoutes } from '../../../src/route/pipeline/route-conflicts.js';
+import { checkRoutes, checkSchemas } from '../../../src/route/pipeline/route-conflicts.js';
 import {
   type MethodHandler,
   register,
@@ -63,6 +63,7 @@ function refusal(...managers: RouteManager<Connector>[]): Error {
   const router = new Router();
   try {
     checkRoutes(managers);
+    checkSchemas(managers);
     for (const manager of managers) register(router, manager, serve(environment));
   } catch (error) {
     if (error instanceof RegistrationError) return error;
@@ -225,7 +226,7 @@ describe('the registration of a route', () => {
   });
 
   it('finds no such schema in the table of the API, whose routes compile theirs at the first call', () => {
-    for (const route of routesOf(allRows())) register(new Router(), route, serve(environment));
+    checkSchemas(routesOf(allRows()));
   });
 
   for (const [named, what, change] of [
