@@ -1,7 +1,7 @@
 /** Drift: what the last comparison of each region found. A report is removed once it is no longer true. */
 import type { Drift } from '../model/drift.js';
 import { timestamp } from '../model/common.js';
-import type { SubjectType } from '../model/task.js';
+import { deletionOf, type SubjectType } from '../model/task.js';
 import type { Caller } from './caller.js';
 import { ResourceData } from './resource.js';
 import {
@@ -72,9 +72,9 @@ export class DriftData extends ResourceData {
     return [...open.values()];
   }
 
-  /** Whether an instance with this id was deleted by its users: then its machine will never be requested again. */
+  /** Whether the subject was deleted by its users: then what it had in the region will never be requested again. */
   async wasDeleted({ type, id }: { type: SubjectType; id: string }): Promise<boolean> {
-    const filter = { subject_id: id, type: `${type}.delete`, status: 'succeeded' };
+    const filter = { subject_id: id, type: deletionOf(type), status: 'succeeded' };
     return (await this.store.page(tasks, { order: 'id', filter, limit: 1 })).length > 0;
   }
 }

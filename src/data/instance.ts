@@ -4,7 +4,6 @@ import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { taskEffects } from '../model/task-effects.js';
-import type { PowerVerb } from '../model/power.js';
 import type { TaskInput, TaskTypeOn } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
@@ -23,15 +22,7 @@ import {
   written,
 } from './instance-change.js';
 import { checkReferences, checkUserData, firstExpiry } from './instance-rules.js';
-import {
-  checkFree,
-  checkLiving,
-  equalTask,
-  openTasksOf,
-  sharable,
-  superseded,
-  yields,
-} from './open-tasks.js';
+import { checkFree, checkLiving, openTasksOf, sharable, superseded } from './open-tasks.js';
 import { checkChange, checkMayCreate, createdWithin, tallied } from './key-limit.js';
 import type { NetworkData } from './network.js';
 import { type ProjectData, projects } from './project.js';
@@ -282,35 +273,6 @@ export class InstanceData {
       const { writes, left } = superseded(open);
       const rest = { ...instance.value, openTasks: left };
       return this.#open(caller, { ...instance, value: rest }, rest, 'instance.delete', {}, writes);
-    });
-  }
-
-  /** Accepts a power verb, or throws the reason why the instance cannot accept it now. */
-  power(caller: Caller, id: string, verb: PowerVerb, input: { hard?: boolean } = {}): Promise<Accepted> {
-    return this.request(caller, id, `instance.${verb}`, input);
-  }
-
-  /**
-   * Accepts a task for the instance: shares an equal open one, and refuses while another one blocks it and does not
-   * yield, or if the instance cannot accept it now.
-   */
-  async request<T extends TaskTypeOn<'instance'>>(
-    caller: Caller,
-    id: string,
-    type: T,
-    input: TaskInput<T>,
-  ): Promise<Accepted> {
-    return retrying(async () => {
-      const instance = await this.#living(caller, id);
-      const open = await openTasksOf(this.#store, instance.value);
-      const equal = equalTask(open, type, input);
-      if (equal !== undefined) return { id, taskId: equal.id };
-      if (!yields(open, type)) checkFree('instance', open);
-      const { writes, left } = superseded(open);
-      // Superseded tasks leave no desired state behind.
-      const before = open.reduce((value, task) => ({ ...value, ...task.value.ifCancelled }), instance.value);
-      const rest = { ...before, openTasks: left };
-      return this.#open(caller, { ...instance, value: rest }, rest, type, input, writes);
     });
   }
 

@@ -6,10 +6,10 @@ import {
   type Subject,
   type SubjectType,
   subjectTypes,
-  type TaskInput,
   type TaskRecord,
   type TaskType,
 } from '../model/task.js';
+import { effectsOf } from '../model/task-effects.js';
 import { abortAsked, ended } from '../model/task-state.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { taskAddress, tasks } from './task.js';
@@ -62,13 +62,10 @@ export function sharable(
   return open.find(({ value }) => value.type === type && value.abort !== true);
 }
 
-/** Whether the open tasks yield to one of this type: a stop supersedes a soft reboot, which begins with a stop. */
+/** Whether all of the open tasks yield to one of this type. */
 export function yields(open: readonly Document<TaskRecord>[], type: TaskType): boolean {
-  return type === 'instance.stop' && open.every(({ value }) => isSoftReboot(value));
-}
-
-function isSoftReboot({ type, input }: TaskRecord): boolean {
-  return type === 'instance.reboot' && (input as TaskInput<'instance.reboot'>).hard !== true;
+  const { supersedes } = effectsOf(type);
+  return supersedes !== undefined && open.every(({ value }) => supersedes(value));
 }
 
 /** Ends open tasks that a later request makes obsolete. `left`: those that their workers must end. */

@@ -1,12 +1,13 @@
 /** The subjects of tasks: how each type is read, and changed in the same batch as the task. */
 import type { InstanceRecord } from '../model/instance.js';
-import type {
-  Subject,
-  SubjectRecord,
-  SubjectRecords,
-  SubjectType,
-  TaskRecord,
-  TaskType,
+import {
+  deletionOf,
+  type Subject,
+  type SubjectRecord,
+  type SubjectRecords,
+  type SubjectType,
+  type TaskRecord,
+  type TaskType,
 } from '../model/task.js';
 import { instances } from './instance.js';
 import { type CollectionSpec, type Document, remove, replace, type Store, type Write } from './store/port.js';
@@ -63,6 +64,6 @@ function changedInstance(
   type: TaskType,
 ): InstanceRecord {
   const { deletionTime, provisioning } = before.value;
-  const foreign = deletionTime !== undefined && type !== 'instance.delete';
+  const foreign = deletionTime !== undefined && type !== deletionOf('instance');
   return instanceAfter(before, foreign ? { ...next, provisioning } : next);
 }

@@ -3,6 +3,7 @@ import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
 import { effectsOf } from '../model/task-effects.js';
 import {
+  deletionOf,
   openTaskIds,
   presentTask,
   priorityCeiling,
@@ -16,7 +17,7 @@ import {
 } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
-import { checkFree, checkLiving, equalTask, openTasksOf } from './open-tasks.js';
+import { checkFree, checkLiving, equalTask, openTasksOf, superseded, yields } from './open-tasks.js';
 import { endingWrites } from './task-end.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -32,8 +33,8 @@ export class TaskControl {
   }
 
   /**
-   * Accepts a task for a subject: shares an equal open one, and refuses while another one blocks it, or if the subject
-   * cannot accept it now.
+   * Accepts a task for a subject: shares an equal open one, ends those that yield to it, and refuses while another one
+   * blocks it, or if the subject cannot accept it now.
    */
   async request<S extends SubjectType, T extends TaskTypeOn<S>>(
     caller: Caller,
@@ -51,12 +52,16 @@ export class TaskControl {
       const open = await openTasksOf(this.#store, subject.value, caller.signal);
       const equal = equalTask(open, type, input);
       if (equal !== undefined) return { id, taskId: equal.id };
-      checkFree(subjectType, open);
-      const task = openTask(subjectType, subject, type, input, caller);
-      const next = { ...effectsOf(type).onAccepted(subject.value), openTasks: task.openTasks };
+      if (!yields(open, type)) checkFree(subjectType, open);
+      const { writes: ends, left } = superseded(open);
+      // Superseded tasks leave no desired state behind.
+      const before = open.reduce((value, task) => ({ ...value, ...task.value.ifCancelled }), subject.value);
+      const rest = { ...subject, value: { ...before, openTasks: left } };
+      const task = openTask(subjectType, rest, type, input, caller);
+      const next = { ...effectsOf(type).onAccepted(rest.value), openTasks: task.openTasks };
       const accepted = { id, taskId: task.id };
-      const writes = [kind.change(subject, next, type), task.write, ...(caller.remember?.(accepted) ?? [])];
-      await this.#store.write(writes, caller.signal);
+      const writes = [kind.change(rest, next, type), task.write, ...ends];
+      await this.#store.write([...writes, ...(caller.remember?.(accepted) ?? [])], caller.signal);
       return accepted;
     });
   }
@@ -157,7 +162,7 @@ export class TaskControl {
     const subject = await subjectOf(this.#store, value, signal);
     if (subject === undefined)
       throw new ApiError('task_state_conflict', `The ${of.type} of the task no longer exists.`);
-    if (type !== `${of.type}.delete`) checkLiving(of.type, subject.value);
+    if (type !== deletionOf(of.type)) checkLiving(of.type, subject.value);
     checkFree(of.type, await openTasksOf(this.#store, subject.value, signal));
     const effects = effectsOf(type);
     const next = { ...effects.onAccepted(effects.onRestart(subject.value, value)), openTasks: [id] };

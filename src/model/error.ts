@@ -126,7 +126,7 @@ export const errorCodes = {
     status: 409,
     retryable: true,
     lasting: false,
-    meaning: 'Another task of the instance blocks the request; `blockedBy` is its address.',
+    meaning: 'Another task of the resource blocks the request; `blockedBy` is its address.',
   },
   being_deleted: {
     status: 409,

@@ -26,7 +26,7 @@ const counts = {
   depth: Type.Integer({ minimum: 0, description: 'Tasks that will run without further action.' }),
   ready: Type.Integer({ minimum: 0, description: 'Of these: ready to be claimed.' }),
   waiting: Type.Integer({ minimum: 0, description: 'Of these: waiting for their next attempt.' }),
-  blocked: Type.Integer({ minimum: 0, description: 'Of these: waiting for another task of their instance.' }),
+  blocked: Type.Integer({ minimum: 0, description: 'Of these: waiting for another task of their subject.' }),
   inactive: Type.Integer({ minimum: 0, description: 'Held until activated; not counted in the depth.' }),
   running: Count,
   ratePerMinute: Type.Integer({ minimum: 0, description: 'Tasks that ended within the last minute.' }),

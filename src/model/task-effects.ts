@@ -15,7 +15,7 @@ import type {
 } from './task.js';
 import { afterSending, type Sent, type WebhookRecord } from './webhook.js';
 
-/** The five points at which a task changes its subject. */
+/** The five points at which a task changes its subject, and which open tasks give way to it. */
 export interface TaskEffects<R extends Subject> {
   /** The subject once the task is accepted. Throws if the subject cannot accept it now. */
   onAccepted(subject: R): R;
@@ -30,6 +30,8 @@ export interface TaskEffects<R extends Subject> {
   onCancelled(before: R): Partial<R>;
   /** The subject once the ended task is accepted again. Throws if there is nothing left to do. */
   onRestart(subject: R, task: TaskRecord): R;
+  /** Whether acceptance ends this open task of the subject. Without it, every open task blocks the request. */
+  supersedes?: (open: TaskRecord) => boolean;
 }
 
 /** Of a task without a subject. */
@@ -88,7 +90,11 @@ export const taskEffects = {
     onRestart: same,
   },
   'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
-  'instance.stop': powerEffects('stop', { desiredPower: 'stopped', powerState: 'Stopping' }),
+  'instance.stop': {
+    ...powerEffects('stop', { desiredPower: 'stopped', powerState: 'Stopping' }),
+    // It begins with a stop itself.
+    supersedes: isSoftReboot,
+  },
   'instance.reboot': powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
   'webhook.deliver': {
     onAccepted: (webhook) => ({ ...webhook, due: 0 }),
@@ -132,6 +138,10 @@ function powerEffects(verb: PowerVerb, asked: Pick<InstanceRecord, 'desiredPower
     onCancelled: power,
     onRestart: same,
   };
+}
+
+function isSoftReboot({ type, input }: TaskRecord): boolean {
+  return type === 'instance.reboot' && (input as TaskInput<'instance.reboot'>).hard !== true;
 }
 
 function power({ desiredPower, powerState }: InstanceRecord): Partial<InstanceRecord> {

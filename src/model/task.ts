@@ -96,6 +96,11 @@ export type TaskTypeOn<S extends SubjectType> = Extract<TaskType, `${S}.${string
 /** The types of tasks without a subject. */
 export type TaskTypeAlone = Exclude<TaskType, TaskTypeOn<SubjectType>>;
 
+/** The type of the task that deletes a subject of this type. */
+export function deletionOf(subject: SubjectType): string {
+  return `${subject}.delete`;
+}
+
 export const TaskType = Type.Unsafe<TaskType>(
   Type.Union(
     Object.keys(taskInputs).map((name) => Type.Literal(name)),

@@ -16,7 +16,8 @@ function verb(name: Exclude<PowerVerb, 'reboot'>, summary: string, description: 
     },
     {
       parse: ({ params }) => params.instanceID,
-      accept: (connector, caller, id) => connector.instances.power(caller, id, name),
+      accept: (connector, caller, id) =>
+        connector.taskControl.request(caller, 'instance', id, `instance.${name}`, {}),
     },
   );
 }
@@ -61,6 +62,7 @@ export const rebootInstance = taskHandler(
   },
   {
     parse: ({ params, query }) => ({ id: params.instanceID, hard: query.hard ?? false }),
-    accept: (connector, caller, { id, hard }) => connector.instances.power(caller, id, 'reboot', { hard }),
+    accept: (connector, caller, { id, hard }) =>
+      connector.taskControl.request(caller, 'instance', id, 'instance.reboot', { hard }),
   },
 );

@@ -29,7 +29,10 @@ export const listTasks = listHandler(
       {
         projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
         subjectID: Type.Optional(
-          Type.Array(Uuid, { maxItems: 100, description: 'Ids of what the tasks work on: instances.' }),
+          Type.Array(Uuid, {
+            maxItems: 100,
+            description: 'Ids of the subjects of the tasks, such as instances.',
+          }),
         ),
         type: Type.Optional(Type.Array(TaskType, { maxItems: 10 })),
         status: Type.Optional(Type.Array(TaskStatus, { maxItems: 10 })),
@@ -101,7 +104,7 @@ export const taskExecutionPatchHandler = defineHandler(
     operationId: 'patchTask',
     summary: 'Hold, release or prioritise a task',
     description:
-      'Both fields are applied in one step, or neither is. Tasks of the same instance that run before this one are activated with it and get at least the same priority.',
+      'Both fields are applied in one step, or neither is. Tasks of the same subject that run before this one are activated with it and get at least the same priority.',
     tags: ['tasks'],
     params: taskParams,
     body: TaskPatch,
@@ -126,7 +129,7 @@ export const abortTask = taskHandler(
     operationId: 'abortTask',
     summary: 'Abort a task',
     description:
-      'A task that has not started is cancelled at once, and its instance is as before. A task that has started is asked to stop: its step ends, and the instance reports what was left undone. A repeat changes nothing.',
+      'A task that has not started is cancelled at once, and its subject is as before. A task that has started is asked to stop: its step ends, and the subject reports what was left undone. A repeat changes nothing.',
     tags: ['tasks'],
     params: taskParams,
     errors: ['task_state_conflict', 'conflict', 'precondition_failed'],

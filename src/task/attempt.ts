@@ -203,7 +203,7 @@ export class Attempt {
     if (reason instanceof HandedBack) return interruptions.handed_over;
     if (reason instanceof AbortAsked)
       return { code: 'aborted', message: 'The task was asked to stop.', retryable: false };
-    return causeOf(error);
+    return causeOf(error, this.#task.value.subject?.type);
   }
 
   async #afterFailure(code: TaskCode, error: unknown): Promise<AttemptEnd> {
@@ -216,7 +216,7 @@ export class Attempt {
       return {};
     }
     if (reason instanceof AbortAsked) return this.#endAborted(code);
-    const cause = causeOf(error);
+    const cause = causeOf(error, this.#task.value.subject?.type);
     const failures = attemptsEnded(this.#task.value, 'failed') + 1;
     this.#log.warn({ err: error, failures }, 'task attempt failed');
     const rule = { ...this.#options, ...code.retry };

@@ -1,21 +1,21 @@
 import { ApiError, toApiError } from '../model/error.js';
-import type { TaskCause } from '../model/task.js';
+import { type SubjectType, subjectTypes, type TaskCause } from '../model/task.js';
 import { RegionError, type RegionErrorKind } from '../region/provider.js';
 
 const codes = {
   not_found: 'not_found',
   conflict: 'conflict',
-  busy: 'instance_busy',
   unsupported: 'not_implemented',
   transient: 'unavailable',
   terminal: 'unprocessable',
-} as const satisfies Record<RegionErrorKind, TaskCause['code']>;
+} as const satisfies Record<Exclude<RegionErrorKind, 'busy'>, TaskCause['code']>;
 
-/** What users may read about a failure, and whether another attempt makes sense. */
-export function causeOf(error: unknown): TaskCause {
+/** What users may read about the failure of a task on a subject of this type, and whether to try again. */
+export function causeOf(error: unknown, subject: SubjectType | undefined): TaskCause {
   if (error instanceof RegionError) {
     const retryable = error.kind === 'busy' || error.kind === 'transient';
-    return { code: codes[error.kind], message: error.message, retryable };
+    const code = error.kind === 'busy' ? busyCode(subject) : codes[error.kind];
+    return { code, message: error.message, retryable };
   }
   const known = toApiError(error);
   if (error instanceof ApiError)
@@ -25,4 +25,8 @@ export function causeOf(error: unknown): TaskCause {
     message: 'The task failed unexpectedly; the log has the cause under the task id.',
     retryable: true,
   };
+}
+
+function busyCode(subject: SubjectType | undefined): TaskCause['code'] {
+  return subject === undefined ? 'unavailable' : subjectTypes[subject].busy;
 }
