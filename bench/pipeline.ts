@@ -27,7 +27,7 @@ import { baselines, ourProgram, type Program, Server } from './pipeline/servers.
 const warm = { requests: 6000, least: 4, most: 30 };
 
 /** Copse when each page is requested only once between two writes. Differs only in pages. */
-const unkept = 'ours, no page kept';
+const unkept = 'copse, no page kept';
 
 interface Options {
   rounds: number;
@@ -63,7 +63,7 @@ function optionsOf(args: string[]): Options {
   const unknown = wanted.find((name) => !(jobNames as readonly string[]).includes(name));
   if (unknown !== undefined) throw new Error(`--jobs knows ${jobNames.join(', ')}, not "${unknown}"`);
   const others = values.also.map((file) =>
-    ourProgram(`ours (${basename(join(dirname(resolve(file)), '..'))})`, file),
+    ourProgram(`copse (${basename(join(dirname(resolve(file)), '..'))})`, file),
   );
   const main = join(packageRoot(), 'dist', 'main.js');
   return {
@@ -73,7 +73,7 @@ function optionsOf(args: string[]): Options {
     jobs: jobNames.filter((name) => wanted.includes(name)),
     markdown: values.markdown,
     programs: [
-      ourProgram('ours', main),
+      ourProgram('copse', main),
       ourProgram(unkept, main, { cache: { pages: 0 } }),
       ...others,
       ...baselines,
@@ -145,9 +145,9 @@ class Bench {
     const tables: string[] = [];
     try {
       const readers = await this.#start(() => shared);
-      const [ours] = readers;
-      if (ours === undefined) throw new Error('no servers');
-      this.#requests = await sampleOf(ours);
+      const [copse] = readers;
+      if (copse === undefined) throw new Error('no servers');
+      this.#requests = await sampleOf(copse);
       for (const job of jobs.filter((name) => name !== 'post')) tables.push(await this.#job(job, readers));
       await this.#stop();
       if (jobs.includes('post')) {

@@ -121,7 +121,7 @@ async function depths(pages: readonly Pages[]): Promise<ListResult[]> {
 }
 
 interface Creates {
-  ours: number;
+  copse: number;
   bare: number;
 }
 
@@ -135,7 +135,7 @@ async function creates(generate: Generator): Promise<{ rates: Creates[]; memory:
     const [before = '', after = ''] = body.split('NAME');
     const headers = { Authorization: `Bearer ${adminKey}`, 'Content-Type': 'application/json' };
     const load = { url: server.url, method: 'POST' as const, headers, paths: ['/api/v2/instances'] };
-    const ours = async () => {
+    const copse = async () => {
       const { requests, seconds: took } = await generate(
         { ...load, body: { before, after } },
         seconds,
@@ -148,12 +148,12 @@ async function creates(generate: Generator): Promise<{ rates: Creates[]; memory:
       const args = [script, join(folder, 'bare.sqlite'), String(seconds)];
       return Number((await promisify(execFile)(process.execPath, args)).stdout);
     };
-    await ours();
+    await copse();
     for (let round = 0; round < rounds; round += 1) {
-      if (round % 2 === 0) rates.push({ ours: await ours(), bare: await bare() });
+      if (round % 2 === 0) rates.push({ copse: await copse(), bare: await bare() });
       else {
         const rate = await bare();
-        rates.push({ bare: rate, ours: await ours() });
+        rates.push({ bare: rate, copse: await copse() });
       }
     }
     return { rates, memory: describe(server) };
@@ -178,12 +178,12 @@ try {
   print(`\nMemory of the server (goal at most 200 MiB): ${memory.join('; ')}`);
 
   const { rates, memory: after } = await creates(generator(new AbortController().signal).generate);
-  const ours = median(rates.map((rate) => rate.ours));
+  const copse = median(rates.map((rate) => rate.copse));
   const bare = median(rates.map((rate) => rate.bare));
   print(`after creates ${after}`);
   print(`\n| creates in a second | rate | of the bare engine (goal at least 0.5) |`);
   print('| --- | --- | --- |');
-  print(`| POST, 32 connections | ${Math.round(ours)} | ${(ours / bare).toFixed(2)} |`);
+  print(`| POST, 32 connections | ${Math.round(copse)} | ${(copse / bare).toFixed(2)} |`);
   print(`| bare better-sqlite3, two rows in a transaction | ${Math.round(bare)} | 1 |`);
 } finally {
   await engine.close();

@@ -56,12 +56,12 @@ async function get<R>(url: string): Promise<R> {
 }
 
 /** Walks the whole list of the Copse server once, and takes ids and pages evenly from all depths, in random order. */
-export async function sampleOf(ours: Server): Promise<Sample> {
+export async function sampleOf(copse: Server): Promise<Sample> {
   const random = randomly();
   const ids: string[] = [];
   const pages: Sample['pages'] = [];
   let project = '';
-  let next: string | undefined = `${ours.url}${collection}?limit=${pageSize}`;
+  let next: string | undefined = `${copse.url}${collection}?limit=${pageSize}`;
   for (let number = 0; next !== undefined; number += 1) {
     const { response, text } = await ask(next);
     if (!response.ok) throw new Error(`GET ${next}: ${response.status} ${text.slice(0, 500)}`);
@@ -79,7 +79,7 @@ export async function sampleOf(ours: Server): Promise<Sample> {
   // The last of them may lead to a page that is not full.
   const full = pages.slice(0, -1);
   if (full.length === 0) throw new Error('too few instances; use --rows 2000 or more');
-  const body = await bodyOf(ours, project);
+  const body = await bodyOf(copse, project);
   return { ids: shuffled(ids, random), pages: shuffled(full, random), body };
 }
 
@@ -93,9 +93,9 @@ interface Named {
   metadata: { id: string; name: string };
 }
 
-async function bodyOf(ours: Server, projectId: string): Promise<Sample['body']> {
-  const projects = await get<{ metadata: { organizationId: string } }[]>(`${ours.url}/api/v2/projects`);
-  const catalog = `${ours.url}/api/v1/organizations/${projects[0]?.metadata.organizationId ?? ''}/regions`;
+async function bodyOf(copse: Server, projectId: string): Promise<Sample['body']> {
+  const projects = await get<{ metadata: { organizationId: string } }[]>(`${copse.url}/api/v2/projects`);
+  const catalog = `${copse.url}/api/v1/organizations/${projects[0]?.metadata.organizationId ?? ''}/regions`;
   const region = (await get<Named[]>(catalog)).find(({ metadata }) => metadata.name === servedRegion);
   const regionId = region?.metadata.id ?? '';
   const [flavor] = await get<Named[]>(`${catalog}/${regionId}/flavors`);
@@ -170,15 +170,15 @@ export async function check(job: JobName, servers: readonly Server[], sample: Sa
   for (let turn = 0; turn < 3; turn += 1) {
     const answers: Answer[] = [];
     for (const server of servers) answers.push(await answerOf(job, server, sample, turn));
-    const [ours] = answers;
-    if (ours === undefined) throw new Error('no servers');
-    bytes = ours.bytes;
+    const [copse] = answers;
+    if (copse === undefined) throw new Error('no servers');
+    bytes = copse.bytes;
     for (const { server, ...answer } of answers) {
-      const limit = job === 'post' && server.program.constant ? Infinity : ours.bytes * 0.05;
-      if (Math.abs(answer.bytes - ours.bytes) > limit)
-        fail(server, job, `${answer.bytes} bytes against ${ours.bytes}`);
-      if (job !== 'post' && !server.program.constant && answer.ids !== ours.ids)
-        fail(server, job, 'its ids are others than ours');
+      const limit = job === 'post' && server.program.constant ? Infinity : copse.bytes * 0.05;
+      if (Math.abs(answer.bytes - copse.bytes) > limit)
+        fail(server, job, `${answer.bytes} bytes against ${copse.bytes}`);
+      if (job !== 'post' && !server.program.constant && answer.ids !== copse.ids)
+        fail(server, job, 'its ids differ from those of Copse');
     }
   }
   return bytes;

@@ -72,21 +72,21 @@ function markdown([first = [], ...rest]: readonly string[][]): string[] {
  * The ratio of requests per CPU second, Copse over the other: the median of the ratios of the rounds, each measured
  * side by side.
  */
-function ratio(ours: Result, other: Result): number {
-  return median(ours.samples.map((sample, round) => (other.samples[round]?.cpu ?? 0) / sample.cpu));
+function ratio(copse: Result, other: Result): number {
+  return median(copse.samples.map((sample, round) => (other.samples[round]?.cpu ?? 0) / sample.cpu));
 }
 
-function verdicts(job: JobName, ours: Result, others: readonly Result[]): string[] {
+function verdicts(job: JobName, copse: Result, others: readonly Result[]): string[] {
   return others
     .filter(({ label }) => !label.startsWith('(a)'))
     .map((other) => {
-      const found = ratio(ours, other);
+      const found = ratio(copse, other);
       const goal = goals.find((one) => one.job === job && other.label.startsWith(one.against));
       const verdict =
         goal === undefined
           ? 'no goal'
           : `goal ${goal.ratio.toFixed(2)}: ${found >= goal.ratio ? 'met' : 'MISSED'}`;
-      return `${ours.label} / ${other.label}: ${found.toFixed(2)} (${verdict})`;
+      return `${copse.label} / ${other.label}: ${found.toFixed(2)} (${verdict})`;
     });
 }
 
@@ -96,7 +96,7 @@ export function report(job: JobName, results: readonly Result[], bytes: number, 
   const others = results.filter(({ label }) => label.startsWith('('));
   const title = `${jobTitles[job]}, ${bytes} bytes`;
   const rows = [head, ...results.map(cells)];
-  const ratios = mine.flatMap((ours) => verdicts(job, ours, others));
+  const ratios = mine.flatMap((copse) => verdicts(job, copse, others));
   return asMarkdown
     ? [`### ${title}`, '', ...markdown(rows), '', ...ratios.map((text) => `- ${text}`), ''].join('\n')
     : [title, '', ...plain(rows), '', ...ratios, ''].join('\n');

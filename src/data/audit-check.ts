@@ -46,7 +46,7 @@ class ChainCheck {
     const expected = this.last.sequence + 1;
     const where = `record ${expected} (${id})`;
     if (!isRecord(value)) {
-      this.fault(where, 'it was changed, and is no record any more');
+      this.fault(where, 'it was changed and is no longer a valid record');
       this.last = { sequence: expected, hash: '' };
       return;
     }
@@ -78,7 +78,7 @@ class ChainCheck {
     } else if (head.sequence > this.last.sequence) {
       this.fault(`records ${this.last.sequence + 1} to ${head.sequence}`, 'the last ones are missing');
     } else if (head.sequence > 0 && !this.#headSeen) {
-      this.fault(`record ${head.sequence}`, 'it is not the one that the head of the chain names');
+      this.fault(`record ${head.sequence}`, 'it does not match the head of the chain');
     } else if ((later?.sequence ?? 0) < this.last.sequence) {
       this.fault('head', `it was changed: it names record ${later?.sequence ?? 0} as the last one`);
     }

@@ -57,7 +57,7 @@ export class MemberData extends ResourceData {
     await this.#change(caller, projectId, userId, 'add', (project) => {
       const known = roleIn(project, userId);
       if (known === undefined) return withMember(project, userId, role);
-      const message = `The user is in the project already, as ${known}; PUT changes the role.`;
+      const message = `The user is already a member of the project, as ${known}; use PUT to change the role.`;
       throw new ApiError('already_exists', message, { errors: [{ pointer: '/userId', message }] });
     });
     return { userId, role };

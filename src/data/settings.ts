@@ -190,7 +190,7 @@ export class SettingsData {
     if (defaultLifetime > maxLifetime)
       throw invalid(
         '/instances/defaultLifetime',
-        `The default lifetime must not exceed the longest one, which is ${maxLifetime} days.`,
+        `The default lifetime must not exceed the maximum of ${maxLifetime} days.`,
       );
   }
 
@@ -278,7 +278,7 @@ export function unprocessable(message: string): ApiError {
 }
 
 export function changedSince(): ApiError {
-  const message = 'It has been changed since: the present state is not the one after that change.';
+  const message = 'The resource has been changed since then, so the change cannot be undone.';
   return new ApiError('changed_since', message, { errors: [{ pointer: '/id', message }] });
 }
 

@@ -37,7 +37,7 @@ export class SshKeyData extends ResourceData {
       throw refused(
         'unprocessable',
         '',
-        `You have ${keyLimit} SSH keys, which is the most; delete one first.`,
+        `You already have ${keyLimit} SSH keys, the maximum; delete one first.`,
       );
     const record = { userId, name, ...read, creationTime: timestamp() };
     const adding = added(this.store, sshKeys, caller, record).catch((error: unknown) => {

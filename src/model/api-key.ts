@@ -21,7 +21,7 @@ export interface ApiKeyRecord {
 
 const Expiry = {
   ...Timestamp,
-  description: 'RFC 3339. From then on the key is refused. Without it the key does not expire.',
+  description: 'RFC 3339. The key is refused from this time on. If omitted, it does not expire.',
 };
 
 export const ApiKeyCreate = Type.Object(

@@ -45,7 +45,7 @@ export const AuditEvent = Type.Object(
     before: state('The state before the change; null if it did not exist.'),
     after: state('The state after the change; null if it no longer exists.'),
     reverts: Type.Optional({ ...Uuid, description: 'The record whose change was undone.' }),
-    previousHash: { ...Hash, description: 'Hash of the record before; zeros for the first one.' },
+    previousHash: { ...Hash, description: 'Hash of the previous record; zeros for the first one.' },
     hash: { ...Hash, description: 'SHA-256 of the record, including `previousHash`.' },
   },
   { title: 'AuditEvent', additionalProperties: false },

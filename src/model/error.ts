@@ -52,7 +52,7 @@ export const errorCodes = {
     status: 403,
     retryable: false,
     lasting: false,
-    meaning: 'The caller may see the resource but not do this.',
+    meaning: 'The caller may see the resource but is not allowed to do this.',
   },
   not_found: {
     status: 404,
@@ -95,14 +95,14 @@ export const errorCodes = {
     status: 409,
     retryable: false,
     lasting: false,
-    meaning: 'What the request would add is there already.',
+    meaning: 'What the request would add already exists.',
   },
   in_use: {
     status: 409,
     retryable: false,
     lasting: false,
     meaning:
-      'The resource cannot be removed, because others need it: the instances of a project, for example.',
+      'The resource cannot be removed, because other resources depend on it, such as the instances of a project.',
   },
   power_state_conflict: {
     status: 409,

@@ -108,7 +108,7 @@ export function readOnlyFaults(
       if (!whole && !(name in given)) continue;
       if (isSame(name, given[name], known[name])) continue;
       if (!current && wasShown(instance, shown, name, given[name])) continue;
-      const message = 'This is read-only. Omit it, or send it as it was read.';
+      const message = 'This is read-only. Omit it, or send the value that you read.';
       faults.push({ pointer: `/${part}/${name}`, message });
     }
   }

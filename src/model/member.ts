@@ -57,7 +57,7 @@ export function withMember(
   };
   const admins = kept(project.admins, 'admin');
   if (admins.length === 0 && project.admins.length > 0)
-    throw new ApiError('in_use', 'A project keeps at least one admin; make someone else an admin first.');
+    throw new ApiError('in_use', 'A project must have at least one admin; make someone else an admin first.');
   const readers = kept(project.readers, 'reader');
   const next = {
     ...rest,

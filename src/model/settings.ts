@@ -35,7 +35,7 @@ export const StoredSettings = Type.Object(
       Type.Array(Name, {
         maxItems: 1000,
         uniqueItems: true,
-        description: 'Names of users who are superusers, beside those of the configuration.',
+        description: 'Names of users who are superusers, in addition to those in the configuration.',
       }),
     ),
     limits: Type.Optional(
@@ -84,7 +84,7 @@ const effective = {
 export const Configured = Type.Object(effective, {
   title: 'ConfiguredSettings',
   ...closed,
-  description: 'What the configuration says: in force for whatever is not set.',
+  description: 'Values from the configuration; they apply to every setting that is not set.',
 });
 export type Configured = Static<typeof Configured>;
 
@@ -166,7 +166,10 @@ export function storedFlags(flags: ServiceFlagsPatch): StoredFlags {
 
 export const Banner = Type.Object(
   {
-    banner: Type.String({ maxLength: 2000, description: 'Plain text for everybody. Empty: no banner.' }),
+    banner: Type.String({
+      maxLength: 2000,
+      description: 'Plain text shown to everyone. If empty, there is no banner.',
+    }),
     theme: Type.Union(
       [
         Type.Literal(''),

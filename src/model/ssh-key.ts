@@ -64,7 +64,7 @@ class Fields {
   }
 }
 
-const damaged = 'The key is damaged: its data do not have the form of their type.';
+const damaged = 'The key is damaged: its data does not match its type.';
 
 /** Each returns why the fields after the type are refused. */
 const checks: Readonly<Record<string, (fields: Fields) => string | undefined>> = {
@@ -93,9 +93,8 @@ function rsaFault(fields: Fields): string | undefined {
     return damaged;
   const isOdd = (number: Buffer) => number.readUInt8(number.length - 1) % 2 === 1;
   if (size < 2 || !isOdd(exponent) || !isOdd(modulus)) return damaged;
-  if (bits < 2048)
-    return `The RSA key has ${bits} bits; 2048 is the least, and ssh-ed25519 the better choice.`;
-  return bits > 16384 ? `The RSA key has ${bits} bits; 16384 is the most.` : undefined;
+  if (bits < 2048) return `The RSA key has ${bits} bits. At least 2048 are required; prefer ssh-ed25519.`;
+  return bits > 16384 ? `The RSA key has ${bits} bits. At most 16384 are allowed.` : undefined;
 }
 
 function ecdsaFault(fields: Fields, curve: string, crv: string, size: number): string | undefined {

@@ -29,7 +29,7 @@ export const createApiKey = defineHandler(
     operationId: 'createApiKey',
     summary: 'Create an API key for a user',
     description:
-      '`key` is shown in this response only. So that it is stored nowhere, an Idempotency-Key is ignored; a repeat with the same name is refused with 409.',
+      '`key` is shown in this response only. An Idempotency-Key is ignored, because the stored response would contain the key; a repeat with the same name is refused with 409.',
     tags: ['users'],
     params: userParams,
     body: ApiKeyCreate,
@@ -98,7 +98,7 @@ export const deleteApiKey = defineHandler(
   {
     operationId: 'deleteApiKey',
     summary: 'Revoke an API key',
-    description: 'The next request that shows the key is refused. Event streams that it has opened end.',
+    description: 'The next request with this key is refused, and event streams opened with it end.',
     tags: ['users'],
     params: keyParams,
     responses: { 204: { description: 'The key is revoked.' } },

@@ -125,7 +125,7 @@ export const changeMember = defineHandler(
   {
     operationId: 'changeMember',
     summary: 'Change the role of a member',
-    description: 'The last admin of a project stays an admin.',
+    description: 'The last admin of a project must remain an admin (409).',
     tags: ['projects'],
     params: memberParams,
     body: MemberUpdate,
@@ -146,7 +146,7 @@ export const removeMember = defineHandler(
   {
     operationId: 'removeMember',
     summary: 'Remove a user from the project',
-    description: 'What the user has created stays. The last admin of a project is not removed.',
+    description: 'Resources created by the user remain. The last admin of a project cannot be removed (409).',
     tags: ['projects'],
     params: memberParams,
     responses: { 204: { description: 'The user is no longer in the project.' } },

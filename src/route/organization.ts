@@ -53,7 +53,7 @@ export const createOrganization = defineHandler(
 export const getOrganization = defineHandler(
   {
     operationId: 'getOrganization',
-    summary: 'One organization, to which the caller belongs through a project',
+    summary: 'One organization that has a project of the caller',
     tags: ['organizations'],
     params: Type.Object({ organizationID: Uuid }, { additionalProperties: false }),
     responses: { 200: { description: 'The organization.', schema: Organization, headers: ['ETag'] } },

@@ -72,7 +72,7 @@ export const createProject = defineHandler(
 export const patchProject = defineHandler(
   {
     operationId: 'patchProject',
-    summary: 'Rename, describe, disable or enable a project',
+    summary: 'Change some members of a project',
     description: 'A JSON merge patch (RFC 7396). The instances of a disabled project stay as they are.',
     tags: ['projects'],
     params: projectParams,
@@ -97,10 +97,10 @@ export const deleteProject = defineHandler(
   {
     operationId: 'deleteProject',
     summary: 'Delete a project and its networks',
-    description: 'A project that has instances is not deleted: 409.',
+    description: 'A project that has instances cannot be deleted (409).',
     tags: ['projects'],
     params: projectParams,
-    responses: { 204: { description: 'The project is gone.' } },
+    responses: { 204: { description: 'The project was deleted.' } },
     errors: ['in_use', 'conflict', 'precondition_failed'],
   },
   {

@@ -81,9 +81,9 @@ ${table(['right', 'allows to', ...roles], ofRights)}
 
 ## Routes
 
-What each route needs, and what the access decision says to whom, for a resource of the project in which the caller has the role:
-\`yes\`, or the status of the refusal. \`others\` are identified users who are not in the project; what they may not see is 404, as if it
-were absent: those of other users, too. So is a resource that does not exist, for everybody. A 403 names the missing right. Where a route needs only a credential,
+What each route needs, and who is allowed to use it, for a resource of the project in which the caller has the role: \`yes\`, or the
+status of the refusal. \`others\` are identified users who are not in the project. A resource that the caller may not see, or that
+does not exist, is 404 for everyone. A 403 names the missing right. Where a route needs only a credential,
 its response is limited to what the caller may see: lists show the resources of the caller's projects, and a create needs \`operate\` in
 the project that it names.
 

@@ -28,15 +28,16 @@ const shown = ({ value, revision }: Document<object>): ResponseData => ({
 });
 
 const settingsAnswer = {
-  200: { description: 'The settings in force.', schema: Settings, headers: ['ETag'] },
+  200: { description: 'The effective settings.', schema: Settings, headers: ['ETag'] },
 } as const;
 
 /** GET /api/v2/admin/settings */
 export const getSettings = defineHandler(
   {
     operationId: 'getSettings',
-    summary: 'The settings in force',
-    description: '`configured` is what the configuration says; it is in force for whatever is not set.',
+    summary: 'The effective settings',
+    description:
+      '`configured` has the values from the configuration; they apply to every setting that is not set.',
     tags,
     responses: settingsAnswer,
   },
@@ -52,7 +53,7 @@ export const patchSettings = defineHandler(
     operationId: 'patchSettings',
     summary: 'Change settings',
     description:
-      'A JSON merge patch (RFC 7396): omitted members stay, `null` restores what the configuration says, a list is replaced as a whole. In force at once, in the other processes of the site within `tasks.notice` (0.2 s). A change that changes nothing writes nothing.',
+      'A JSON merge patch (RFC 7396): omitted members stay, `null` restores the value from the configuration, a list is replaced as a whole. Takes effect immediately here, and in other processes within `tasks.notice` (0.2 s). A change that changes nothing writes nothing.',
     tags,
     body: SettingsPatch,
     example: { limits: { requests: 6000 }, instances: { defaultLifetime: null } },
@@ -86,13 +87,13 @@ const flagsAnswer = {
 } as const;
 
 const flagEffects =
-  'In force at once, in the other processes of the site within `tasks.notice` (0.2 s). While `creation` is off, creates are refused with 503 `switched_off`. While the flag of a task type is off, tasks of this type are accepted and wait; running ones continue.';
+  'Takes effect immediately here, and in other processes within `tasks.notice` (0.2 s). While `creation` is off, creates are refused with 503 `switched_off`. While the flag of a task type is off, tasks of this type are accepted and wait; running ones continue.';
 
 /** GET /api/v2/admin/service_flags */
 export const getServiceFlags = defineHandler(
   {
     operationId: 'getServiceFlags',
-    summary: 'What is switched on and off',
+    summary: 'Get the service flags',
     tags,
     responses: flagsAnswer,
   },
@@ -106,7 +107,7 @@ export const getServiceFlags = defineHandler(
 export const putServiceFlags = defineHandler(
   {
     operationId: 'putServiceFlags',
-    summary: 'Switch everything on but what is named as off',
+    summary: 'Replace the service flags',
     description: `Omitted flags are on. ${flagEffects}`,
     tags,
     body: ServiceFlagsWrite,
@@ -121,7 +122,7 @@ export const putServiceFlags = defineHandler(
 export const patchServiceFlags = defineHandler(
   {
     operationId: 'patchServiceFlags',
-    summary: 'Switch something on or off',
+    summary: 'Change some service flags',
     description: `Omitted flags stay; \`null\` is on. ${flagEffects}`,
     tags,
     body: ServiceFlagsPatch,
@@ -138,7 +139,7 @@ const bannerAnswer = { 200: { description: 'The banner.', schema: Banner, header
 export const getBanner = defineHandler(
   {
     operationId: 'getBanner',
-    summary: 'The message that clients show to everybody',
+    summary: 'Get the banner that clients show to everyone',
     tags,
     responses: bannerAnswer,
   },

@@ -53,7 +53,7 @@ export const deleteSshKey = defineHandler(
     summary: 'Remove an SSH public key of the caller',
     tags: ['users'],
     params: Type.Object({ keyName: Name }, { additionalProperties: false }),
-    responses: { 204: { description: 'The key is gone.' } },
+    responses: { 204: { description: 'The key was removed.' } },
     errors: ['conflict'],
   },
   {

@@ -27,7 +27,7 @@ export interface TaskAnswers {
 }
 
 /** 202 with the address of the task; 200 with the task once a client has waited for its end. */
-export function taskAnswers(description = 'Accepted; a task does the work, follow Location.'): TaskAnswers {
+export function taskAnswers(description = 'Accepted; a task does the work. Follow `Location`.'): TaskAnswers {
   return {
     responses: {
       202: { description, headers: ['Location', 'Retry-After'] },

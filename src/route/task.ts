@@ -121,7 +121,7 @@ export const taskExecutionPatchHandler = defineHandler(
   },
 );
 
-const answers = taskAnswers('Accepted; follow Location.');
+const answers = taskAnswers('Accepted. Follow `Location`.');
 
 /** POST /api/v2/tasks/{taskID}/abort */
 export const abortTask = taskHandler(

@@ -65,7 +65,7 @@ export const getUser = defineHandler(
 export const patchUser = defineHandler(
   {
     operationId: 'patchUser',
-    summary: 'Describe, deactivate or reactivate a user',
+    summary: 'Change some members of a user',
     description:
       'A JSON merge patch (RFC 7396). The credentials of a user who is not active are refused from the next request on. A user is never removed, because records name them.',
     tags: ['users'],
@@ -107,7 +107,7 @@ export const listUserInstances = listHandler(
   {
     operationId: 'listUserInstances',
     summary: 'Instances that the user has created, oldest first',
-    description: 'Those in projects that the caller may see.',
+    description: 'Only instances in projects that the caller may see.',
     tags: ['users'],
     params: userParams,
     responses: instancePage,

@@ -50,5 +50,5 @@ export async function firstRun(
   if (newKey !== undefined) onNewKey?.(newKey, adminName, file);
   if (everyoneIsSuperUser) log.warn({}, 'auth.everyoneIsSuperUser is on: every user may do everything');
   if (superUsers.length === 0 && awaiting !== true)
-    log.warn({}, 'auth.superUsers is empty: nobody is a superuser');
+    log.warn({}, 'auth.superUsers is empty: there are no superusers');
 }

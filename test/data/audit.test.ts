@@ -166,7 +166,7 @@ describe('the audit trail', () => {
       [
         `UPDATE audit SET value = 'null' ${where}`,
         `UPDATE audit SET value = json_remove(public, '$.id') ${where}`,
-        /^record 2 .*: it was changed, and is no record any more$/,
+        /^record 2 .*: it was changed and is no longer a valid record$/,
       ],
     ];
     for (const [damage, repair, fault] of expected) {

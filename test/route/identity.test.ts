@@ -299,7 +299,7 @@ describe('superusers', () => {
       expect(body.map((project) => project.metadata.name)).to.deep.equal(['default']);
       expect(
         server.log.entries.filter(({ level }) => level === 'warn').map(({ message }) => message),
-      ).to.include('auth.superUsers is empty: nobody is a superuser');
+      ).to.include('auth.superUsers is empty: there are no superusers');
     } finally {
       await server.stop();
     }

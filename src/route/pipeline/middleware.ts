@@ -171,7 +171,7 @@ export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
         answer(ctx, thrown);
       } catch (failure) {
         // The error itself is invalid.
-        answer(ctx, new AggregateError([thrown, failure], 'No response could be made for an error'));
+        answer(ctx, new AggregateError([thrown, failure], 'cannot build the response to an error'));
       }
     }
   };
