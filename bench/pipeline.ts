@@ -4,20 +4,23 @@
  * CPU time, because the speed of a shared machine drifts.
  *
  * npm run bench -- pipeline [--rounds 9] [--seconds 2] [--rows 100000] [--jobs one,page,post] [--markdown]
- *   --also FILE     also measures another build of the program (its dist/main.js); may be repeated
+ *   --also FILE     also measures another build of the program (its dist/main.js), on a store of its own; may be
+ *                   repeated, the oldest first: its build/bench, if there is one, makes the rows, so that it knows their
+ *                   schema, and every newer program migrates its copy
  *   --node-arg ARG  is passed to the node of every Copse build, such as --cpu-prof; may be repeated
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../src/config.js';
 import { check, type JobName, jobNames, loadOf, sampleOf, type Sample as Requests } from './pipeline/jobs.js';
 import { connections, type Generator, generator } from './pipeline/load.js';
 import { report, type Result, type Sample } from './pipeline/report.js';
-import { copyInto, seededFile } from './pipeline/seed.js';
+import { copyInto, migratedFile, seededFile } from './pipeline/seed.js';
 import { baselines, ourProgram, type Program, Server } from './pipeline/servers.js';
 
 /**
@@ -62,9 +65,10 @@ function optionsOf(args: string[]): Options {
   const wanted = values.jobs.split(',');
   const unknown = wanted.find((name) => !(jobNames as readonly string[]).includes(name));
   if (unknown !== undefined) throw new Error(`--jobs knows ${jobNames.join(', ')}, not "${unknown}"`);
-  const others = values.also.map((file) =>
-    ourProgram(`copse (${basename(join(dirname(resolve(file)), '..'))})`, file),
-  );
+  const others = values.also.map((file): Program => {
+    const checkout = dirname(dirname(resolve(file)));
+    return { ...ourProgram(`copse (${basename(checkout)})`, file), checkout };
+  });
   const main = join(packageRoot(), 'dist', 'main.js');
   return {
     rounds: whole('rounds', values.rounds, 1),
@@ -139,29 +143,46 @@ class Bench {
 
   async run(): Promise<string> {
     const { rows, jobs } = this.#options;
-    const seeded = await seededFile(rows, say);
-    const shared = join(this.#folder, 'shared');
-    copyInto(seeded, shared);
+    const seeded = await this.#seed(rows);
+    const own = (name: string, checkout?: string) => {
+      const folder = join(this.#folder, name);
+      copyInto(checkout === undefined ? seeded.present : seeded.oldest, folder);
+      return folder;
+    };
+    const shared = own('shared');
     const tables: string[] = [];
     try {
-      const readers = await this.#start(() => shared);
+      const readers = await this.#start(({ checkout }, index) =>
+        checkout === undefined ? shared : own(`reader-${index}`, checkout),
+      );
       const [copse] = readers;
       if (copse === undefined) throw new Error('no servers');
       this.#requests = await sampleOf(copse);
       for (const job of jobs.filter((name) => name !== 'post')) tables.push(await this.#job(job, readers));
       await this.#stop();
       if (jobs.includes('post')) {
-        const writers = await this.#start((index) => {
-          const own = join(this.#folder, `own-${index}`);
-          copyInto(seeded, own);
-          return own;
-        });
+        const writers = await this.#start(({ checkout }, index) => own(`writer-${index}`, checkout));
         tables.push(await this.#job('post', writers));
       }
     } finally {
       await this.#stop();
     }
     return tables.join('\n');
+  }
+
+  /** The file for programs of other checkouts, and the one for everybody else. */
+  async #seed(rows: number): Promise<{ oldest: string; present: string }> {
+    const checkout = this.#options.programs.find((program) => program.checkout !== undefined)?.checkout;
+    const maker = join(checkout ?? '', 'build', 'bench', 'pipeline', 'seed.js');
+    if (checkout === undefined || !existsSync(maker)) {
+      const file = await seededFile(rows, say);
+      return { oldest: file, present: file };
+    }
+    const there = (await import(pathToFileURL(maker).href)) as { seededFile: typeof seededFile };
+    const oldest = await there.seededFile(rows, say);
+    const folder = join(this.#folder, 'migrated');
+    copyInto(oldest, folder);
+    return { oldest, present: await migratedFile(folder) };
   }
 
   get generator(): string {
@@ -178,13 +199,13 @@ class Bench {
     this.#running.clear();
   }
 
-  async #start(folderOf: (index: number) => string): Promise<Server[]> {
+  async #start(folderOf: (program: Program, index: number) => string): Promise<Server[]> {
     const { programs, nodeArgs } = this.#options;
     const servers: Server[] = [];
     for (const [index, program] of programs.entries()) {
       this.#controller.signal.throwIfAborted();
       const extra = program.paging === 'key' ? nodeArgs : [];
-      const server = await Server.start(program, folderOf(index), cores().server, extra);
+      const server = await Server.start(program, folderOf(program, index), cores().server, extra);
       this.#running.add(server);
       servers.push(server);
     }

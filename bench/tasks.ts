@@ -2,13 +2,16 @@
  * Throughput and latency of the task queue: tasks per second through one worker and through four, and the time from an
  * accepted request to the start of its task, with an idle queue and a deep one.
  *
- * npm run bench -- tasks [--tasks 2000] [--depth 100000] [--requests 300] [--store ADDRESS]
+ * npm run bench -- tasks [--tasks 2000] [--depth 100000] [--requests 300] [--store ADDRESS] [--also FOLDER] [--rounds 1]
  *   --store  a MongoDB-compatible server; databases of its own are made on it. Default: SQLite files.
  *            `documentdb` and `secantusdb` install and start the test servers, with durable writes;
  *            fewer requests are made then
+ *   --also   also measures the throughput of another checkout, which has its own build/ (`npm run build`), in turn with
+ *            this one, each on stores of its own, and prints the ratios; the latency is left out then
+ *   --rounds how often the throughput is measured; the median counts
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Client } from '../src/client/client.js';
@@ -18,10 +21,10 @@ import { tasks } from '../src/data/task.js';
 import type { Instance } from '../src/model/instance.js';
 import type { Task } from '../src/model/task.js';
 import { openStore } from '../src/site/stores.js';
-import { createInstance, type Offer, offerOf, until } from '../test/support/process.js';
+import { createInstance, mainFile, type Offer, offerOf, until } from '../test/support/process.js';
 import { median } from './pipeline/report.js';
 import { benchStore } from './server.js';
-import { clientOf, deepen, Processes, storeFor } from './tasks/site.js';
+import { clientOf, deepen, Processes, type Side, storeFor } from './tasks/site.js';
 
 const { values } = parseArgs({
   options: {
@@ -29,6 +32,8 @@ const { values } = parseArgs({
     depth: { type: 'string' },
     requests: { type: 'string' },
     store: { type: 'string' },
+    also: { type: 'string' },
+    rounds: { type: 'string', default: '1' },
   },
 });
 const server = await benchStore(values.store);
@@ -36,8 +41,17 @@ const { address } = server;
 const count = Number(values.tasks ?? (server.own ? 300 : 2000));
 const depth = Number(values.depth ?? 100_000);
 const requests = Number(values.requests ?? (server.own ? 100 : 300));
-if (![count, depth, requests].every((number) => Number.isInteger(number) && number > 0))
-  throw new Error('--tasks, --depth and --requests are whole numbers');
+const rounds = Number(values.rounds);
+if (![count, depth, requests, rounds].every((number) => Number.isInteger(number) && number > 0))
+  throw new Error('--tasks, --depth, --requests and --rounds are whole numbers');
+
+const present: Side = { label: 'this', main: mainFile };
+const also: Side[] =
+  values.also === undefined
+    ? []
+    : [{ label: 'other', main: join(resolve(values.also), 'build', 'src', 'main.js') }];
+for (const { main } of also)
+  if (!existsSync(main)) throw new Error(`${main} does not exist; run npm run build in that checkout`);
 
 const cache = join(packageRoot(), '.cache');
 mkdirSync(cache, { recursive: true });
@@ -64,19 +78,19 @@ async function createMany(client: Client, offer: Offer, number: number): Promise
 }
 
 /** Tasks per second through this many workers, on a queue that was filled before they started. */
-async function throughput(workers: number): Promise<number> {
-  const name = `rate-${workers}`;
+async function throughput(side: Side, workers: number, round: number): Promise<number> {
+  const name = `rate-${side.label}-${workers}-${round}`;
   const store = storeFor(folder, name, address);
   // A first worker makes the region known, then leaves, so that the queue can fill.
-  const first = await processes.start(store, name, 'worker', ['--region', 'simulated']);
-  const api = await processes.start(store, name, 'serve', ['--no-worker']);
+  const first = await processes.start(store, name, 'worker', ['--region', 'simulated'], side);
+  const api = await processes.start(store, name, 'serve', ['--no-worker'], side);
   const client = clientOf(api);
   const offer = await offered(client);
   // The catalog is cached by now, so creates are accepted while no worker runs.
   await first.kill('SIGKILL');
   await createMany(client, offer, count);
   for (let number = 0; number < workers; number += 1)
-    await processes.start(store, name, 'worker', ['--region', 'simulated']);
+    await processes.start(store, name, 'worker', ['--region', 'simulated'], side);
   // Rarely, since it costs a server without indexes more than a task does.
   for (;;) {
     const open = await client.get<Task[]>('/api/v2/tasks?status=pending&status=running&limit=1');
@@ -93,6 +107,33 @@ async function throughput(workers: number): Promise<number> {
   }
   await processes.stopAll();
   return (done * 1000) / (end - begin);
+}
+
+/** Of each side, by number of workers: the medians. The sides are measured in turn, as the speed of a machine drifts. */
+async function throughputs(): Promise<void> {
+  const sides = [present, ...also];
+  print(
+    `| workers | ${sides.map(({ label }) => `${label}, tasks/s`).join(' | ')}${also.length > 0 ? ' | ratio' : ''} |`,
+  );
+  print(`| --- |${' ---: |'.repeat(sides.length + also.length)}`);
+  for (const workers of [1, 4]) {
+    const rates = new Map<Side, number[]>(sides.map((side) => [side, []]));
+    for (let round = 0; round < rounds; round += 1) {
+      say(`throughput with ${workers} worker(s), round ${round + 1} of ${rounds}`);
+      for (const side of round % 2 === 0 ? sides : [...sides].reverse())
+        rates.get(side)?.push(await throughput(side, workers, round));
+    }
+    const of = (side: Side) => rates.get(side) ?? [];
+    const ratios = also.map((side) =>
+      median(of(present).map((rate, round) => rate / (of(side)[round] ?? NaN))),
+    );
+    const cells = [
+      ...sides.map((side) => median(of(side)).toFixed(1)),
+      ...ratios.map((ratio) => ratio.toFixed(2)),
+    ];
+    print(`| ${workers} | ${cells.join(' | ')} |`);
+  }
+  print('');
 }
 
 /** Milliseconds from an accepted create to the start of its task's work: its claim is stored by then. */
@@ -114,7 +155,7 @@ async function latencies(): Promise<{ idle: number[]; deep: number[] }> {
   for (const { name, store } of stores) {
     if (name !== 'deep') continue;
     // The first server creates the region, the project and a task to copy.
-    const client = clientOf(await processes.start(store, name, 'serve', ['--region', 'simulated']));
+    const client = clientOf(await processes.start(store, name, 'serve', ['--region', 'simulated'], present));
     await latency(client, await offered(client), 'model');
     await processes.stopAll();
     const opened = await openStore(store, '.', collections);
@@ -125,7 +166,7 @@ async function latencies(): Promise<{ idle: number[]; deep: number[] }> {
   }
   const sides: { client: Client; offer: Offer; found: number[] }[] = [];
   for (const { name, store } of stores) {
-    const client = clientOf(await processes.start(store, name, 'serve', ['--region', 'simulated']));
+    const client = clientOf(await processes.start(store, name, 'serve', ['--region', 'simulated'], present));
     sides.push({ client, offer: await offered(client), found: [] });
   }
   for (let turn = 0; turn < requests; turn += 1) {
@@ -140,16 +181,7 @@ function mean(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }
 
-try {
-  print(`store: ${server.title}, ${count} tasks of instance.create`);
-  const rates: number[] = [];
-  for (const workers of [1, 4]) {
-    say(`throughput with ${workers} worker(s)`);
-    rates.push(await throughput(workers));
-  }
-  print(
-    `| workers | tasks/s |\n| --- | ---: |\n| 1 | ${rates[0]?.toFixed(1) ?? ''} |\n| 4 | ${rates[1]?.toFixed(1) ?? ''} |\n`,
-  );
+async function reportLatencies(): Promise<void> {
   say(`latency, ${requests} requests at an idle queue and at one of ${depth}`);
   const { idle, deep } = await latencies();
   print('| queue | mean ms | median ms |\n| --- | ---: | ---: |');
@@ -157,6 +189,12 @@ try {
   print(`| ${depth} deep | ${mean(deep).toFixed(2)} | ${median(deep).toFixed(1)} |\n`);
   const ratio = mean(deep) / mean(idle);
   print(`deep / idle: ${ratio.toFixed(2)} (goal 1.30: ${ratio <= 1.3 ? 'met' : 'MISSED'})`);
+}
+
+try {
+  print(`store: ${server.title}, ${count} tasks of instance.create`);
+  await throughputs();
+  if (also.length === 0) await reportLatencies();
 } finally {
   await processes.stopAll();
   await server.close();

@@ -30,6 +30,7 @@ import { UserData } from '../../src/data/user.js';
 import { silentLog } from '../../src/model/log.js';
 import type { InstanceRecord } from '../../src/model/instance.js';
 import { makeCatalog } from '../../src/region/simulated/catalog.js';
+import { openStore } from '../../src/site/stores.js';
 
 export const adminKey = 'bench-key-0123456789-0123456789-0123456789';
 
@@ -151,6 +152,18 @@ export async function seededFile(rows: number, say: (text: string) => void): Pro
   say(`seeding ${rows} instances`);
   await fill(unfinished, rows, say);
   renameSync(unfinished, file);
+  return file;
+}
+
+/** Migrates the file in a folder that another version seeded; returns its name. */
+export async function migratedFile(folder: string): Promise<string> {
+  const file = join(folder, 'copse.sqlite');
+  const store = await openStore(`sqlite:${file}`, folder, collections);
+  try {
+    await migrateStore(store, silentLog);
+  } finally {
+    await store.close();
+  }
   return file;
 }
 

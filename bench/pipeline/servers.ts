@@ -17,6 +17,8 @@ export interface Program {
   constant: boolean;
   /** Script and arguments for node; the folder holds the database as `copse.sqlite`. */
   command: (folder: string) => string[];
+  /** The folder of another checkout: its program gets a store of its own, which this program has not migrated. */
+  checkout?: string;
 }
 
 const patience = 30_000;

@@ -21,6 +21,12 @@ export function storeFor(folder: string, name: string, server: string | undefine
   return url.href;
 }
 
+/** The program that is measured; `main` is its compiled main.js. */
+export interface Side {
+  label: string;
+  main: string;
+}
+
 export class Processes {
   readonly #folder: string;
   readonly #running: ServerProcess[] = [];
@@ -34,9 +40,11 @@ export class Processes {
     name: string,
     command: 'serve' | 'worker',
     args: string[],
+    { main }: Side,
   ): Promise<ServerProcess> {
     const server = await startServer({
       command,
+      main,
       // One folder per store: its processes share the simulated cloud.
       dataDir: join(this.#folder, name),
       args,

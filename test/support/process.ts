@@ -48,6 +48,8 @@ export function temporaryFolder(): string {
 export interface ServerOptions {
   /** Default: serve. */
   command?: 'serve' | 'worker';
+  /** The program. Default: the one compiled with the tests. */
+  main?: string;
   dataDir: string;
   args?: string[];
   environment?: Record<string, string>;
@@ -84,12 +86,19 @@ export class ServerProcess {
   readonly #command: 'serve' | 'worker';
   #url = '';
 
-  constructor({ command = 'serve', dataDir, args = [], environment = {}, output }: ServerOptions) {
+  constructor({
+    command = 'serve',
+    main = mainFile,
+    dataDir,
+    args = [],
+    environment = {},
+    output,
+  }: ServerOptions) {
     this.#command = command;
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('COPSE_'));
     this.child = spawn(
       process.execPath,
-      ['--heap-growing-percent=50', mainFile, command, '--port', '0', '--data-dir', dataDir, ...args],
+      ['--heap-growing-percent=50', main, command, '--port', '0', '--data-dir', dataDir, ...args],
       {
         stdio: ['ignore', output ?? 'pipe', output ?? 'pipe'],
         env: { ...Object.fromEntries(inherited), COPSE_ADMIN_KEY: adminKey, ...environment },
