@@ -10,7 +10,7 @@
  *   --node-arg ARG  is passed to the node of every Copse build, such as --cpu-prof; may be repeated
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -242,7 +242,17 @@ class Bench {
   }
 }
 
+/** The comment at the top of this file describes the bench and its options. */
+function help(): string {
+  const text = readFileSync(join(packageRoot(), 'bench', 'pipeline.ts'), 'utf8');
+  return text.slice(text.indexOf('\n') + 1, text.indexOf(' */')).replaceAll(/^ \* ?/gm, '');
+}
+
 async function main(): Promise<void> {
+  if (process.argv.includes('--help')) {
+    say(help());
+    return;
+  }
   const options = optionsOf(process.argv.slice(2));
   const { server, load } = cores();
   execFileSync('taskset', ['-a', '-c', '-p', String(load), String(process.pid)], { stdio: 'ignore' });

@@ -1,6 +1,6 @@
 // npm run bench -- NAME [options]: sets the machine up like the tests, compiles, and runs bench/NAME.
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildImage, buildProgram, buildTests } from './setup/build.mjs';
 import { ensureDocumentDb } from './setup/documentdb.mjs';
@@ -20,13 +20,6 @@ const known = readdirSync(join(root, 'bench'))
 if (name === undefined || !existsSync(join(root, 'bench', `${name}.ts`))) {
   say(`npm run bench -- NAME [options], where NAME is one of: ${known.join(', ')}`);
   process.exit(name === undefined || name === '--help' ? 0 : 1);
-}
-if (rest.includes('--help')) {
-  // The comment at the top of each bench describes it and its options.
-  const [, text = ''] =
-    readFileSync(join(root, 'bench', `${name}.ts`), 'utf8').match(/\/\*\*\n(.*?) \*\//s) ?? [];
-  say(text.replaceAll(/^ \* ?/gm, ''));
-  process.exit(0);
 }
 try {
   checkNode();
