@@ -8,6 +8,7 @@ import { secretFor } from '../../src/data/secret.js';
 import { insert } from '../../src/data/store/port.js';
 import { apiKeys, newApiKey, UserData, users } from '../../src/data/user.js';
 import { timestamp } from '../../src/model/common.js';
+import type { NewApiKey } from '../../src/model/api-key.js';
 import type { Task } from '../../src/model/task.js';
 import { openStore } from '../../src/site/stores.js';
 import { checkedFetch } from '../support/conform.js';
@@ -100,6 +101,27 @@ describe('settings of two processes on one store', function () {
     await soon('the new limit', async () => (await policy()) === '"default";q=4321;w=60');
     await change('settings', { limits: null });
     await soon('the old limit', async () => (await policy()) === '"default";q=6000;w=60');
+  });
+
+  it('a revoked key, and a user who is no longer active', async () => {
+    const userId = '01900000-0000-7000-8000-000000001000';
+    const made = await ask(one, `/users/${userId}/apikeys`, {
+      method: 'POST',
+      body: { metadata: { name: 'short-lived' } },
+    });
+    const { key: short, metadata } = (await made.json()) as NewApiKey;
+    const status = async (as: string) => (await ask(other, '/user', { as })).status;
+    expect(await status(short)).to.equal(200);
+    const end = await ask(one, `/users/${userId}/apikeys/${metadata.id}`, { method: 'DELETE' });
+    expect(end.status).to.equal(204);
+    await soon('the end of the key', async () => (await status(short)) === 401);
+    for (const [active, expected] of [
+      [false, 401],
+      [true, 200],
+    ] as const) {
+      await ask(one, `/users/${userId}`, { method: 'PATCH', body: { spec: { active } } });
+      await soon(`a user who is active: ${active}`, async () => (await status(key)) === expected);
+    }
   });
 
   it('the banner', async () => {
