@@ -15,6 +15,8 @@ export const exampleIds = {
   keyID: '0193a5c0-0000-7000-8000-00000000000a',
   labelID: '0193a5c0-0000-7000-8000-00000000000e',
   sessionID: '0193a5c0-0000-7000-8000-00000000000c',
+  subscriptionID: '0193a5c0-0000-7000-8000-00000000000f',
+  deliveryID: '0193a5c0-0000-7000-8000-000000000010',
   auditEventID: '0193a5c0-0000-7000-8000-00000000000b',
   asset: 'errors',
 } as const;

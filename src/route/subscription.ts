@@ -9,6 +9,7 @@ import {
 } from '../model/subscription.js';
 import { Delivery, DeliveryStatus, DeliveryWithPayload } from '../model/webhook.js';
 import { callerOf } from './caller.js';
+import { exampleIds } from './example.js';
 import { listHandler } from './list-handler.js';
 import { defineHandler } from './route.js';
 
@@ -27,8 +28,12 @@ export const listSubscriptions = listHandler(
     tags: ['subscriptions'],
     query: Type.Object(
       {
-        ownerType: Type.Optional(OwnerType),
-        owner: Type.Optional({ ...Uuid, description: 'Id of the user or project.' }),
+        ownerType: Type.Optional({ ...OwnerType, examples: ['project'] }),
+        owner: Type.Optional({
+          ...Uuid,
+          description: 'Id of the user or project.',
+          examples: [exampleIds.projectID],
+        }),
       },
       { additionalProperties: false },
     ),
@@ -92,7 +97,10 @@ export const deleteSubscriptionByQuery = defineHandler(
     operationId: 'deleteSubscriptionByQuery',
     summary: 'Delete the subscription of the given id',
     tags: ['subscriptions'],
-    query: Type.Object({ id: Uuid }, { additionalProperties: false }),
+    query: Type.Object(
+      { id: { ...Uuid, examples: [exampleIds.subscriptionID] } },
+      { additionalProperties: false },
+    ),
     responses: { 204: { description: 'The subscription is gone, and its deliveries with it.' } },
     errors: ['not_found', 'forbidden', 'conflict', 'precondition_failed'],
   },

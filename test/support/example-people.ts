@@ -5,9 +5,13 @@ import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
 import { sshKeys } from '../../src/data/ssh-key.js';
 import { type CollectionSpec, insert, remove } from '../../src/data/store/port.js';
+import { subscriptions } from '../../src/data/subscription.js';
 import { apiKeys, users } from '../../src/data/user.js';
+import { deliveries } from '../../src/data/webhook.js';
 import { exampleIds } from '../../src/route/example.js';
 import type { AuditEvent } from '../../src/model/audit.js';
+import type { SubscriptionRecord } from '../../src/model/subscription.js';
+import type { DeliveryRecord } from '../../src/model/webhook.js';
 import { createSshKey } from '../../src/route/ssh-key.js';
 import type { Api } from './conform.js';
 import { addPerson, addProject, addSession } from './people.js';
@@ -57,7 +61,39 @@ export async function freshPeople(
     [exampleIds.userID]: person.id,
     [exampleIds.keyID]: person.keyId,
     [exampleIds.sessionID]: await addSession(server.app, person),
+    ...(await freshSubscription(server)),
   };
+}
+
+/** A subscription of the project that no event of a test fits, with a failed delivery. */
+async function freshSubscription({
+  app: { store },
+  catalog: { projectId },
+}: TestServer): Promise<Record<string, string>> {
+  const [id, deliveryId] = [uuidv7(), uuidv7()];
+  for (const old of await store.page(subscriptions, { order: 'id', limit: 100 }))
+    await store.write([remove(subscriptions, old)]);
+  const creationTime = new Date().toISOString();
+  const subscription: SubscriptionRecord = {
+    ownerType: 'project',
+    owner: projectId,
+    selectors: [{ type: 'resource', data: id }],
+    url: 'https://example.com/hooks',
+    secret: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    creationTime,
+    createdBy: 'test',
+  };
+  const delivery: DeliveryRecord = {
+    subscriptionId: id,
+    type: 'webhook.ping',
+    payload: '{}',
+    status: 'failed',
+    attempts: 1,
+    due: 0,
+    creationTime,
+  };
+  await store.write([insert(subscriptions, id, subscription), insert(deliveries, deliveryId, delivery)]);
+  return { [exampleIds.subscriptionID]: id, [exampleIds.deliveryID]: deliveryId };
 }
 
 /** A label of the organization, which resources with these ids have if the operation takes it off. */
