@@ -134,7 +134,8 @@ class Bench {
   readonly #folder: string;
   readonly #running = new Set<Server>();
   readonly #controller = new AbortController();
-  #requests: Requests | undefined;
+  /** By checkout, because each version has its own form of page keys. The ids are the same. */
+  readonly #requests = new Map<string | undefined, Requests>();
 
   constructor(options: Options, folder: string) {
     this.#options = options;
@@ -155,9 +156,10 @@ class Bench {
       const readers = await this.#start(({ checkout }, index) =>
         checkout === undefined ? shared : own(`reader-${index}`, checkout),
       );
-      const [copse] = readers;
-      if (copse === undefined) throw new Error('no servers');
-      this.#requests = await sampleOf(copse);
+      for (const server of readers) {
+        const { checkout } = server.program;
+        if (!this.#requests.has(checkout)) this.#requests.set(checkout, await sampleOf(server));
+      }
       for (const job of jobs.filter((name) => name !== 'post')) tables.push(await this.#job(job, readers));
       await this.#stop();
       if (jobs.includes('post')) {
@@ -215,13 +217,16 @@ class Bench {
   async #job(job: JobName, started: readonly Server[]): Promise<string> {
     const servers = started.filter(({ program }) => job === 'page' || program.label !== unkept);
     const { rounds, seconds, markdown } = this.#options;
-    const requests = this.#requests;
-    if (requests === undefined) throw new Error('the requests are not known yet');
-    const bytes = await check(job, servers, requests);
+    const requestsFor = ({ program }: Server) => {
+      const requests = this.#requests.get(program.checkout);
+      if (requests === undefined) throw new Error('the requests are not known yet');
+      return requests;
+    };
+    const bytes = await check(job, servers, requestsFor);
     const { generate } = generator(this.#controller.signal);
     const turn = (server: Server, time: number) => {
       this.#controller.signal.throwIfAborted();
-      return measure(server, job, requests, generate, time, this.#folder);
+      return measure(server, job, requestsFor(server), generate, time, this.#folder);
     };
     say(`${job}: warming up`);
     for (const server of servers) await warmUp(server, turn);

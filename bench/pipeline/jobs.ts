@@ -165,11 +165,15 @@ async function answerOf(job: JobName, server: Server, sample: Sample, turn: numb
 }
 
 /** Compares every server with the first, which is Copse: the same ids, and sizes within 5 %. */
-export async function check(job: JobName, servers: readonly Server[], sample: Sample): Promise<number> {
+export async function check(
+  job: JobName,
+  servers: readonly Server[],
+  sampleFor: (server: Server) => Sample,
+): Promise<number> {
   let bytes = 0;
   for (let turn = 0; turn < 3; turn += 1) {
     const answers: Answer[] = [];
-    for (const server of servers) answers.push(await answerOf(job, server, sample, turn));
+    for (const server of servers) answers.push(await answerOf(job, server, sampleFor(server), turn));
     const [copse] = answers;
     if (copse === undefined) throw new Error('no servers');
     bytes = copse.bytes;
