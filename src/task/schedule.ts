@@ -1,4 +1,5 @@
 /** Runs the site's periodic jobs when this process has their lease. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ScheduleData, Turn } from '../data/schedule.js';
 import type { Log } from '../model/log.js';
@@ -29,6 +30,8 @@ export class Schedule {
     this.#jobs = jobs;
     this.#lease = lease;
     this.#log = log;
+    // Each job waits with it, and there are more than the ten after which Node suspects a leak.
+    setMaxListeners(0, this.#stopping.signal);
   }
 
   start(): void {

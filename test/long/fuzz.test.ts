@@ -5,6 +5,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { eventually } from '../support/eventually.js';
+import { addLabel, addSubscription } from '../support/example-people.js';
 import { Fuzzer } from '../support/fuzz.js';
 import { anyPlan, type FuzzDocument } from '../support/fuzz-request.js';
 import { addOutsider } from '../support/fuzz-seed.js';
@@ -53,6 +54,10 @@ describe('the API under random requests', function () {
       fuzzer.learn('projectid', project.id);
       if (n < 2) fuzzer.learn('userid', person.id);
       if (n < 2) fuzzer.learn('keyid', person.keyId);
+    }
+    for (let n = 0; n < 20; n += 1) {
+      fuzzer.learn('labelid', await addLabel(server));
+      fuzzer.learn('subscriptionid', (await addSubscription(server)).id);
     }
     fuzzer.learn('regionid', regionId);
     fuzzer.learn('networkid', networkId);
@@ -122,8 +127,16 @@ describe('the API under random requests', function () {
   });
 });
 
-/** Operations that need what no arbitrary value is: a key of the right form, a user who is in the project. */
-const needingMore = ['createSshKey', 'deleteSshKey', 'changeMember', 'removeMember'];
+/**
+ * Operations that need what no arbitrary value is: a key of the right form, a public URL, a cookie, a site without users,
+ * or two ids that belong together.
+ */
+const needingMore = [
+  ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
+  ...['signOut', 'endSession', 'changeMember', 'removeMember', 'removeOwner'],
+  ...['getDelivery', 'replayDelivery', 'deleteSubscriptionByQuery'],
+  ...['Instance', 'Project', 'Organization', 'User'].map((resource) => `remove${resource}Label`),
+];
 
 /** How many requests were made, and what they got. */
 function report({ requests, counts }: Fuzzer): string {

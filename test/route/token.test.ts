@@ -39,7 +39,7 @@ describe('tokens of a certified OpenID Connect provider', () => {
     const first = Api.withKey(server.url, await provider.token('robot'));
     const { body } = await first.get<CurrentUser>('/api/v2/user');
     expect(body.metadata).to.include({ name: 'robot', createdBy: 'robot' });
-    expect(body.status).to.deep.equal({ superUser: false });
+    expect(body.status).to.deep.equal({ superUser: false, projects: [] });
     const again = Api.withKey(server.url, await provider.token('robot'));
     expect((await again.get<CurrentUser>('/api/v2/user')).body).to.deep.equal(body);
     const { body: known } = await server.admin.get<User>(`/api/v2/users/${body.metadata.id}`);

@@ -1,7 +1,7 @@
 /** Waiting in tests: for a condition with a deadline, never for a fixed time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export interface Patience {
+export interface Deadline {
   /** Milliseconds. */
   within?: number;
   /** What is awaited, for the failure message. */
@@ -17,7 +17,7 @@ const slowness = process.env['COPSE_TEST_STORE'] === undefined ? 1 : 6;
  */
 export async function eventually<T>(
   look: () => T | Promise<T>,
-  { within = 5000, what = 'the condition' }: Patience = {},
+  { within = 5000, what = 'the condition' }: Deadline = {},
 ): Promise<Exclude<T, undefined | false>> {
   const deadline = Date.now() + within * slowness;
   let last: unknown;

@@ -65,14 +65,20 @@ export async function freshPeople(
   };
 }
 
-/** A subscription of the project that no event of a test fits, with a failed delivery. */
-async function freshSubscription({
-  app: { store },
-  catalog: { projectId },
-}: TestServer): Promise<Record<string, string>> {
-  const [id, deliveryId] = [uuidv7(), uuidv7()];
+async function freshSubscription(server: TestServer): Promise<Record<string, string>> {
+  const { store } = server.app;
   for (const old of await store.page(subscriptions, { order: 'id', limit: 100 }))
     await store.write([remove(subscriptions, old)]);
+  const { id, deliveryId } = await addSubscription(server);
+  return { [exampleIds.subscriptionID]: id, [exampleIds.deliveryID]: deliveryId };
+}
+
+/** A subscription of the project that no event of a test fits, with a failed delivery. */
+export async function addSubscription({
+  app: { store },
+  catalog: { projectId },
+}: TestServer): Promise<{ id: string; deliveryId: string }> {
+  const [id, deliveryId] = [uuidv7(), uuidv7()];
   const creationTime = new Date().toISOString();
   const subscription: SubscriptionRecord = {
     ownerType: 'project',
@@ -93,23 +99,29 @@ async function freshSubscription({
     creationTime,
   };
   await store.write([insert(subscriptions, id, subscription), insert(deliveries, deliveryId, delivery)]);
-  return { [exampleIds.subscriptionID]: id, [exampleIds.deliveryID]: deliveryId };
+  return { id, deliveryId };
+}
+
+/** A label of the organization. */
+export async function addLabel({ app: { store }, catalog: { organizationId } }: TestServer): Promise<string> {
+  const id = uuidv7();
+  const made = { creationTime: new Date().toISOString(), createdBy: 'test' };
+  await store.write([insert(labels, id, { name: id, organizationId, properties: {}, ...made })]);
+  return id;
 }
 
 /** A label of the organization, which resources with these ids have if the operation takes it off. */
 async function freshLabel(
-  { app: { store }, catalog }: TestServer,
+  server: TestServer,
   operationId: string,
   resources: readonly string[],
 ): Promise<Record<string, string>> {
-  const id = uuidv7();
-  const { organizationId } = catalog;
-  const made = { creationTime: new Date().toISOString(), createdBy: 'test' };
+  const id = await addLabel(server);
   const [, type] = /^remove(\w+)Label$/.exec(operationId) ?? [];
   const uses = (type === undefined ? [] : resources).map((resourceId) =>
     insert(labelUses, uuidv7(), { labelId: id, type: (type ?? '').toLowerCase(), resourceId }),
   );
-  await store.write([insert(labels, id, { name: id, organizationId, properties: {}, ...made }), ...uses]);
+  if (uses.length > 0) await server.app.store.write(uses);
   return { [exampleIds.labelID]: id };
 }
 

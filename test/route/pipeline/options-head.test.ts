@@ -1,9 +1,9 @@
 /** OPTIONS and HEAD, which no route declares and every route has. */
 import { expect } from 'chai';
 import { exampleIds } from '../../../src/route/example.js';
+import { freshPeople } from '../../support/example-people.js';
 import { absentId } from '../../support/fuzz-seed.js';
 import { wire, type WireReply } from '../../support/fuzz-http.js';
-import { addPerson } from '../../support/people.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
 
 interface Document {
@@ -40,9 +40,12 @@ describe('OPTIONS and HEAD', () => {
       instanceID: metadata.id,
       taskID: taskId ?? '',
     };
-    const { keyId: keyID, id: userID } = await addPerson(server.app, 'head');
-    Object.assign(real, { keyID, userID });
     await server.settled(metadata.id);
+    const people = await freshPeople(server, 'getUser', metadata.id);
+    for (const [name, example] of Object.entries(exampleIds)) {
+      const id = people[example];
+      if (id !== undefined) real[name] = id;
+    }
   });
   after(() => server.stop());
 
