@@ -23,9 +23,9 @@ import {
   untilGone,
 } from '../test/support/process.js';
 
-const look = 25;
+const intervalMs = 25;
 const prompt = 'login:';
-const patience = 180;
+const timeoutSeconds = 180;
 
 interface Reference {
   command: string;
@@ -53,10 +53,10 @@ async function throughApi(
   const started = performance.now();
   const { metadata } = await createInstance(client, name, offer);
   const path = `/api/v2/instances/${metadata.id}/consoleoutput?length=3`;
-  const end = started + patience * 1000;
+  const end = started + timeoutSeconds * 1000;
   while (!(await client.get<{ contents: string }>(path)).body.contents.includes(prompt)) {
-    if (performance.now() > end) throw new Error(`no prompt after ${patience} s`);
-    await sleep(look);
+    if (performance.now() > end) throw new Error(`no prompt after ${timeoutSeconds} s`);
+    await sleep(intervalMs);
   }
   const seconds = (performance.now() - started) / 1000;
   const [pid] = emulatorsIn(dataDir);
@@ -93,12 +93,12 @@ async function bare({ command, args, folder }: Reference, scratch: string): Prom
   const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
     for (
-      const end = started + patience * 1000;
+      const end = started + timeoutSeconds * 1000;
       !existsSync(log) || !readFileSync(log, 'latin1').includes(prompt);
     ) {
       if (performance.now() > end || child.exitCode !== null)
         throw new Error('the bare machine does not come up');
-      await sleep(look);
+      await sleep(intervalMs);
     }
     return (performance.now() - started) / 1000;
   } finally {

@@ -5,7 +5,7 @@ const { reporters, Runner } = require('mocha');
 const summarize = require('./summary.cjs');
 
 /** Milliseconds until a run that does not end by itself is terminated. */
-const patience = 60_000;
+const timeoutMs = 60_000;
 
 module.exports = class Summary extends reporters.Spec {
   constructor(runner, options) {
@@ -39,7 +39,7 @@ module.exports = class Summary extends reporters.Spec {
         // mocha sets its own exit code at the end.
         process.on('exit', () => (process.exitCode = 1));
         process.exit();
-      }, patience).unref();
+      }, timeoutMs).unref();
     });
   }
 };

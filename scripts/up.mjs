@@ -68,7 +68,7 @@ function serve(dataDir) {
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
   const ended = new Promise((done) => child.once('exit', (code, signal) => done(signal === null ? code : 1)));
   const listening = new Promise((done, fail) => {
-    const look = () => {
+    const check = () => {
       const lines = readFileSync(logFile).subarray(from).toString().split('\n');
       const line = lines.find((text) => text.includes('"msg":"listening"'));
       if (line === undefined) return;
@@ -76,8 +76,8 @@ function serve(dataDir) {
       clearInterval(timer);
       done(JSON.parse(line).url);
     };
-    const watcher = watch(logFile, look);
-    const timer = setInterval(look, 500);
+    const watcher = watch(logFile, check);
+    const timer = setInterval(check, 500);
     void ended.then((code) => {
       watcher.close();
       clearInterval(timer);

@@ -21,7 +21,7 @@ export interface Program {
   checkout?: string;
 }
 
-const patience = 30_000;
+const startTimeoutMs = 30_000;
 
 export const baselines: readonly Program[] = [
   baseline('(a) node:http', 'node-http'),
@@ -114,7 +114,7 @@ export class Server {
 }
 
 async function listening(program: Program, child: ChildProcess, log: string): Promise<string> {
-  for (const deadline = Date.now() + patience; Date.now() < deadline;) {
+  for (const deadline = Date.now() + startTimeoutMs; Date.now() < deadline;) {
     await sleep(25);
     const said = readFileSync(log, 'utf8');
     const line = said.split('\n').find((text) => text.includes('"msg":"listening"'));
@@ -122,7 +122,7 @@ async function listening(program: Program, child: ChildProcess, log: string): Pr
     if (child.exitCode !== null || child.pid === undefined)
       throw new Error(`${program.label} ended with ${child.exitCode ?? 'no process'}:\n${said.slice(-2000)}`);
   }
-  throw new Error(`${program.label} does not listen after ${patience / 1000} s`);
+  throw new Error(`${program.label} does not listen after ${startTimeoutMs / 1000} s`);
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -26,5 +26,5 @@ export interface Caller {
    */
   readonly precondition?: ((standing: Standing) => boolean) | undefined;
   /** The writes that let a repeat of the request find its response; stored in the same batch as the change. */
-  readonly remember?: ((accepted: Accepted) => readonly Write[]) | undefined;
+  readonly storeResponse?: ((accepted: Accepted) => readonly Write[]) | undefined;
 }

@@ -79,7 +79,7 @@ export function added<T>(
   const inserts = [insert(collection, id, value), ...others(id)];
   return retrying(async () => {
     const audit = await recorded(store, collection, caller, id, 'create', { before: null, after: value });
-    await store.write([...inserts, ...audit, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+    await store.write([...inserts, ...audit, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
     return accepted;
   });
 }
@@ -113,14 +113,14 @@ export function modified<T extends Changeable>(
     const changed = change(value);
     if (isDeepStrictEqual(changed, value)) {
       const same = { id, text: textOf(collection, id, value), revision };
-      caller.remember?.(same);
+      caller.storeResponse?.(same);
       return same;
     }
     const next = { ...changed, modifiedTime: timestamp(), modifiedBy: caller.principal.name };
     const accepted = { id, text: textOf(collection, id, next), revision: revision + 1 };
     const audit = await auditedAll(store, caller, [entryOf(value, next)]);
     const writes = [replace(collection, found, next), ...audit.writes];
-    await store.write([...writes, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+    await store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
     return accepted;
   });
 }

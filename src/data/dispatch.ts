@@ -84,6 +84,12 @@ export class DispatchData {
         return true;
       }
       const { last } = await this.#store.changeRange();
+      const end = { event: base + last, audit: await this.#auditEnd() };
+      // After both ends were read: a subscription that is not there yet is owed nothing before them.
+      if ((await this.#subscribed()).length === 0) {
+        await this.#move(cursor, end);
+        return false;
+      }
       // A copy of a store begins a new log.
       const position = Math.min(Math.max(cursor.value.event - base, 0), last);
       const page = await this.#store.changes({ after: position, limit: passLimit });
@@ -93,36 +99,44 @@ export class DispatchData {
       const passed = { event: base + page.next, audit: records.at(-1)?.value.sequence ?? cursor.value.audit };
       const more = page.changes.length === passLimit || records.length === passLimit;
       const batch = new Batch();
-      if (subscribed.length > 0) {
-        await this.#collect(
-          batch,
-          subscribed,
-          page.changes.flatMap((change) => happeningOf(change, base)),
-          (one) => {
-            passed.event = Number(one.id) - 1;
-            passed.audit = cursor.value.audit;
-          },
-        );
-        if (!batch.full)
-          await this.#collect(batch, subscribed, records.map(happeningOfAudit), (one) => {
-            passed.audit = Number(one.data['sequence']) - 1;
-          });
-      }
-      if (passed.event === cursor.value.event && passed.audit === cursor.value.audit) return false;
-      await this.#store.write([
-        replace(dispatchCursors, cursor, passed),
-        ...(await this.#writesOf(batch, actor)),
-      ]);
-      return more || batch.full;
+      await this.#collect(
+        batch,
+        subscribed,
+        page.changes.flatMap((change) => happeningOf(change, base)),
+        (one) => {
+          passed.event = Number(one.id) - 1;
+          passed.audit = cursor.value.audit;
+        },
+      );
+      if (!batch.full)
+        await this.#collect(batch, subscribed, records.map(happeningOfAudit), (one) => {
+          passed.audit = Number(one.data['sequence']) - 1;
+        });
+      return (await this.#move(cursor, passed, await this.#writesOf(batch, actor))) && (more || batch.full);
     });
+  }
+
+  /** Moves the cursor, together with the deliveries of what it passes; returns whether it was elsewhere. */
+  async #move(
+    cursor: Document<CursorRecord>,
+    to: CursorRecord,
+    writes: readonly Write[] = [],
+  ): Promise<boolean> {
+    if (to.event === cursor.value.event && to.audit === cursor.value.audit) return false;
+    await this.#store.write([replace(dispatchCursors, cursor, to), ...writes]);
+    return true;
   }
 
   /** Nothing that happened before is told. */
   async #begin(base: number): Promise<void> {
     const { position } = await this.#store.lastChange();
-    const head = await this.#store.get(auditHeads, auditHeadId);
-    const value = { event: base + position, audit: head?.value.sequence ?? 0 };
+    const value = { event: base + position, audit: await this.#auditEnd() };
     await this.#store.write([insert(dispatchCursors, cursorId, value)]);
+  }
+
+  /** Number of the last audit record. */
+  async #auditEnd(): Promise<number> {
+    return (await this.#store.get(auditHeads, auditHeadId))?.value.sequence ?? 0;
   }
 
   #auditAfter(sequence: number): Promise<Document<AuditRecord>[]> {

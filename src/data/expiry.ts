@@ -50,7 +50,7 @@ export class ExpiryData {
       const accepted = { id, text, revision: instance.revision + 1 };
       const writes = [
         replace(instances, instance, instanceAfter(instance, next)),
-        ...(caller.remember?.(accepted) ?? []),
+        ...(caller.storeResponse?.(accepted) ?? []),
       ];
       await this.#store.write(writes, caller.signal);
       return accepted;

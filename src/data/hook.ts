@@ -66,7 +66,7 @@ export const hookPlaces: CollectionSpec<{ taken: number }> = {
 
 const hour = 3_600_000;
 /** Ms after which a job that found no room, or could not get an instance, is given up; GitHub gives it up too. */
-const patience = 24 * hour;
+const jobLifetimeMs = 24 * hour;
 /** Ms for which events and ended jobs are remembered; older events are not accepted. */
 const memory = 7 * 24 * hour;
 /** Ms that a create gets before the sweep tries it again. */
@@ -185,8 +185,8 @@ export class HookData {
       if (rule === undefined)
         throw new ApiError('not_found', `There is no rule "${job.value.rule}" any more.`);
       const body = await instanceFor(this.#store, this.#parts, caller, rule, job);
-      const remember = ({ id }: { id: string }) => [insert(hookInstances, jobId, { instanceId: id })];
-      await this.#parts.instances.create({ ...caller, remember }, body);
+      const storeResponse = ({ id }: { id: string }) => [insert(hookInstances, jobId, { instanceId: id })];
+      await this.#parts.instances.create({ ...caller, storeResponse }, body);
     } catch (error) {
       if (error instanceof StoreConflict) return;
       if (!(error instanceof ApiError)) throw error;
@@ -295,7 +295,7 @@ export class HookData {
     const caller = hookCaller({ requestId: 'schedule-hooks', signal });
     await this.#each('ending', (job) => this.#end(caller, job.id));
     await this.#each('live', (job) => this.#check(caller, job));
-    const late = Date.now() - patience;
+    const late = Date.now() - jobLifetimeMs;
     await this.#each('waiting', async (job) => {
       if (job.value.time < late) await this.#giveUp(job);
     });
@@ -306,7 +306,7 @@ export class HookData {
   async #check(caller: Caller, job: Job): Promise<void> {
     const link = await this.#store.get(hookInstances, job.id);
     if (link === undefined) {
-      if (job.value.time < Date.now() - patience) await this.#giveUp(job);
+      if (job.value.time < Date.now() - jobLifetimeMs) await this.#giveUp(job);
       else if (job.value.time < Date.now() - creating || job.value.error !== undefined)
         await this.#make(caller, job.id);
       return;

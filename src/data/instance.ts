@@ -183,7 +183,7 @@ export class InstanceData {
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
     const made = [check(projects, project), insert(instances, id, stored), task.write];
-    const writes = [...made, ...(caller.remember?.(accepted) ?? [])];
+    const writes = [...made, ...(caller.storeResponse?.(accepted) ?? [])];
     const taken = `The project already has an instance named "${metadata.name}".`;
     await withName(this.#storeNew(caller, id, writes), taken);
     return accepted;
@@ -332,7 +332,7 @@ export class InstanceData {
     const text = JSON.stringify(presentInstance(id, next));
     const accepted = { id, ...told, text, revision: instance.revision + 1 };
     const stored = replace(instances, instance, instanceAfter(instance, next));
-    const writes = [stored, ...others, ...(caller.remember?.(accepted) ?? [])];
+    const writes = [stored, ...others, ...(caller.storeResponse?.(accepted) ?? [])];
     await this.#store.write(writes, caller.signal);
     return accepted;
   }

@@ -225,7 +225,7 @@ export class LabelData extends ResourceData {
       const resource = { type, id: resourceId };
       const audit = await audited(this.store, caller, 'label.attach', resource, null, after);
       const use = insert(labelUses, uuidv7(), { labelId, type, resourceId });
-      const writes = [check(labels, label), use, ...audit, ...(caller.remember?.(accepted) ?? [])];
+      const writes = [check(labels, label), use, ...audit, ...(caller.storeResponse?.(accepted) ?? [])];
       await this.store.write(writes, caller.signal).catch(rethrowTaken);
       return accepted;
     });

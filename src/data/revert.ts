@@ -101,7 +101,7 @@ export class RevertData {
       const text = JSON.stringify(presentAuditRecord(made.id, made.record));
       const accepted = { id: made.id, text };
       const stamped = { ...next, modifiedTime: timestamp(), modifiedBy: caller.principal.name };
-      const kept = caller.remember?.(accepted) ?? [];
+      const kept = caller.storeResponse?.(accepted) ?? [];
       await this.#store.write([replace(collection, found, stamped), ...audit.writes, ...kept], caller.signal);
       return accepted;
     });

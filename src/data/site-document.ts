@@ -103,7 +103,7 @@ export class SiteDocument<T extends object> {
       const document = { id, revision: revision + 1, value };
       const changed = { document, ...defined({ record }) };
       const writes = [replace(this.#collection, found, value), ...audit.writes];
-      const kept = caller.remember?.(acceptedOf(changed)) ?? [];
+      const kept = caller.storeResponse?.(acceptedOf(changed)) ?? [];
       this.#written.set(value, document);
       await this.#store.write([...writes, ...kept], caller.signal);
       return changed;

@@ -61,7 +61,7 @@ export class TaskControl {
       const next = { ...effectsOf(type).onAccepted(rest.value), openTasks: task.openTasks };
       const accepted = { id, taskId: task.id };
       const writes = [kind.change(rest, next, type), task.write, ...ends];
-      await this.#store.write([...writes, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+      await this.#store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
       return accepted;
     });
   }
@@ -75,7 +75,7 @@ export class TaskControl {
   ): Promise<Accepted> {
     const { id, write } = newTask(place, type, input, caller);
     const accepted = { id, taskId: id };
-    await this.#store.write([write, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+    await this.#store.write([write, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
     return accepted;
   }
 
@@ -127,7 +127,7 @@ export class TaskControl {
       if (task.value.queue === 'done') throw hasEnded(task.value);
       const writes = await abortWrites(this.#store, task, caller.principal.name);
       const accepted = { id, taskId: id };
-      await this.#store.write([...writes, ...(caller.remember?.(accepted) ?? [])], caller.signal);
+      await this.#store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
       return accepted;
     });
   }
@@ -149,7 +149,7 @@ export class TaskControl {
       const { principal, requestId, signal } = caller;
       const writes = await this.#acceptAnew(task, signal);
       const next = restarted(task.value, { user: principal.name, requestId, time: timestamp() });
-      writes.push(replace(tasks, task, taskAfter(task, next)), ...(caller.remember?.(accepted) ?? []));
+      writes.push(replace(tasks, task, taskAfter(task, next)), ...(caller.storeResponse?.(accepted) ?? []));
       await this.#store.write(writes, signal);
       return accepted;
     });

@@ -50,7 +50,7 @@ export class UserSettingsData extends ResourceData {
       const same = isDeepStrictEqual(next, value);
       const text = JSON.stringify(presentUserSettings(next));
       const accepted = { id, text, revision: same ? revision : revision + 1 };
-      const kept = caller.remember?.(accepted) ?? [];
+      const kept = caller.storeResponse?.(accepted) ?? [];
       if (same) return accepted;
       const resource = { type: 'user_settings', id };
       const audit = await audited(this.store, caller, 'user_settings.update', resource, value, next);

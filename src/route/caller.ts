@@ -6,7 +6,7 @@ import type { ResponseData } from './pipeline/response.js';
 
 /** The caller; `answer` builds the response for a repeat under the same Idempotency-Key. */
 export function callerOf(context: RequestContext, answer?: (accepted: Accepted) => ResponseData): Caller {
-  const { requestId, traceparent, precondition, remember } = context;
+  const { requestId, traceparent, precondition, storeResponse } = context;
   return {
     principal: mustHaveUser(context),
     requestId,
@@ -16,9 +16,9 @@ export function callerOf(context: RequestContext, answer?: (accepted: Accepted) 
     },
     traceparent,
     precondition,
-    remember:
-      remember === undefined || answer === undefined
+    storeResponse:
+      storeResponse === undefined || answer === undefined
         ? undefined
-        : (accepted: Accepted) => remember(answer(accepted)) as Write[],
+        : (accepted: Accepted) => storeResponse(answer(accepted)) as Write[],
   };
 }

@@ -18,7 +18,7 @@ const pageSize = 20;
 /** Ms after which a task ends, so that others get its slot; the next one continues. */
 const turn = 30_000;
 /** Failures in a row after which the receiver gets a pause. */
-const patience = 8;
+const failuresPerStep = 8;
 const longestPause = 3_600_000;
 
 export const webhookDeliver: TaskCode<'webhook.deliver'> = {
@@ -82,7 +82,7 @@ class Sender {
   /** Ms for which a receiver that fails again and again is left alone: longer and longer, as after the attempts of one. */
   #pause(): number {
     const { retries } = this.#services;
-    const step = Math.min(Math.floor(this.#failures / patience), retries.length);
+    const step = Math.min(Math.floor(this.#failures / failuresPerStep), retries.length);
     return Math.min(retries[step - 1] ?? 0, longestPause);
   }
 

@@ -53,7 +53,7 @@ describe('docs/adding-a-task.md', function () {
       const instance = async () => (await ask('GET', `/api/v2/instances/${id}`)).body as Instance;
       await eventually(async () => (await instance()).status.powerState === 'Running');
 
-      const { answer } = await ask('POST', `/api/v2/instances/${id}/refresh?patience=5`);
+      const { answer } = await ask('POST', `/api/v2/instances/${id}/refresh?timeout=5`);
       expect(answer.status).to.equal(202);
       const task = await ended(answer);
       expect(task).to.include({ type: 'instance.refresh', status: 'succeeded' });
@@ -61,7 +61,7 @@ describe('docs/adding-a-task.md', function () {
         ['describeServer', 'succeeded'],
       ]);
       expect((await instance()).status).to.include({ powerState: 'Running' });
-      expect((await ask('POST', `/api/v2/instances/${id}/refresh?patience=0`)).answer.status).to.equal(400);
+      expect((await ask('POST', `/api/v2/instances/${id}/refresh?timeout=0`)).answer.status).to.equal(400);
 
       const { networkId } = (await instance()).status;
       const ofNetwork = await ask('POST', `/api/v2/networks/${networkId}/survey`);

@@ -136,16 +136,16 @@ export function findEmulator(
   guest: Guest,
   among: readonly number[] = namedGuests().get(guest.id) ?? [],
 ): ProcessIdentity | undefined {
-  let doubt: RegionError | undefined;
+  let firstError: RegionError | undefined;
   for (const pid of among) {
     try {
       const startTime = prove(pid, guest);
       if (startTime !== undefined) return { pid, startTime, bootId: hostBootId() };
     } catch (error) {
-      doubt ??= error instanceof RegionError ? error : unclear(error, pid);
+      firstError ??= error instanceof RegionError ? error : unclear(error, pid);
     }
   }
-  if (doubt !== undefined) throw doubt;
+  if (firstError !== undefined) throw firstError;
   return undefined;
 }
 

@@ -76,7 +76,7 @@ export interface RequestContext extends Fetched {
    * To be called before the effect of a change is stored: throws for a response that could not be sent, and returns,
    * with an Idempotency-Key, the writes that store it, for the batch of the effect.
    */
-  readonly remember?: ((data: ResponseData) => unknown[]) | undefined;
+  readonly storeResponse?: ((data: ResponseData) => unknown[]) | undefined;
 }
 
 /**
@@ -93,7 +93,7 @@ export class MutableContext implements RequestContext {
   ownerId: string | undefined = undefined;
   found: Fetched['found'] = undefined;
   precondition: RequestContext['precondition'] = undefined;
-  remember: RequestContext['remember'] = undefined;
+  storeResponse: RequestContext['storeResponse'] = undefined;
 
   constructor(requestId: string, lifetime: RequestLifetime, wait: number, traceparent: string | undefined) {
     this.requestId = requestId;

@@ -234,7 +234,7 @@ function execute<C>(
   const { method, environment } = operation;
   if (method.methodType === 'GET') return perform(operation, ctx, context, input);
   context.precondition = preconditionOf(ctx.req.headers);
-  context.remember = (data) => {
+  context.storeResponse = (data) => {
     answerToChange(operation, data);
     return [];
   };
@@ -280,7 +280,7 @@ async function performOnce<C>(
     formerContent: () => JSON.stringify([query, body]),
   };
   const claim = await claimed(context.lifetime, idempotency.begin(asked, context.signal));
-  context.remember = (data) => claim.writes(storedResponse(answerToChange(operation, data)));
+  context.storeResponse = (data) => claim.writes(storedResponse(answerToChange(operation, data)));
   const answer = await once(
     context.lifetime,
     claim,

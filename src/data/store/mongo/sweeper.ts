@@ -6,8 +6,8 @@ import type { Journal } from './journal.js';
 import type { PreparedWrite } from './plan.js';
 
 /** Milliseconds. */
-const sweepEvery = 2000;
-const tidyEvery = 10 * 60_000;
+const sweepIntervalMs = 2000;
+const tidyIntervalMs = 10 * 60_000;
 /**
  * No process applies an insert this late. A little less than the time between two sweeps, or the second would be too
  * early.
@@ -35,8 +35,8 @@ export class Sweeper {
   }
 
   start(): void {
-    this.#every(sweepEvery, () => this.#journal.sweep());
-    this.#every(tidyEvery, () => this.tidy(placeAge));
+    this.#repeat(sweepIntervalMs, () => this.#journal.sweep());
+    this.#repeat(tidyIntervalMs, () => this.tidy(placeAge));
   }
 
   stop(): void {
@@ -45,7 +45,7 @@ export class Sweeper {
   }
 
   /** If a sweep fails, for example because the server is unreachable, the next one makes up for it. */
-  #every(milliseconds: number, work: () => Promise<void>): void {
+  #repeat(milliseconds: number, work: () => Promise<void>): void {
     let busy = false;
     const run = async () => {
       if (busy) return;
