@@ -5,7 +5,7 @@ import { type ExpirationExtension, type InstanceRecord, presentInstance } from '
 import type { Accepted, Caller } from './caller.js';
 import { type InstanceData, instances } from './instance.js';
 import { checkExpiry } from './instance-rules.js';
-import { checkLifetime } from './key-limit.js';
+import { checkLifetime, checkVerbOfExpiry } from './key-limit.js';
 import { checkLiving } from './open-tasks.js';
 import { type Document, replace, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -68,6 +68,7 @@ export class ExpiryData {
     const time = hours === undefined ? Date.parse(expiresAt ?? '') : before + hours * hour;
     if (time <= before) throw refuse('The instance already expires later than that.');
     checkExpiry(time, this.#options.maxLifetime, pointer);
+    checkVerbOfExpiry(caller.principal, instance, time);
     checkLifetime(caller.principal, instance, time, pointer);
     return timestamp(new Date(time));
   }

@@ -4,6 +4,7 @@
  */
 import { ApiError } from '../model/error.js';
 import {
+  admits,
   type HookAnswer,
   type HookJobRecord,
   type HookRule,
@@ -208,7 +209,10 @@ export class HookData {
       const own = await this.#store.get(hookJobs, jobId, caller.signal);
       const runner = job.runner_name ?? '';
       const byRunner = runner === '' ? undefined : await this.#store.find(hookJobs, 'name', [runner]);
-      const target = byRunner ?? own;
+      const ran = this.#rules.find(({ name }) => name === byRunner?.value.rule);
+      // Anybody may give their runner the name of another repository's.
+      const isAdmitted = ran !== undefined && admits(ran, repository.full_name.toLowerCase());
+      const target = (isAdmitted ? byRunner : undefined) ?? own;
       const writes: Write[] = [];
       if (target === undefined) {
         const rule = ruleFor(this.#rules, job.labels, repository.full_name);
@@ -255,16 +259,19 @@ export class HookData {
 
   /** Deletes the instance of a job that is ending. */
   async #end(caller: Caller, jobId: string): Promise<void> {
-    const link = await this.#store.get(hookInstances, jobId);
-    if (link !== undefined) {
-      await this.#parts.instances.delete(caller, link.value.instanceId).catch((error: unknown) => {
-        if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;
-      });
-    }
     await retrying(async () => {
       const job = await this.#store.get(hookJobs, jobId);
       if (job?.value.state !== 'ending') return;
-      await this.#store.write([replace(hookJobs, job, { ...job.value, state: 'ended', time: Date.now() })]);
+      const link = await this.#store.get(hookInstances, jobId);
+      if (link !== undefined) {
+        await this.#parts.instances.delete(caller, link.value.instanceId).catch((error: unknown) => {
+          if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;
+        });
+      }
+      const ended = replace(hookJobs, job, { ...job.value, state: 'ended' as const, time: Date.now() });
+      // Takes the place of the instance, so that a create that is still under way fails.
+      const place = link === undefined ? [insert(hookInstances, jobId, { instanceId: siteId })] : [];
+      await this.#write([ended, ...place]);
     });
   }
 

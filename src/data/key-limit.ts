@@ -95,7 +95,19 @@ export function checkChange(
   checkTagsWithin(limits, next);
   if (next.expiresAt === before.expiresAt) return;
   const expires = next.expiresAt === undefined ? undefined : Date.parse(next.expiresAt);
+  checkVerbOfExpiry(principal, before, expires);
   checkLifetime(principal, next, expires, '/spec/expiresAt');
+}
+
+/** Throws unless the credential allows to let the instance live until then: earlier, it is deleted earlier. */
+export function checkVerbOfExpiry(principal: Limited, before: InstanceRecord, expires = Infinity): void {
+  const was = before.expiresAt === undefined ? Infinity : Date.parse(before.expiresAt);
+  const verb = expires < was ? 'delete' : 'extend';
+  if (allows(principal, verb)) return;
+  throw new ApiError(
+    'forbidden',
+    `Your credential does not allow the verb "${verb}", which this change of the expiry needs.`,
+  );
 }
 
 /**

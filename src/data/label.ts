@@ -164,6 +164,8 @@ export class LabelData extends ResourceData {
   async #demand(caller: Caller, { projectId }: Pick<LabelRecord, 'organizationId' | 'projectId'>) {
     const { principal } = caller;
     if (principal.superUser) return;
+    if (principal.limits?.tags !== undefined)
+      throw new ApiError('forbidden', 'A credential that is limited by tags changes no labels.');
     if (projectId === undefined)
       throw new ApiError('forbidden', 'Only superusers change the labels of an organization.');
     const project = await this.projects.get(caller, projectId);

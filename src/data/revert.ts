@@ -1,6 +1,6 @@
 /** Undoing what the audit trail has recorded: each type of change that can be, and the rules for it. */
 import { isDeepStrictEqual } from 'node:util';
-import { presentAuditRecord, type AuditRecord } from '../model/audit.js';
+import { isRedacted, presentAuditRecord, type AuditRecord } from '../model/audit.js';
 import { timestamp } from '../model/common.js';
 import { ApiError, notFoundAt } from '../model/error.js';
 import { type Member, memberIn, withMember } from '../model/member.js';
@@ -62,6 +62,8 @@ export class RevertData {
     const [before, after] = [record.value.before, record.value.after] as [State, State];
     return this.#change(caller, record, collection, (present) => {
       const now = present as State;
+      if (members.some((name) => isRedacted(before[name]) || isRedacted(after[name])))
+        throw unprocessable('The record lacks a value that was redacted.');
       for (const name of members) if (!isDeepStrictEqual(now[name], after[name])) throw changedSince();
       const { type, id } = record.value.resource;
       if (type === 'user' && id === caller.principal.id && before['active'] === false)

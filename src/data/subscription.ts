@@ -117,7 +117,7 @@ export class SubscriptionData {
 
   async #create(caller: Caller, body: SubscriptionWrite, url: string): Promise<Written> {
     const { ownerType, owner } = ownerOf(caller, body);
-    await this.#demand(caller, { ownerType, owner }, () => notFoundAt('/owner', ownerType));
+    await this.#demand(caller, { ownerType, owner }, () => notFoundAt('/owner', ownerType), true);
     const filter = { owner: `${ownerType}:${owner}` };
     if ((await this.#store.count(subscriptions, { filter }, caller.signal)) >= subscriptionLimit) {
       const message = `This ${ownerType} has ${subscriptionLimit} subscriptions, which is the most; delete one first.`;
@@ -293,11 +293,18 @@ export class SubscriptionData {
   }
 
   /** Throws unless the caller may manage what belongs to the owner; `hidden`: for an owner whom they may not know. */
-  async #demand(caller: Caller, { ownerType, owner }: Owner, hidden: () => ApiError): Promise<void> {
+  async #demand(
+    caller: Caller,
+    { ownerType, owner }: Owner,
+    hidden: () => ApiError,
+    isNew = false,
+  ): Promise<void> {
     const { principal, signal } = caller;
     if (ownerType === 'project') {
       const project = await this.#projects.load(owner, signal);
       const held = project === undefined ? [] : rightsIn(project, principal);
+      // What a deleted project has left.
+      if (project === undefined && principal.superUser && !isNew) return;
       if (!held.includes('read')) throw hidden();
       if (!held.includes('administer')) throw rightMissing('administer');
       return;

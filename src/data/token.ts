@@ -9,6 +9,7 @@ import type { Interruption } from '../model/interruption.js';
 import { type Claimant, distinctUserName, type IdentityRecord, userNameFrom } from '../model/token.js';
 import { isOwnName, type Principal, type UserRecord } from '../model/user.js';
 import { audited } from './audit.js';
+import { isSetUp } from './first-superuser.js';
 import { ReadCache } from './store/cache.js';
 import { type CollectionSpec, insert, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -142,6 +143,8 @@ export class TokenData {
 
   /** A new user, with a name that nobody has: a token must not make anybody another user, nor a superuser by name. */
   async #create(claimant: Claimant, requestId: string): Promise<KnownUser | undefined> {
+    // Whoever comes first must not close the setup of the site to its owner.
+    if (!claimant.superUser && !(await isSetUp(this.#store))) return undefined;
     const plain = userNameFrom(claimant.name) ?? userNameFrom(claimant.subject) ?? 'user';
     const suffix = createHash('sha256').update(keyOf(claimant)).digest('hex').slice(0, 8);
     const taken =

@@ -60,6 +60,14 @@ export function presentAuditRecord(id: string, record: AuditRecord): AuditEvent 
 const secretName =
   /^(key|hash|userData|privateKey)$|(secret|password|passphrase|token|apiKey|authorization)s?$/i;
 
+/** In place of a value that may be a secret. */
+const mark = '[redacted]';
+
+/** Whether a value of a record, or a part of it, was replaced. */
+export function isRedacted(value: unknown): boolean {
+  return JSON.stringify(value ?? null).includes(`"${mark}"`);
+}
+
 /** A copy as JSON, with the values of members that may be secrets replaced. Undefined becomes null. */
 export function redacted(value: unknown): unknown {
   if (value === undefined || value === null) return null;
@@ -67,6 +75,6 @@ export function redacted(value: unknown): unknown {
   if (typeof value !== 'object') return value;
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   return Object.fromEntries(
-    members.map(([name, member]) => [name, secretName.test(name) ? '[redacted]' : redacted(member)]),
+    members.map(([name, member]) => [name, secretName.test(name) ? mark : redacted(member)]),
   );
 }

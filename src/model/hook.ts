@@ -99,7 +99,8 @@ export function ruleFor(
   return rules.find((rule) => fits(rule) && admits(rule, repository.toLowerCase()));
 }
 
-function admits({ repositories = [] }: HookRule, repository: string): boolean {
+/** Whether the rule is for a repository, whose name is in lower case. */
+export function admits({ repositories = [] }: HookRule, repository: string): boolean {
   if (repositories.length === 0) return true;
   return repositories
     .map((one) => one.toLowerCase())

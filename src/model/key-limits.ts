@@ -81,7 +81,16 @@ export function checkApiKeySpec({ tags }: ApiKeySpec): void {
   if (errors.length > 0) throw new ApiError('invalid_body', 'Tag names must be unique.', { errors });
 }
 
-function rightsFor({ role, verbs: allowed }: ApiKeySpec): readonly Right[] | undefined {
+function rightsFor(spec: ApiKeySpec): readonly Right[] | undefined {
+  const held = rightsOfRole(spec);
+  const { tags, maxInstances, lifetime, verbs: allowed } = spec;
+  const isBounded = tags !== undefined || maxInstances !== undefined || lifetime !== undefined;
+  // Whoever changes the members of a project could let in someone without these limits.
+  if (!isBounded || allowed?.includes('administer') === true) return held;
+  return (held ?? roleRights.admin).filter((right) => right !== 'administer');
+}
+
+function rightsOfRole({ role, verbs: allowed }: ApiKeySpec): readonly Right[] | undefined {
   const ofRole: readonly Right[] | undefined = role === undefined ? undefined : roleRights[role];
   if (allowed === undefined) return ofRole;
   const ofVerbs: readonly Right[] = ['read', ...new Set(allowed.map((verb: Verb) => verbs[verb].right))];

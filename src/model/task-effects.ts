@@ -101,7 +101,8 @@ export const taskEffects = {
     onResult: (webhook, sent: Sent) => afterSending(webhook, sent),
     // Whatever is left is tried again by the next task.
     onFailed: laterAgain,
-    onCancelled: () => ({}),
+    // Later than a superuser who clears the queue needs; what waits is not given up.
+    onCancelled: () => ({ due: Date.now() + 60_000 }),
     onRestart: same,
   },
 } satisfies { readonly [T in TaskType]: TaskEffects<SubjectOf<T>> };

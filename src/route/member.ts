@@ -58,12 +58,12 @@ export const addOwner = defineHandler(
   },
   {
     parse: ({ params: { projectID: projectId }, body: { userId }, context }) => ({
-      caller: callerOf(context, () => owner(projectId, { userId, role: 'admin' })),
+      caller: callerOf(context, () => addedTo('owners', projectId, { userId, role: 'admin' })),
       projectId,
       userId,
     }),
     execute: async (connector, { caller, projectId, userId }) =>
-      owner(projectId, await connector.members.addOwner(caller, projectId, userId)),
+      addedTo('owners', projectId, await connector.members.addOwner(caller, projectId, userId)),
   },
 );
 
@@ -87,14 +87,10 @@ export const removeOwner = defineHandler(
   },
 );
 
-const added = (projectId: string, member: Member): ResponseData => ({
+/** The response to a new member, or owner. */
+const addedTo = (list: 'members' | 'owners', projectId: string, member: Member): ResponseData => ({
   result: member,
-  metadata: { status: 201, location: `/api/v2/projects/${projectId}/members/${member.userId}` },
-});
-
-const owner = (projectId: string, member: Member): ResponseData => ({
-  result: member,
-  metadata: { status: 201, location: `/api/v2/projects/${projectId}/owners/${member.userId}` },
+  metadata: { status: 201, location: `/api/v2/projects/${projectId}/${list}/${member.userId}` },
 });
 
 /** POST /api/v2/projects/{projectID}/members */
@@ -111,12 +107,12 @@ export const addMember = defineHandler(
   },
   {
     parse: ({ params: { projectID: projectId }, body, context }) => ({
-      caller: callerOf(context, () => added(projectId, body)),
+      caller: callerOf(context, () => addedTo('members', projectId, body)),
       projectId,
       body,
     }),
     execute: async (connector, { caller, projectId, body }) =>
-      added(projectId, await connector.members.add(caller, projectId, body)),
+      addedTo('members', projectId, await connector.members.add(caller, projectId, body)),
   },
 );
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { packageRoot } from '../../src/config.js';
+import { idempotency } from '../../src/data/idempotency.js';
 import { instances } from '../../src/data/instance.js';
 import type { AuditEvent } from '../../src/model/audit.js';
 import type { HookAnswer } from '../../src/model/hook.js';
@@ -184,6 +185,17 @@ describe('the hook for GitHub', () => {
     await isGone(job);
   });
 
+  it('leaves the instance alone when the runner of another repository bears its name', async () => {
+    const labels = { labels: ['self-hosted', 'private'] };
+    const octo = { repository: { ...fixture('workflow_job.queued').repository, full_name: 'octo/app' } };
+    expect((await send({ ...event('queued', job, labels), ...octo })).result).to.equal('accepted');
+    const foreign = event('completed', job + 1, { ...labels, runner_name: `gh-${job}` });
+    expect((await send(foreign)).result).to.equal('ignored');
+    expect((await named(`gh-${job}`))?.metadata.deletionTime).to.equal(undefined);
+    expect((await send({ ...event('completed', job, labels), ...octo })).result).to.equal('accepted');
+    await isGone(job);
+  });
+
   it('finds room again when an instance is gone without a "completed"', async () => {
     for (const step of [0, 1]) await send(event('queued', job + step));
     expect((await send(event('queued', job + 2))).result).to.equal('waiting');
@@ -226,6 +238,18 @@ describe('the hook for GitHub', () => {
     expect(await named(`gh-${job}`)).to.equal(undefined);
     const bare = await raw(body, { headers: { 'X-Hub-Signature': sha1, 'X-Hub-Signature-256': '' } });
     expect(bare.status).to.equal(403);
+  });
+
+  it('stores nothing before it has seen the signature, whatever key comes with it', async () => {
+    const headers = { 'X-Hub-Signature-256': signature('another'), 'Idempotency-Key': 'hook' };
+    const before = await server.app.store.count(idempotency, {});
+    const body = JSON.stringify(event('queued', job));
+    expect((await raw(body, { headers })).status).to.equal(403);
+    expect((await raw(body, { headers: { 'Idempotency-Key': 'hook' } })).status).to.equal(202);
+    expect(await server.app.store.count(idempotency, {})).to.equal(before);
+    expect((await raw(body, { headers })).status).to.equal(403);
+    await send(event('completed', job));
+    await isGone(job);
   });
 
   it('refuses bodies that are too large, bombs, of another type, or of another form', async () => {

@@ -43,7 +43,9 @@ export function pathOf<C>(manager: RouteManager<C>): string {
 
 /** Whether an Idempotency-Key makes a repeat of the request safe. */
 export function isRepeatable<C>({ methodType, requestHandler }: MethodHandler<C>): boolean {
-  return methodType === 'POST' && requestHandler.declaration.secret !== true;
+  const { secret, signed } = requestHandler.declaration;
+  // A signature is checked when the request is parsed: before that, nothing may be stored or answered.
+  return methodType === 'POST' && secret !== true && signed !== true;
 }
 
 /** A mistake in the declaration of a route; prevents the start. */
