@@ -135,7 +135,10 @@ const needingMore = [
   ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
   ...['signOut', 'endSession', 'changeMember', 'removeMember', 'removeOwner'],
   ...['getDelivery', 'replayDelivery', 'deleteSubscriptionByQuery'],
-  ...['Instance', 'Project', 'Organization', 'User'].map((resource) => `remove${resource}Label`),
+  ...['Instance', 'Project', 'Organization', 'User'].flatMap((resource) => [
+    `add${resource}Label`,
+    `remove${resource}Label`,
+  ]),
 ];
 
 /** How many requests were made, and what they got. */
