@@ -190,6 +190,8 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
   const use = new KeyUse(store);
   undo.push(() => use.close());
   const userData = new UserData(store, await secretFor(store, 'apikey'), () => settings.superUserRule, use);
+  // Now, because a request for a plan must write nothing.
+  await secretFor(store, 'plan');
   // An API process prints the first key, because the administrator looks there; a worker may start earlier.
   if (role !== 'worker') await firstRun(config, options, store, userData, dataDir);
   const owner = ownerName();

@@ -1,4 +1,5 @@
 /** The user and the limits with which the data layer works for one request. */
+import type { Plan } from '../model/plan.js';
 import type { Standing } from '../model/standing.js';
 import type { Principal } from '../model/user.js';
 import type { Write } from './store/port.js';
@@ -11,6 +12,16 @@ export interface Accepted {
   /** The public text after the change, and its revision, if the client gets it. */
   text?: string;
   revision?: number;
+  /** What would happen, if the request asked for no more; nothing has been stored. */
+  plan?: Plan;
+}
+
+/** How a request wants its change to be planned. */
+export interface Planning {
+  /** Only tell what would happen. */
+  dryRun: boolean;
+  /** Do only what this plan said. */
+  planId?: string | undefined;
 }
 
 export interface Caller {
@@ -25,6 +36,8 @@ export interface Caller {
    * the current one.
    */
   readonly precondition?: ((standing: Standing) => boolean) | undefined;
+  /** Whether the change is planned only, or was planned before. */
+  readonly planning?: Planning | undefined;
   /** The writes that let a repeat of the request find its response; stored in the same batch as the change. */
   readonly storeResponse?: ((accepted: Accepted) => readonly Write[]) | undefined;
 }

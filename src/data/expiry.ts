@@ -7,6 +7,7 @@ import { type InstanceData, instances } from './instance.js';
 import { checkExpiry } from './instance-rules.js';
 import { checkLifetime, checkVerbOfExpiry } from './key-limit.js';
 import { checkLiving } from './open-tasks.js';
+import { carryOut } from './plan.js';
 import { type Document, replace, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { instanceAfter, standingOf } from './wish.js';
@@ -48,12 +49,9 @@ export class ExpiryData {
       };
       const text = JSON.stringify(presentInstance(id, next));
       const accepted = { id, text, revision: instance.revision + 1 };
-      const writes = [
-        replace(instances, instance, instanceAfter(instance, next)),
-        ...(caller.storeResponse?.(accepted) ?? []),
-      ];
-      await this.#store.write(writes, caller.signal);
-      return accepted;
+      const writes = [replace(instances, instance, instanceAfter(instance, next))];
+      const { revision, value: before } = instance;
+      return carryOut(this.#store, caller, accepted, writes, { id, revision, before, after: next });
     });
   }
 

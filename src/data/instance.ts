@@ -4,7 +4,7 @@ import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { taskEffects } from '../model/task-effects.js';
-import type { TaskInput, TaskTypeOn } from '../model/task.js';
+import type { TaskInput, TaskType, TaskTypeOn } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
 import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
@@ -25,6 +25,7 @@ import { checkReferences, checkUserData, firstExpiry } from './instance-rules.js
 import { checkFree, checkLiving, openTasksOf, sharable, superseded } from './open-tasks.js';
 import { checkChange, checkMayCreate, createdWithin, tallied } from './key-limit.js';
 import type { NetworkData } from './network.js';
+import { carryOut } from './plan.js';
 import { type ProjectData, projects } from './project.js';
 import type { RegionData } from './region.js';
 import type { SettingsData } from './settings.js';
@@ -183,19 +184,25 @@ export class InstanceData {
     const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
     const made = [check(projects, project), insert(instances, id, stored), task.write];
-    const writes = [...made, ...(caller.storeResponse?.(accepted) ?? [])];
     const taken = `The project already has an instance named "${metadata.name}".`;
-    await withName(this.#storeNew(caller, id, writes), taken);
-    return accepted;
+    return withName(this.#storeNew(caller, accepted, made, stored), taken);
   }
 
   /** Stores a new instance, counted against the number that the caller's key allows. */
-  #storeNew(caller: Caller, id: string, writes: readonly Write[]): Promise<void> {
-    const { signal } = caller;
-    if (caller.principal.limits?.maxInstances === undefined) return this.#store.write(writes, signal);
-    const exists = async (one: string) => (await this.load(one, signal)) !== undefined;
+  #storeNew(
+    caller: Caller,
+    accepted: Accepted,
+    writes: readonly Write[],
+    after: InstanceRecord,
+  ): Promise<Accepted> {
+    const { id } = accepted;
+    const intent = { id, after, task: 'instance.create' } as const;
+    if (caller.principal.limits?.maxInstances === undefined)
+      return carryOut(this.#store, caller, accepted, writes, intent);
+    const exists = async (one: string) => (await this.load(one, caller.signal)) !== undefined;
     return retrying(async () => {
-      await this.#store.write([...writes, ...(await tallied(this.#store, caller, id, exists))], signal);
+      const counted = [...writes, ...(await tallied(this.#store, caller, id, exists))];
+      return carryOut(this.#store, caller, accepted, counted, intent);
     });
   }
 
@@ -311,10 +318,16 @@ export class InstanceData {
   ): Promise<Accepted> {
     const next = taskEffects[type].onAccepted(asked);
     const task = openTask('instance', instance, type, input, caller);
-    return this.#commit(caller, instance, { ...next, openTasks: task.openTasks }, { taskId: task.id }, [
-      task.write,
-      ...others,
-    ]);
+    return this.#commit(
+      caller,
+      instance,
+      { ...next, openTasks: task.openTasks },
+      { taskId: task.id },
+      {
+        type,
+        writes: [task.write, ...others],
+      },
+    );
   }
 
   /**
@@ -326,14 +339,14 @@ export class InstanceData {
     instance: Document<InstanceRecord>,
     next: InstanceRecord,
     told: { taskId?: string },
-    others: readonly Write[] = [],
+    task: { type?: TaskType; writes: readonly Write[] } = { writes: [] },
   ): Promise<Accepted> {
     const { id } = instance;
     const text = JSON.stringify(presentInstance(id, next));
     const accepted = { id, ...told, text, revision: instance.revision + 1 };
-    const stored = replace(instances, instance, instanceAfter(instance, next));
-    const writes = [stored, ...others, ...(caller.storeResponse?.(accepted) ?? [])];
-    await this.#store.write(writes, caller.signal);
-    return accepted;
+    const writes = [replace(instances, instance, instanceAfter(instance, next)), ...task.writes];
+    const { revision, value: before } = instance;
+    const intent = { id, revision, before, after: next, task: task.type };
+    return carryOut(this.#store, caller, accepted, writes, intent);
   }
 }

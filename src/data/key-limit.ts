@@ -116,7 +116,7 @@ export function checkVerbOfExpiry(principal: Limited, before: InstanceRecord, ex
  */
 export async function tallied(
   store: Store,
-  { principal }: Caller,
+  { principal, planning }: Caller,
   id: string,
   exists: (id: string) => Promise<boolean>,
 ): Promise<Write[]> {
@@ -124,8 +124,8 @@ export async function tallied(
   const limit = limits?.maxInstances;
   if (limit === undefined) return [];
   if (keyId === undefined) throw new ApiError('forbidden', 'Your credential cannot create instances.');
-  const found = await tallyOf(store, keyId);
-  let { instanceIds } = found.value;
+  const found = planning?.dryRun === true ? await store.get(keyTallies, keyId) : await tallyOf(store, keyId);
+  let instanceIds = found?.value.instanceIds ?? [];
   if (instanceIds.length >= limit) {
     const living = await Promise.all(instanceIds.map(exists));
     instanceIds = instanceIds.filter((_id, index) => living[index] === true);
@@ -134,7 +134,7 @@ export async function tallied(
     const message = `Your credential allows ${limit} instances at a time, and ${instanceIds.length} exist; delete one first.`;
     throw new ApiError('forbidden', message);
   }
-  return [replace(keyTallies, found, { instanceIds: [...instanceIds, id] })];
+  return found === undefined ? [] : [replace(keyTallies, found, { instanceIds: [...instanceIds, id] })];
 }
 
 /** The tally of a key; the first call creates it. */

@@ -14,7 +14,7 @@ export const secrets: CollectionSpec<SecretRecord> = {
   orders: { id: [] },
 };
 
-export type SecretPurpose = 'apikey' | 'cursor' | 'session' | 'setup' | 'worker';
+export type SecretPurpose = 'apikey' | 'cursor' | 'plan' | 'session' | 'setup' | 'worker';
 
 /** The secret of a purpose: 32 random bytes, the same for every process and every start. */
 export async function secretFor(store: Store, purpose: SecretPurpose): Promise<Buffer> {

@@ -1,23 +1,27 @@
 /** What users can do with a task: request, hold or prioritise it, abort it, restart it. */
 import { timestamp } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
+import type { InstanceRecord } from '../model/instance.js';
 import { effectsOf } from '../model/task-effects.js';
 import {
   deletionOf,
   openTaskIds,
   presentTask,
   priorityCeiling,
+  type SubjectRecord,
   type SubjectType,
   type TaskCause,
   type TaskInput,
   type TaskPatch,
   type TaskRecord,
+  type TaskType,
   type TaskTypeAlone,
   type TaskTypeOn,
 } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
 import { checkFree, checkLiving, equalTask, openTasksOf, superseded, yields } from './open-tasks.js';
+import { carryOut, checkRepeatable, type Intended } from './plan.js';
 import { endingWrites } from './task-end.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -61,8 +65,7 @@ export class TaskControl {
       const next = { ...effectsOf(type).onAccepted(rest.value), openTasks: task.openTasks };
       const accepted = { id, taskId: task.id };
       const writes = [kind.change(rest, next, type), task.write, ...ends];
-      await this.#store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
-      return accepted;
+      return carryOut(this.#store, caller, accepted, writes, intentOf(subjectType, subject, next, type));
     });
   }
 
@@ -140,6 +143,7 @@ export class TaskControl {
     return retrying(async () => {
       const task = await this.#load(caller, id);
       caller.precondition?.(standingOf(task));
+      checkRepeatable(caller, task.value.type);
       const { status } = task.value;
       if (status !== 'failed' && status !== 'cancelled') {
         const message = `The task is ${status}; only a failed or cancelled one can be restarted.`;
@@ -188,6 +192,17 @@ export async function abortWrites(store: Store, task: Document<TaskRecord>, by: 
     ...subject,
     ...task.value.ifCancelled,
   }));
+}
+
+/** What is planned, if the subject is an instance. */
+function intentOf(
+  subjectType: SubjectType,
+  { id, revision, value }: Document<SubjectRecord>,
+  after: SubjectRecord,
+  task: TaskType,
+): Intended | undefined {
+  if (subjectType !== 'instance') return undefined;
+  return { id, revision, before: value as InstanceRecord, after: after as InstanceRecord, task };
 }
 
 function hasEnded({ status }: TaskRecord): ApiError {

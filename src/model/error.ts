@@ -189,6 +189,13 @@ export const errorCodes = {
     lasting: false,
     meaning: 'The change would wipe the machine; repeat it with `allowReplace=true` to confirm.',
   },
+  plan_required: {
+    status: 428,
+    retryable: false,
+    lasting: false,
+    meaning:
+      'The credential requires that the change is planned first: with `dryRun=true`, then with `planID`.',
+  },
   rate_limited: {
     status: 429,
     retryable: true,

@@ -55,6 +55,12 @@ export const ApiKeySpec = Type.Object(
           'Seconds from its creation after which an instance that is created or changed with the key expires at the latest. One that is created without an expiry gets this one.',
       }),
     ),
+    requiresPlan: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether a request that stops, restarts, replaces or deletes a machine, or makes it expire earlier, needs the `planID` of a recent request with `dryRun=true`.',
+      }),
+    ),
   },
   {
     title: 'ApiKeySpec',
@@ -83,10 +89,10 @@ export function checkApiKeySpec({ tags }: ApiKeySpec): void {
 
 function rightsFor(spec: ApiKeySpec): readonly Right[] | undefined {
   const held = rightsOfRole(spec);
-  const { tags, maxInstances, lifetime, verbs: allowed } = spec;
-  const isBounded = tags !== undefined || maxInstances !== undefined || lifetime !== undefined;
+  const { tags, maxInstances, lifetime, requiresPlan, verbs: allowed } = spec;
+  const isBounded = [tags, maxInstances, lifetime].some((limit) => limit !== undefined) || requiresPlan;
   // Whoever changes the members of a project could let in someone without these limits.
-  if (!isBounded || allowed?.includes('administer') === true) return held;
+  if (isBounded !== true || allowed?.includes('administer') === true) return held;
   return (held ?? roleRights.admin).filter((right) => right !== 'administer');
 }
 
@@ -99,7 +105,9 @@ function rightsOfRole({ role, verbs: allowed }: ApiKeySpec): readonly Right[] | 
 
 /** What requests are checked against. Undefined: the key limits nothing. */
 export function limitsOf(spec: ApiKeySpec | undefined): Limits | undefined {
-  if (spec === undefined || Object.keys(spec).length === 0) return undefined;
+  if (spec === undefined) return undefined;
+  const { requiresPlan, ...limits } = spec;
+  if (requiresPlan !== true && Object.keys(limits).length === 0) return undefined;
   const { projectIds, maxInstances, lifetime } = spec;
   return defined({
     rights: rightsFor(spec),
@@ -108,6 +116,7 @@ export function limitsOf(spec: ApiKeySpec | undefined): Limits | undefined {
     tags: spec.tags?.map(tagText),
     maxInstances,
     lifetime: lifetime === undefined ? undefined : lifetime * 1000,
+    requiresPlan: requiresPlan === true ? true : undefined,
   });
 }
 

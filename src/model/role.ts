@@ -61,6 +61,8 @@ export interface Limits {
   readonly maxInstances?: number | undefined;
   /** The longest lifetime of an instance that is created or changed with it, in milliseconds. */
   readonly lifetime?: number | undefined;
+  /** What stops, restarts or destroys a machine must have been planned. */
+  readonly requiresPlan?: boolean | undefined;
 }
 
 /** What decides about a caller's rights. */

@@ -15,6 +15,9 @@ import type {
 } from './task.js';
 import { afterSending, type Sent, type WebhookRecord } from './webhook.js';
 
+/** `destroys`: the machine or the content of its disk is lost. */
+export type Disruption = 'stops' | 'restarts' | 'destroys';
+
 /** The five points at which a task changes its subject, and which open tasks give way to it. */
 export interface TaskEffects<R extends Subject> {
   /** The subject once the task is accepted. Throws if the subject cannot accept it now. */
@@ -32,6 +35,8 @@ export interface TaskEffects<R extends Subject> {
   onRestart(subject: R, task: TaskRecord): R;
   /** Whether acceptance ends this open task of the subject. Without it, every open task blocks the request. */
   supersedes?: (open: TaskRecord) => boolean;
+  /** What the task does to a guest that runs. Without it: nothing that its user would notice. */
+  disrupts?: Disruption;
 }
 
 /** Of a task without a subject. */
@@ -69,6 +74,7 @@ export const taskEffects = {
       return { ...power(before), provisioning, flavorId, imageId, flavor };
     },
     onRestart: (instance, task) => forgottenReplacement(instance, task) ?? unprovisioned(instance),
+    disrupts: 'destroys',
   },
   'instance.delete': {
     onAccepted: (instance) => ({
@@ -88,14 +94,19 @@ export const taskEffects = {
     // What the deletion superseded is gone, so nothing can be restored.
     onCancelled: () => aborted('The deletion was aborted. Delete the instance again to continue.'),
     onRestart: same,
+    disrupts: 'destroys',
   },
   'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
   'instance.stop': {
     ...powerEffects('stop', { desiredPower: 'stopped', powerState: 'Stopping' }),
     // It begins with a stop itself.
     supersedes: isSoftReboot,
+    disrupts: 'stops',
   },
-  'instance.reboot': powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
+  'instance.reboot': {
+    ...powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
+    disrupts: 'restarts',
+  },
   'webhook.deliver': {
     onAccepted: (webhook) => ({ ...webhook, due: 0 }),
     onResult: (webhook, sent: Sent) => afterSending(webhook, sent),
@@ -117,6 +128,10 @@ export type TaskResult<T extends TaskType> = T extends TaskType
 /** The effects of a task read from the store, for its own subject only. A type that only a newer version knows has none. */
 export function effectsOf(type: TaskType): TaskEffects<SubjectRecord> {
   return Object.hasOwn(taskEffects, type) ? taskEffects[type] : noEffects;
+}
+
+export function disruptionOf(type: TaskType): Disruption | undefined {
+  return effectsOf(type).disrupts;
 }
 
 function laterAgain(webhook: WebhookRecord): WebhookRecord {

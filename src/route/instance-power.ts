@@ -12,7 +12,15 @@ function verb(name: Exclude<PowerVerb, 'reboot'>, summary: string, description: 
       description,
       tags: ['instances'],
       params: instanceParams,
-      errors: ['power_state_conflict', 'instance_busy', 'being_deleted', 'conflict', 'precondition_failed'],
+      plans: 'confirmed',
+      errors: [
+        'power_state_conflict',
+        'instance_busy',
+        'being_deleted',
+        'conflict',
+        'precondition_failed',
+        'plan_required',
+      ],
     },
     {
       parse: ({ params }) => params.instanceID,
@@ -43,6 +51,7 @@ export const rebootInstance = taskHandler(
       'Asks the guest to shut down, and cuts the power if it does not do so in time; with `hard=true`, cuts the power at once.',
     tags: ['instances'],
     params: instanceParams,
+    plans: 'confirmed',
     query: Type.Object(
       {
         hard: Type.Optional(
@@ -58,6 +67,7 @@ export const rebootInstance = taskHandler(
       'conflict',
       'not_implemented',
       'precondition_failed',
+      'plan_required',
     ],
   },
   {

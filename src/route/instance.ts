@@ -92,6 +92,7 @@ export const createInstance = taskHandler(
       'Responds at once; `status.taskId` names the task that creates the machine. Organization and project may be omitted by a caller who is a member of exactly one project, and `regionId` may be given instead of `networkId`.',
     tags: ['instances'],
     body: InstanceCreate,
+    plans: 'only',
     example: {
       metadata: { name: 'hello', tags: [{ name: 'purpose', value: 'first-steps' }] },
       spec: { regionId: exampleIds.regionID, flavorId: exampleIds.flavorID, imageId: exampleIds.imageID },
@@ -151,6 +152,7 @@ const changed = withInstance(
 /** Shared declarations of PUT and PATCH. */
 const changing = {
   tags: ['instances'],
+  plans: 'confirmed',
   params: instanceParams,
   query: Type.Object(
     {
@@ -166,6 +168,7 @@ const changing = {
     'being_deleted',
     'conflict',
     'precondition_failed',
+    'plan_required',
     'not_implemented',
   ],
 } as const;
@@ -227,7 +230,8 @@ export const deleteInstance = taskHandler(
       'Tasks in progress on the instance are aborted. A repeat while the deletion is running changes nothing.',
     tags: ['instances'],
     params: instanceParams,
-    errors: ['precondition_failed'],
+    plans: 'confirmed',
+    errors: ['precondition_failed', 'plan_required', 'conflict'],
   },
   {
     answers: taskAnswers('The deletion is in progress.'),

@@ -2,6 +2,7 @@
  * Routes whose work a task carries out: they respond as soon as it is accepted, or wait for its end with `Prefer:
  * wait`.
  */
+import { type TObject, Type } from 'typebox';
 import type { Accepted, Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
 import { taskAddress } from '../data/task.js';
@@ -10,6 +11,7 @@ import { Task } from '../model/task.js';
 import { callerOf } from './caller.js';
 import type { Declaration, RequestHandler, RouteRequest } from './pipeline/handler.js';
 import { JsonText, type ResponseData } from './pipeline/response.js';
+import { dryRunQuery, orPlan, planAnswer, planningOf, planQuery } from './plan.js';
 import { defineHandler } from './route.js';
 
 /** The responses to accepted work. */
@@ -48,8 +50,13 @@ export function taskAnswers(description = 'Accepted; a task does the work. Follo
   };
 }
 
-/** The part of the declaration that such a handler provides; the rest follows from its responses. */
-export type TaskDeclaration = Omit<Declaration, 'responses' | 'waits'>;
+/**
+ * The part of the declaration that such a handler provides; the rest follows from its responses. `plans`: with
+ * `dryRun=true`, it tells what it would do; `confirmed`: and does only that if it gets the plan's id.
+ */
+export type TaskDeclaration = Omit<Declaration, 'responses' | 'waits' | 'plans'> & {
+  plans?: 'only' | 'confirmed';
+};
 
 export interface TaskCode<D extends TaskDeclaration, I> {
   answers?: TaskAnswers;
@@ -59,21 +66,38 @@ export interface TaskCode<D extends TaskDeclaration, I> {
   accept: (connector: Connector, caller: Caller, input: I) => Promise<Accepted>;
 }
 
+function plannedDeclaration(plans: 'only' | 'confirmed', query: TObject | undefined) {
+  const parameters = plans === 'only' ? dryRunQuery : planQuery;
+  return {
+    plans: true,
+    query: Type.Object({ ...query?.properties, ...parameters }, { additionalProperties: false }),
+  };
+}
+
 /** The handler of a change that a task carries out. */
 export function taskHandler<const D extends TaskDeclaration, I>(
   declaration: D,
   { answers = taskAnswers(), parse, accept }: TaskCode<D, I>,
 ): RequestHandler<Connector> {
+  const { plans, ...rest }: TaskDeclaration = declaration;
+  const planned = plans === undefined ? {} : plannedDeclaration(plans, rest.query);
+  const responses = plans === undefined ? answers.responses : orPlan(answers.responses);
   return defineHandler(
-    { ...declaration, waits: true, responses: answers.responses },
+    { ...rest, ...planned, waits: true, responses },
     {
       parse: (request) => ({
-        caller: callerOf(request.context, answers.accepted),
+        caller: callerOf(
+          request.context,
+          answers.accepted,
+          plans === undefined ? undefined : planningOf(request.query),
+        ),
         wait: request.context.wait,
-        input: parse(request),
+        // The declared query, and perhaps the parameters of plans.
+        input: parse(request as unknown as RouteRequest<D>),
       }),
       execute: async (connector, { caller, wait, input }) => {
         const accepted = await accept(connector, caller, input);
+        if (caller.planning?.dryRun === true) return planAnswer(accepted);
         const { taskId } = accepted;
         if (taskId === undefined || wait === 0) return answers.accepted(accepted);
         const answer = await afterChange(caller, async () => {

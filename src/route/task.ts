@@ -157,6 +157,7 @@ export const restartTask = taskHandler(
       'being_deleted',
       'conflict',
       'precondition_failed',
+      'plan_required',
     ],
   },
   {

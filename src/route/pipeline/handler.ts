@@ -32,6 +32,8 @@ export interface Declaration {
   cacheable?: boolean;
   /** Whether `Prefer: wait=N` makes the request wait for the end of the work that it starts. */
   waits?: boolean;
+  /** Whether `dryRun=true` makes the request change nothing: its Idempotency-Key is not kept. */
+  plans?: boolean;
   /** Whether the response shows a secret, which must not be stored: an Idempotency-Key is not honoured. */
   secret?: boolean;
   /**

@@ -268,9 +268,10 @@ async function performOnce<C>(
   input: Input,
 ): Promise<Answer> {
   const key = idempotencyKeyOf(ctx);
-  if (key === undefined) return perform(operation, ctx, context, input);
   const { path, declaration, environment } = operation;
   const { params, query, body } = input;
+  const isDry = declaration.plans === true && query['dryRun'] === true;
+  if (key === undefined || isDry) return perform(operation, ctx, context, input);
   const named = path.replaceAll(/\{([A-Za-z_]+)\}/g, (_all, name: string) => String(params[name]));
   const asked = {
     userId: bearerOf(context.user),
