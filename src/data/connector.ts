@@ -17,7 +17,7 @@ import { HookData, hookEvents, hookInstances, hookJobs, hookPlaces } from './hoo
 import { InstanceData, instances } from './instance.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
-import { LabelData, labels, labelUses } from './label.js';
+import { LabelData, labels } from './label.js';
 import { setups } from './first-superuser.js';
 import { OnboardingData } from './onboarding.js';
 import { MemberData } from './member.js';
@@ -114,7 +114,6 @@ export const collections: readonly CollectionSpec<never>[] = [
   sessions,
   projects,
   ...Object.values(resources).map(([collection]) => collection),
-  labelUses,
   auditRecords,
   auditHeads,
   storedSettings,

@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { type ProvisioningStatus, timestamp } from '../model/common.js';
+import { defined, type ProvisioningStatus, timestamp } from '../model/common.js';
 import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
@@ -55,6 +55,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     status: 'text',
     name: 'text',
     tags: 'set',
+    labels: 'set',
     expires: 'integer',
     created_by: 'text',
   },
@@ -66,6 +67,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
     status: instance.provisioning.status,
     name: instance.name,
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
+    labels: instance.labels ?? [],
     // Ms since 1970; 0: never, or already being deleted. A failed deletion is requested again.
     expires:
       instance.expiresAt === undefined ||
@@ -90,6 +92,8 @@ export interface InstanceFilter {
   statuses?: readonly ProvisioningStatus[] | undefined;
   /** `name=value`; an instance must have all of them. */
   tags?: readonly string[] | undefined;
+  /** Ids; an instance must have all of them. */
+  labels?: readonly string[] | undefined;
   /** Names of the users who have created them. */
   creators?: readonly string[] | undefined;
 }
@@ -141,7 +145,12 @@ export class InstanceData {
       status: filter.statuses,
       created_by: filter.creators,
     };
-    return this.#projects.contents(instances, caller, { projectIds, columns, has: tags && { tags } }, page);
+    return this.#projects.contents(
+      instances,
+      caller,
+      { projectIds, columns, has: defined({ tags, labels: filter.labels }) },
+      page,
+    );
   }
 
   /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */

@@ -1,22 +1,22 @@
-/** Labels, and which resources have them: one pair of collections for all types of resources. */
-import { uuidv7 } from 'uuidv7';
+/** Labels, and which resources have them: each names the ids of its own, in the same way for all types of resources. */
 import { defined, timestamp } from '../model/common.js';
-import { ApiError, notFound, notFoundAt, rightMissing } from '../model/error.js';
+import { ApiError, notFound, notFoundAt, orNotFound, rightMissing } from '../model/error.js';
 import {
   checkProperties,
   type Label,
   type LabelCreate,
   type LabelPatch,
   type LabelRecord,
-  type LabelUse,
   presentLabel,
+  type WithLabels,
 } from '../model/label.js';
 import { merged } from '../model/merge-patch.js';
 import { rightsIn } from '../model/project.js';
 import { allows } from '../model/role.js';
 import { audited } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, type AuditedCollection, modified, removed, withName } from './change.js';
+import { added, type AuditedCollection, type Changeable, modified, removed, withName } from './change.js';
+import { by } from './instance-change.js';
 import { instances } from './instance.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
@@ -26,38 +26,30 @@ import {
   type CollectionSpec,
   type Document,
   emptyPage,
-  insert,
   type ListPage,
-  remove,
+  replace,
   type Store,
-  StoreConflict,
   type TextPage,
+  type Write,
 } from './store/port.js';
 import { retrying, unlessRaced } from './store/retry.js';
 import { users } from './user.js';
+import { instanceAfter } from './wish.js';
 
 export const labels: AuditedCollection<LabelRecord> = {
   name: 'labels',
   auditedAs: 'label',
-  columns: { organization_id: 'text', owner_id: 'text', name: 'text' },
+  columns: { organization_id: 'text', owner_id: 'text', name: 'text', deleting: 'integer' },
   columnsOf: (_id, label) => ({
     organization_id: label.organizationId,
     owner_id: ownerOf(label),
     name: label.name,
+    deleting: label.deletionTime === undefined ? 0 : 1,
   }),
   present: presentLabel,
   unique: { name: ['owner_id', 'name'] },
   orders: { id: [] },
-  indexes: [['owner_id']],
-};
-
-export const labelUses: CollectionSpec<LabelUse> = {
-  name: 'label_uses',
-  columns: { label_id: 'text', type: 'text', resource_id: 'text' },
-  columnsOf: (_id, use) => ({ label_id: use.labelId, type: use.type, resource_id: use.resourceId }),
-  unique: { use: ['label_id', 'type', 'resource_id'] },
-  orders: { id: [] },
-  indexes: [['type', 'resource_id'], ['label_id']],
+  indexes: [['owner_id'], ['deleting']],
 };
 
 /** Of which labels a resource may have some: of its project, of its organization; `{}`: of any. */
@@ -66,17 +58,37 @@ interface LabelScope {
   projectId?: string;
 }
 
-/** Each type of resources that has labels, with the scope of one of them; undefined if it is absent. */
+/** A type of resources that has labels: its collection has a set column `labels`. */
+interface LabelledKind<R extends WithLabels> {
+  collection: CollectionSpec<R>;
+  scopeOf: (id: string, value: R) => LabelScope;
+  /** What is stored when the labels of one change. */
+  after: (caller: Caller, before: Document<R>, next: R) => R;
+}
+
+function kindOf<R extends WithLabels & Changeable>(
+  collection: CollectionSpec<R>,
+  scopeOf: LabelledKind<R>['scopeOf'],
+  after: LabelledKind<R>['after'] = ({ principal }, _before, next) => ({
+    ...next,
+    modifiedTime: timestamp(),
+    modifiedBy: principal.name,
+  }),
+): LabelledKind<WithLabels> {
+  return { collection, scopeOf, after } as unknown as LabelledKind<WithLabels>;
+}
+
+/** Each type of resources that has labels. */
 const labelled = {
-  instance: async (store: Store, id: string) => (await store.get(instances, id))?.value,
-  project: async (store: Store, id: string) => {
-    const project = await store.get(projects, id);
-    return project && { organizationId: project.value.organizationId, projectId: id };
-  },
-  organization: async (store: Store, id: string) =>
-    (await store.get(organizations, id)) && { organizationId: id },
-  user: async (store: Store, id: string) => (await store.get(users, id)) && {},
-} satisfies Record<string, (store: Store, id: string) => Promise<LabelScope | undefined>>;
+  instance: kindOf(
+    instances,
+    (_id, instance) => instance,
+    (caller, before, next) => instanceAfter(before, by(caller, next)),
+  ),
+  project: kindOf(projects, (projectId, { organizationId }) => ({ organizationId, projectId })),
+  organization: kindOf(organizations, (organizationId) => ({ organizationId })),
+  user: kindOf(users, () => ({})),
+} satisfies Record<string, LabelledKind<WithLabels>>;
 
 export type LabelledType = keyof typeof labelled;
 
@@ -127,19 +139,23 @@ export class LabelData extends ResourceData {
   async create(caller: Caller, { metadata, spec }: LabelCreate): Promise<Accepted> {
     const { properties = {} } = spec;
     checkProperties(properties);
-    const owner = await this.#ownerOfNew(caller, spec);
+    const { owner, still } = await this.#ownerOfNew(caller, spec);
     const count = await this.store.count(labels, { filter: { owner_id: ownerOf(owner) } }, caller.signal);
     if (count >= labelLimit)
       throw new ApiError('unprocessable', `There are ${labelLimit} labels, which is the most.`);
     const made = { creationTime: timestamp(), createdBy: caller.principal.name };
     const label: LabelRecord = { ...metadata, ...owner, properties, ...made };
-    return withName(added(this.store, labels, caller, label), taken(metadata.name));
+    return withName(
+      added(this.store, labels, caller, label, () => still),
+      taken(metadata.name),
+    );
   }
 
+  /** `still`: what must be so in the same step. */
   async #ownerOfNew(
     caller: Caller,
     { organizationId, projectId }: LabelCreate['spec'],
-  ): Promise<Pick<LabelRecord, 'organizationId' | 'projectId'>> {
+  ): Promise<{ owner: Pick<LabelRecord, 'organizationId' | 'projectId'>; still: Write[] }> {
     if (projectId !== undefined) {
       const project = await this.projects.load(projectId, caller.signal);
       if (project === undefined || !rightsIn(project, caller.principal).includes('read'))
@@ -147,7 +163,10 @@ export class LabelData extends ResourceData {
       if (organizationId !== undefined && project.value.organizationId !== organizationId)
         throw notFoundAt('/spec/organizationId', 'organization of the project');
       await this.#demand(caller, { organizationId: project.value.organizationId, projectId });
-      return { organizationId: project.value.organizationId, projectId };
+      if (project.value.deletionTime !== undefined)
+        throw new ApiError('being_deleted', `Project "${project.value.name}" is being deleted.`);
+      const owner = { organizationId: project.value.organizationId, projectId };
+      return { owner, still: [check(projects, project)] };
     }
     if (organizationId === undefined) {
       const message = 'Set projectId, or organizationId for a label of all its projects.';
@@ -157,7 +176,7 @@ export class LabelData extends ResourceData {
     const seen = caller.principal.superUser || (await this.#owners(caller, [organizationId])).length > 0;
     if (known === undefined || !seen) throw notFoundAt('/spec/organizationId', 'organization');
     await this.#demand(caller, { organizationId });
-    return { organizationId };
+    return { owner: { organizationId }, still: [] };
   }
 
   /** Who sees a label of a project and may operate there changes it; one of an organization, superusers. */
@@ -189,81 +208,124 @@ export class LabelData extends ResourceData {
 
   /** From whatever has it, too. */
   async delete(caller: Caller, id: string): Promise<void> {
-    await this.#demand(caller, (await this.get(caller, id)).value);
-    await removed(this.store, labels, caller, id);
-    for (;;) {
-      const query = { order: 'id', filter: { label_id: id }, limit: pageSize };
-      const uses = await this.store.page(labelUses, query);
-      if (uses.length === 0) return;
-      await unlessRaced(this.store.write(uses.map((use) => remove(labelUses, use))));
-    }
+    const { value } = await this.get(caller, id);
+    await this.#demand(caller, value);
+    await erase(this.store, caller, id);
   }
 
-  /** The labels of a resource that the caller may see, by name. */
+  /** The labels of a resource, by name. */
   async ofResource(caller: Caller, type: LabelledType, resourceId: string): Promise<Label[]> {
-    if ((await labelled[type](this.store, resourceId)) === undefined) throw notFound();
-    const query = { order: 'id', filter: { type, resource_id: resourceId }, limit: useLimit };
-    const uses = await this.store.page(labelUses, query, caller.signal);
-    const found = await Promise.all(uses.map(({ value }) => this.store.get(labels, value.labelId)));
+    const { labels: ids = [] } = (await this.#resource(caller, type, resourceId)).value;
+    const found = await Promise.all(ids.map((id) => this.store.get(labels, id, caller.signal)));
     return found
       .filter((label) => label !== undefined)
       .map(({ id, value }) => presentLabel(id, value))
       .sort((one, other) => (one.metadata.name < other.metadata.name ? -1 : 1));
   }
 
+  async #resource(caller: Caller, type: LabelledType, id: string): Promise<Document<WithLabels>> {
+    return orNotFound(await this.store.get(labelled[type].collection, id, caller.signal));
+  }
+
   attach(caller: Caller, type: LabelledType, resourceId: string, labelId: string): Promise<Accepted> {
     return retrying(async () => {
-      const scope: LabelScope | undefined = await labelled[type](this.store, resourceId);
-      if (scope === undefined) throw notFound();
+      const resource = await this.#resource(caller, type, resourceId);
+      const { labels: ids = [] } = resource.value;
       const label = await this.#seen(caller, labelId);
-      if (label === undefined || !fits(label.value, scope))
+      const fit =
+        label !== undefined && fits(label.value, labelled[type].scopeOf(resourceId, resource.value));
+      if (!fit || label.value.deletionTime !== undefined)
         throw notFoundAt('/labelID', 'label of the project or of its organization');
-      const where = { filter: { type, resource_id: resourceId } };
-      if ((await this.store.count(labelUses, where, caller.signal)) >= useLimit)
+      if (ids.includes(labelId)) throw hasAlready();
+      if (ids.length >= useLimit)
         throw new ApiError('unprocessable', `A resource has at most ${useLimit} labels.`);
       const text = JSON.stringify(presentLabel(labelId, label.value));
       const accepted = { id: labelId, text, revision: label.revision };
       const after = { labelId, name: label.value.name };
-      const resource = { type, id: resourceId };
-      const audit = await audited(this.store, caller, 'label.attach', resource, null, after);
-      const use = insert(labelUses, uuidv7(), { labelId, type, resourceId });
-      const writes = [check(labels, label), use, ...audit, ...(caller.storeResponse?.(accepted) ?? [])];
-      await this.store.write(writes, caller.signal).catch(rethrowTaken);
+      const about = { type, id: resourceId };
+      const audit = await audited(this.store, caller, 'label.attach', about, null, after);
+      const writes = [check(labels, label), relabelled(caller, type, resource, [...ids, labelId]), ...audit];
+      await this.store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
       return accepted;
     });
   }
 
   detach(caller: Caller, type: LabelledType, resourceId: string, labelId: string): Promise<void> {
     return retrying(async () => {
-      const use = await this.store.find(labelUses, 'use', [labelId, type, resourceId], caller.signal);
-      if (use === undefined) throw notFound();
+      const resource = await this.#resource(caller, type, resourceId);
+      const { labels: ids = [] } = resource.value;
+      if (!ids.includes(labelId)) throw notFound();
       const name = (await this.store.get(labels, labelId))?.value.name;
       const before = defined({ labelId, name });
-      const resource = { type, id: resourceId };
-      const audit = await audited(this.store, caller, 'label.detach', resource, before, null);
-      await this.store.write([remove(labelUses, use), ...audit], caller.signal);
+      const audit = await audited(this.store, caller, 'label.detach', { type, id: resourceId }, before, null);
+      const rest = ids.filter((id) => id !== labelId);
+      await this.store.write([relabelled(caller, type, resource, rest), ...audit], caller.signal);
     });
   }
 
-  /** Removes what deleted resources and projects have left behind; returns how much. */
-  async purge(signal: AbortSignal): Promise<number> {
-    let count = 0;
-    for (let after: [string] | undefined; ;) {
-      const query = { order: 'id', limit: pageSize, ...defined({ after }) };
-      const uses = await this.store.page(labelUses, query, signal);
-      for (const use of uses) {
-        signal.throwIfAborted();
-        const { type, resourceId, labelId } = use.value;
-        const resource = await labelled[type as LabelledType](this.store, resourceId);
-        const label = resource && (await this.store.get(labels, labelId));
-        if (label === undefined && (await unlessRaced(this.store.write([remove(labelUses, use)]))))
-          count += 1;
-      }
-      const last = uses.at(-1);
-      if (last === undefined || uses.length < pageSize) return count;
-      after = [last.id];
+  /** Completes deletions that have died; returns how many. */
+  async completeDeletions(caller: Caller): Promise<number> {
+    const query = { order: 'id', filter: { deleting: 1 }, limit: pageSize };
+    const left = await this.store.page(labels, query, caller.signal);
+    for (const { id } of left) {
+      caller.signal.throwIfAborted();
+      await erase(this.store, caller, id).catch(unlessGone);
+    }
+    return left.length;
+  }
+}
+
+/** The labels of a project that is being deleted. */
+export async function eraseLabelsOf(store: Store, caller: Caller, projectId: string): Promise<void> {
+  const query = { order: 'id', filter: { owner_id: projectId }, limit: labelLimit };
+  for (const { id } of await store.page(labels, query)) await erase(store, caller, id).catch(unlessGone);
+}
+
+/**
+ * Deletes a label. It is marked first, and then nothing takes it on: once it is off everything that has it, no resource
+ * names it any more.
+ */
+async function erase(store: Store, caller: Caller, id: string): Promise<void> {
+  await retrying(async () => {
+    const found = orNotFound(await store.get(labels, id, caller.signal));
+    caller.precondition?.({ revision: found.revision, wishRevision: found.revision });
+    if (found.value.deletionTime !== undefined) return;
+    const marked = { ...found.value, deletionTime: timestamp() };
+    await store.write([replace(labels, found, marked)], caller.signal);
+  });
+  for (const type of Object.keys(labelled) as LabelledType[]) await takeOff(store, caller, type, id);
+  const { precondition: _, ...steadfast } = caller;
+  await removed(store, labels, { ...steadfast, signal: new AbortController().signal }, id);
+}
+
+async function takeOff(store: Store, caller: Caller, type: LabelledType, id: string): Promise<void> {
+  for (;;) {
+    const query = { order: 'id', has: { labels: [id] }, limit: pageSize };
+    const found = await store.page(labelled[type].collection, query);
+    if (found.length === 0) return;
+    for (const resource of found) {
+      const rest = (resource.value.labels ?? []).filter((one) => one !== id);
+      // One that has been changed meanwhile is in the next page.
+      await unlessRaced(store.write([relabelled(caller, type, resource, rest)]));
     }
   }
+}
+
+/** The write that gives a resource these labels. */
+function relabelled(
+  caller: Caller,
+  type: LabelledType,
+  resource: Document<WithLabels>,
+  ids: readonly string[],
+): Write {
+  const { collection, after } = labelled[type];
+  const { labels: _, ...rest } = resource.value;
+  const next: WithLabels = ids.length === 0 ? rest : { ...rest, labels: [...ids] };
+  return replace(collection, resource, after(caller, resource, next));
+}
+
+function unlessGone(error: unknown): void {
+  if (!(error instanceof ApiError && error.code === 'not_found')) throw error;
 }
 
 function ownerOf({ organizationId, projectId }: Pick<LabelRecord, 'organizationId' | 'projectId'>): string {
@@ -280,8 +342,7 @@ function taken(name: string): string {
   return `There is already a label named "${name}" there.`;
 }
 
-function rethrowTaken(error: unknown): never {
-  if (!(error instanceof StoreConflict) || error.key !== 'use') throw error;
+function hasAlready(): ApiError {
   const message = 'The resource has the label already.';
-  throw new ApiError('already_exists', message, { errors: [{ pointer: '/labelID', message }] });
+  return new ApiError('already_exists', message, { errors: [{ pointer: '/labelID', message }] });
 }

@@ -16,8 +16,8 @@ import type { Document, ListPage, TextPage } from './store/port.js';
 export const organizations: AuditedCollection<OrganizationRecord> = {
   name: 'organizations',
   auditedAs: 'organization',
-  columns: { name: 'text' },
-  columnsOf: (_id, organization) => ({ name: organization.name }),
+  columns: { name: 'text', labels: 'set' },
+  columnsOf: (_id, { name, labels = [] }) => ({ name, labels }),
   present: presentOrganization,
   unique: { name: ['name'] },
   orders: { id: [] },
@@ -41,9 +41,9 @@ export class OrganizationData extends ResourceData {
     return [...new Set(projects.map((project) => project.value.organizationId))];
   }
 
-  /** All organizations. No visibility check. */
-  list(caller: Caller, page: ListPage): Promise<TextPage> {
-    return this.store.pageTexts(organizations, page, caller.signal);
+  /** All organizations; `labels`: that have all of them. No visibility check. */
+  list(caller: Caller, page: ListPage, labels: readonly string[] = []): Promise<TextPage> {
+    return this.store.pageTexts(organizations, { ...page, has: { labels } }, caller.signal);
   }
 
   create(caller: Caller, { metadata }: OrganizationCreate): Promise<Accepted> {

@@ -8,6 +8,7 @@ import { audited } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
 import { added, modified, withName } from './change.js';
 import { instances } from './instance.js';
+import { eraseLabelsOf } from './label.js';
 import { networks } from './network.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
@@ -64,6 +65,7 @@ export class ProjectAdminData extends ResourceData {
     await this.#mark(caller, id);
     // From here to the end, even if the client leaves.
     const steadfast = { ...caller, signal: new AbortController().signal };
+    let emptied = false;
     await retrying(async () => {
       const project = await this.#marked(id);
       try {
@@ -73,6 +75,9 @@ export class ProjectAdminData extends ResourceData {
         await unlessRaced(this.store.write([replace(projects, project, open)]));
         throw error;
       }
+      // From the mark on no label is made, and what the project does not hold, such as a user, may have some of them.
+      if (!emptied) await eraseLabelsOf(this.store, steadfast, id);
+      emptied = true;
       const { deletionTime: _, ...before } = project.value;
       const resource = { type: projects.auditedAs, id };
       const audit = await audited(this.store, caller, 'project.delete', resource, before, null);

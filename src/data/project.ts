@@ -19,11 +19,12 @@ import {
 export const projects: AuditedCollection<ProjectRecord> = {
   name: 'projects',
   auditedAs: 'project',
-  columns: { organization_id: 'text', name: 'text', people: 'set' },
+  columns: { organization_id: 'text', name: 'text', people: 'set', labels: 'set' },
   columnsOf: (_id, project) => ({
     organization_id: project.organizationId,
     name: project.name,
     people: [...new Set([...project.admins, ...project.members, ...(project.readers ?? [])])],
+    labels: project.labels ?? [],
   }),
   present: presentProject,
   unique: { name: ['organization_id', 'name'] },
@@ -127,12 +128,16 @@ export class ProjectData {
     return this.#store.pageTexts(collection, defined({ ...page, filter, has, span }), caller.signal);
   }
 
-  async list(caller: Caller, page: ListPage): Promise<TextPage> {
+  /** `labels`: only those that have all of them. */
+  async list(caller: Caller, page: ListPage, labels: readonly string[] = []): Promise<TextPage> {
     const { principal, signal } = caller;
-    if (projectsBeyondMembership(principal) === 'all') return this.#store.pageTexts(projects, page, signal);
+    if (projectsBeyondMembership(principal) === 'all')
+      return this.#store.pageTexts(projects, { ...page, has: { labels } }, signal);
     if (principal.limits?.projectIds === undefined && principal.grants === undefined)
-      return this.#store.pageTexts(projects, { ...page, has: { people: [principal.id] } }, signal);
-    return pageOf(await this.visible(caller), page);
+      return this.#store.pageTexts(projects, { ...page, has: { people: [principal.id], labels } }, signal);
+    const visible = await this.visible(caller);
+    const wanted = visible.filter(({ value }) => labels.every((id) => value.labels?.includes(id) === true));
+    return pageOf(wanted, page);
   }
 
   /**

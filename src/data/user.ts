@@ -25,8 +25,8 @@ import type { CollectionSpec, Document, ListPage, Store, TextPage } from './stor
 export const users: AuditedCollection<UserRecord> = {
   name: 'users',
   auditedAs: 'user',
-  columns: { name: 'text' },
-  columnsOf: (_id, user) => ({ name: user.name }),
+  columns: { name: 'text', labels: 'set' },
+  columnsOf: (_id, { name, labels = [] }) => ({ name, labels }),
   present: presentUser,
   unique: { name: ['name'] },
   orders: { id: [] },
@@ -126,8 +126,9 @@ export class UserData {
     return formers.some(({ value }) => value.generation === generation && !isPast(Date.parse(value.until)));
   }
 
-  list(caller: Caller, page: ListPage): Promise<TextPage> {
-    return this.#store.pageTexts(users, page, caller.signal);
+  /** `labels`: only those who have all of them. */
+  list(caller: Caller, page: ListPage, labels: readonly string[] = []): Promise<TextPage> {
+    return this.#store.pageTexts(users, { ...page, has: { labels } }, caller.signal);
   }
 
   /** Absent: `not_found`. */

@@ -74,6 +74,9 @@ const staticMetadata = {
   name: Type.String(),
   description: Type.Optional(Type.String()),
   tags: Type.Optional(Type.Array(Tag)),
+  labels: Type.Optional(
+    Type.Array(Uuid, { description: 'Ids of its labels (sub-resource `labels`); absent: none.' }),
+  ),
   creationTime: Timestamp,
   createdBy: Type.Optional(Type.String()),
   modifiedTime: Type.Optional(Timestamp),

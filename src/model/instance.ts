@@ -138,6 +138,8 @@ export interface InstanceRecord {
   regionId: string;
   name: string;
   description?: string;
+  /** Ids. */
+  labels?: string[];
   tags?: Tag[];
   flavorId: string;
   imageId: string;
@@ -208,6 +210,7 @@ export function presentInstance(id: string, instance: InstanceRecord): Instance 
       name: instance.name,
       description: instance.description,
       tags: instance.tags,
+      labels: instance.labels,
       creationTime: instance.creationTime,
       createdBy: instance.createdBy,
       modifiedTime: instance.modifiedTime,

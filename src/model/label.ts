@@ -15,13 +15,14 @@ export interface LabelRecord {
   createdBy: string;
   modifiedTime?: string;
   modifiedBy?: string;
+  /** It is being taken off everything that has it. */
+  deletionTime?: string;
 }
 
-/** That a resource has a label. */
-export interface LabelUse {
-  labelId: string;
-  type: string;
-  resourceId: string;
+/** A resource that has labels. */
+export interface WithLabels {
+  /** Ids, in the order in which they were put on. */
+  labels?: string[];
 }
 
 /** Maximum number of properties. */

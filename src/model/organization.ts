@@ -6,6 +6,8 @@ import { type MergePatch, patchOf } from './merge-patch.js';
 export interface OrganizationRecord {
   name: string;
   description?: string;
+  /** Ids. */
+  labels?: string[];
   creationTime: string;
   createdBy: string;
   modifiedTime?: string;
@@ -33,8 +35,8 @@ export const OrganizationPatch = patchOf(OrganizationUpdate);
 export type OrganizationPatch = MergePatch<Static<typeof OrganizationUpdate>>;
 
 export function presentOrganization(id: string, organization: OrganizationRecord): Organization {
-  const { name, description, creationTime, createdBy, modifiedTime, modifiedBy } = organization;
+  const { name, description, labels, creationTime, createdBy, modifiedTime, modifiedBy } = organization;
   return {
-    metadata: defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy }),
+    metadata: defined({ id, name, description, labels, creationTime, createdBy, modifiedTime, modifiedBy }),
   };
 }

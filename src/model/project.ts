@@ -10,6 +10,8 @@ export interface ProjectRecord {
   organizationId: string;
   name: string;
   description?: string;
+  /** Ids. */
+  labels?: string[];
   /** User ids, by role: members are the operators. Who is in several has the strongest of them. */
   admins: string[];
   members: string[];
@@ -68,10 +70,11 @@ export type ProjectPatch = MergePatch<Static<typeof ProjectUpdate>>;
 
 export function presentProject(id: string, project: ProjectRecord): Project {
   const { name, description, creationTime, createdBy, modifiedTime, modifiedBy } = project;
-  const { organizationId, enabled, admins, members, readers, deletionTime } = project;
+  const { organizationId, enabled, admins, members, readers, deletionTime, labels } = project;
+  const changes = { creationTime, createdBy, modifiedTime, modifiedBy, deletionTime };
   return {
     metadata: {
-      ...defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy, deletionTime }),
+      ...defined({ id, name, description, labels, ...changes }),
       provisioningStatus: deletionTime === undefined ? 'provisioned' : 'deprovisioning',
       healthStatus: 'healthy',
       organizationId,

@@ -8,6 +8,8 @@ import type { Grants, Limits } from './role.js';
 export interface UserRecord {
   name: string;
   description?: string;
+  /** Ids. */
+  labels?: string[];
   /** An inactive user's keys are refused. */
   active: boolean;
   creationTime: string;
@@ -108,9 +110,9 @@ export function checkUserName(name: string, pointer = '/metadata/name'): void {
 }
 
 export function presentUser(id: string, user: UserRecord): User {
-  const { name, description, active, creationTime, createdBy, modifiedTime, modifiedBy } = user;
+  const { name, description, labels, active, creationTime, createdBy, modifiedTime, modifiedBy } = user;
   return {
-    metadata: defined({ id, name, description, creationTime, createdBy, modifiedTime, modifiedBy }),
+    metadata: defined({ id, name, description, labels, creationTime, createdBy, modifiedTime, modifiedBy }),
     spec: { active },
   };
 }

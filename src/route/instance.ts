@@ -6,6 +6,7 @@ import { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
 import { instancePage, instanceParams } from './instance-access.js';
+import { labelFilter } from './label.js';
 import { listHandler } from './list-handler.js';
 import { mustHaveFound } from './pipeline/context.js';
 import type { RouteRequest } from './pipeline/handler.js';
@@ -19,7 +20,7 @@ export const listInstances = listHandler(
     operationId: 'listInstances',
     summary: 'Instances, oldest first',
     description:
-      'Several values of one parameter are alternatives (except tags, which must all be present); all parameters must match.',
+      'Several values of one parameter are alternatives (except tags and labels, which must all be present); all parameters must match.',
     tags: ['instances'],
     query: Type.Object(
       {
@@ -36,6 +37,7 @@ export const listInstances = listHandler(
             { maxItems: 32 },
           ),
         ),
+        ...labelFilter,
       },
       { additionalProperties: false },
     ),
@@ -52,6 +54,7 @@ export const listInstances = listHandler(
         networkIds: query.networkID,
         statuses: query.status,
         tags: query.tag,
+        labels: query.labelID,
       },
     }),
     list: (connector, { caller, filter }, page) => connector.instances.list(caller, filter, page),

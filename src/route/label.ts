@@ -14,6 +14,13 @@ import { defineHandler, type Row } from './route.js';
 
 const tags = ['labels'];
 
+/** The filter of lists of resources that have labels. */
+export const labelFilter = {
+  labelID: Type.Optional(
+    Type.Array(Uuid, { maxItems: 32, description: 'Only what has all of these labels.' }),
+  ),
+};
+
 const labelParams = Type.Object({ labelID: Uuid }, { additionalProperties: false });
 
 /** GET /api/v2/labels */

@@ -8,6 +8,7 @@ import {
 } from '../model/organization.js';
 import { changed, createdIn } from './answer.js';
 import { callerOf } from './caller.js';
+import { labelFilter } from './label.js';
 import { listHandler } from './list-handler.js';
 import { defineHandler } from './route.js';
 
@@ -17,13 +18,14 @@ export const listOrganizations = listHandler(
     operationId: 'listOrganizations',
     summary: 'All organizations, oldest first',
     tags: ['organizations'],
+    query: Type.Object(labelFilter, { additionalProperties: false }),
     responses: {
       200: { description: 'A page of organizations.', schema: Type.Array(Organization), headers: ['Link'] },
     },
   },
   {
-    args: ({ context }) => callerOf(context),
-    list: (connector, caller, page) => connector.organizations.list(caller, page),
+    args: ({ query, context }) => ({ caller: callerOf(context), labels: query.labelID }),
+    list: (connector, { caller, labels }, page) => connector.organizations.list(caller, page, labels),
   },
 );
 

@@ -4,6 +4,7 @@ import { Project, ProjectCreate, ProjectPatch, presentProject } from '../model/p
 import { changed, createdIn } from './answer.js';
 import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
+import { labelFilter } from './label.js';
 import { listHandler } from './list-handler.js';
 import { defineHandler } from './route.js';
 
@@ -16,13 +17,14 @@ export const listProjects = listHandler(
     summary: 'Projects of the caller',
     description: 'Superusers see all projects.',
     tags: ['projects'],
+    query: Type.Object(labelFilter, { additionalProperties: false }),
     responses: {
       200: { description: 'A page of projects.', schema: Type.Array(Project), headers: ['Link'] },
     },
   },
   {
-    args: ({ context }) => callerOf(context),
-    list: (connector, caller, page) => connector.projects.list(caller, page),
+    args: ({ query, context }) => ({ caller: callerOf(context), labels: query.labelID }),
+    list: (connector, { caller, labels }, page) => connector.projects.list(caller, page, labels),
   },
 );
 

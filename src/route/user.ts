@@ -4,6 +4,7 @@ import { CurrentUser, presentUser, User, UserCreate, UserPatch } from '../model/
 import { changed, createdIn } from './answer.js';
 import { callerOf } from './caller.js';
 import { instancePage } from './instance-access.js';
+import { labelFilter } from './label.js';
 import { listHandler } from './list-handler.js';
 import { defineHandler } from './route.js';
 
@@ -15,11 +16,12 @@ export const listUsers = listHandler(
     operationId: 'listUsers',
     summary: 'All users, oldest first',
     tags: ['users'],
+    query: Type.Object(labelFilter, { additionalProperties: false }),
     responses: { 200: { description: 'A page of users.', schema: Type.Array(User), headers: ['Link'] } },
   },
   {
-    args: ({ context }) => callerOf(context),
-    list: (connector, caller, page) => connector.users.list(caller, page),
+    args: ({ query, context }) => ({ caller: callerOf(context), labels: query.labelID }),
+    list: (connector, { caller, labels }, page) => connector.users.list(caller, page, labels),
   },
 );
 
@@ -110,14 +112,19 @@ export const listUserInstances = listHandler(
     description: 'Only instances in projects that the caller may see.',
     tags: ['users'],
     params: userParams,
+    query: Type.Object(labelFilter, { additionalProperties: false }),
     responses: instancePage,
   },
   {
     orders: ['id', 'name'],
-    args: ({ params, context }) => ({ caller: callerOf(context), id: params.userID }),
-    list: async (connector, { caller, id }, page) => {
+    args: ({ params, query, context }) => ({
+      caller: callerOf(context),
+      id: params.userID,
+      labels: query.labelID,
+    }),
+    list: async (connector, { caller, id, labels }, page) => {
       const { value } = await connector.users.get(caller, id);
-      return connector.instances.list(caller, { creators: [value.name] }, page);
+      return connector.instances.list(caller, { creators: [value.name], labels }, page);
     },
   },
 );

@@ -71,7 +71,8 @@ export function housekeeping(parts: HousekeeperParts, options: HousekeeperOption
     {
       name: 'labels',
       intervalMs: cleanupFactor * sweep,
-      run: async (signal) => told(await labels.purge(signal), 'removed labels of what is gone'),
+      run: async (signal) =>
+        told(await labels.completeDeletions(siteCaller('labels', signal)), 'completed deletions of labels'),
     },
     {
       name: 'sessions',

@@ -4,7 +4,7 @@
  */
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
-import { labels, labelUses } from '../../src/data/label.js';
+import { labels } from '../../src/data/label.js';
 import { insert } from '../../src/data/store/port.js';
 import { timestamp } from '../../src/model/common.js';
 import { addressOf, allRows } from '../../src/route/roles-page.js';
@@ -35,13 +35,11 @@ describe('ids of others', () => {
     const { store } = server.app;
     const task = { projectId, organizationId, queue: 'inactive', activated: false } as const;
     const place = { projectId, organizationId, regionId: server.catalog.regionId, name: 'precious' };
-    const { instanceId, taskId } = await seedTask(store, task, place);
     const labelID = uuidv7();
+    const { instanceId, taskId } = await seedTask(store, task, { ...place, labels: [labelID] });
     const made = { creationTime: timestamp(), createdBy: 'victim' };
-    const use = { labelId: labelID, type: 'instance', resourceId: instanceId };
     await store.write([
       insert(labels, labelID, { name: 'theirs', organizationId, projectId, properties: {}, ...made }),
-      insert(labelUses, uuidv7(), use),
     ]);
     foreign = {
       instanceID: instanceId,

@@ -1,8 +1,13 @@
 /** Labels: who makes, sees and changes them, and the sub-resource `labels` of each type of resources that has it. */
 import { expect } from 'chai';
-import { labelUses } from '../../src/data/label.js';
-import { insert } from '../../src/data/store/port.js';
+import { instances } from '../../src/data/instance.js';
+import { labels } from '../../src/data/label.js';
+import { replace } from '../../src/data/store/port.js';
+import { users } from '../../src/data/user.js';
+import { timestamp } from '../../src/model/common.js';
+import { siteCaller } from '../../src/task/site-caller.js';
 import type { AuditEvent } from '../../src/model/audit.js';
+import type { Instance } from '../../src/model/instance.js';
 import type { Label } from '../../src/model/label.js';
 import { absentId } from '../support/fuzz-seed.js';
 import { addPerson, addProject, type Person, type SeededProject } from '../support/people.js';
@@ -160,7 +165,9 @@ describe('/api/v2/labels', () => {
     for (const [resource, , viewer] of places)
       expect((await viewer.get<Label[]>(`${resource}/labels`)).body).to.deep.equal([]);
     const { store } = server.app;
-    expect(await store.count(labelUses, { filter: { label_id: narrow.metadata.id } })).to.equal(0);
+    const left = { has: { labels: [narrow.metadata.id] } };
+    expect(await store.count(instances, left)).to.equal(0);
+    expect(await store.count(users, left)).to.equal(0);
 
     const trail = await server.admin.get<AuditEvent[]>(
       `/api/v2/admin/events?resourceID=${metadata.id}&type=instance`,
@@ -168,12 +175,92 @@ describe('/api/v2/labels', () => {
     expect(trail.body.map(({ action }) => action)).to.include.members(['label.attach', 'label.detach']);
   });
 
-  it('leave nothing behind on resources that are gone', async () => {
+  it('are shown in what has them, and its lists show only what has all of the named ones', async () => {
+    const { operator, admin, reader } = people;
+    const [one, other] = [
+      await server.createInstance('shown-one', {}, operator.api),
+      await server.createInstance('shown-other', {}, operator.api),
+    ];
+    const first = (await labelOf({ projectId: project.id })).metadata.id;
+    const second = (await labelOf({ organizationId: project.organizationId })).metadata.id;
+    const path = `/api/v2/instances/${one.metadata.id}`;
+    for (const labelID of [first, second])
+      expect((await operator.api.post(`${path}/labels`, { labelID })).status).to.equal(201);
+    await operator.api.post(`/api/v2/instances/${other.metadata.id}/labels`, { labelID: second });
+    const shown = await reader.api.get<Instance>(path);
+    expect(shown.body.metadata.labels).to.deep.equal([first, second]);
+
+    const filtered = async (list: string, api = reader.api) =>
+      (await api.get<Instance[]>(`/api/v2/${list}`)).body.map(({ metadata }) => metadata.id);
+    expect(await filtered(`instances?labelID=${second}`)).to.deep.equal([one.metadata.id, other.metadata.id]);
+    expect(await filtered(`instances?labelID=${first}&labelID=${second}`)).to.deep.equal([one.metadata.id]);
+    expect(await filtered(`instances?labelID=${second}&sort=name&descending=true`)).to.deep.equal([
+      other.metadata.id,
+      one.metadata.id,
+    ]);
+    expect(await filtered(`instances?labelID=${absentId}`)).to.deep.equal([]);
+    expect(await filtered(`users/${operator.id}/instances?labelID=${first}`, operator.api)).to.deep.equal([
+      one.metadata.id,
+    ]);
+    await reader.api.refused('invalid_parameter', 'GET', '/api/v2/instances?labelID=red');
+
+    await admin.api.post(`/api/v2/projects/${project.id}/labels`, { labelID: first });
+    await server.admin.post(`/api/v2/organizations/${project.organizationId}/labels`, { labelID: second });
+    await server.admin.post(`/api/v2/users/${reader.id}/labels`, { labelID: first });
+    expect(await filtered(`projects?labelID=${first}`)).to.deep.equal([project.id]);
+    expect(await filtered(`projects?labelID=${second}`)).to.deep.equal([]);
+    expect(await filtered(`projects?labelID=${first}`, server.admin)).to.deep.equal([project.id]);
+    expect(await filtered(`organizations?labelID=${second}`, server.admin)).to.deep.equal([
+      project.organizationId,
+    ]);
+    expect(await filtered(`users?labelID=${first}`, server.admin)).to.deep.equal([reader.id]);
+
+    // What was read before can still be written back, and keeps its labels.
+    const stale = await operator.api.get<Instance>(`/api/v2/instances/${other.metadata.id}`);
+    await operator.api.post(`/api/v2/instances/${other.metadata.id}/labels`, { labelID: first });
+    const { metadata, spec } = stale.body;
+    const written = await operator.api.put<Instance>(`/api/v2/instances/${other.metadata.id}`, {
+      metadata: { ...metadata, description: 'written back' },
+      spec,
+    });
+    expect(written.status, written.text).to.equal(202);
+    expect(written.body.metadata.labels).to.deep.equal([second, first]);
+    await operator.api.refused('unprocessable', 'PATCH', path, { body: { metadata: { labels: [second] } } });
+
+    await operator.api.delete(`${path}/labels/${first}`);
+    await operator.api.delete(`${path}/labels/${second}`);
+    expect((await reader.api.get<Instance>(path)).body.metadata).not.to.have.property('labels');
+  });
+
+  it('go with their project, from whatever else has them', async () => {
+    const { id } = await addProject(server.app, { name: 'short-lived' });
+    const label = (await labelOf({ projectId: id })).metadata.id;
+    const user = `/api/v2/users/${people.stranger.id}`;
+    expect((await server.admin.post(`${user}/labels`, { labelID: label })).status).to.equal(201);
+    expect((await server.admin.delete(`/api/v2/projects/${id}`)).status).to.equal(204);
+    await server.admin.refused('not_found', 'GET', `${path}/${label}`);
+    expect((await server.admin.get<Instance>(user)).body.metadata).not.to.have.property('labels');
+    const { body } = await server.admin.get<AuditEvent[]>(`/api/v2/admin/events?resourceID=${label}`);
+    expect(body.map(({ action }) => action)).to.deep.equal(['label.create', 'label.delete']);
+  });
+
+  it('whose deletion has died are put on nothing any more, and are deleted by the next sweep', async () => {
     const { store, connector } = server.app;
-    const label = await labelOf({ projectId: project.id });
-    const use = { labelId: label.metadata.id, type: 'instance', resourceId: absentId };
-    await store.write([insert(labelUses, absentId, use)]);
-    expect(await connector.labels.purge(new AbortController().signal)).to.equal(1);
-    expect(await store.get(labelUses, absentId)).to.be.undefined;
+    const label = (await labelOf({ projectId: project.id })).metadata.id;
+    const list = `/api/v2/projects/${project.id}/labels`;
+    expect((await people.admin.api.post(list, { labelID: label })).status).to.equal(201);
+    const found = await store.get(labels, label);
+    if (found === undefined) throw new Error('the label is not there');
+    await store.write([replace(labels, found, { ...found.value, deletionTime: timestamp() })]);
+    const { metadata } = await server.createInstance('too-late', {}, people.operator.api);
+    await people.operator.api.refused('not_found', 'POST', `/api/v2/instances/${metadata.id}/labels`, {
+      body: { labelID: label },
+    });
+    const sweep = siteCaller('labels', new AbortController().signal);
+    expect(await connector.labels.completeDeletions(sweep)).to.equal(1);
+    expect(await store.get(labels, label)).to.be.undefined;
+    expect((await people.admin.api.get<Label[]>(list)).body.map(({ metadata: { id } }) => id)).not.to.include(
+      label,
+    );
   });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { packageRoot } from '../../src/config.js';
-import { labels, labelUses } from '../../src/data/label.js';
+import { labels } from '../../src/data/label.js';
 import { projects } from '../../src/data/project.js';
 import { insert, replace } from '../../src/data/store/port.js';
 import { apiKeys } from '../../src/data/user.js';
@@ -57,11 +57,14 @@ describe('the role table', () => {
   async function seeded({ id: projectId, organizationId }: SeededProject): Promise<Ids> {
     const regionId = server.catalog.regionId;
     const task = { projectId, organizationId, queue: 'inactive', activated: false } as const;
+    // A label that the request may take off.
+    const labelID = uuidv7();
     const { instanceId, taskId } = await seedTask(server.app.store, task, {
       projectId,
       organizationId,
       regionId,
       name: `seeded-${uuidv7().slice(-12)}`,
+      labels: [labelID],
     });
     // A member whom the request may remove.
     const userID = uuidv7();
@@ -69,15 +72,10 @@ describe('the role table', () => {
     const project = await store.get(projects, projectId);
     if (project === undefined) throw new Error('the project is not there');
     const admins = [...project.value.admins, userID];
-    // A label that the request may take off.
-    const labelID = uuidv7();
     const made = { creationTime: timestamp(), createdBy: 'test' };
     const label = { name: labelID, organizationId, projectId, properties: {}, ...made };
-    const uses = Object.entries({ instance: instanceId, project: projectId }).map(([type, resourceId]) =>
-      insert(labelUses, uuidv7(), { labelId: labelID, type, resourceId }),
-    );
-    const joined = replace(projects, project, { ...project.value, admins });
-    await store.write([joined, insert(labels, labelID, label), ...uses]);
+    const joined = replace(projects, project, { ...project.value, admins, labels: [labelID] });
+    await store.write([joined, insert(labels, labelID, label)]);
     return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID, labelID };
   }
 

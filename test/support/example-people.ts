@@ -1,15 +1,17 @@
 /** People for the examples of the OpenAPI document: each operation finds those that it needs, and no name taken. */
 import { uuidv7 } from 'uuidv7';
-import { labels, labelUses } from '../../src/data/label.js';
+import { instances } from '../../src/data/instance.js';
+import { labels } from '../../src/data/label.js';
 import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
 import { sshKeys } from '../../src/data/ssh-key.js';
-import { type CollectionSpec, insert, remove } from '../../src/data/store/port.js';
+import { type CollectionSpec, insert, remove, replace } from '../../src/data/store/port.js';
 import { subscriptions } from '../../src/data/subscription.js';
 import { apiKeys, users } from '../../src/data/user.js';
 import { deliveries } from '../../src/data/webhook.js';
 import { exampleIds } from '../../src/route/example.js';
 import type { AuditEvent } from '../../src/model/audit.js';
+import type { WithLabels } from '../../src/model/label.js';
 import type { SubscriptionRecord } from '../../src/model/subscription.js';
 import type { DeliveryRecord } from '../../src/model/webhook.js';
 import { createSshKey } from '../../src/route/ssh-key.js';
@@ -117,11 +119,15 @@ async function freshLabel(
   resources: readonly string[],
 ): Promise<Record<string, string>> {
   const id = await addLabel(server);
-  const [, type] = /^remove(\w+)Label$/.exec(operationId) ?? [];
-  const uses = (type === undefined ? [] : resources).map((resourceId) =>
-    insert(labelUses, uuidv7(), { labelId: id, type: (type ?? '').toLowerCase(), resourceId }),
-  );
-  if (uses.length > 0) await server.app.store.write(uses);
+  if (/^remove\w+Label$/.test(operationId)) {
+    const { store } = server.app;
+    for (const collection of [organizations, projects, instances, users] as CollectionSpec<WithLabels>[])
+      for (const resourceId of resources) {
+        const found = await store.get(collection, resourceId);
+        if (found !== undefined)
+          await store.write([replace(collection, found, { ...found.value, labels: [id] })]);
+      }
+  }
   return { [exampleIds.labelID]: id };
 }
 
