@@ -8,6 +8,7 @@ import {
   ProjectMemberAuthenticator,
   ProjectRightAuthenticator,
   RequireUserAuthenticator,
+  SignatureAuthenticator,
   SuperUserAuthenticator,
   UnlimitedAuthenticator,
 } from './pipeline/authenticator.js';
@@ -15,16 +16,30 @@ import type { MethodHandler, PrefetchFunc } from './pipeline/route-manager.js';
 import { userInPath } from './prefetch.js';
 
 /** The authenticator that decides about access, and the prefetches that it needs. */
-export type Guard = Pick<MethodHandler<Connector>, 'authenticator' | 'prefetchFunctions'>;
+export interface Guard extends Pick<MethodHandler<Connector>, 'authenticator' | 'prefetchFunctions'> {
+  /** Beyond the authenticator: the right that the data layer demands in the project of what the path names. */
+  readonly dataRight?: Right;
+}
 
 /** Everyone, even without a credential. */
 export const anyone: Guard = { authenticator: new NoAuthAuthenticator() };
+
+/** Whoever has signed the body with the secret of the route. */
+export const signed: Guard = { authenticator: new SignatureAuthenticator() };
 
 /** Every identified user; the data layer decides what they may see, and do within the limits of their credential. */
 export const signedIn: Guard = { authenticator: new RequireUserAuthenticator() };
 
 /** Every identified user, but no limited credential: for what belongs to the user and not to a project. */
 export const unlimited: Guard = { authenticator: new UnlimitedAuthenticator() };
+
+/**
+ * As the guard says, and the data layer, which finds what the path names, demands the right in its project, or in one of
+ * its organization: for what may belong to either, or to a user.
+ */
+export function foundWith(dataRight: Right, guard: Guard = signedIn): Guard {
+  return { ...guard, dataRight };
+}
 
 /** The user whom `userID` of the path names, and superusers; everyone else gets 404. */
 export const selfOnly: Guard = { authenticator: new OwnerAuthenticator(), prefetchFunctions: [userInPath] };

@@ -8,9 +8,11 @@ import { getFlavor, listFlavors } from './flavor.js';
 import {
   adminOnly,
   anyone,
+  foundWith,
   memberOnly,
   projectRight,
   selfOnly,
+  signed,
   signedIn,
   superUserOnly,
   unlimited,
@@ -124,7 +126,7 @@ const peopleRoutes: readonly Row[] = [
 
   [2, 'GET', '/organizations', superUserOnly, listOrganizations],
   [2, 'POST', '/organizations', superUserOnly, createOrganization],
-  [2, 'GET', '/organizations/{organizationID}', signedIn, getOrganization],
+  [2, 'GET', '/organizations/{organizationID}', foundWith('read'), getOrganization],
   [2, 'PATCH', '/organizations/{organizationID}', superUserOnly, patchOrganization],
 
   [2, 'GET', '/projects', signedIn, listProjects],
@@ -145,9 +147,9 @@ const peopleRoutes: readonly Row[] = [
 const labelRoutes: readonly Row[] = [
   [2, 'GET', '/labels', signedIn, listLabels],
   [2, 'POST', '/labels', signedIn, createLabel],
-  [2, 'GET', '/labels/{labelID}', signedIn, getLabel],
-  [2, 'PATCH', '/labels/{labelID}', signedIn, patchLabel],
-  [2, 'DELETE', '/labels/{labelID}', signedIn, deleteLabel],
+  [2, 'GET', '/labels/{labelID}', foundWith('read'), getLabel],
+  [2, 'PATCH', '/labels/{labelID}', foundWith('operate'), patchLabel],
+  [2, 'DELETE', '/labels/{labelID}', foundWith('operate'), deleteLabel],
   ...labelRows({
     type: 'instance',
     path: '/instances/{instanceID}',
@@ -188,21 +190,22 @@ const adminRoutes: readonly Row[] = [
  * What the owners of subscriptions do; the data layer decides who owns them. A subscription would outlive the limits of
  * a credential, and tell more than it sees.
  */
+const ofOwner = foundWith('administer', unlimited);
 const subscriptionRoutes: readonly Row[] = [
   [2, 'GET', '/subscriptions', unlimited, listSubscriptions],
   [2, 'POST', '/subscriptions', unlimited, putSubscription],
   [2, 'DELETE', '/subscriptions', unlimited, deleteSubscriptionByQuery],
-  [2, 'GET', '/subscriptions/{subscriptionID}', unlimited, getSubscription],
-  [2, 'DELETE', '/subscriptions/{subscriptionID}', unlimited, deleteSubscription],
-  [2, 'POST', '/subscriptions/{subscriptionID}/ping', unlimited, pingSubscription],
-  [2, 'GET', '/subscriptions/{subscriptionID}/deliveries', unlimited, listDeliveries],
-  [2, 'GET', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}', unlimited, getDelivery],
-  [2, 'POST', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}/replay', unlimited, replayDelivery],
+  [2, 'GET', '/subscriptions/{subscriptionID}', ofOwner, getSubscription],
+  [2, 'DELETE', '/subscriptions/{subscriptionID}', ofOwner, deleteSubscription],
+  [2, 'POST', '/subscriptions/{subscriptionID}/ping', ofOwner, pingSubscription],
+  [2, 'GET', '/subscriptions/{subscriptionID}/deliveries', ofOwner, listDeliveries],
+  [2, 'GET', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}', ofOwner, getDelivery],
+  [2, 'POST', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}/replay', ofOwner, replayDelivery],
 ];
 
 /** The signature of the body says who may call it. */
 function hookRoutes({ githubSecret = '' }: RouteOptions): Row[] {
-  return githubSecret === '' ? [] : [[2, 'POST', '/hooks/github', anyone, receiveGitHub(githubSecret)]];
+  return githubSecret === '' ? [] : [[2, 'POST', '/hooks/github', signed, receiveGitHub(githubSecret)]];
 }
 
 /** `document` renders the OpenAPI document. */
@@ -242,16 +245,16 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'POST', '/signout', signedIn, signOut(options.publicUrl)],
     ...hookRoutes(options),
     [2, 'GET', '/networks', signedIn, listNetworks],
-    [2, 'GET', '/networks/{networkID}', signedIn, getNetwork],
+    [2, 'GET', '/networks/{networkID}', foundWith('read'), getNetwork],
     [2, 'GET', '/events', signedIn, listEvents(options.streams)],
     [2, 'GET', '/status/drift', signedIn, listDrift],
 
-    [1, 'GET', '/organizations/{organizationID}/regions', signedIn, listRegions],
-    [2, 'GET', '/regions/{regionID}', signedIn, getRegion],
-    [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/flavors', signedIn, listFlavors],
-    [2, 'GET', '/regions/{regionID}/flavors/{flavorID}', signedIn, getFlavor],
-    [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/images', signedIn, listImages],
-    [2, 'GET', '/regions/{regionID}/images/{imageID}', signedIn, getImage],
+    [1, 'GET', '/organizations/{organizationID}/regions', foundWith('read'), listRegions],
+    [2, 'GET', '/regions/{regionID}', foundWith('read'), getRegion],
+    [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/flavors', foundWith('read'), listFlavors],
+    [2, 'GET', '/regions/{regionID}/flavors/{flavorID}', foundWith('read'), getFlavor],
+    [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/images', foundWith('read'), listImages],
+    [2, 'GET', '/regions/{regionID}/images/{imageID}', foundWith('read'), getImage],
 
     [root, 'GET', '/metrics', anyone, getMetrics(options.service)],
     [root, 'GET', '/api/version', signedIn, getVersion(options.service)],

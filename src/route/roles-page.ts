@@ -13,9 +13,10 @@ export type CallerKind = (typeof callers)[number];
 export type Verdict = 'yes' | 401 | 403 | 404;
 
 /** The verdict on a caller, for a resource of the project in which they have their role, or of another user. */
-export function verdictOn(caller: CallerKind, { authenticator }: Guard): Verdict {
-  const { needsUser, right, name } = authenticator;
-  if (!needsUser) return 'yes';
+export function verdictOn(caller: CallerKind, { authenticator, dataRight }: Guard): Verdict {
+  const { needsUser, right = dataRight, name } = authenticator;
+  // None of these callers has signed anything.
+  if (!needsUser) return name === 'Signature' ? 403 : 'yes';
   if (caller === 'anonymous') return 401;
   if (right !== undefined) {
     if (caller === 'others') return 404;
@@ -27,6 +28,7 @@ export function verdictOn(caller: CallerKind, { authenticator }: Guard): Verdict
 /** The rows of the API; what the options say makes no difference to who may call them. */
 export function allRows(): Row[] {
   const options: RouteOptions = {
+    githubSecret: 'any',
     publicUrl: () => 'http://localhost',
     authorizationServers: [],
     scopes: [],
@@ -52,8 +54,10 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-function needOf({ authenticator: { needsUser, right, name } }: Guard): string {
-  if (!needsUser) return 'nothing';
+function needOf({ authenticator: { needsUser, right, name }, dataRight }: Guard): string {
+  if (!needsUser) return name === 'Signature' ? 'the signature of the body' : 'nothing';
+  if (dataRight !== undefined)
+    return `\`${dataRight}\`${name === 'Unlimited' ? ', or to own it; a credential without limits' : ''}`;
   if (right !== undefined) return `\`${right}\``;
   if (name === 'Owner') return 'to be the user, or a superuser';
   if (name === 'Unlimited') return 'a credential without limits';
@@ -83,7 +87,8 @@ ${table(['right', 'allows to', ...roles], ofRights)}
 
 What each route needs, and who is allowed to use it, for a resource of the project in which the caller has the role: \`yes\`, or the
 status of the refusal. \`others\` are identified users who are not in the project. A resource that the caller may not see, or that
-does not exist, is 404 for everyone. A 403 names the missing right. Where a route needs only a credential,
+does not exist, is 404 for everyone. A 403 names the missing right. What belongs to an organization, and a region,
+counts as of each of the projects, except that only superusers change it. \`POST /api/v2/hooks/github\` exists only with \`hooks.github.secret\`. Where a route needs only a credential,
 its response is limited to what the caller may see: lists show the resources of the caller's projects, and a create needs \`operate\` in
 the project that it names.
 

@@ -5,9 +5,10 @@ import { expect } from 'chai';
 import { uuidv7 } from 'uuidv7';
 import { packageRoot } from '../../src/config.js';
 import { labels } from '../../src/data/label.js';
+import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
 import { insert, replace } from '../../src/data/store/port.js';
-import { apiKeys } from '../../src/data/user.js';
+import { apiKeys, users } from '../../src/data/user.js';
 import { timestamp } from '../../src/model/common.js';
 import { projectRoles } from '../../src/model/role.js';
 import type { CurrentUser } from '../../src/model/user.js';
@@ -20,7 +21,9 @@ import {
   verdictOn,
 } from '../../src/route/roles-page.js';
 import type { Row } from '../../src/route/route.js';
+import { createSshKey } from '../../src/route/ssh-key.js';
 import { Api, type ErrorAnswer, type Reply } from '../support/conform.js';
+import { addSubscription } from '../support/example-people.js';
 import { absentId } from '../support/fuzz-seed.js';
 import { addPerson, addProject, addSession, type Person, type SeededProject } from '../support/people.js';
 import { seedTask } from '../support/rows.js';
@@ -36,7 +39,9 @@ describe('the role table', () => {
   const apis = {} as Record<CallerKind, Api>;
 
   before(async () => {
-    server = await startServer({ flags: { limits: { requests: 0 } } });
+    server = await startServer({
+      flags: { limits: { requests: 0 }, hooks: { github: { secret: 'any secret of the hook', rules: [] } } },
+    });
     const people = {} as Record<string, Person>;
     for (const name of [...projectRoles, 'others'])
       people[name] = await addPerson(server.app, `role-${name}`);
@@ -75,11 +80,40 @@ describe('the role table', () => {
     const made = { creationTime: timestamp(), createdBy: 'test' };
     const label = { name: labelID, organizationId, projectId, properties: {}, ...made };
     const joined = replace(projects, project, { ...project.value, admins, labels: [labelID] });
-    await store.write([joined, insert(labels, labelID, label)]);
+    const member = { name: labelID, active: true, creationTime: timestamp(), labels: [labelID] };
+    await store.write([joined, insert(labels, labelID, label), insert(users, userID, member)]);
     return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID, labelID };
   }
 
-  const absent: Ids = { instanceID: absentId, taskID: absentId, projectID: absentId };
+  /** What belongs to the organization of the project, or what the data layer finds. */
+  async function seededBeyond(row: Row, caller: CallerKind, project: SeededProject): Promise<Ids> {
+    const { catalog, app } = server;
+    const ids = await seeded(project);
+    const { labelID = '' } = ids;
+    const organization = await app.store.get(organizations, project.organizationId);
+    if (organization !== undefined) {
+      const labelled = { ...organization.value, labels: [labelID] };
+      await app.store.write([replace(organizations, organization, labelled)]);
+    }
+    if (row[2].includes('{keyName}') && caller !== 'anonymous')
+      await apis[caller].post('/api/v2/keys', createSshKey.declaration.example);
+    const subscription = row[2].includes('subscription')
+      ? await addSubscription(server, project.id)
+      : { id: absentId, deliveryId: absentId };
+    return {
+      ...ids,
+      organizationID: project.organizationId,
+      networkID: project.networkIds[0] ?? '',
+      subscriptionID: subscription.id,
+      deliveryID: subscription.deliveryId,
+      keyName: project === own ? 'example' : 'theirs',
+      regionID: catalog.regionId,
+      flavorID: catalog.flavors['tiny'] ?? '',
+      imageID: catalog.images['sim-linux'] ?? '',
+    };
+  }
+
+  const absent: Ids = { keyName: 'none' };
 
   function ask(row: Row, caller: CallerKind, ids: Ids): Promise<Reply<ErrorAnswer>> {
     const path = addressOf(row).replaceAll(/\{(\w+)\}/g, (_whole, name: string) => ids[name] ?? absentId);
@@ -87,7 +121,8 @@ describe('the role table', () => {
     return apis[caller].call<ErrorAnswer>(row[1], path, row[1] === 'GET' ? {} : { body: {} });
   }
 
-  const ofProjects = allRows().filter(([, , , guard]) => guard.authenticator.right !== undefined);
+  const all = allRows();
+  const ofProjects = all.filter(([, , , guard]) => guard.authenticator.right !== undefined);
 
   it('covers every route of an instance and of a task', () => {
     const covered = ofProjects.map((row) => `${row[1]} ${row[2]}`);
@@ -117,7 +152,7 @@ describe('the role table', () => {
     });
   }
 
-  const ofUsers = allRows().filter(([, , , guard]) => guard.authenticator.name === 'Owner');
+  const ofUsers = all.filter(([, , , guard]) => guard.authenticator.name === 'Owner');
   for (const row of ofUsers) {
     const where = `${row[1]} ${row[2]}`;
     it(`is what ${where} does, for the caller, for another user, and for none`, async () => {
@@ -154,6 +189,53 @@ describe('the role table', () => {
       }
     });
   }
+
+  const shared = [
+    '/regions/{regionID}',
+    '/regions/{regionID}/flavors/{flavorID}',
+    '/regions/{regionID}/images/{imageID}',
+  ];
+  const beyond = all.filter(
+    ([
+      ,
+      ,
+      path,
+      {
+        authenticator: { right, name, needsUser },
+      },
+    ]) => right === undefined && needsUser && name !== 'Owner' && path.includes('{'),
+  );
+  for (const row of beyond) {
+    const where = `${row[1]} ${row[2]}`;
+    it(`is what ${where} does, for what is of the caller’s project, of another one, and of none`, async () => {
+      for (const caller of callers) {
+        const anonymous = caller === 'anonymous';
+        const verdict = verdictOn(caller, row[3]);
+        const mine = await ask(row, caller, await seededBeyond(row, caller, own));
+        if (verdict === 'yes')
+          expect([401, 403, 404], `${where} ${caller}: ${mine.text}`).not.to.include(mine.status);
+        else expect(mine.status, `${where} ${caller}: ${mine.text}`).to.equal(verdict);
+
+        const theirs = await ask(row, caller, await seededBeyond(row, caller, foreign));
+        const open = shared.includes(row[2]) || (caller === 'superuser' && !row[2].includes('keyName'));
+        if (open && !anonymous) expect(theirs.status, `${where} ${caller} foreign`).to.equal(mine.status);
+        else
+          expect(theirs.status, `${where} ${caller} foreign: ${theirs.text}`).to.equal(anonymous ? 401 : 404);
+
+        const none = await ask(row, caller, absent);
+        if (row[1] !== 'GET' && verdict === 'yes')
+          expect(none.status, `${where} ${caller}`).to.be.oneOf([400, 404]);
+        else expect(none.status, `${where} ${caller} absent`).to.equal(anonymous ? 401 : 404);
+      }
+    });
+  }
+
+  it('covers every route', () => {
+    const covered = [...ofProjects, ...ofUsers, ...beyond];
+    const left = all.filter((row) => !covered.includes(row) && row[2].includes('{'));
+    expect(covered.length).to.be.above(60);
+    expect(left.map(([, , path]) => path)).to.deep.equal(['/docs/{asset}']);
+  });
 
   it('is what routes for superusers, for the identified and for everybody say', async () => {
     const open = allRows().filter(

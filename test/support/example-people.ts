@@ -76,10 +76,10 @@ async function freshSubscription(server: TestServer): Promise<Record<string, str
 }
 
 /** A subscription of the project that no event of a test fits, with a failed delivery. */
-export async function addSubscription({
-  app: { store },
-  catalog: { projectId },
-}: TestServer): Promise<{ id: string; deliveryId: string }> {
+export async function addSubscription(
+  { app: { store }, catalog }: TestServer,
+  projectId: string = catalog.projectId,
+): Promise<{ id: string; deliveryId: string }> {
   const [id, deliveryId] = [uuidv7(), uuidv7()];
   const creationTime = new Date().toISOString();
   const subscription: SubscriptionRecord = {

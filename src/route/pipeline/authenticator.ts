@@ -44,6 +44,15 @@ export class NoAuthAuthenticator implements Authenticator {
   }
 }
 
+/** Allows everyone: the handler verifies the signature of the body. */
+export class SignatureAuthenticator implements Authenticator {
+  readonly name = 'Signature';
+  readonly needsUser = false;
+  authenticate(): void {
+    // The body has not been read yet.
+  }
+}
+
 /** Allows every identified user. */
 export class RequireUserAuthenticator implements Authenticator {
   readonly name = 'RequireUser';
