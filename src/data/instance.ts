@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { defined, type ProvisioningStatus, timestamp } from '../model/common.js';
+import { idTime, timestamp } from '../model/common.js';
 import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
@@ -21,6 +21,7 @@ import {
   replaceRequired,
   written,
 } from './instance-change.js';
+import { contentsOf, type InstanceFilter } from './instance-filter.js';
 import { checkReferences, checkUserData, firstExpiry } from './instance-rules.js';
 import { checkFree, checkLiving, openTasksOf, sharable, superseded } from './open-tasks.js';
 import { checkChange, checkMayCreate, createdWithin, tallied } from './key-limit.js';
@@ -53,7 +54,11 @@ export const instances: CollectionSpec<InstanceRecord> = {
     region_id: 'text',
     network_id: 'text',
     status: 'text',
+    power_state: 'text',
+    flavor_id: 'text',
+    image_id: 'text',
     name: 'text',
+    modified: 'integer',
     tags: 'set',
     labels: 'set',
     expires: 'integer',
@@ -65,7 +70,11 @@ export const instances: CollectionSpec<InstanceRecord> = {
     region_id: instance.regionId,
     network_id: instance.networkId,
     status: instance.provisioning.status,
+    power_state: instance.powerState ?? null,
+    flavor_id: instance.flavorId,
+    image_id: instance.imageId,
     name: instance.name,
+    modified: Date.parse(instance.modifiedTime ?? instance.creationTime),
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
     labels: instance.labels ?? [],
     // Ms since 1970; 0: never, or already being deleted. A failed deletion is requested again.
@@ -79,24 +88,21 @@ export const instances: CollectionSpec<InstanceRecord> = {
   loggedBy: 'project_id',
   present: presentInstance,
   unique: { name: ['project_id', 'name'] },
-  orders: { id: [], name: ['name'], expires: ['expires'] },
+  // Ids are in the order of creation.
+  orders: { id: [], creationTime: [], name: ['name'], modifiedTime: ['modified'], expires: ['expires'] },
   // The unique key also serves the order by name within a project.
-  indexes: [['project_id'], ['region_id'], ['network_id'], ['status'], ['created_by']],
+  indexes: [
+    ['project_id'],
+    ['project_id', 'modified'],
+    ['region_id'],
+    ['network_id'],
+    ['status'],
+    ['power_state'],
+    ['flavor_id'],
+    ['image_id'],
+    ['created_by'],
+  ],
 };
-
-export interface InstanceFilter {
-  organizationIds?: readonly string[] | undefined;
-  projectIds?: readonly string[] | undefined;
-  regionIds?: readonly string[] | undefined;
-  networkIds?: readonly string[] | undefined;
-  statuses?: readonly ProvisioningStatus[] | undefined;
-  /** `name=value`; an instance must have all of them. */
-  tags?: readonly string[] | undefined;
-  /** Ids; an instance must have all of them. */
-  labels?: readonly string[] | undefined;
-  /** Names of the users who have created them. */
-  creators?: readonly string[] | undefined;
-}
 
 export class InstanceData {
   readonly #store: Store;
@@ -135,22 +141,12 @@ export class InstanceData {
   }
 
   list(caller: Caller, filter: InstanceFilter, page: ListPage): Promise<TextPage> {
-    const { projectIds } = filter;
-    const within = caller.principal.limits?.tags;
-    const tags = within === undefined ? filter.tags : [...new Set([...(filter.tags ?? []), ...within])];
-    const columns = {
-      organization_id: filter.organizationIds,
-      region_id: filter.regionIds,
-      network_id: filter.networkIds,
-      status: filter.statuses,
-      created_by: filter.creators,
-    };
-    return this.#projects.contents(
-      instances,
-      caller,
-      { projectIds, columns, has: defined({ tags, labels: filter.labels }) },
-      page,
-    );
+    return this.#projects.contents(instances, caller, contentsOf(caller, filter), page);
+  }
+
+  /** The number of instances in such a list, if it is at most `countLimit`. */
+  count(caller: Caller, filter: InstanceFilter): Promise<number | undefined> {
+    return this.#projects.count(instances, caller, contentsOf(caller, filter));
   }
 
   /** Stores the instance and its create task in one step. Errors: Unikorn section 2.5, in its order. */
@@ -181,7 +177,8 @@ export class InstanceData {
       ...(flavor === undefined ? {} : { flavor }),
       ...(spec.userData === undefined || spec.userData === '' ? {} : { userData: spec.userData }),
       ...firstExpiry(spec.expiresAt, this.#settings.expiry),
-      creationTime: timestamp(),
+      // Time windows of lists are ranges of ids.
+      creationTime: timestamp(new Date(idTime(id))),
       createdBy: caller.principal.name,
       provisioning: { status: 'pending' },
       desiredPower: 'running',

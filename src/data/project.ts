@@ -32,7 +32,7 @@ export const projects: AuditedCollection<ProjectRecord> = {
 };
 
 /** A query for a collection whose documents belong to projects. */
-interface ContentsFilter {
+export interface ContentsFilter {
   projectIds?: readonly string[] | undefined;
   columns?: Readonly<Record<string, string | readonly string[] | undefined>>;
   has?: TextQuery['has'] | undefined;
@@ -41,6 +41,9 @@ interface ContentsFilter {
 
 /** Maximum number of projects per user for which one query serves every list. */
 const membershipLimit = 1000;
+
+/** Number of matches that are counted for one request at most. */
+export const countLimit = 10_000;
 
 export class ProjectData {
   readonly #store: Store;
@@ -126,6 +129,21 @@ export class ProjectData {
     const { has, span } = wanted;
     const filter = defined({ project_id: scope, ...wanted.columns });
     return this.#store.pageTexts(collection, defined({ ...page, filter, has, span }), caller.signal);
+  }
+
+  /** The number of such documents; undefined if there are more than `countLimit`. */
+  async count(
+    collection: CollectionSpec<never>,
+    caller: Caller,
+    wanted: ContentsFilter,
+  ): Promise<number | undefined> {
+    const scope = await this.scope(caller, wanted.projectIds);
+    if (scope?.length === 0) return 0;
+    const { has, span } = wanted;
+    const filter = defined({ project_id: scope, ...wanted.columns });
+    const query = defined({ filter, has, span, atMost: countLimit + 1 });
+    const count = await this.#store.count(collection, query, caller.signal);
+    return count > countLimit ? undefined : count;
   }
 
   /** `labels`: only those that have all of them. */

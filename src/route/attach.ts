@@ -94,7 +94,7 @@ const exposedHeaders = [
     'RateLimit-Policy',
   ],
   ...['Retry-After', 'X-Error-Code', 'X-Request-Id', 'Deprecation', 'Sunset', 'Allow', 'WWW-Authenticate'],
-  'Accept-Patch',
+  ...['Accept-Patch', 'X-Total-Count'],
 ];
 
 const allowedHeaders = [

@@ -1,12 +1,11 @@
 import { Type } from 'typebox';
 import { taskAddress } from '../data/task.js';
-import { ProvisioningStatus, Uuid } from '../model/common.js';
 import { Instance, InstanceCreate } from '../model/instance.js';
 import { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { callerOf } from './caller.js';
 import { exampleIds } from './example.js';
 import { instancePage, instanceParams } from './instance-access.js';
-import { labelFilter } from './label.js';
+import { instanceFilterOf, instanceFilters } from './instance-filter.js';
 import { listHandler } from './list-handler.js';
 import { mustHaveFound } from './pipeline/context.js';
 import type { RouteRequest } from './pipeline/handler.js';
@@ -20,44 +19,16 @@ export const listInstances = listHandler(
     operationId: 'listInstances',
     summary: 'Instances, oldest first',
     description:
-      'Several values of one parameter are alternatives (except tags and labels, which must all be present); all parameters must match.',
+      'Several values of one parameter are alternatives (except tags and labels, which must all be present); all parameters must match. `creationTime` is the order of ids. In the order of `modifiedTime`, which is `creationTime` for an instance that was never changed, a walk through the pages may miss or repeat what is changed meanwhile.',
     tags: ['instances'],
-    query: Type.Object(
-      {
-        organizationID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-        projectID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-        regionID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-        networkID: Type.Optional(Type.Array(Uuid, { maxItems: 100 })),
-        status: Type.Optional(
-          Type.Array(ProvisioningStatus, { maxItems: 10, description: 'As `metadata.provisioningStatus`.' }),
-        ),
-        tag: Type.Optional(
-          Type.Array(
-            Type.String({ pattern: '^[^=]+=', description: 'name=value; the value may contain more "=".' }),
-            { maxItems: 32 },
-          ),
-        ),
-        ...labelFilter,
-      },
-      { additionalProperties: false },
-    ),
+    query: instanceFilters,
     responses: instancePage,
   },
   {
-    orders: ['id', 'name'],
-    args: ({ query, context }) => ({
-      caller: callerOf(context),
-      filter: {
-        organizationIds: query.organizationID,
-        projectIds: query.projectID,
-        regionIds: query.regionID,
-        networkIds: query.networkID,
-        statuses: query.status,
-        tags: query.tag,
-        labels: query.labelID,
-      },
-    }),
+    orders: ['id', 'name', 'creationTime', 'modifiedTime'],
+    args: ({ query, context }) => ({ caller: callerOf(context), filter: instanceFilterOf(query) }),
     list: (connector, { caller, filter }, page) => connector.instances.list(caller, filter, page),
+    count: (connector, { caller, filter }) => connector.instances.count(caller, filter),
   },
 );
 

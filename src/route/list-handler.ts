@@ -13,17 +13,20 @@ export interface ListCode<D extends Declaration, A> {
   args: (request: RouteRequest<D>) => A;
   /** The only function that sees data. */
   list: (connector: Connector, args: A, page: ListPage) => Promise<TextPage>;
+  /** The number of items on all pages, for `Prefer: count=exact`; undefined if it is too large to be counted. */
+  count?: (connector: Connector, args: A) => Promise<number | undefined>;
 }
 
 /** The handler of a list. Key, limit and order are added to the declared query. */
 export function listHandler<const D extends Declaration, A>(
   declaration: D,
-  { orders, args, list }: ListCode<D, A>,
+  { orders, args, list, count }: ListCode<D, A>,
 ): RequestHandler<Connector> {
   return new PaginationExecutor<Connector, A, D>({
-    declaration: { ...declaration, cacheable: true },
+    declaration: { ...declaration, cacheable: true, counts: count !== undefined },
     orders,
     args,
+    count,
     async paginator(key, limit, wanted, connector, { sort: order, descending }) {
       const { slice, pages } = await keysetPage(
         key,

@@ -1,6 +1,5 @@
 import { Type } from 'typebox';
 import { Timestamp, Uuid } from '../model/common.js';
-import { ApiError } from '../model/error.js';
 import { Task, TaskPatch, TaskStatus, TaskType } from '../model/task.js';
 import { callerOf } from './caller.js';
 import { listHandler } from './list-handler.js';
@@ -8,15 +7,7 @@ import { JsonText } from './pipeline/response.js';
 import { prefetchProjectContext } from './prefetch.js';
 import { defineHandler } from './route.js';
 import { taskAnswers, taskHandler } from './task-handler.js';
-
-/** RFC 3339 allows leap seconds, which no clock here can represent. */
-function timeOf(parameter: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const time = Date.parse(text);
-  if (!Number.isNaN(time)) return time;
-  const message = 'Not a valid time.';
-  throw new ApiError('invalid_parameter', `${parameter}: ${message}`, { errors: [{ parameter, message }] });
-}
+import { timeOf } from './time-window.js';
 
 /** GET /api/v2/tasks */
 export const listTasks = listHandler(

@@ -5,11 +5,12 @@ import { secrets } from '../secret.js';
 import type { ReadDocument, Store } from '../store/port.js';
 import { columnsOfLists } from './2-columns-of-lists.js';
 import { textsOfPeople } from './3-texts-of-people.js';
+import { columnsOfInstances } from './4-columns-of-instances.js';
 import type { Migration } from './migration.js';
 import { migrate, refuseNewer } from './runner.js';
 
 /** Schema 1 is that of the first version, which stored no schema document. */
-export const migrations: readonly Migration[] = [columnsOfLists, textsOfPeople];
+export const migrations: readonly Migration[] = [columnsOfLists, textsOfPeople, columnsOfInstances];
 
 export const currentSchema = migrations.at(-1)?.version ?? 1;
 

@@ -38,6 +38,13 @@ export interface CollectionSpec<T> {
   readonly loggedBy?: string;
 }
 
+/** A plain column, or `id`, is in this range: from the first value (inclusive) to the second (exclusive). */
+export interface Span {
+  readonly column: string;
+  readonly from?: string | number;
+  readonly before?: string | number;
+}
+
 export interface Query {
   /**
    * The column equals the value, which may be null, or one of the values, which may not: engines reject a null there.
@@ -45,10 +52,14 @@ export interface Query {
   filter?: Readonly<Record<string, Scalar | readonly (string | number)[]>>;
   /** The set column contains all of the texts. */
   has?: Readonly<Record<string, readonly string[]>>;
-  /** A plain column, or `id`, is in this range: from the first value (inclusive) to the second (exclusive). */
-  span?: { readonly column: string; readonly from?: string | number; readonly before?: string | number };
+  /** One range, or several that must all hold. */
+  span?: Span | readonly Span[];
   /** Name of a declared order. */
   order: string;
+}
+
+export interface CountQuery extends Omit<Query, 'order'> {
+  atMost?: number;
 }
 
 export interface PageQuery extends Query {
@@ -204,11 +215,8 @@ export interface Store {
   page<T>(collection: CollectionSpec<T>, query: PageQuery, signal?: Interruption): Promise<Document<T>[]>;
   /** The texts of a page; `reversed` is for pages that are reached backwards. */
   pageTexts(collection: CollectionSpec<never>, query: TextQuery, signal?: Interruption): Promise<TextPage>;
-  count(
-    collection: CollectionSpec<never>,
-    query: Omit<Query, 'order'>,
-    signal?: Interruption,
-  ): Promise<number>;
+  /** The number of matches; `atMost` if there are at least that many, so that no more are read. */
+  count(collection: CollectionSpec<never>, query: CountQuery, signal?: Interruption): Promise<number>;
   /** All of the writes or none; rejects with StoreConflict. When it resolves, the writes survive a crash. */
   write(writes: readonly Write[], signal?: Interruption): Promise<void>;
   /**
@@ -247,6 +255,11 @@ export interface Store {
   /** Releases unused space, a little at a time. Not implemented by engines that do so themselves. */
   tidy?(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The ranges of a query. */
+export function spansOf({ span }: Omit<Query, 'order'>): readonly Span[] {
+  return span === undefined ? [] : 'column' in span ? [span] : span;
 }
 
 /** The values of a filter for one of several. */

@@ -34,6 +34,8 @@ export interface Declaration {
   waits?: boolean;
   /** Whether `dryRun=true` makes the request change nothing: its Idempotency-Key is not kept. */
   plans?: boolean;
+  /** Whether `Prefer: count=exact` adds the number of items. */
+  counts?: boolean;
   /** Whether the response shows a secret, which must not be stored: an Idempotency-Key is not honoured. */
   secret?: boolean;
   /**

@@ -45,7 +45,13 @@ export const headers: Readonly<Record<string, Json>> = {
   ),
   'X-Error-Code': text('The error code, even if there is no body.', 'not_found'),
   'Cache-Control': text('How long the response may be cached.', 'no-cache'),
-  'Preference-Applied': text('The wait that was granted (RFC 7240).', 'wait=10'),
+  'Preference-Applied': text('The preference that was granted (RFC 7240).', 'wait=10'),
+  'X-Total-Count': {
+    description:
+      'Number of items on all pages, for `Prefer: count=exact`. Absent, like `Preference-Applied`, if there are more than 10,000.',
+    schema: { type: 'integer', minimum: 0 },
+    example: 42,
+  },
   'Idempotency-Replayed': text('`true` if this is the stored response of an earlier request.', 'true'),
   'RateLimit-Policy': text('Requests (q) in a window of w seconds.', '"default";q=6000;w=60'),
   RateLimit: text(
@@ -104,6 +110,13 @@ export const requestHeaders: Readonly<Record<string, Json>> = {
     schema: { type: 'string' },
     example: 'wait=10',
   },
+  PreferCount: {
+    name: 'Prefer',
+    in: 'header',
+    description: '`count=exact`: say how many items there are on all pages, up to 10,000.',
+    schema: { type: 'string' },
+    example: 'count=exact',
+  },
 };
 
 export function pickHeaders(names: readonly string[]): Json {
@@ -137,6 +150,7 @@ export function headerParameters<C>(method: MethodHandler<C>): Json[] {
   const names = ['RequestId', 'TraceParent'];
   if (isRepeatable(method)) names.push('IdempotencyKey');
   if (declaration.waits === true) names.push('Prefer');
+  if (declaration.counts === true) names.push('PreferCount');
   const conditional =
     declaration.errors?.includes('precondition_failed') === true ||
     (method.methodType === 'GET' && hasTag(declaration));

@@ -179,9 +179,10 @@ function responsesOf<C>(manager: RouteManager<C>, method: MethodHandler<C>, comp
     repeatable: isRepeatable(method),
     patches: method.methodType === 'PATCH',
   });
+  const counted = declaration.counts === true ? ['Preference-Applied', 'X-Total-Count'] : [];
   const success = Object.fromEntries(
     Object.entries(declaration.responses).map(([status, response]) => {
-      const rendered = successResponse(response, components, extra);
+      const rendered = successResponse(response, components, [...extra, ...counted]);
       const error = errors[status];
       return [status, error === undefined ? rendered : either(error, rendered)];
     }),

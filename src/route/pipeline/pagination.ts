@@ -6,6 +6,7 @@ import { Type } from 'typebox';
 import { linksOf } from '../../model/link-header.js';
 import type { CursorCodec, PageKey } from './cursor.js';
 import type { Declaration, RequestHandler, RouteRequest } from './handler.js';
+import { countAsked } from './prefer.js';
 import type { JsonText, Links, ResponseData } from './response.js';
 
 export const defaultLimit = 100;
@@ -50,6 +51,8 @@ export interface PaginationOptions<C, A, D extends Declaration = Declaration> {
   args(request: RouteRequest<D>): A;
   /** Orders that a client may ask for with `sort`; the first is the default. Default: `id` alone. */
   orders?: readonly [string, ...string[]] | undefined;
+  /** The number of items on all pages, for `Prefer: count=exact`; undefined if it is too large to be counted. */
+  count?: ((connector: C, args: A) => Promise<number | undefined>) | undefined;
   keyQueryParam?: string;
   limitQueryParam?: string;
 }
@@ -62,7 +65,14 @@ export class PaginationExecutor<C, A, D extends Declaration = Declaration> imple
   readonly #options: PaginationOptions<C, A, D>;
   readonly #orders: readonly [string, ...string[]];
   #page:
-    | { key: PageKey | undefined; limit: number; args: A; metadata: PaginationMetadata; order: PageOrder }
+    | {
+        key: PageKey | undefined;
+        limit: number;
+        args: A;
+        metadata: PaginationMetadata;
+        order: PageOrder;
+        counted: boolean;
+      }
     | undefined;
 
   /** `declaration` is passed only by `handler`, which would otherwise build the same schemas again for each request. */
@@ -97,15 +107,18 @@ export class PaginationExecutor<C, A, D extends Declaration = Declaration> imple
       sort: (query['sort'] as string | undefined) ?? this.#orders[0],
       descending: query['descending'] === true,
     };
-    this.#page = { key, limit, args: this.#options.args(request), metadata, order };
+    const counted = this.#options.count !== undefined && countAsked(request.headers['prefer']);
+    this.#page = { key, limit, args: this.#options.args(request), metadata, order, counted };
   }
 
   async execute(connector: C): Promise<ResponseData> {
     if (this.#page === undefined)
       throw new Error(`${this.declaration.operationId}: execute before parseAndValidate`);
-    const { key, limit, args, metadata, order } = this.#page;
+    const { key, limit, args, metadata, order, counted } = this.#page;
+    const total = counted ? await this.#options.count?.(connector, args) : undefined;
     const { items, pages } = await this.#options.paginator(key, limit, args, connector, order);
-    return { result: items, metadata: { pages: metadata.with(pages) } };
+    const counts = total === undefined ? {} : { total };
+    return { result: items, metadata: { pages: metadata.with(pages), ...counts } };
   }
 }
 

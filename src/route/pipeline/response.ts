@@ -49,6 +49,8 @@ export interface ResponseMetadata {
   /** Seconds after which it makes sense to poll `location`. */
   retryAfter?: number;
   pages?: Links;
+  /** Number of items on all pages of the list, for a client that asked for it. */
+  total?: number;
   /** Default: no-cache, so that a client may cache the response but must revalidate it. */
   cacheControl?: string;
   /** The cookie to set. */
@@ -81,6 +83,10 @@ export function answerOf(data: ResponseData, publicUrl: string): Answer {
   if (metadata.revision !== undefined) headers['ETag'] = entityTag(metadata.revision);
   if (metadata.setCookie !== undefined) headers['Set-Cookie'] = metadata.setCookie;
   if (metadata.pages !== undefined) headers['Link'] = metadata.pages.makeHeader(publicUrl);
+  if (metadata.total !== undefined) {
+    headers['X-Total-Count'] = String(metadata.total);
+    headers['Preference-Applied'] = 'count=exact';
+  }
   if (result === undefined) return { status: metadata.status ?? 204, headers };
   const status = metadata.status ?? 200;
   if (result instanceof StreamBody) {

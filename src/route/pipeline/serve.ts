@@ -29,6 +29,7 @@ import {
   storedResponse,
 } from './idempotency.js';
 import { preconditionOf, unmodifiedTag } from './preconditions.js';
+import { countAsked } from './prefer.js';
 import type { RateLimit } from './rate-limit.js';
 import type { ResponseCache } from './response-cache.js';
 import { type Answer, answerOf, type ResponseData, StreamBody } from './response.js';
@@ -107,7 +108,7 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const params = operation.check.params(ctx['params'] as Record<string, string>);
   const authorizing = authorize(operation, context, params);
   if (authorizing !== undefined) await authorizing;
-  const { cache } = operation;
+  const cache = isCounted(operation, ctx) ? undefined : operation.cache;
   const cached = cache === undefined || hasBody(ctx) ? undefined : cache.get(context.user, ctx.url);
   if (cached !== undefined) {
     respond(ctx, cached);
@@ -119,6 +120,11 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const made = await execute(operation, ctx, context, input);
   if (version !== undefined) cache?.put(context.user, ctx.url, made, version);
   respond(ctx, made);
+}
+
+/** Cached responses have no count. */
+function isCounted<C>({ declaration }: Operation<C>, ctx: Context): boolean {
+  return declaration.counts === true && countAsked(ctx.req.headers['prefer']);
 }
 
 function contextOf<C>({ declaration }: Operation<C>, ctx: Context): MutableContext {

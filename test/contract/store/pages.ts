@@ -100,6 +100,33 @@ export function pageContract(makeFixture: () => StoreFixture): void {
       ).to.include('x');
     });
 
+    it('of several spans has what lies in all of them, also with a set, and is counted up to a limit', async () => {
+      await seed(
+        ['a', 'b', 'c', 'd', 'e', 'f'].map((id, rank) => [id, { rank, tags: rank === 2 ? [] : ['red'] }]),
+      );
+      const span = [
+        { column: 'id', from: 'b', before: 'f' },
+        { column: 'rank', from: 2, before: 5 },
+      ];
+      const has = { tags: ['red'] };
+      for (const order of ['id', 'rank']) {
+        expect(await ids({ span, order }), order).to.deep.equal(['c', 'd', 'e']);
+        expect(await ids({ span, order, descending: true }), order).to.deep.equal(['e', 'd', 'c']);
+        expect(await ids({ span, order, has }), order).to.deep.equal(['d', 'e']);
+        const several = { group_id: ['g', 'h'] };
+        expect(await ids({ span, order, filter: several }), order).to.deep.equal(['c', 'd', 'e']);
+      }
+      expect(await ids({ span: { column: 'id', from: 'd' }, order: 'id', has })).to.deep.equal([
+        'd',
+        'e',
+        'f',
+      ]);
+      expect(await store.count(things, { span, has })).to.equal(2);
+      expect(await store.count(things, { atMost: 4 })).to.equal(4);
+      expect(await store.count(things, { atMost: 40 })).to.equal(6);
+      expect(await store.count(things, { span, atMost: 2 })).to.equal(2);
+    });
+
     it('of a span of texts compares them by code point, as its order does', async () => {
       const groups = ['', '\u0000', 'a', 'a\u0000', 'a\u0000b', 'ab', 'b'];
       await seed(groups.map((group, index) => [`id-${index}`, { group, rank: 9 - index }]));

@@ -8,6 +8,7 @@ import { schemaVersion } from '../../../src/data/store/sqlite/layout.js';
 import { SqliteStore } from '../../../src/data/store/sqlite/sqlite.js';
 import { failureOf } from '../../support/eventually.js';
 import { collections as real } from '../../../src/data/connector.js';
+import { instances } from '../../../src/data/instance.js';
 import { type CollectionSpec, insert, replace } from '../../../src/data/store/port.js';
 import { pageSql } from '../../../src/data/store/sqlite/tables.js';
 import { collections, type StoreFixture, type Thing, thing, things } from './bench.js';
@@ -176,6 +177,32 @@ describe('a SQLite file', () => {
         .pluck()
         .all(...values),
     ).to.deep.equal(['id-101', 'id-103', 'id-104', 'id-106']);
+    database.close();
+  });
+
+  it('leads a page of instances from its position on by an index of its order, and sorts nothing', () => {
+    const file = join(folder, 'store.sqlite');
+    void new SqliteStore(file, real).close();
+    const database = new Database(file, { readonly: true });
+    const after = { creationTime: ['i'], name: ['n', 'i'], modifiedTime: [1, 'i'] };
+    const anywhere = [{}, { project_id: ['p'] }];
+    const byCreation = [
+      { flavor_id: ['f'] },
+      { image_id: ['m'], project_id: ['p'] },
+      { power_state: ['Running'] },
+    ];
+    for (const [order, position] of Object.entries(after)) {
+      for (const filter of order === 'creationTime' ? [...anywhere, ...byCreation] : anywhere) {
+        for (const descending of [false, true]) {
+          const query = { order, filter, after: position, descending, limit: 10 };
+          const { sql, values } = pageSql(instances, query, ['id']);
+          const steps = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[];
+          const plan = steps.map((step) => step.detail).join(' | ');
+          // Names are unique in a project, so there is nothing to sort among equal ones.
+          expect(plan, sql).to.include('SEARCH').and.not.to.include('TEMP B-TREE FOR ORDER BY');
+        }
+      }
+    }
     database.close();
   });
 

@@ -12,9 +12,9 @@ import {
   type ChangePage,
   type ChangeQuery,
   type CollectionSpec,
+  type CountQuery,
   type Document,
   type PageQuery,
-  type Query,
   type ReadDocument,
   type Scalar,
   type Store,
@@ -240,8 +240,10 @@ export class MongoStore implements Store {
     }
   }
 
-  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: Interruption): Promise<number> {
-    return this.#attempt(() => this.#of(collection).countDocuments(countedBy(collection, query)), signal);
+  count(collection: AnyCollection, query: CountQuery, signal?: Interruption): Promise<number> {
+    const limit = query.atMost === undefined ? {} : { limit: query.atMost };
+    const counting = () => this.#of(collection).countDocuments(countedBy(collection, query), limit);
+    return this.#attempt(counting, signal);
   }
 
   async write(writes: readonly Write[], signal?: Interruption): Promise<void> {

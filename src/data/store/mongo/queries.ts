@@ -1,6 +1,6 @@
 /** Filters and sorts of MongoDB for the port's queries. Values are scalars, so none can be an operator. */
 import type { Filter, Sort } from 'mongodb';
-import { listed, type PageQuery, type Query, type Scalar } from '../port.js';
+import { listed, type PageQuery, type Query, type Scalar, spansOf } from '../port.js';
 import { type AnyCollection, columnField, orderField, orderText, type StoredDocument } from './documents.js';
 
 /** Columns of an order, without the id. */
@@ -27,8 +27,7 @@ function filterOf(collection: AnyCollection, query: Omit<Query, 'order'>): Filte
     if (collection.columns[column] !== 'set') throw new Error(`${collection.name} has no set ${column}`);
     if (items.length > 0) must(column, { $all: [...new Set(items)] });
   }
-  if (query.span !== undefined) {
-    const { column, from, before } = query.span;
+  for (const { column, from, before } of spansOf(query)) {
     if (column !== 'id' && !['text', 'integer'].includes(collection.columns[column] ?? ''))
       throw new Error(`${collection.name} has no plain column ${column}`);
     const range = {
@@ -66,7 +65,8 @@ function merged(conditions: readonly Condition[]): Filter<StoredDocument> {
  */
 export function countedBy(collection: AnyCollection, query: Omit<Query, 'order'>): Filter<StoredDocument> {
   const { orders, filteredOrders = [] } = collection;
-  const fitting = Object.keys(orders).filter((order) => orders[order]?.[0] === query.span?.column);
+  const ranged = spansOf(query).map(({ column }) => column);
+  const fitting = Object.keys(orders).filter((order) => ranged.includes(orders[order]?.[0] ?? ''));
   const order = fitting.find((name) => !filteredOrders.includes(name));
   const range = order === undefined ? [] : spanRange(orders[order] ?? [], orderField(order), query);
   return merged([filterOf(collection, query), ...range]);
@@ -88,8 +88,9 @@ export function pageOf(
 }
 
 /** The span of the order's first column, also as a range of its texts, so that it bounds the index scan. */
-function spanRange(columns: readonly string[], field: string, { span }: Omit<Query, 'order'>): Condition[] {
-  if (span === undefined || span.column !== columns[0]) return [];
+function spanRange(columns: readonly string[], field: string, query: Omit<Query, 'order'>): Condition[] {
+  const span = spansOf(query).find(({ column }) => column === columns[0]);
+  if (span === undefined) return [];
   const bounds = Object.entries({ $gte: span.from, $lt: span.before }).flatMap(([operator, value]) => {
     const bound = boundOf(value);
     return bound === undefined ? [] : [[operator, orderText([bound], '')] as const];

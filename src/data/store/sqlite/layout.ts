@@ -11,7 +11,7 @@ type AnyCollection = CollectionSpec<never>;
  * Version of the layout, the same as that of the newest migration: an older version of Copse refuses a file with a
  * higher one before it touches anything.
  */
-export const schemaVersion = 3;
+export const schemaVersion = 4;
 
 function columnSql(collection: AnyCollection, name: string): string {
   return `${quoted(name)} ${collection.columns[name] === 'integer' ? 'INTEGER' : 'TEXT'}`;

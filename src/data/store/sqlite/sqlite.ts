@@ -12,9 +12,9 @@ import {
   type ChangePage,
   type ChangeQuery,
   type CollectionSpec,
+  type CountQuery,
   type Document,
   type PageQuery,
-  type Query,
   type Scalar,
   type Store,
   type StoredText,
@@ -33,7 +33,7 @@ import { setMark } from './marks.js';
 import { Place } from './place.js';
 import { Space } from './space.js';
 import { Statements } from './statements.js';
-import { conditionsOf, edgeSql, pageSql, quoted, textSql } from './tables.js';
+import { countSql, edgeSql, pageSql, quoted, textSql } from './tables.js';
 import { Writer } from './writer.js';
 
 type AnyCollection = CollectionSpec<never>;
@@ -167,11 +167,9 @@ export class SqliteStore implements Store {
     });
   }
 
-  count(collection: AnyCollection, query: Omit<Query, 'order'>, signal?: Interruption): Promise<number> {
+  count(collection: AnyCollection, query: CountQuery, signal?: Interruption): Promise<number> {
     return this.#attempt(() => {
-      const { conditions, values } = conditionsOf(collection, query);
-      const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
-      const sql = `SELECT count(*) AS "count" FROM ${quoted(collection.name)} AS row${where}`;
+      const { sql, values } = countSql(collection, query);
       return (this.#statements.get(sql).get(...values) as { count: number }).count;
     }, signal);
   }

@@ -1,11 +1,13 @@
 /** The SQL of one collection: the statements that the store runs. */
 import {
   type CollectionSpec,
+  type CountQuery,
   indexesOf,
   listed,
   type PageQuery,
   type Query,
   type Scalar,
+  spansOf,
   type TextQuery,
 } from '../port.js';
 
@@ -39,10 +41,11 @@ export function orderColumns(collection: AnyCollection, order: string): string[]
   return [...fields, 'id'];
 }
 
-/** WHERE conditions on a table named `row`, and their values. */
+/** WHERE conditions on a table named `row`, and their values. `idOf`: the id that ranges of ids refer to. */
 export function conditionsOf(
   collection: AnyCollection,
   query: Omit<Query, 'order'>,
+  idOf = 'row."id"',
 ): { conditions: string[]; values: Scalar[] } {
   const conditions: string[] = [];
   const values: Scalar[] = [];
@@ -58,16 +61,16 @@ export function conditionsOf(
       values.push(wanted as Scalar);
     }
   }
-  if (query.span !== undefined) {
-    const { column, from, before } = query.span;
+  for (const { column, from, before } of spansOf(query)) {
     if (column !== 'id' && !(column in collection.columns))
       throw new Error(`${collection.name} has no column ${column}`);
+    const name = column === 'id' ? idOf : `row.${quoted(column)}`;
     if (from !== undefined) {
-      conditions.push(`${quoted(column)} >= ?`);
+      conditions.push(`${name} >= ?`);
       values.push(from);
     }
     if (before !== undefined) {
-      conditions.push(`${quoted(column)} < ?`);
+      conditions.push(`${name} < ?`);
       values.push(before);
     }
   }
@@ -117,10 +120,11 @@ function setSource(collection: AnyCollection, query: PageQuery): Source | undefi
   const [first] = Object.entries(query.has ?? {}).filter(([, items]) => items.length > 0);
   if (first === undefined || orderColumns(collection, query.order).length > 1) return undefined;
   const [column, [item = '']] = first;
-  const { conditions, values } = conditionsOf(collection, { filter: query.filter ?? {} });
+  const { has: _has, ...others } = query;
+  const { conditions, values } = conditionsOf(collection, others, 'member."id"');
   // Looked up for each row: with a list, SQLite would start from another set.
-  for (const [name, others] of Object.entries(query.has ?? {})) {
-    for (const other of name === column ? others.slice(1) : others) {
+  for (const [name, items] of Object.entries(query.has ?? {})) {
+    for (const other of name === column ? items.slice(1) : items) {
       const set = setTable(collection.name, name);
       conditions.push(
         `EXISTS (SELECT 1 FROM ${set} AS also WHERE also."item" = ? AND also."id" = member."id")`,
@@ -225,6 +229,17 @@ export function textSql(collection: AnyCollection, query: TextQuery): { sql: str
     sql: `SELECT CAST('[' || coalesce(group_concat("public", ','), '') || ']' AS BLOB) FROM (${rows})`,
     values,
   };
+}
+
+/** The number of matches, at most a given one. */
+export function countSql(collection: AnyCollection, query: CountQuery): { sql: string; values: Scalar[] } {
+  const { conditions, values } = conditionsOf(collection, query);
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`;
+  const from = `FROM ${quoted(collection.name)} AS row${where}`;
+  const { atMost } = query;
+  if (atMost === undefined) return { sql: `SELECT count(*) AS "count" ${from}`, values };
+  const sql = `SELECT count(*) AS "count" FROM (SELECT 1 ${from} LIMIT ?)`;
+  return { sql, values: [...values, atMost] };
 }
 
 /** Positions of the last row of a full page and of the first row after it, from the index alone. */
