@@ -41,7 +41,7 @@ import { openSettings } from './site/settings.js';
 import { assertAddress, openStore, sqliteFile } from './site/stores.js';
 import { webhookServices } from './site/webhooks.js';
 import { WorkerServer } from './site/worker-server.js';
-import { Auditor } from './task/auditor.js';
+import { auditing } from './task/auditor.js';
 import { housekeeping } from './task/housekeeper.js';
 import { Observer } from './task/observer.js';
 import { reconciliation } from './task/reconciler.js';
@@ -157,12 +157,12 @@ async function compose(
   const parts = [store, people, idempotency, directory, feed, settings] as const;
   const connector = createConnector(...parts, config, config.auth.onboarding);
   await keepCatalogs(base);
-  const auditor = new Auditor(new TaskAuditData(store), feed, log);
-  await auditor.start();
-  undo.push(() => auditor.stop());
+  // Before the first request can be accepted: the trail begins here.
+  const taskAudit = new TaskAuditData(store);
+  await taskAudit.open();
   // Before any work: a region that another worker drives is refused, and what this one observes must not be recorded.
   const workerUrl = role === 'worker' || config.worker.listen ? await serveRegions(base, secret) : '';
-  const runner = role === 'api' ? undefined : await work(base, connector, idempotency);
+  const runner = role === 'api' ? undefined : await work(base, connector, idempotency, taskAudit);
   const url = role === 'worker' ? workerUrl : await serve(base, connector);
   // Claiming stops at once, while the server still drains: a task claimed now would only be handed back.
   undo.push(() => Promise.resolve(runner?.stopClaiming()));
@@ -205,7 +205,12 @@ async function lay(config: Config, options: ComposeOptions, undo: (() => Promise
 }
 
 /** Runs tasks, watches machines and does the periodic jobs. */
-async function work(base: Base, connector: Connector, idempotency: IdempotencyData): Promise<TaskRunner> {
+async function work(
+  base: Base,
+  connector: Connector,
+  idempotency: IdempotencyData,
+  taskAudit: TaskAuditData,
+): Promise<TaskRunner> {
   const { config, options, store, settings, feed, owner, open, undo } = base;
   const lease = config.tasks.lease * seconds;
   const cooldownMs = config.tasks.backoffMax * seconds;
@@ -243,7 +248,12 @@ async function work(base: Base, connector: Connector, idempotency: IdempotencyDa
   );
   const schedule = new Schedule(
     new ScheduleData(store, owner, lease),
-    [...comparisons, ...chores, webhookDispatch(store, connector.dispatch, feed)],
+    [
+      ...comparisons,
+      ...chores,
+      webhookDispatch(store, connector.dispatch, feed),
+      auditing(taskAudit, feed, options.log),
+    ],
     lease,
     options.log,
   );

@@ -3,7 +3,7 @@
  * in the same batch as the change that it describes; the head of the chain is a document in that batch too, so that
  * concurrent writers, of any process, cannot fork the chain: the slower one conflicts, and tries again.
  */
-import { createHash } from 'node:crypto';
+import { hash as sha256 } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import { type AuditRecord, presentAuditRecord, redacted } from '../model/audit.js';
 import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
@@ -167,17 +167,19 @@ async function headOf(store: Store): Promise<Document<AuditHead>> {
 /** SHA-256 of everything in a record but its hash; hex. */
 export function auditHash(id: string, record: Omit<AuditRecord, 'hash'> & { hash?: string }): string {
   const { hash: _hash, ...content } = record;
-  return createHash('sha256')
-    .update(canonical({ id, ...content }))
-    .digest('hex');
+  return sha256('sha256', JSON.stringify(sorted({ id, ...content })));
 }
 
-/** JSON with sorted member names, so that equal values have equal texts. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_name, member: unknown) => {
-    if (typeof member !== 'object' || member === null || Array.isArray(member)) return member;
-    return Object.fromEntries(Object.entries(member).sort(([one], [other]) => (one < other ? -1 : 1)));
-  });
+/** With sorted member names, so that equal values have equal texts. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  const members = value as Record<string, unknown>;
+  return Object.fromEntries(
+    Object.keys(members)
+      .sort()
+      .map((name) => [name, sorted(members[name])]),
+  );
 }
 
 export interface AuditFilter {

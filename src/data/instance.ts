@@ -77,11 +77,11 @@ export const instances: CollectionSpec<InstanceRecord> = {
     modified: Date.parse(instance.modifiedTime ?? instance.creationTime),
     tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
     labels: instance.labels ?? [],
-    // Ms since 1970; 0: never, or already being deleted. A failed deletion is requested again.
+    // Ms since 1970; null: never, or already being deleted. A failed deletion is requested again.
     expires:
       instance.expiresAt === undefined ||
       (instance.deletionTime !== undefined && instance.openTasks.length > 0)
-        ? 0
+        ? null
         : Date.parse(instance.expiresAt),
     created_by: instance.createdBy,
   }),
@@ -90,6 +90,7 @@ export const instances: CollectionSpec<InstanceRecord> = {
   unique: { name: ['project_id', 'name'] },
   // Ids are in the order of creation.
   orders: { id: [], creationTime: [], name: ['name'], modifiedTime: ['modified'], expires: ['expires'] },
+  sparse: ['expires'],
   // The unique key also serves the order by name within a project.
   indexes: [
     ['project_id'],

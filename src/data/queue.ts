@@ -7,7 +7,7 @@
  * claims of dead processes are taken over, and the end of a task and its effect on the subject are one step.
  */
 import { defined } from '../model/common.js';
-import type { TaskRecord, TaskType } from '../model/task.js';
+import type { QueueState, TaskRecord, TaskType } from '../model/task.js';
 import { attemptsEnded, claimed, interrupted, placed } from '../model/task-state.js';
 import { HeldTask } from './held-task.js';
 import { LeaseWatch } from './lease.js';
@@ -24,6 +24,11 @@ export interface QueueOptions {
   cooldownMs?: number;
   /** The types of the tasks that may be claimed now; undefined: all. */
   types?: () => readonly TaskType[] | undefined;
+}
+
+/** Tasks in this state, a page at a time. The span lets the index of the column serve: it omits tasks without a time. */
+function timed(queue: QueueState, column: string) {
+  return { filter: { queue }, span: { column, from: 1 }, limit: 100 };
 }
 
 export class TaskQueue {
@@ -75,7 +80,7 @@ export class TaskQueue {
   /** Makes tasks ready whose retry time has come; returns when the next one is due (ms since 1970). */
   async promoteDue(now: number): Promise<number | undefined> {
     for (;;) {
-      const due = await this.#store.page(tasks, { order: 'due', filter: { queue: 'waiting' }, limit: 100 });
+      const due = await this.#store.page(tasks, { ...timed('waiting', 'run_after'), order: 'due' });
       const first = due[0]?.value.runAfter;
       if (first === undefined || first > now) return first;
       for (const task of due.filter(({ value }) => (value.runAfter ?? 0) <= now)) {
@@ -103,9 +108,8 @@ export class TaskQueue {
     this.#leases.begin();
     for (;;) {
       const page = await this.#store.page(tasks, {
+        ...timed('running', 'lease_until'),
         order: 'lease',
-        filter: { queue: 'running' },
-        limit: 100,
         ...(after === undefined ? {} : { after }),
       });
       for (const task of page) {

@@ -25,7 +25,7 @@ const auditPositions: CollectionSpec<AuditPosition> = {
 
 const positionId = 'audit';
 
-/** Maximum number of changes per batch. */
+/** Maximum number of requests per batch. */
 const batchSize = 200;
 /** Changes without a request among them are skipped; the position is stored only after this many. */
 const skipSize = 5000;
@@ -65,9 +65,9 @@ export class TaskAuditData {
       const stored = await this.#store.get(auditPositions, positionId);
       if (stored === undefined) throw new Error('The position of the audit trail is missing');
       const after = Math.max(stored.value.after, this.#read);
-      const { changes, next } = await this.#store.changes({ after, limit: batchSize });
-      const [first] = changes;
-      const lost = first === undefined ? 0 : await this.#lostBefore(after, first);
+      const lost = Math.max(0, (await this.#store.changeRange()).first - 1 - after);
+      const query = { after, insertedInto: tasks.name, limit: batchSize };
+      const { changes, next } = await this.#store.changes(query);
       const requests = await this.#requestsIn(changes);
       if (requests.length > 0 || next - stored.value.after >= skipSize) {
         const writes: Write[] = [replace(auditPositions, stored, { after: next })];
@@ -79,17 +79,11 @@ export class TaskAuditData {
     });
   }
 
-  async #lostBefore(after: number, { position }: Change): Promise<number> {
-    if (position === after + 1) return 0;
-    const { first } = await this.#store.changeRange();
-    return Math.max(0, first - 1 - after);
-  }
-
   async #requestsIn(changes: readonly Change[]): Promise<Request[]> {
     const found: Request[] = [];
     const ids = new Map<string, string | undefined>();
-    for (const { collection, op, id, text } of changes) {
-      if (collection !== tasks.name || op !== 'insert' || text === null) continue;
+    for (const { id, text } of changes) {
+      if (text === null) continue;
       const task = JSON.parse(text) as Task;
       const { user: name, requestId } = task.requester;
       if (!ids.has(name)) ids.set(name, (await this.#store.find(users, 'name', [name]))?.id);

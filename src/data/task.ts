@@ -60,8 +60,8 @@ export const tasks: CollectionSpec<TaskRecord> = {
     status: task.status,
     queue: task.queue,
     rank: task.abort === true ? firstRank : -task.priority,
-    run_after: task.runAfter ?? 0,
-    lease_until: task.leaseUntil ?? 0,
+    run_after: task.runAfter ?? null,
+    lease_until: task.leaseUntil ?? null,
     requester: task.requester.user,
     ended: task.endTime === undefined ? 0 : Date.parse(task.endTime),
   }),
@@ -69,6 +69,7 @@ export const tasks: CollectionSpec<TaskRecord> = {
   present: presentTask,
   orders: { id: [], claim: ['rank'], due: ['run_after'], lease: ['lease_until'], ended: ['ended'] },
   filteredOrders: ['claim', 'due', 'lease'],
+  sparse: ['run_after', 'lease_until'],
   indexes: [
     ['queue', 'region_id', 'rank'],
     ['queue', 'run_after'],

@@ -258,6 +258,7 @@ describe('the task queue', () => {
         seedTask(store, {
           ...running,
           owner: 'dead',
+          leaseUntil: Date.now(),
           attempts: Array.from({ length: times }, (_, index) => ({
             number: index + 1,
             startTime: timestamp(),

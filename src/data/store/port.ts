@@ -25,10 +25,15 @@ export interface CollectionSpec<T> {
   present?(id: string, value: T): unknown;
   /** Keys that must be unique; a document with a null in a key is exempt. */
   readonly unique?: Readonly<Record<string, readonly string[]>>;
-  /** Sort orders of pages, each a list of columns (never null); the id is always added last. */
+  /** Sort orders of pages, each a list of columns, not null in any document of such a page; the id is always added last. */
   readonly orders: Readonly<Record<string, readonly string[]>>;
   /** Extra indexes, as equality columns followed by the columns of an order. */
   readonly indexes?: readonly (readonly string[])[];
+  /**
+   * Columns that are null in most documents, each the last of an index: it omits these documents, which makes their
+   * writes cheaper. It serves only queries with a `span` on the column.
+   */
+  readonly sparse?: readonly string[];
   /**
    * Orders that are only used together with a filter: an entry of `indexes`, filter columns first, serves them, and
    * they get no index of their own.
@@ -164,12 +169,14 @@ export interface ChangeQuery {
   after: number;
   /** Only changes of these scopes. */
   scopes?: readonly string[];
+  /** Only inserts, and only into this collection. */
+  insertedInto?: string;
   limit: number;
 }
 
 export interface ChangePage {
   changes: Change[];
-  /** Where to continue, even if the scopes excluded everything. */
+  /** Where to continue, even if the query excluded everything. */
   next: number;
 }
 

@@ -110,6 +110,20 @@ export function changeContract(makeFixture: () => StoreFixture): void {
       expect(next).to.equal((await store.changeRange()).last);
     });
 
+    it('is read by what was inserted into one collection: the rest is skipped, and the reader still gets on', async () => {
+      await store.write([
+        insert(things, 'one', thing({ name: 'a' })),
+        insert(things, 'two', thing({ name: 'b' })),
+      ]);
+      await store.write([
+        { op: 'replace', collection: things, id: 'one', value: thing({ name: 'c' }), revision: 1 },
+      ]);
+      const { changes } = await store.changes({ after: 0, limit: 10, insertedInto: 'things' });
+      expect(changes.map(({ op, id }) => `${op} ${id}`)).to.deep.equal(['insert one', 'insert two']);
+      const other = await store.changes({ after: 0, limit: 10, insertedInto: 'others' });
+      expect(other).to.deep.equal({ changes: [], next: (await store.changeRange()).last });
+    });
+
     it('forgets what is old and never uses a position again', async () => {
       await store.write([insert(things, 'one', thing({ name: 'a' }))]);
       const [old] = await everything(store);

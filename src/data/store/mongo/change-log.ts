@@ -45,10 +45,11 @@ export class ChangeLog {
   }
 
   /** Only up to the head: entries that are not applied yet would leave gaps. */
-  async read({ after, scopes, limit }: ChangeQuery, { last }: Head): Promise<ChangePage> {
+  async read({ after, scopes, insertedInto, limit }: ChangeQuery, { last }: Head): Promise<ChangePage> {
     if (after >= last || limit <= 0) return { changes: [], next: limit <= 0 ? after : Math.max(after, last) };
     const filter: Filter<ChangeDocument> = { _id: { $gt: after, $lte: last } };
     if (scopes !== undefined) filter.scope = { $in: [...scopes] };
+    if (insertedInto !== undefined) Object.assign(filter, { op: 'insert', collection: insertedInto });
     const rows = await this.#changes
       .find(filter, { sort: { _id: 1 }, limit, batchSize: limit + 1 })
       .toArray();

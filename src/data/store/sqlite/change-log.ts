@@ -30,12 +30,15 @@ export class ChangeLog {
       .run(new Date().toISOString(), name, id, op, revision, scope, text);
   }
 
-  read({ after, scopes, limit }: ChangeQuery): ChangePage {
-    const last = this.range().last;
-    const where = scopes === undefined ? '' : ` AND "scope" IN (${scopes.map(() => '?').join(', ')})`;
+  read({ after, scopes, insertedInto, limit }: ChangeQuery): ChangePage {
+    const last = this.last();
+    const where =
+      (scopes === undefined ? '' : ` AND "scope" IN (${scopes.map(() => '?').join(', ')})`) +
+      (insertedInto === undefined ? '' : ` AND "op" = 'insert' AND "collection" = ?`);
+    const wanted = [...(scopes ?? []), ...(insertedInto === undefined ? [] : [insertedInto])];
     const changes = this.#statements
       .get(`SELECT ${columns} FROM "change_log" WHERE "position" > ?${where} ORDER BY "position" LIMIT ?`)
-      .all(...([after, ...(scopes ?? []), limit] as Scalar[])) as Change[];
+      .all(...([after, ...wanted, limit] as Scalar[])) as Change[];
     const full = changes.length === limit ? changes.at(-1)?.position : undefined;
     return { changes, next: full ?? Math.max(after, last) };
   }

@@ -34,17 +34,20 @@ export function tablesOf(collection: AnyCollection): string[] {
 
 /** The statements that create the indexes, by name, in the form in which SQLite stores them, for comparison. */
 function indexSql(collection: AnyCollection): Map<string, string> {
-  const { name: collectionName, unique } = collection;
+  const { name: collectionName, unique, sparse = [] } = collection;
   const table = quoted(collectionName);
   const made = new Map<string, string>();
-  const add = (name: string, kind: string, on: string, fields: readonly string[]) =>
-    made.set(name, `CREATE ${kind} ${quoted(name)} ON ${on} (${fields.map(quoted).join(', ')})`);
+  const add = (name: string, kind: string, on: string, fields: readonly string[], where = '') =>
+    made.set(name, `CREATE ${kind} ${quoted(name)} ON ${on} (${fields.map(quoted).join(', ')})${where}`);
   for (const name of setColumns(collection))
     add(`${collectionName}_${name}_by_id`, 'INDEX', setTable(collectionName, name), ['id']);
   for (const [key, fields] of Object.entries(unique ?? {}))
     add(`${collectionName}_unique_${key}`, 'UNIQUE INDEX', table, fields);
-  for (const fields of indexesOf(collection))
-    add(`${collectionName}_by_${fields.join('_')}`, 'INDEX', table, [...fields, 'id']);
+  for (const fields of indexesOf(collection)) {
+    const column = sparse.find((name) => name === fields.at(-1));
+    const where = column === undefined ? '' : ` WHERE ${quoted(column)} IS NOT NULL`;
+    add(`${collectionName}_by_${fields.join('_')}`, 'INDEX', table, [...fields, 'id'], where);
+  }
   return made;
 }
 
