@@ -113,12 +113,12 @@ describe('a SQLite file', () => {
     const declared = [...collections.filter(({ name }) => name !== 'schema'), ...real];
     void new SqliteStore(file, declared).close();
     const database = new Database(file, { readonly: true });
-    const planOf = (sql: string) =>
-      (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[])
+    const planOf = (sql: string, values: number[]) =>
+      (database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[])
         .map((step) => step.detail)
         .join(' | ');
     let tried = 0;
-    for (const { name, orders, filteredOrders = [], indexes = [] } of declared) {
+    for (const { name, orders, filteredOrders = [], indexes = [], sparse = [] } of declared) {
       for (const [order, fields] of Object.entries(orders)) {
         const by = [...fields, 'id'].map((column) => `"${column}"`).join(', ');
         const filters = indexes
@@ -127,9 +127,11 @@ describe('a SQLite file', () => {
         const wanted = filteredOrders.includes(order) ? filters : [[]];
         expect(wanted, `${name}.${order}`).not.to.be.empty;
         for (const columns of wanted) {
-          const where = columns.map((column) => `"${column}" = 'x'`).join(' AND ');
+          const spans = fields.filter((field) => sparse.includes(field)).map((field) => `"${field}" >= ?`);
+          const where = [...columns.map((column) => `"${column}" = 'x'`), ...spans].join(' AND ');
           const plan = planOf(
             `SELECT "id" FROM "${name}" ${where === '' ? '' : `WHERE ${where}`} ORDER BY ${by} LIMIT 10`,
+            spans.map(() => 1),
           );
           expect(plan, `${name}.${order}`).to.include('INDEX').and.not.to.include('TEMP B-TREE');
           tried += 1;
