@@ -63,6 +63,32 @@ export interface RebootOptions {
   request?: string;
 }
 
+/** A snapshot to be made of a server's disk. */
+export interface SnapshotRequest {
+  /** Id of the image, a UUID: the region stores it with the image, and finds the image by it. */
+  imageId: string;
+  name: string;
+}
+
+/** What a region found out about an image that it has made. */
+export interface MadeImage {
+  /** Bytes of the disk that the guest sees. */
+  virtualSize: number;
+  /** Bytes that it takes in the region. */
+  sizeBytes: number;
+  /** Of its file: `sha256:` and hexadecimal digits. */
+  checksum: string;
+}
+
+/** The part of a region that stores images beside its catalog. `id`: that of the image. */
+export interface RegionImages {
+  /**
+   * Removes the image, and what an interrupted attempt has left of it. Absent is success. A server was created from it
+   * and still exists: `conflict`.
+   */
+  remove(id: string, signal: AbortSignal): Promise<void>;
+}
+
 /** What the region observes of one server. */
 export interface ServerObservation extends Observation {
   id: string;
@@ -92,6 +118,9 @@ export interface RegionProvider {
   readonly identity?: string | undefined;
   /** Whether the region responded to the last call. Only if calls go to another process. */
   readonly answers?: boolean | undefined;
+
+  /** Undefined: it stores no images, and makes no snapshots. */
+  readonly images?: RegionImages | undefined;
 
   /**
    * Connects and adopts existing servers. Rejects with the reason and what to do about it. `admit` is called with the
@@ -124,6 +153,14 @@ export interface RegionProvider {
    * the same `request` is repeated in a row, a machine that came up is left alone: the first response was lost.
    */
   rebootServer(instanceId: string, options: RebootOptions, signal: AbortSignal): Promise<ServerObservation>;
+
+  /**
+   * Makes an image of the server's root disk, as it is at one moment while the call runs; the server goes on as it is. A
+   * repeat with the same `imageId` never makes a second one, and an attempt that fails or is aborted leaves nothing.
+   * Servers can be created from the image; it is not in `listImages`. Absent server: `not_found`. No snapshots in this
+   * region: `unsupported`.
+   */
+  snapshotServer(instanceId: string, request: SnapshotRequest, signal: AbortSignal): Promise<MadeImage>;
 
   /** Observations of the given servers, or of all. Absent ones are omitted. */
   describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;

@@ -11,7 +11,7 @@ import { Type } from 'typebox';
 import { Check } from 'typebox/schema';
 import type { Log } from '../../model/log.js';
 import { RegionError } from '../provider.js';
-import { acceleratorArguments, sandbox, type Accelerator } from './command-line.js';
+import { acceleratorArguments, kernelArguments, sandbox, type Accelerator } from './command-line.js';
 import type { LocalImage } from './catalog.js';
 import { errorCode, writeDurably } from './files.js';
 import { hostBootId } from './process-identity.js';
@@ -63,7 +63,8 @@ export async function chooseAccelerator(question: AcceleratorQuestion): Promise<
     );
   }
   if (!usable) return choose('tcg', `${device} is missing or not accessible to this user`);
-  if (question.image === undefined) return choose('tcg', 'there is no image to test KVM with');
+  if (question.image?.files.linux === undefined)
+    return choose('tcg', 'there is no image with a kernel to test KVM with');
   const verdict = await verdictOnKvm(question, question.image);
   return choose(verdict.works ? 'kvm' : 'tcg', verdict.reason);
 }
@@ -108,13 +109,12 @@ async function readKept(path: string, log: Log): Promise<unknown> {
   }
 }
 
-function probeArguments(image: LocalImage): string[] {
+function probeArguments({ manifest, files: { linux } }: LocalImage): string[] {
   return [
     ...['-machine', 'q35', ...acceleratorArguments('kvm', 0), '-smp', '1'],
-    ...['-m', String(image.manifest.minMemoryMiB), '-nodefaults', '-no-user-config', '-display', 'none'],
+    ...['-m', String(manifest.minMemoryMiB), '-nodefaults', '-no-user-config', '-display', 'none'],
     ...['-no-reboot', '-sandbox', sandbox, '-chardev', 'stdio,id=ser0,signal=off', '-serial', 'chardev:ser0'],
-    ...['-kernel', image.files.kernel, '-initrd', image.files.initrd],
-    ...['-append', `${image.files.append} copse.probe`],
+    ...(linux === undefined ? [] : kernelArguments({ ...linux, append: `${linux.append} copse.probe` })),
   ];
 }
 

@@ -1,13 +1,13 @@
 /** The available flavors and images. Images are read again each time: one may be built while the server runs. */
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { Log } from '../../model/log.js';
 import { RegionError } from '../provider.js';
 import { stableId } from '../stable-id.js';
 import { reasonOf, unreadable } from './file-fault.js';
-import { errorCode } from './files.js';
+import { errorCode, exists, uuid } from './files.js';
 import { readManifest, type ImageManifest } from './manifest.js';
 import type { LocalFlavor } from './options.js';
 
@@ -18,10 +18,9 @@ const flavorTime = '2026-01-01T00:00:00.000Z';
 
 /** The files that a machine boots from; absolute paths. */
 export interface BootFiles {
-  kernel: string;
-  initrd: string;
   disk: string;
-  append: string;
+  /** Without it the firmware boots the disk. */
+  linux?: { kernel: string; initrd: string; append: string };
 }
 
 export interface LocalImage {
@@ -33,6 +32,7 @@ export interface LocalImage {
 export class Catalog {
   readonly #regionId: string;
   readonly #imageDir: string;
+  readonly #stored: string;
   readonly #flavors: LocalFlavor[];
   readonly #log: Log;
   /** The content of a folder as last read, in case it cannot be read later: an image never changes. */
@@ -40,9 +40,17 @@ export class Catalog {
   /** Faults that were already logged. */
   readonly #complaints = new Set<string>();
 
-  constructor(options: { regionId: string; imageDir: string; flavors: LocalFlavor[]; log: Log }) {
+  /** `stored`: the folder of the images that the region itself stores, each in a folder named by its id. */
+  constructor(options: {
+    regionId: string;
+    imageDir: string;
+    stored: string;
+    flavors: LocalFlavor[];
+    log: Log;
+  }) {
     this.#regionId = options.regionId;
     this.#imageDir = options.imageDir;
+    this.#stored = options.stored;
     this.#flavors = options.flavors;
     this.#log = options.log;
   }
@@ -89,13 +97,22 @@ export class Catalog {
    * added. Rejects with RegionError `transient` if it is not found but may be one that cannot be read.
    */
   async image(id: string): Promise<LocalImage | undefined> {
+    const stored = await this.storedImage(id);
+    if (stored !== undefined) return stored;
     const { images, fault } = await this.#refresh();
     const found = images.find((image) => image.id === id);
     if (found === undefined && fault !== undefined) throw fault;
     return found;
   }
 
-  /** All readable images. Rejects with RegionError `transient` if the folder cannot be read. */
+  /** The image that the region itself stores under this id. Rejects with RegionError `transient` if it cannot be read. */
+  async storedImage(id: string): Promise<LocalImage | undefined> {
+    if (!uuid.test(id)) return undefined;
+    const image = await this.#read(join(this.#stored, id));
+    return image?.id === id ? image : undefined;
+  }
+
+  /** All readable images of the catalog. Rejects with RegionError `transient` if the folder cannot be read. */
   async all(): Promise<LocalImage[]> {
     return (await this.#refresh()).images;
   }
@@ -112,7 +129,7 @@ export class Catalog {
     let fault: RegionError | undefined;
     // A leading dot marks an unfinished build.
     for (const name of folders.filter((folder) => !folder.startsWith('.')).sort()) {
-      const image = await this.#read(name).catch((error: unknown) => {
+      const image = await this.#read(join(this.#imageDir, name)).catch((error: unknown) => {
         if (!(error instanceof RegionError)) throw error;
         fault ??= error;
         return this.#known.get(name);
@@ -125,22 +142,14 @@ export class Catalog {
   }
 
   /** Undefined: it is not valid. Rejects with RegionError if that cannot be determined. */
-  async #read(name: string): Promise<LocalImage | undefined> {
-    const folder = join(this.#imageDir, name);
+  async #read(folder: string): Promise<LocalImage | undefined> {
+    const name = basename(folder);
     try {
       const manifest = await readManifest(folder);
-      const { kernel, initrd, disk } = manifest.files;
-      return {
-        id: stableId(this.#regionId, 'image', manifest.name, manifest.digest),
-        manifest,
-        files: {
-          kernel: join(folder, kernel),
-          initrd: join(folder, initrd),
-          disk: join(folder, disk),
-          append: manifest.append,
-        },
-      };
+      const id = manifest.id ?? stableId(this.#regionId, 'image', manifest.name, manifest.digest);
+      return { id, manifest, files: bootFiles(folder, manifest) };
     } catch (error) {
+      if (errorCode(error) === 'ENOENT' && !(await exists(folder))) return undefined;
       const passing = isPassing(error);
       const reason = error instanceof Error ? error.message : String(error);
       const complaint = `${name}: ${reason}`;
@@ -168,6 +177,13 @@ function isPassing(error: unknown): boolean {
 function isNewer(a: ImageManifest, b: ImageManifest): boolean {
   const [aTime, bTime] = [Date.parse(a.created), Date.parse(b.created)];
   return aTime === bTime ? a.digest > b.digest : aTime > bTime;
+}
+
+function bootFiles(folder: string, { files, append }: ImageManifest): BootFiles {
+  const { kernel, initrd } = files;
+  const disk = join(folder, files.disk);
+  if (kernel === undefined || initrd === undefined || append === undefined) return { disk };
+  return { disk, linux: { kernel: join(folder, kernel), initrd: join(folder, initrd), append } };
 }
 
 function toImage({ id, manifest }: LocalImage): Image {

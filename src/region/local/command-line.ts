@@ -59,10 +59,16 @@ function disks(image: BootFiles): string[] {
   };
   return [
     ...blockDevice(root),
-    ...['-device', 'virtio-blk-pci,drive=disk0,id=vd0'],
+    ...['-device', `virtio-blk-pci,drive=disk0,id=vd0${image.linux === undefined ? ',bootindex=0' : ''}`],
     ...blockDevice(seed),
     ...['-device', 'virtio-blk-pci,drive=seed0,id=vd1'],
   ];
+}
+
+/** Without a kernel the firmware boots the root disk, which then has the first index: a kernel takes that itself. */
+export function kernelArguments(linux: BootFiles['linux']): string[] {
+  if (linux === undefined) return [];
+  return ['-kernel', linux.kernel, '-initrd', linux.initrd, '-append', linux.append];
 }
 
 export function emulatorArguments(
@@ -89,7 +95,7 @@ export function emulatorArguments(
       '-serial',
       'chardev:ser0',
     ],
-    ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', image.append],
+    ...kernelArguments(image.linux),
     ...disks(image),
     // The user-mode network: DHCP for the guest, but no traffic in or out.
     ...[

@@ -107,8 +107,9 @@ export class Emulator {
     await (await this.#link(greetTimeout)).command('system_powerdown', undefined, greetTimeout);
   }
 
-  async command(name: string, data: object): Promise<unknown> {
-    return (await this.#link()).command(name, data);
+  /** `timeout`: milliseconds, if it may take longer than others. */
+  async command(name: string, data?: object, timeout?: number): Promise<unknown> {
+    return (await this.#link()).command(name, data, timeout);
   }
 
   /** Cuts the power: asks QEMU to exit, and kills it if it does not. Rejects with RegionError if even that fails. */

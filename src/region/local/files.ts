@@ -1,5 +1,5 @@
 /** Files that exist either completely or not at all, even after a power cut. */
-import { open, rename, rm } from 'node:fs/promises';
+import { access, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** If it rejects, the file has either the old text or the new one. `mode`: if others than its owner may access it. */
@@ -24,11 +24,27 @@ export async function writeDurably(path: string, text: string, mode = 0o600): Pr
 
 /** Makes renames and removals in a folder survive a power cut. */
 export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+  await syncFile(path);
+}
+
+/** The form of the ids that become folder names. */
+export const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** False also if that cannot be determined. */
+export function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Makes the content of a file that another program has written survive a power cut. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r');
   try {
-    await folder.sync();
+    await file.sync();
   } finally {
-    await folder.close();
+    await file.close();
   }
 }
 

@@ -1,9 +1,9 @@
 /** Limits the size of files that a guest can make grow. */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { names } from './command-line.js';
 import { rotateConsole, sizeOf } from './console-log.js';
 import type { Emulator } from './emulator.js';
+import { exists } from './files.js';
 import { boundJournal, journalName } from './journal.js';
 
 const otherSerial = 'serial-b.sock';
@@ -42,11 +42,4 @@ async function reopenConsole(folder: string, emulator: Emulator): Promise<void> 
       },
     },
   });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -13,17 +13,22 @@ import {
   RegionError,
   type Admission,
   type ConsoleOutput,
+  type MadeImage,
   type RebootOptions,
+  type RegionImages,
   type RegionPrincipal,
   type RegionProvider,
   type ServerEvent,
   type ServerObservation,
   type ServerRequest,
+  type SnapshotRequest,
 } from '../provider.js';
 import { chooseAccelerator } from './accelerator.js';
 import { Catalog } from './catalog.js';
 import type { Accelerator } from './command-line.js';
 import { readable, reasonOf } from './file-fault.js';
+import { uuid } from './files.js';
+import { ImageStore } from './image-store.js';
 import { Machine, type MachineHost } from './machine.js';
 import type { LocalRegionOptions } from './options.js';
 import { takeFolder } from './owner.js';
@@ -37,7 +42,6 @@ import { findTools } from './tools.js';
 
 export type { LocalFlavor, LocalRegionOptions } from './options.js';
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Machines adopted concurrently. */
 const adoptionWidth = 16;
 
@@ -51,16 +55,21 @@ interface Opened {
 
 export class LocalRegion implements RegionProvider {
   readonly type = 'local';
+  readonly images: RegionImages = { remove: (id, signal) => this.#removeImage(id, signal) };
   readonly #options: LocalRegionOptions;
   readonly #catalog: Catalog;
+  readonly #store: ImageStore;
   readonly #machines = new Map<string, Machine>();
   readonly #listeners = new Set<(event: ServerEvent) => void>();
   #opening: Promise<void> | undefined;
+  #clearing: Promise<void> | undefined;
   #opened: Opened | undefined;
 
   constructor(options: LocalRegionOptions) {
     this.#options = options;
-    this.#catalog = new Catalog(options);
+    const stored = join(options.dataDir, 'images');
+    this.#catalog = new Catalog({ ...options, stored });
+    this.#store = new ImageStore(stored, this.#catalog, options.log);
   }
 
   get features(): RegionFeatures {
@@ -95,6 +104,7 @@ export class LocalRegion implements RegionProvider {
     this.#listeners.clear();
     await Promise.all([...this.#machines.values()].map((machine) => machine.close()));
     this.#machines.clear();
+    await this.#clearing;
     await opened.giveBack();
   }
 
@@ -128,6 +138,14 @@ export class LocalRegion implements RegionProvider {
     return this.#act(id, signal, (machine) => machine.reboot(options, signal));
   }
 
+  snapshotServer(id: string, request: SnapshotRequest, signal: AbortSignal): Promise<MadeImage> {
+    return this.#act(
+      id,
+      signal,
+      async (machine) => (await this.#store.find(request.imageId)) ?? machine.snapshot(request, signal),
+    );
+  }
+
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
     signal.throwIfAborted();
     this.#mustBeOpen();
@@ -150,6 +168,19 @@ export class LocalRegion implements RegionProvider {
     return () => this.#listeners.delete(listener);
   }
 
+  async #removeImage(imageId: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#mustBeOpen();
+    const isUsed = (): boolean => {
+      const machines = [...this.#machines.values()];
+      if (machines.some((machine) => machine.isUnknown))
+        throw new RegionError('transient', 'The state of a server is unknown; it may need the image.');
+      return machines.some((machine) => machine.imageId === imageId);
+    };
+    await this.#recall([...this.#machines.keys()]);
+    await orAbort(this.#store.remove(imageId, isUsed), signal);
+  }
+
   async #open(admit?: Admission): Promise<void> {
     const options = this.#options;
     const servers = join(options.dataDir, 'servers');
@@ -165,7 +196,7 @@ export class LocalRegion implements RegionProvider {
         wanted: options.accelerator,
         qemu,
         qemuVersion,
-        image: images.at(-1),
+        image: images.findLast(({ files }) => files.linux !== undefined),
         dataDir: options.dataDir,
         log: options.log,
       });
@@ -173,6 +204,7 @@ export class LocalRegion implements RegionProvider {
       const host: MachineHost = {
         servers: await realpath(servers),
         catalog: this.#catalog,
+        images: this.#store,
         tools,
         helpers: new PQueue({ concurrency: width }),
         accelerator,
@@ -187,7 +219,9 @@ export class LocalRegion implements RegionProvider {
         },
       };
       await sweepDeleted(host.servers, options.log);
+      const unfinished = await this.#store.open();
       await this.#adoptAll(host);
+      if (unfinished.length > 0) this.#clearing = this.#clearImages(unfinished);
       const timer = setInterval(() => void this.#keepHouse(), (options.housekeeping ?? 30) * 1000);
       timer.unref();
       this.#opened = { identity, accelerator, host, giveBack, timer };
@@ -215,6 +249,12 @@ export class LocalRegion implements RegionProvider {
         if (!(await machine.adopt(named.get(id) ?? []))) this.#machines.delete(id);
       }),
     );
+  }
+
+  /** A machine may still be writing to the image of a snapshot that an earlier process began. */
+  async #clearImages(unfinished: string[]): Promise<void> {
+    await Promise.all([...this.#machines.values()].map((machine) => machine.endSnapshot()));
+    for (const id of unfinished) await this.#store.discard(id);
   }
 
   /** Reads these again where they could not be read. */

@@ -7,7 +7,15 @@ import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
 import { KeyedMutex } from '../../platform/keyed-mutex.js';
 import { orAbort } from '../../platform/time.js';
-import { type RebootOptions, RegionError, type ServerObservation, type ServerRequest } from '../provider.js';
+import {
+  type RebootOptions,
+  RegionError,
+  type ServerObservation,
+  type ServerRequest,
+  type SnapshotRequest,
+  type MadeImage,
+} from '../provider.js';
+import { endBackup } from './backup.js';
 import { readConsole } from './console-log.js';
 import { readable } from './file-fault.js';
 import { keepHouse } from './housekeeping.js';
@@ -18,6 +26,7 @@ import { findEmulator, type ProcessIdentity } from './process-identity.js';
 import { damaged, type ServerRecord } from './record.js';
 import { createServer, removeFolder } from './server-folder.js';
 import { absent, ServerState } from './server-state.js';
+import { takeSnapshot } from './snapshot.js';
 
 export interface MachineHost extends PowerHost {
   /** Folder of all servers, a real path. */
@@ -109,6 +118,31 @@ export class Machine {
       await this.#power.reboot(options, operation);
       return this.#state.mustObserve();
     });
+  }
+
+  /** The image that the server was created from and needs; undefined if there is no server. */
+  get imageId(): string | undefined {
+    return this.#state.record?.imageId;
+  }
+
+  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<MadeImage> {
+    return this.#act(signal, (operation) => {
+      const { emulator } = this.#power;
+      const source = { folder: this.#state.folder, record: this.#state.mustHave(), emulator };
+      return takeSnapshot(source, request, this.#host, operation.signal);
+    });
+  }
+
+  /** Ends the copy for a snapshot that an earlier process has begun. Never rejects: the next snapshot tries again. */
+  async endSnapshot(): Promise<void> {
+    await this.#operations
+      .run(undefined, async () => {
+        const { emulator } = this.#power;
+        if (emulator !== undefined) await endBackup(emulator);
+      })
+      .catch((error: unknown) => {
+        this.#log.warn({ err: error }, 'the copy for an earlier snapshot may still be running');
+      });
   }
 
   remove(signal: AbortSignal): Promise<void> {

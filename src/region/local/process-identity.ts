@@ -128,6 +128,21 @@ function commandLine(pid: number): string[] {
   }
 }
 
+/** SIGKILL to what works in this folder. Only for a folder in which nothing but programs of this region ever works. */
+export function endProcessesIn(folder: string): void {
+  const home = folderAt(folder);
+  if (home === undefined) return;
+  for (const pid of readdirSync('/proc').map(Number)) {
+    if (!Number.isInteger(pid) || pid < 2 || pid === process.pid) continue;
+    try {
+      const place = statSync(`/proc/${pid}/cwd`, { bigint: true });
+      if (place.dev === home.dev && place.ino === home.ino) process.kill(pid, 'SIGKILL');
+    } catch {
+      // It ended, or belongs to another user, as nothing of this region does.
+    }
+  }
+}
+
 /**
  * The emulator of the guest, `among` the processes with its name. Undefined: there is none. Throws RegionError
  * `transient` if a process may be it but cannot be examined.

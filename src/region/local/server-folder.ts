@@ -10,6 +10,7 @@ import { stableMac } from '../stable-id.js';
 import type { Catalog } from './catalog.js';
 import { readable, reasonOf } from './file-fault.js';
 import { errorCode, syncFolder } from './files.js';
+import type { ImageStore } from './image-store.js';
 import type { LocalFlavor } from './options.js';
 import { dropRecord, writeRecord, type ServerRecord } from './record.js';
 import { diskSize, makeDisk, makeSeed } from './storage.js';
@@ -19,6 +20,7 @@ const deletedPrefix = '.deleted-';
 
 export interface Workshop {
   catalog: Catalog;
+  images: ImageStore;
   tools: Tools;
   /** Limits the number of concurrent helper programs. */
   helpers: PQueue;
@@ -28,11 +30,11 @@ export interface Workshop {
  * Fills the folder and writes the record, which makes it a server. Without a record nothing in the folder was ever
  * used, so an interrupted attempt is simply repeated. Rejects with RegionError if the request does not fit.
  */
-export async function createServer(
-  folder: string,
-  request: ServerRequest,
-  shop: Workshop,
-): Promise<ServerRecord> {
+export function createServer(folder: string, request: ServerRequest, shop: Workshop): Promise<ServerRecord> {
+  return shop.images.using(request.imageId, () => fill(folder, request, shop));
+}
+
+async function fill(folder: string, request: ServerRequest, shop: Workshop): Promise<ServerRecord> {
   const flavor = shop.catalog.flavor(request.flavorId) ?? formerFlavor(request);
   if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
   const image = await shop.catalog.image(request.imageId);

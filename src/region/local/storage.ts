@@ -47,3 +47,28 @@ export function diskSize(diskGB: number, imageSize: number): number {
   const mebibyte = 2 ** 20;
   return Math.max(Math.ceil((diskGB * 1e9) / mebibyte) * mebibyte, imageSize);
 }
+
+/** Where a disk is made: the program works in that folder, and is ended with the signal. */
+export interface DiskPlace {
+  qemuImg: string;
+  folder: string;
+  name: string;
+  signal: AbortSignal;
+}
+
+/** `size` in bytes. */
+export async function makeEmptyDisk(place: DiskPlace, size: number): Promise<void> {
+  const options = ['create', '-q', '-f', 'qcow2', place.name, String(size)];
+  await run(place.qemuImg, options, { cwd: place.folder, timeout, signal: place.signal });
+}
+
+/**
+ * Copies the disk of a server that is off, with what its image contributes. It fails if a machine has the disk open.
+ * The base is given, since the image folder may have been moved since the overlay was made.
+ */
+export async function copyDisk(place: DiskPlace, source: { overlay: string; base: string }): Promise<void> {
+  const file = (filename: string): object => ({ driver: 'qcow2', file: { driver: 'file', filename } });
+  const disk = { ...file(join(source.overlay, names.disk)), backing: file(source.base) };
+  const options = ['convert', '-q', '-O', 'qcow2', `json:${JSON.stringify(disk)}`, place.name];
+  await run(place.qemuImg, options, { cwd: place.folder, signal: place.signal });
+}

@@ -9,6 +9,7 @@ import {
   type RegionPrincipal,
   type RegionProvider,
   type ServerObservation,
+  type MadeImage,
 } from '../provider.js';
 import { type Call, errorKinds, type Failure, pathOf } from './protocol.js';
 
@@ -130,6 +131,10 @@ export class RemoteRegion implements RegionProvider {
   }
 
   rebootServer(): Promise<ServerObservation> {
+    return Promise.reject(notHere());
+  }
+
+  snapshotServer(): Promise<MadeImage> {
     return Promise.reject(notHere());
   }
 

@@ -139,7 +139,7 @@ export class Cloud {
         settleAt,
         power === 'stopped' ? 0 : 1,
       );
-      this.#note(id, 'ensureServer', made.changes === 1);
+      this.note(id, 'ensureServer', made.changes === 1);
       return made.changes === 1;
     });
   }
@@ -149,7 +149,7 @@ export class Cloud {
     this.#write(() => {
       const gone = this.#sql.removeThis.run(id, number ?? 0);
       if (gone.changes === 1) this.#sql.forgetReboot.run(id);
-      this.#note(id, 'deleteServer', gone.changes === 1);
+      this.note(id, 'deleteServer', gone.changes === 1);
     });
   }
 
@@ -163,7 +163,7 @@ export class Cloud {
       const go = !repeated && decide(this.#sql.get.get(id));
       if (go && step.request !== undefined) this.#sql.noteReboot.run(id, step.request);
       if (go) this.#sql.move.run(step.through, step.to, step.settleAt, step.to === 'Running' ? 1 : 0, id);
-      this.#note(id, step.verb, go);
+      this.note(id, step.verb, go);
     });
   }
 
@@ -200,7 +200,8 @@ export class Cloud {
     return this.#sql.changesAfter.all(seq);
   }
 
-  #note(id: string, verb: string, changed: boolean): void {
+  /** Records a mutation of a server for `history`. */
+  note(id: string, verb: string, changed: boolean): void {
     this.#sql.note.run(id, verb, new Date().toISOString(), changed ? 1 : 0);
   }
 

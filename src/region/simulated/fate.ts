@@ -2,6 +2,7 @@
  * Decides the outcome of an operation: how long it takes, and whether it fails. Programmed rules first, then chance.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
 import { RegionError, type RegionErrorKind } from '../provider.js';
 
@@ -11,6 +12,8 @@ export type SimulatedVerb =
   | 'startServer'
   | 'stopServer'
   | 'rebootServer'
+  | 'snapshotServer'
+  | 'deleteImage'
   | 'describeServers'
   | 'consoleOutput';
 
@@ -149,4 +152,23 @@ export class Fates {
       ambiguous: hash.readUInt8(4) % 4 === 0,
     };
   }
+}
+
+/** Rejects with the signal's reason. */
+export async function pause(delay: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  if (delay <= 0) return;
+  try {
+    await sleep(delay, undefined, { signal });
+  } catch (error) {
+    // The port promises the signal's own reason, not the timer's AbortError.
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+/** Takes the time of a fate, and throws its error. */
+export async function endure(fate: Fate, signal: AbortSignal): Promise<void> {
+  await pause(fate.delay, signal);
+  if (fate.error !== undefined) throw fate.error;
 }

@@ -3,7 +3,6 @@
  * that made them dies, several processes see the same servers, and calls can fail, late or after the fact. See
  * docs/region-simulated.md.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { Log } from '../../model/log.js';
@@ -13,18 +12,22 @@ import { lastLines } from '../last-lines.js';
 import {
   RegionError,
   type ConsoleOutput,
+  type MadeImage,
   type RebootOptions,
+  type RegionImages,
   type RegionPrincipal,
   type RegionProvider,
   type ServerEvent,
   type ServerObservation,
   type ServerRequest,
+  type SnapshotRequest,
 } from '../provider.js';
 import { stableMac } from '../stable-id.js';
 import { makeCatalog, type Catalog } from './catalog.js';
 import { Cloud, fileFault, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
 import { consoleText } from './console.js';
-import { Fates, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
+import { CloudImages } from './images.js';
+import { endure, Fates, pause, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
 
 export type { CloudServer, HistoryEntry } from './cloud.js';
 export type { SimulatedRule, SimulatedVerb } from './fate.js';
@@ -46,13 +49,20 @@ export interface SimulatedRegionOptions {
 /** Interval in ms at which changes by other processes are polled. */
 const pollInterval = 250;
 
+interface Inner {
+  cloud: Cloud;
+  images: CloudImages;
+  fates: Fates;
+}
+
 export class SimulatedRegion implements RegionProvider {
   readonly type = 'simulated';
+  readonly images: RegionImages = { remove: (id, signal) => this.#removeImage(id, signal) };
   readonly features: RegionFeatures = { physicalNetworks: false, consoleOutput: true, softReboot: true };
   readonly #options: SimulatedRegionOptions;
   readonly #catalog: Catalog;
   readonly #listeners = new Set<(event: ServerEvent) => void>();
-  #inner: { cloud: Cloud; fates: Fates } | undefined;
+  #inner: Inner | undefined;
   #timer: NodeJS.Timeout | undefined;
   #seen = 0;
 
@@ -70,7 +80,8 @@ export class SimulatedRegion implements RegionProvider {
     if (this.#inner !== undefined) return Promise.resolve();
     try {
       const cloud = new Cloud(this.#options.file);
-      this.#inner = { cloud, fates: new Fates(cloud.database, this.#options) };
+      const images = new CloudImages(cloud, this.#catalog);
+      this.#inner = { cloud, images, fates: new Fates(cloud.database, this.#options) };
     } catch (cause) {
       return Promise.reject(
         new RegionError('terminal', 'The simulated region cannot open its file.', { cause }),
@@ -100,8 +111,8 @@ export class SimulatedRegion implements RegionProvider {
 
   async ensureServer(request: ServerRequest, signal: AbortSignal): Promise<ServerObservation> {
     return this.#act('ensureServer', request.id, signal, async (delay) => {
-      if (this.#cloud.get(request.id) === undefined) this.#mustFit(request);
       await this.#arrival(request.id, signal);
+      if (this.#cloud.get(request.id) === undefined) this.#mustFit(request);
       this.#cloud.create(request, this.#cloud.now() + delay);
     });
   }
@@ -146,6 +157,22 @@ export class SimulatedRegion implements RegionProvider {
         if (server.powerState === 'Running' || server.powerState === 'Error') return true;
         throw new RegionError('conflict', 'The server is not running, so it cannot be rebooted.');
       },
+    });
+  }
+
+  async snapshotServer(id: string, request: SnapshotRequest, signal: AbortSignal): Promise<MadeImage> {
+    return typed(async () => {
+      const fate = await this.#begin('snapshotServer', id, signal);
+      await this.#arrival(id, signal);
+      const { cloud, images } = this.#mustBeOpen();
+      if (!images.has(request.imageId)) {
+        const server = this.#mustHave(id);
+        const disk = this.#catalog.flavors.find((one) => one.metadata.id === server.flavorId)?.spec.disk;
+        cloud.note(id, 'snapshotServer', images.begin({ ...server, disk }, request, fate.delay));
+      }
+      const image = await images.finished(request.imageId, signal);
+      if (fate.error !== undefined) throw fate.error;
+      return image;
     });
   }
 
@@ -206,6 +233,11 @@ export class SimulatedRegion implements RegionProvider {
     return this.#cloud.all();
   }
 
+  /** Ids of all stored images, complete or not. */
+  storedImages(): string[] {
+    return this.#mustBeOpen().images.ids();
+  }
+
   /** Changes a machine outside the API, as an outage or another operator would. */
   interfere(id: string, change: { powerState: PowerState; message?: string } | 'vanish'): void {
     if (change === 'vanish') this.#cloud.vanish(id);
@@ -255,6 +287,15 @@ export class SimulatedRegion implements RegionProvider {
     return fate;
   }
 
+  async #removeImage(imageId: string, signal: AbortSignal): Promise<void> {
+    await typed(async () => {
+      const fate = await this.#begin('deleteImage', imageId, signal);
+      await pause(fate.delay, signal);
+      this.#mustBeOpen().images.remove(imageId);
+      if (fate.error !== undefined) throw fate.error;
+    });
+  }
+
   /** Waits until the machine is not in transition. Aborting the wait does not stop the machine. */
   async #arrival(id: string, signal: AbortSignal): Promise<void> {
     for (;;) {
@@ -268,10 +309,10 @@ export class SimulatedRegion implements RegionProvider {
   #mustFit(request: ServerRequest): void {
     const offered = this.#catalog.flavors.find((one) => one.metadata.id === request.flavorId);
     const flavor = offered?.spec ?? request.flavor;
-    const image = this.#catalog.images.find((one) => one.metadata.id === request.imageId);
+    const image = this.#mustBeOpen().images.spec(request.imageId);
     if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
     if (image === undefined) throw new RegionError('not_found', 'The region has no such image.');
-    const least = image.spec.minMemoryMiB ?? 0;
+    const least = image.minMemoryMiB ?? 0;
     if (flavor.memoryMiB < least) {
       throw new RegionError('terminal', `The image needs ${least} MiB of memory; the flavor has less.`);
     }
@@ -328,27 +369,10 @@ export class SimulatedRegion implements RegionProvider {
     return this.#mustBeOpen().fates;
   }
 
-  #mustBeOpen(): { cloud: Cloud; fates: Fates } {
+  #mustBeOpen(): Inner {
     if (this.#inner === undefined) throw new RegionError('transient', 'The simulated region is not open.');
     return this.#inner;
   }
-}
-
-async function pause(delay: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  if (delay <= 0) return;
-  try {
-    await sleep(delay, undefined, { signal });
-  } catch (error) {
-    // The port promises the signal's own reason, not the timer's AbortError.
-    signal.throwIfAborted();
-    throw error;
-  }
-}
-
-async function endure(fate: Fate, signal: AbortSignal): Promise<void> {
-  await pause(fate.delay, signal);
-  if (fate.error !== undefined) throw fate.error;
 }
 
 /** Converts the error of the work into one of the region's. */

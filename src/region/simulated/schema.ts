@@ -3,6 +3,7 @@
 /**
  * - `server`: one row per machine. While `settleAt` (ms since the epoch) is in the future, the machine is in transition
  *   from `powerState` to `nextState`, and gets there even if the requesting process dies, as in a real cloud.
+ * - `image`: the images made of servers; complete from `readyAt` (ms since the epoch) on.
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
  * - `history`: every mutation that was carried out; `changed` is 0 if there was nothing to do.
  * - `reboot`: the request of each server's last reboot, to recognise a repeat.
@@ -25,6 +26,16 @@ CREATE TABLE IF NOT EXISTS server (
   message TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS server_settle ON server (settleAt) WHERE settleAt IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS image (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  serverId TEXT NOT NULL,
+  spec TEXT NOT NULL,
+  sizeBytes INTEGER NOT NULL,
+  readyAt INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS server_image ON server (imageId);
 
 CREATE TABLE IF NOT EXISTS change (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL) STRICT;
 CREATE TRIGGER IF NOT EXISTS server_made AFTER INSERT ON server BEGIN

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { RegionProvider, ServerEvent, ServerRequest } from '../../../src/region/provider.js';
 import { failureOf, patient, principal, rejectionOf, waitFor } from '../../support/region.js';
+import { testSnapshots } from './snapshots.js';
 
 export interface RegionHarness {
   name: string;
@@ -279,6 +280,8 @@ export function testRegionContract(harness: RegionHarness): void {
     });
   });
 
+  testSnapshots({ region: () => region, request, reopen });
+
   describe('abort', () => {
     it('comes back as the reason of the signal, from every call, with nothing done', async () => {
       const reason = new Error('lost the lease');
@@ -292,6 +295,8 @@ export function testRegionContract(harness: RegionHarness): void {
         region.stopServer(server.id, signal),
         region.rebootServer(server.id, { hard: true }, signal),
         region.deleteServer(server.id, signal),
+        region.snapshotServer(server.id, { imageId: randomUUID(), name: 'contract' }, signal),
+        region.images?.remove(randomUUID(), signal) ?? Promise.reject(reason),
         region.describeServers(undefined, signal),
         region.consoleOutput(server.id, {}, signal),
       ];

@@ -34,6 +34,11 @@ const good = {
   created: '2026-01-02T03:04:05Z',
 };
 
+const stored = '018f0000-0000-7000-8000-00000000000a';
+const { append: _append, ...rest } = good;
+/** Format 2: the firmware boots the disk. */
+const bootable = { ...rest, format: 2, files: { disk: 'disk.qcow2' } };
+
 describe('local region: images', () => {
   let imageDir: string;
   let complaints: object[];
@@ -43,7 +48,13 @@ describe('local region: images', () => {
     imageDir = scratchFolder('images');
     complaints = [];
     const log: Log = { ...silentLog, warn: (details) => complaints.push(details) };
-    catalog = new Catalog({ regionId: 'region', imageDir, flavors: [], log });
+    catalog = new Catalog({
+      regionId: 'region',
+      imageDir,
+      stored: join(imageDir, '.stored'),
+      flavors: [],
+      log,
+    });
   });
   afterEach(() => {
     rmSync(imageDir, { recursive: true });
@@ -73,10 +84,28 @@ describe('local region: images', () => {
     expect(image?.spec).to.include({ sizeGiB: 1, minMemoryMiB: 96, virtualization: 'virtualized' });
   });
 
+  it('offers one without a kernel, and keeps the id that it gives itself', async () => {
+    add('given', { ...bootable, id: stored });
+    expect((await catalog.images()).map(({ metadata }) => metadata.id)).to.deep.equal([stored]);
+    const { files } = (await catalog.image(stored)) ?? {};
+    expect(files).to.deep.equal({ disk: join(imageDir, 'given', 'disk.qcow2') });
+  });
+
+  it('finds a stored one by its id, and does not offer it', async () => {
+    mkdirSync(join(imageDir, '.stored'));
+    add(join('.stored', stored), { ...bootable, id: stored });
+    expect(await names()).to.deep.equal([]);
+    expect((await catalog.image(stored))?.id).to.equal(stored);
+    const other = '018f0000-0000-7000-8000-00000000000b';
+    add(join('.stored', other), { ...bootable, id: stored });
+    expect(await catalog.image(other)).to.equal(undefined);
+  });
+
   it('offers nothing without a folder', async () => {
     const nowhere = new Catalog({
       regionId: 'r',
       imageDir: join(imageDir, 'no'),
+      stored: join(imageDir, 'none'),
       flavors: [],
       log: silentLog,
     });
@@ -101,6 +130,10 @@ describe('local region: images', () => {
       extra: { ...good, command: 'rm' },
       markup: { ...good, os: { ...good.os, distro: '<script>' } },
       huge: { ...good, append: 'a'.repeat(100_000) },
+      idOfOld: { ...good, id: stored },
+      noKernel: { ...bootable, format: undefined },
+      noAppend: { ...good, format: 2, append: undefined },
+      onlyKernel: { ...bootable, files: { kernel: 'vmlinuz', disk: 'disk.qcow2' } },
     };
     for (const [folder, manifest] of Object.entries(bad)) add(folder, manifest);
     expect(await names()).to.deep.equal([]);
@@ -153,10 +186,8 @@ describe('local region: images', () => {
 
 describe('local region: command line', () => {
   const image = {
-    kernel: '/i/vmlinuz',
-    initrd: '/i/initrd.img',
     disk: '/i/a,b=c.qcow2',
-    append: 'console=ttyS0',
+    linux: { kernel: '/i/vmlinuz', initrd: '/i/initrd.img', append: 'console=ttyS0' },
   };
   const machine = {
     id: '018f0000-0000-7000-8000-000000000001',
@@ -180,6 +211,12 @@ describe('local region: command line', () => {
         accelerator === 'kvm' ? '-accel kvm -cpu host' : '-accel tcg,tb-size=32 -cpu max',
       );
     }
+  });
+
+  it('leaves the boot to the firmware if there is no kernel', () => {
+    const line = emulatorArguments(machine, { disk: image.disk }, { accelerator: 'tcg', tbSize: 32 });
+    expect(line).to.not.include('-kernel').and.not.include('-append');
+    expect(line).to.include('virtio-blk-pci,drive=disk0,id=vd0,bootindex=0');
   });
 
   it('has disks of whole MiB, as large as promised and as the image needs', () => {

@@ -39,9 +39,9 @@ describe('local region: host', () => {
   describe('accelerator', () => {
     const image = {
       id: 'image',
-      files: { kernel: '/k', initrd: '/i', disk: '/d', append: 'quiet' },
+      files: { disk: '/d', linux: { kernel: '/k', initrd: '/i', append: 'quiet' } },
       manifest: { digest: 'sha256:1', minMemoryMiB: 96 },
-    } as LocalImage;
+    } as unknown as LocalImage;
 
     const choose = (script: string, change: object = {}): Promise<string> => {
       const calls = join(folder, 'calls');
