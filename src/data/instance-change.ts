@@ -1,6 +1,7 @@
 /** From a PUT or PATCH of an instance to its next record, or to the reason why it is refused. */
 import { timestamp } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
+import type { Flavor } from '../model/flavor.js';
 import type { Instance, InstanceCreate, InstanceRecord } from '../model/instance.js';
 import { type InstancePatch, type InstanceUpdate, readOnlyFaults } from '../model/instance-update.js';
 import { merged } from '../model/merge-patch.js';
@@ -52,8 +53,34 @@ export function replacedBy(instance: InstanceRecord, { spec }: InstanceUpdate): 
   return (['flavorId', 'imageId'] as const).filter((field) => spec[field] !== instance[field]);
 }
 
-export function replaceRequired(replaced: readonly Replacing[]): ApiError {
-  const errors = replaced.map((field) => ({ pointer: `/spec/${field}`, message: 'Replaces the machine.' }));
+/** How the machine becomes what is wanted; undefined: it is. Only a resize keeps its disk. */
+export function conversion(
+  { provisioning, flavor: former }: InstanceRecord,
+  replaced: readonly Replacing[],
+  flavor: Flavor['spec'] | undefined,
+): 'instance.resize' | 'instance.replace' | undefined {
+  if (replaced.length === 0) return undefined;
+  const fits =
+    former != null && flavor !== undefined && flavor.disk >= former.disk && isAlike(flavor, former);
+  const resizable = fits && provisioning.status === 'provisioned' && !replaced.includes('imageId');
+  return resizable ? 'instance.resize' : 'instance.replace';
+}
+
+function isAlike(one: Flavor['spec'], other: Flavor['spec']): boolean {
+  return one.architecture === other.architecture && (one.baremetal ?? false) === (other.baremetal ?? false);
+}
+
+export function replaceRequired(
+  { flavor: former }: InstanceRecord,
+  replaced: readonly Replacing[],
+  flavor: Flavor['spec'] | undefined,
+): ApiError {
+  const [was = 0, is = 0] = [former?.disk, flavor?.disk];
+  const shrinks = `A disk cannot shrink from ${was} GB to ${is} GB: replaces the machine.`;
+  const errors = replaced.map((field) => ({
+    pointer: `/spec/${field}`,
+    message: field === 'flavorId' && is < was ? shrinks : 'Replaces the machine.',
+  }));
   const message = 'The change would delete the machine and its disk and create a new one.';
   return new ApiError('replace_required', message, { errors });
 }

@@ -1,5 +1,5 @@
 import { uuidv7 } from 'uuidv7';
-import { idTime, timestamp } from '../model/common.js';
+import { defined, idTime, timestamp } from '../model/common.js';
 import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
@@ -15,6 +15,7 @@ import {
   changedRecord,
   checkAsked,
   checkUnwritable,
+  conversion,
   patchedUpdate,
   pick,
   replacedBy,
@@ -251,16 +252,22 @@ export class InstanceData {
       const former = replaced.includes('flavorId') ? undefined : value.flavor;
       const wanted = { ...value, ...pick(wish.spec), kept: former };
       const flavor = replaced.length > 0 ? await checkReferences(this.#regions, wanted, caller) : undefined;
-      if (replaced.length > 0 && !allowReplace) throw replaceRequired(replaced);
+      const how = conversion(value, replaced, flavor);
+      const wipes = how === 'instance.replace';
+      if (wipes && !allowReplace) throw replaceRequired(value, replaced, flavor);
       const next = changedRecord(value, wish, this.#settings.expiry.maxLifetime);
-      checkChange(caller.principal, value, next, replaced.length > 0);
-      if (replaced.length > 0) {
+      checkChange(caller.principal, value, next, wipes);
+      if (how !== undefined) {
         checkFree('instance', await openTasksOf(this.#store, instance.value));
         const asked = by(caller, { ...next, flavor: flavor ?? null });
-        return this.#open(caller, instance, asked, 'instance.replace', pick(wish.spec));
+        if (wipes) return this.#open(caller, instance, asked, how, pick(wish.spec));
+        const resizedFrom = { flavorId: value.flavorId, flavor: value.flavor ?? null };
+        const wanted = defined({ flavorId: asked.flavorId, flavor });
+        return this.#open(caller, instance, { ...asked, resizedFrom }, how, wanted);
       }
       // The machine of a repeated request is already being created: the repeat returns the same task.
-      const same = sharable(await openTasksOf(this.#store, instance.value), 'instance.replace');
+      const open = await openTasksOf(this.#store, instance.value);
+      const same = sharable(open, 'instance.replace') ?? sharable(open, 'instance.resize');
       const told = same === undefined ? {} : { taskId: same.id };
       if (!sameInstanceWish(value, next)) return this.#commit(caller, instance, by(caller, next), told);
       const { revision } = instance;

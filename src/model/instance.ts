@@ -148,6 +148,8 @@ export interface InstanceRecord {
    * field.
    */
   flavor?: Flavor['spec'] | null;
+  /** The flavor before a resize that has not succeeded yet; null: there is none. */
+  resizedFrom?: { flavorId: string; flavor: Flavor['spec'] | null } | null;
   /** base64 */
   userData?: string;
   creationTime: string;

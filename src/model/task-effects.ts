@@ -76,6 +76,14 @@ export const taskEffects = {
     onRestart: (instance, task) => forgottenReplacement(instance, task) ?? unprovisioned(instance),
     disrupts: 'destroys',
   },
+  'instance.resize': {
+    onAccepted: (instance) => instance,
+    onResult: (instance, seen: Observation) => ({ ...observed(instance, seen), resizedFrom: null }),
+    // The machine is what it was.
+    onFailed: (instance, { message }) => ({ ...unresized(instance), powerMessage: message }),
+    onCancelled: ({ flavorId, flavor = null }) => ({ flavorId, flavor, resizedFrom: null }),
+    onRestart: resizedAgain,
+  },
   'instance.delete': {
     onAccepted: (instance) => ({
       ...instance,
@@ -154,6 +162,19 @@ function powerEffects(verb: PowerVerb, asked: Pick<InstanceRecord, 'desiredPower
     onCancelled: power,
     onRestart: same,
   };
+}
+
+function unresized({ resizedFrom, ...instance }: InstanceRecord): InstanceRecord {
+  return { ...instance, ...resizedFrom, resizedFrom: null };
+}
+
+/** The region knows the flavor, and refuses one whose disk is smaller. */
+function resizedAgain(instance: InstanceRecord, { input }: TaskRecord): InstanceRecord {
+  const { flavorId, flavor = null } = instance;
+  const wanted = input as TaskInput<'instance.resize'>;
+  if (wanted.flavorId !== flavorId)
+    return { ...instance, flavor: null, ...wanted, resizedFrom: { flavorId, flavor } };
+  throw new ApiError('task_state_conflict', 'The instance has this flavor; there is nothing left to do.');
 }
 
 function isSoftReboot({ type, input }: TaskRecord): boolean {

@@ -7,6 +7,7 @@
 import { Type, type Static } from 'typebox';
 import { Timestamp, Uuid } from './common.js';
 import type { ErrorCode } from './error.js';
+import { FlavorSpec } from './flavor.js';
 import type { InstanceRecord } from './instance.js';
 import type { WebhookRecord } from './webhook.js';
 
@@ -72,6 +73,11 @@ export const taskInputs = {
   // The desired machine; the instance has the same values, unless the task is cancelled before it started.
   'instance.replace': Type.Object(
     { flavorId: Type.Optional(Uuid), imageId: Type.Optional(Uuid) },
+    { additionalProperties: false },
+  ),
+  // The desired flavor, which the machine gets without losing its disk.
+  'instance.resize': Type.Object(
+    { flavorId: Uuid, flavor: Type.Optional(FlavorSpec) },
     { additionalProperties: false },
   ),
   'instance.delete': nothing,

@@ -34,6 +34,11 @@ export class RegionError extends Error {
   }
 }
 
+/** The flavor of a resize has a smaller disk. */
+export function diskShrinks(): RegionError {
+  return new RegionError('terminal', 'A disk cannot shrink: the flavor has a smaller one than the server.');
+}
+
 /** The caller: the region decides what it may see (Unikorn: impersonation). */
 export interface RegionPrincipal {
   organizationId: string;
@@ -56,6 +61,9 @@ export interface ServerRequest {
   userData?: Buffer;
   tags: { name: string; value: string }[];
 }
+
+/** The flavor that a server gets. */
+export type ResizeRequest = Pick<ServerRequest, 'flavorId' | 'flavor'>;
 
 export interface RebootOptions {
   hard: boolean;
@@ -161,6 +169,12 @@ export interface RegionProvider {
    * region: `unsupported`.
    */
   snapshotServer(instanceId: string, request: SnapshotRequest, signal: AbortSignal): Promise<MadeImage>;
+
+  /**
+   * Gives the server another flavor: its disk grows and keeps its content, and what a running guest cannot take over it
+   * gets when it is next started. A repeat is success. A smaller disk: `terminal`. Absent: `not_found`.
+   */
+  resizeServer(instanceId: string, request: ResizeRequest, signal: AbortSignal): Promise<ServerObservation>;
 
   /** Observations of the given servers, or of all. Absent ones are omitted. */
   describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;

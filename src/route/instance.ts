@@ -154,7 +154,7 @@ const changeOf = <B>({ params, query, body }: Omit<RouteRequest<typeof changing>
 });
 
 const effects =
-  'A new flavor or image deletes the machine with its disk and creates a new one; this requires `allowReplace=true`. New user data takes effect when the machine is next created. A repeat while the machine is being replaced returns the same task. Read-only members may be included as a GET returned them, now or earlier; any other value is refused with 422. A change that changes nothing writes nothing.';
+  'A flavor whose disk is not smaller is given to the machine in place: its disk grows and keeps its content, and a running guest gets the rest when it is next started or rebooted. A new image, or a smaller disk, deletes the machine with its disk and creates a new one under the same id, which is off if the instance was; this requires `allowReplace=true`. New user data takes effect when the machine is next created. A repeat while the machine is being replaced returns the same task. Read-only members may be included as a GET returned them, now or earlier; any other value is refused with 422. A change that changes nothing writes nothing.';
 
 /** PUT /api/v2/instances/{instanceID} */
 export const updateInstance = taskHandler(

@@ -5,6 +5,7 @@ import { instanceCreate } from './instance-create.js';
 import { instanceDelete } from './instance-delete.js';
 import { instanceReboot } from './instance-reboot.js';
 import { instanceReplace } from './instance-replace.js';
+import { instanceResize } from './instance-resize.js';
 import { instanceStart } from './instance-start.js';
 import { instanceStop } from './instance-stop.js';
 import { webhookDeliver } from './webhook-deliver.js';
@@ -13,6 +14,7 @@ import { webhookDeliver } from './webhook-deliver.js';
 const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.create': instanceCreate,
   'instance.replace': instanceReplace,
+  'instance.resize': instanceResize,
   'instance.delete': instanceDelete,
   'instance.start': instanceStart,
   'instance.stop': instanceStop,

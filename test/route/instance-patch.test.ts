@@ -120,9 +120,9 @@ describe('PATCH /api/v2/instances/{instanceID}', () => {
     expect((await server.admin.get<Instance>(at(instance))).body).to.deep.equal(instance);
   });
 
-  it('needs allowReplace for another flavor or image, as PUT does', async () => {
-    const instance = await server.running('grown');
-    const flavorId = server.catalog.flavors['small'];
+  it('needs allowReplace for another image or a smaller disk, as PUT does', async () => {
+    const instance = await server.running('shrunk', { spec: { flavorId: server.catalog.flavors['small'] } });
+    const flavorId = server.catalog.flavors['tiny'];
     const body = { spec: { flavorId } };
     const reply = await server.admin.refused('replace_required', 'PATCH', at(instance), options(body));
     expect(reply.body.errors?.map((error) => error.pointer)).to.deep.equal(['/spec/flavorId']);

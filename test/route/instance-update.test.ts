@@ -89,8 +89,8 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
 
   it('with allowReplace deletes the machine and makes the new one, under the same id', async () => {
     const instance = await server.running('replaced');
-    const flavorId = server.catalog.flavors['small'];
-    const wish = body(instance, { description: 'bigger' }, { flavorId });
+    const imageId = server.catalog.images['sim-linux-next'];
+    const wish = body(instance, { description: 'newer' }, { imageId });
     const reply = await server.admin.put<Instance>(`${address(instance)}?allowReplace=true`, wish);
     expect(reply.status).to.equal(202);
     expect(reply.headers.get('location')).to.equal(
@@ -98,23 +98,27 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
     );
     expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
     expect(reply.body.status.powerState).to.equal('Rebuilding');
-    expect(reply.body.metadata).to.include({ provisioningStatus: 'provisioning', description: 'bigger' });
+    expect(reply.body.metadata).to.include({ provisioningStatus: 'provisioning', description: 'newer' });
     const task = await server.ended(reply.headers.get('location'));
     expect(task).to.include({ type: 'instance.replace', status: 'succeeded' });
     expect(task.steps.map((step) => step.name)).to.deep.equal(['deleteServer', 'ensureServer']);
     const after = await server.settled(instance.metadata.id);
-    expect(after.spec.flavorId).to.equal(flavorId);
+    expect(after.spec.imageId).to.equal(imageId);
     expect(after.status.powerState).to.equal('Running');
     expect(after.metadata.provisioningStatus).to.equal('provisioned');
     expect(acts(instance)).to.deep.equal(['ensureServer', 'deleteServer', 'ensureServer']);
     const machine = server.cloud.servers().find((one) => one.id === instance.metadata.id);
-    expect(machine).to.include({ flavorId, boots: 1 });
+    expect(machine).to.include({ imageId, boots: 1 });
+    expect(after.status).to.include({
+      privateIP: instance.status.privateIP,
+      macAddress: instance.status.macAddress,
+    });
   });
 
   it('repeated while the machine is being replaced shares the task, whatever else it changes; another replacement is refused', async () => {
     const instance = await server.running('repeated');
     server.cloud.program({ verb: 'deleteServer', delay: 60_000, times: 1 });
-    const wish = body(instance, {}, { flavorId: server.catalog.flavors['small'] });
+    const wish = body(instance, {}, { imageId: server.catalog.images['sim-linux-next'] });
     const replace = `${address(instance)}?allowReplace=true`;
     const first = await server.admin.put<Instance>(replace, wish);
     const location = first.headers.get('location');
@@ -185,7 +189,7 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
   it('shows an error on the instance when the replacement fails for good', async () => {
     const instance = await server.running('unlucky');
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-    const wish = body(instance, {}, { flavorId: server.catalog.flavors['small'] });
+    const wish = body(instance, {}, { imageId: server.catalog.images['sim-linux-next'] });
     const reply = await server.admin.put<Instance>(`${address(instance)}?allowReplace=true`, wish);
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'failed' });
     const { metadata, status } = await server.settled(instance.metadata.id);

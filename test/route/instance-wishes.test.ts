@@ -17,7 +17,10 @@ describe('wishes', () => {
     metadata: { name: instance.metadata.name, ...metadata },
     spec: { flavorId: instance.spec.flavorId, imageId: instance.spec.imageId, ...spec },
   });
-  const small = () => ({ flavorId: server.catalog.flavors['small'] });
+  const small = () => ({
+    flavorId: server.catalog.flavors['small'],
+    imageId: server.catalog.images['sim-linux-next'],
+  });
   const verb = async (instance: Instance, name: string) => {
     const reply = await server.admin.post(`${address(instance)}/${name}`);
     expect(reply.status, reply.text).to.equal(202);
@@ -188,7 +191,7 @@ describe('wishes', () => {
       'PUT',
       `${address(instance)}?allowReplace=true`,
       {
-        body: body(instance, small()),
+        body: body(instance, { flavorId: server.catalog.flavors['small'] }),
       },
     );
     expect(reply.body.errors?.map(({ pointer }) => pointer)).to.deep.equal(['/spec/imageId']);

@@ -213,7 +213,7 @@ describe('limited API keys', () => {
     });
 
     it('do not wipe a machine without "delete"', async () => {
-      const patch = { spec: { flavorId: server.catalog.flavors['small'] } };
+      const patch = { spec: { imageId: server.catalog.images['sim-linux-next'] } };
       const path = `${pathOf(redOne)}?allowReplace=true`;
       const update = await limited({ verbs: ['update'] });
       await update.refused('forbidden', 'PATCH', path, { body: patch });

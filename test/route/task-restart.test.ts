@@ -83,8 +83,11 @@ describe('the restart of a replacement', () => {
     server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
     const blocker = await server.createInstance('in-the-way');
     await eventually(async () => (await server.task(blocker.status.taskId)).status === 'running');
-    const small = server.catalog.flavors['small'];
-    const body = { metadata: { name: metadata.name }, spec: { ...spec, flavorId: small } };
+    const wish = {
+      flavorId: server.catalog.flavors['small'],
+      imageId: server.catalog.images['sim-linux-next'],
+    };
+    const body = { metadata: { name: metadata.name }, spec: { ...spec, ...wish } };
     const address = `/api/v2/instances/${metadata.id}?allowReplace=true`;
     const { headers } = await server.admin.put(address, body);
     const task = `/api/v2/tasks/${headers.get('location')?.split('/').at(-1) ?? ''}`;
@@ -93,8 +96,8 @@ describe('the restart of a replacement', () => {
     expect((await server.admin.post(`${task}/restart`)).status).to.equal(202);
     await server.deleteInstance(blocker.metadata.id);
     expect(await server.ended(task)).to.include({ status: 'succeeded' });
-    expect((await server.settled(metadata.id)).spec.flavorId).to.equal(small);
-    expect(server.cloud.servers().find(({ id }) => id === metadata.id)).to.include({ flavorId: small });
+    expect((await server.settled(metadata.id)).spec).to.include(wish);
+    expect(server.cloud.servers().find(({ id }) => id === metadata.id)).to.include(wish);
     await server.admin.refused('task_state_conflict', 'POST', `${task}/restart`);
   });
 });

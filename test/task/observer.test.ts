@@ -72,7 +72,7 @@ describe('the observer', () => {
     });
     const body = {
       metadata: { name: 'swapped' },
-      spec: { ...instance.spec, flavorId: server.catalog.flavors['small'] },
+      spec: { ...instance.spec, imageId: server.catalog.images['sim-linux-next'] },
     };
     const reply = await server.admin.put(`/api/v2/instances/${instance.metadata.id}?allowReplace=true`, body);
     await server.ended(reply.headers.get('location'));

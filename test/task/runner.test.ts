@@ -156,7 +156,7 @@ describe('the task runner', () => {
     server.cloud.program({ verb: 'ensureServer', error: 'transient', ambiguous: true, times: 1 });
     const body = {
       metadata: { name: 'lossy-replace' },
-      spec: { ...instance.spec, flavorId: server.catalog.flavors['small'] },
+      spec: { ...instance.spec, imageId: server.catalog.images['sim-linux-next'] },
     };
     const reply = await server.admin.put(`/api/v2/instances/${instance.metadata.id}?allowReplace=true`, body);
     expect(await server.ended(reply.headers.get('location'))).to.include({ status: 'succeeded' });
@@ -164,7 +164,7 @@ describe('the task runner', () => {
       .filter((entry) => entry.changed)
       .map((entry) => entry.verb);
     expect(changes).to.deep.equal(['ensureServer', 'deleteServer', 'ensureServer']);
-    expect(machines(instance)[0]?.flavorId).to.equal(server.catalog.flavors['small']);
+    expect(machines(instance)[0]?.imageId).to.equal(server.catalog.images['sim-linux-next']);
   });
 
   it('runs the tasks of one instance one after the other, in the order in which they were asked for', async () => {

@@ -16,6 +16,7 @@ import {
   type MadeImage,
   type RebootOptions,
   type RegionImages,
+  type ResizeRequest,
   type RegionPrincipal,
   type RegionProvider,
   type ServerEvent,
@@ -144,6 +145,10 @@ export class LocalRegion implements RegionProvider {
       signal,
       async (machine) => (await this.#store.find(request.imageId)) ?? machine.snapshot(request, signal),
     );
+  }
+
+  resizeServer(id: string, request: ResizeRequest, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(id, signal, (machine) => machine.resize(request, signal));
   }
 
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {

@@ -10,6 +10,7 @@ import { orAbort } from '../../platform/time.js';
 import {
   type RebootOptions,
   RegionError,
+  type ResizeRequest,
   type ServerObservation,
   type ServerRequest,
   type SnapshotRequest,
@@ -24,7 +25,7 @@ import { Power, type PowerHost } from './power.js';
 import { readEnding, type Ending } from './journal.js';
 import { findEmulator, type ProcessIdentity } from './process-identity.js';
 import { damaged, type ServerRecord } from './record.js';
-import { createServer, removeFolder } from './server-folder.js';
+import { createServer, growIfDue, removeFolder, resized } from './server-folder.js';
 import { absent, ServerState } from './server-state.js';
 import { takeSnapshot } from './snapshot.js';
 
@@ -143,6 +144,16 @@ export class Machine {
       .catch((error: unknown) => {
         this.#log.warn({ err: error }, 'the copy for an earlier snapshot may still be running');
       });
+  }
+
+  resize(request: ResizeRequest, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act(signal, async () => {
+      const shape = await resized(this.#state.mustHave(), request, this.#host);
+      await this.#state.commit((next) => Object.assign(next, shape));
+      // At once, so that a lack of space is told to who asked for more.
+      if (this.#power.emulator === undefined) await growIfDue(this.#state, this.#host);
+      return this.#state.mustObserve();
+    });
   }
 
   remove(signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import type { Operation, Operations } from './operations.js';
 import { findEmulator, hostBootId, type ProcessIdentity } from './process-identity.js';
 import { isListenedTo } from './qmp.js';
 import type { ServerRecord } from './record.js';
-import type { Workshop } from './server-folder.js';
+import { growIfDue, type Workshop } from './server-folder.js';
 import { setState, type ServerState } from './server-state.js';
 import type { StartQueue } from './start-queue.js';
 import { settlesWithin } from '../../platform/time.js';
@@ -288,14 +288,14 @@ export class Power {
   async #launch(): Promise<number> {
     const record = this.#state.mustHave();
     const image = await this.#host.catalog.image(record.imageId);
-    if (image === undefined) {
+    if (image === undefined)
       throw new RegionError('terminal', 'The image that the server was created from no longer exists.');
-    }
+    if (this.#find() === undefined) await growIfDue(this.#state, this.#host);
     await this.#state.commit((next) => setState(next, 'Building'));
     const from = await sizeOf(join(this.#state.folder, names.console));
     try {
-      const options = emulatorArguments(record, image.files, this.#host);
-      const emulator = this.emulator ?? (await this.#spawn(options));
+      const emulator =
+        this.emulator ?? (await this.#spawn(emulatorArguments(record, image.files, this.#host)));
       await emulator.continue();
       const status = await emulator.status();
       if (status !== 'running')

@@ -14,10 +14,12 @@ export const ServerRecord = Type.Object(
     id: Type.String(),
     flavorId: Type.String(),
     imageId: Type.String(),
-    /** The shape is fixed at creation; a flavor may change later. */
+    /** The shape is fixed until a resize; a flavor may change later. */
     cpus: Type.Integer({ minimum: 1 }),
     memoryMiB: Type.Integer({ minimum: 1 }),
     diskBytes: Type.Integer({ minimum: 1 }),
+    /** The disk is smaller than that, and grows before the next start. */
+    grows: Type.Optional(Type.Boolean()),
     mac: Type.String({ pattern: '^([0-9a-f]{2}:){5}[0-9a-f]{2}$' }),
     /** The desired state; an interrupted stop or start is finished according to it. */
     wanted: Type.Union([Type.Literal('running'), Type.Literal('stopped')]),

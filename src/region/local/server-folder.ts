@@ -5,15 +5,16 @@ import { access, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type PQueue from 'p-queue';
 import type { Log } from '../../model/log.js';
-import { RegionError, type ServerRequest } from '../provider.js';
+import { diskShrinks, RegionError, type ResizeRequest, type ServerRequest } from '../provider.js';
 import { stableMac } from '../stable-id.js';
-import type { Catalog } from './catalog.js';
+import type { Catalog, LocalImage } from './catalog.js';
 import { readable, reasonOf } from './file-fault.js';
 import { errorCode, syncFolder } from './files.js';
 import type { ImageStore } from './image-store.js';
 import type { LocalFlavor } from './options.js';
 import { dropRecord, writeRecord, type ServerRecord } from './record.js';
-import { diskSize, makeDisk, makeSeed } from './storage.js';
+import type { ServerState } from './server-state.js';
+import { diskSize, growDisk, makeDisk, makeSeed } from './storage.js';
 import type { Tools } from './tools.js';
 
 const deletedPrefix = '.deleted-';
@@ -35,23 +36,12 @@ export function createServer(folder: string, request: ServerRequest, shop: Works
 }
 
 async function fill(folder: string, request: ServerRequest, shop: Workshop): Promise<ServerRecord> {
-  const flavor = shop.catalog.flavor(request.flavorId) ?? formerFlavor(request);
-  if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
-  const image = await shop.catalog.image(request.imageId);
-  if (image === undefined) throw new RegionError('not_found', 'The region has no such image.');
-  const { minMemoryMiB, virtualSize } = image.manifest;
-  if (flavor.memoryMiB < minMemoryMiB) {
-    const message = `The image needs ${minMemoryMiB} MiB of memory; the flavor has ${flavor.memoryMiB} MiB.`;
-    throw new RegionError('terminal', message);
-  }
+  const { image, shape } = await shapeOf(request, shop);
   const record: ServerRecord = {
     format: 1,
     id: request.id,
-    flavorId: request.flavorId,
     imageId: request.imageId,
-    cpus: flavor.cpus,
-    memoryMiB: flavor.memoryMiB,
-    diskBytes: diskSize(flavor.diskGB, virtualSize),
+    ...shape,
     mac: stableMac(request.id),
     wanted: request.power ?? 'running',
     rebooting: false,
@@ -74,7 +64,51 @@ async function fill(folder: string, request: ServerRequest, shop: Workshop): Pro
   return record;
 }
 
-function formerFlavor({ flavor }: ServerRequest): Omit<LocalFlavor, 'name'> | undefined {
+type Shape = Pick<ServerRecord, 'flavorId' | 'cpus' | 'memoryMiB' | 'diskBytes'>;
+
+/** What a server of this flavor and image is. Rejects with RegionError if they do not exist or do not fit. */
+async function shapeOf(
+  request: Pick<ServerRequest, 'flavorId' | 'flavor' | 'imageId'>,
+  { catalog }: Workshop,
+): Promise<{ image: LocalImage; shape: Shape }> {
+  const flavor = catalog.flavor(request.flavorId) ?? formerFlavor(request);
+  if (flavor === undefined) throw new RegionError('not_found', 'The region has no such flavor.');
+  const image = await catalog.image(request.imageId);
+  if (image === undefined) throw new RegionError('not_found', 'The region has no such image.');
+  const { minMemoryMiB, virtualSize } = image.manifest;
+  const { cpus, memoryMiB, diskGB } = flavor;
+  if (memoryMiB < minMemoryMiB) {
+    const message = `The image needs ${minMemoryMiB} MiB of memory; the flavor has ${memoryMiB} MiB.`;
+    throw new RegionError('terminal', message);
+  }
+  const diskBytes = diskSize(diskGB, virtualSize);
+  return { image, shape: { flavorId: request.flavorId, cpus, memoryMiB, diskBytes } };
+}
+
+/** The record of a server once it has another flavor. Rejects with RegionError if it cannot have that. */
+export async function resized(
+  record: Readonly<ServerRecord>,
+  request: ResizeRequest,
+  shop: Workshop,
+): Promise<Shape & Pick<ServerRecord, 'grows'>> {
+  const { shape } = await shapeOf({ ...request, imageId: record.imageId }, shop);
+  if (shape.diskBytes < record.diskBytes) throw diskShrinks();
+  return { ...shape, grows: record.grows === true || shape.diskBytes > record.diskBytes };
+}
+
+/** Enlarges the disk of a server after a resize. No machine may be using it. */
+export async function growIfDue(state: ServerState, { tools, helpers }: Workshop): Promise<void> {
+  const { grows, diskBytes } = state.mustHave();
+  if (grows !== true) return;
+  try {
+    await helpers.add(() => growDisk(state.folder, tools.qemuImg, diskBytes));
+  } catch (cause) {
+    throw new RegionError('transient', "The server's disk could not be enlarged.", { cause });
+  }
+  await state.commit((next) => delete next.grows);
+}
+
+function formerFlavor({ flavor }: Pick<ServerRequest, 'flavor'>): Omit<LocalFlavor, 'name'> | undefined {
   return flavor && { cpus: flavor.cpus, memoryMiB: flavor.memoryMiB, diskGB: flavor.disk };
 }
 

@@ -42,6 +42,11 @@ export async function makeDisk(folder: string, qemuImg: string, base: string, si
   await rename(join(folder, temporary), join(folder, names.disk));
 }
 
+/** Enlarges the disk to `size` in bytes, unless it has that size. */
+export async function growDisk(folder: string, qemuImg: string, size: number): Promise<void> {
+  await run(qemuImg, ['resize', '-q', '-f', 'qcow2', names.disk, String(size)], { cwd: folder, timeout });
+}
+
 /** Bytes of a root disk: the size of the flavor, in whole MiB, and at least what the image needs. */
 export function diskSize(diskGB: number, imageSize: number): number {
   const mebibyte = 2 ** 20;

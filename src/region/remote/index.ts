@@ -138,6 +138,10 @@ export class RemoteRegion implements RegionProvider {
     return Promise.reject(notHere());
   }
 
+  resizeServer(): Promise<ServerObservation> {
+    return Promise.reject(notHere());
+  }
+
   watch(): () => void {
     return () => undefined;
   }

@@ -2,12 +2,15 @@
 import { randomUUID } from 'node:crypto';
 import Database from 'better-sqlite3';
 import type { PowerState } from '../../model/power.js';
-import { RegionError, type ServerRequest } from '../provider.js';
+import { RegionError, type ServerObservation, type ServerRequest } from '../provider.js';
+import { stableMac } from '../stable-id.js';
 import { schema } from './schema.js';
 
 export interface CloudServer {
   /** Counts from 1 in order of creation; never reused. */
   number: number;
+  /** Number of its address: that of the first server with its id. */
+  address: number;
   id: string;
   hostname: string;
   flavorId: string;
@@ -29,7 +32,8 @@ export interface HistoryEntry {
   changed: boolean;
 }
 
-const columns = 'number, id, hostname, flavorId, imageId, powerState, nextState, settleAt, boots, message';
+const columns =
+  'number, coalesce((SELECT a.number FROM address a WHERE a.id = server.id), number) AS address, id, hostname, flavorId, imageId, powerState, nextState, settleAt, boots, message';
 
 function statements(db: Database.Database) {
   return {
@@ -40,10 +44,16 @@ function statements(db: Database.Database) {
       `INSERT INTO server (id, hostname, flavorId, imageId, tags, userDataBytes, powerState, nextState, settleAt, boots)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     ),
+    noteAddress: db.prepare<[string]>(
+      'INSERT OR IGNORE INTO address (id, number) SELECT id, number FROM server WHERE id = ?',
+    ),
     remove: db.prepare<[string]>('DELETE FROM server WHERE id = ?'),
     removeThis: db.prepare<[string, number]>('DELETE FROM server WHERE id = ? AND number = ?'),
     move: db.prepare<[string, string, number, number, string]>(
       `UPDATE server SET powerState = ?, nextState = ?, settleAt = ?, boots = boots + ?, message = NULL WHERE id = ?`,
+    ),
+    resize: db.prepare<[string, string, string]>(
+      'UPDATE server SET flavorId = ? WHERE id = ? AND flavorId <> ?',
     ),
     rebooted: db.prepare<[string], string>('SELECT request FROM reboot WHERE id = ?').pluck(),
     noteReboot: db.prepare<[string, string]>(
@@ -139,6 +149,7 @@ export class Cloud {
         settleAt,
         power === 'stopped' ? 0 : 1,
       );
+      this.#sql.noteAddress.run(id);
       this.note(id, 'ensureServer', made.changes === 1);
       return made.changes === 1;
     });
@@ -164,6 +175,15 @@ export class Cloud {
       if (go && step.request !== undefined) this.#sql.noteReboot.run(id, step.request);
       if (go) this.#sql.move.run(step.through, step.to, step.settleAt, step.to === 'Running' ? 1 : 0, id);
       this.note(id, step.verb, go);
+    });
+  }
+
+  /** Gives the machine another flavor. If `check` throws, it keeps its own. */
+  resize(id: string, flavorId: string, check: (server: CloudServer | undefined) => void): void {
+    this.#write(() => {
+      check(this.#sql.get.get(id));
+      const { changes } = this.#sql.resize.run(flavorId, id, flavorId);
+      this.note(id, 'resizeServer', changes === 1);
     });
   }
 
@@ -232,4 +252,26 @@ export interface PowerStep {
   settleAt: number;
   /** For a reboot: a repeat of one that was carried out changes nothing. */
   request?: string;
+}
+
+/** Converts the error of the work into one of the region's. */
+export async function typed<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fileFault(error);
+  }
+}
+
+/** What the region tells of the machine. */
+export function observe(server: CloudServer): ServerObservation {
+  const { address } = server;
+  const observation: ServerObservation = {
+    id: server.id,
+    powerState: server.powerState,
+    privateIP: `10.${(address >> 16) & 255}.${(address >> 8) & 255}.${address & 255}`,
+    macAddress: stableMac(server.id),
+  };
+  if (server.message !== null) observation.message = server.message;
+  return observation;
 }

@@ -14,6 +14,7 @@ export type SimulatedVerb =
   | 'rebootServer'
   | 'snapshotServer'
   | 'deleteImage'
+  | 'resizeServer'
   | 'describeServers'
   | 'consoleOutput';
 

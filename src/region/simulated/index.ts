@@ -15,6 +15,8 @@ import {
   type MadeImage,
   type RebootOptions,
   type RegionImages,
+  diskShrinks,
+  type ResizeRequest,
   type RegionPrincipal,
   type RegionProvider,
   type ServerEvent,
@@ -22,9 +24,8 @@ import {
   type ServerRequest,
   type SnapshotRequest,
 } from '../provider.js';
-import { stableMac } from '../stable-id.js';
 import { makeCatalog, type Catalog } from './catalog.js';
-import { Cloud, fileFault, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
+import { Cloud, observe, typed, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
 import { consoleText } from './console.js';
 import { CloudImages } from './images.js';
 import { endure, Fates, pause, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
@@ -176,6 +177,20 @@ export class SimulatedRegion implements RegionProvider {
     });
   }
 
+  async resizeServer(id: string, request: ResizeRequest, signal: AbortSignal): Promise<ServerObservation> {
+    return this.#act('resizeServer', id, signal, async (delay) => {
+      await this.#arrival(id, signal);
+      await pause(delay, signal);
+      this.#cloud.resize(id, request.flavorId, (server) => {
+        if (server === undefined) throw absent();
+        const { imageId, flavorId } = server;
+        const wanted = this.#mustFit({ ...request, imageId });
+        const offered = this.#catalog.flavors.find(({ metadata }) => metadata.id === flavorId);
+        if (offered !== undefined && wanted.disk < offered.spec.disk) throw diskShrinks();
+      });
+    });
+  }
+
   async describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]> {
     signal.throwIfAborted();
     return typed(async () => {
@@ -306,7 +321,7 @@ export class SimulatedRegion implements RegionProvider {
     }
   }
 
-  #mustFit(request: ServerRequest): void {
+  #mustFit(request: Pick<ServerRequest, 'flavorId' | 'flavor' | 'imageId'>): Flavor['spec'] {
     const offered = this.#catalog.flavors.find((one) => one.metadata.id === request.flavorId);
     const flavor = offered?.spec ?? request.flavor;
     const image = this.#mustBeOpen().images.spec(request.imageId);
@@ -316,6 +331,7 @@ export class SimulatedRegion implements RegionProvider {
     if (flavor.memoryMiB < least) {
       throw new RegionError('terminal', `The image needs ${least} MiB of memory; the flavor has less.`);
     }
+    return flavor;
   }
 
   #mustHave(id: string): CloudServer {
@@ -375,26 +391,6 @@ export class SimulatedRegion implements RegionProvider {
   }
 }
 
-/** Converts the error of the work into one of the region's. */
-async function typed<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw fileFault(error);
-  }
-}
-
 function absent(): RegionError {
   return new RegionError('not_found', 'The region has no such server.');
-}
-
-function observe(server: CloudServer): ServerObservation {
-  const observation: ServerObservation = {
-    id: server.id,
-    powerState: server.powerState,
-    privateIP: `10.${(server.number >> 16) & 255}.${(server.number >> 8) & 255}.${server.number & 255}`,
-    macAddress: stableMac(server.id),
-  };
-  if (server.message !== null) observation.message = server.message;
-  return observation;
 }

@@ -7,6 +7,7 @@
  * - `change`: a short feed of the ids that changed, filled by triggers, so that every process sees every change.
  * - `history`: every mutation that was carried out; `changed` is 0 if there was nothing to do.
  * - `reboot`: the request of each server's last reboot, to recognise a repeat.
+ * - `address`: the number of each server's address, which stays when the server is created again.
  * - `identity`: one row, which identifies the cloud.
  * - `rule`: the rules set by `program`. `attempt`: calls so far, from which random failures and delays are derived.
  */
@@ -61,6 +62,8 @@ CREATE TABLE IF NOT EXISTS history (
 CREATE INDEX IF NOT EXISTS history_server ON history (id, seq);
 
 CREATE TABLE IF NOT EXISTS reboot (id TEXT PRIMARY KEY, request TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS address (id TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL) STRICT;
 

@@ -22,6 +22,7 @@ describe('region contract: simulated', () => {
       }),
     flavor: 'tiny',
     image: 'sim-linux',
+    larger: { name: 'large' },
     cleanUp: () => {
       rmSync(folder, { recursive: true, force: true });
       return Promise.resolve();
@@ -45,6 +46,7 @@ describe('region contract: simulated', () => {
       tooSmall: 'small',
       snug: 'medium',
       image: 'sim-large',
+      larger: { name: 'large' },
       cleanUp: () => {
         rmSync(other, { recursive: true, force: true });
         return Promise.resolve();

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import type { RegionProvider, ServerEvent, ServerRequest } from '../../../src/region/provider.js';
 import { failureOf, patient, principal, rejectionOf, waitFor } from '../../support/region.js';
 import { testSnapshots } from './snapshots.js';
+import { testResize } from './resize.js';
 
 export interface RegionHarness {
   name: string;
@@ -15,6 +16,8 @@ export interface RegionHarness {
   /** A flavor of exactly the memory that the image needs. */
   snug?: string;
   image: string;
+  /** A flavor with a larger disk, and how to measure that of a server, if there is one. */
+  larger: { name: string; sizeOf?: (id: string) => Promise<number> };
   /** Ends and removes everything. */
   cleanUp: () => Promise<void>;
 }
@@ -281,6 +284,7 @@ export function testRegionContract(harness: RegionHarness): void {
   });
 
   testSnapshots({ region: () => region, request, reopen });
+  testResize(harness, { region: () => region, request, idOf, reopen });
 
   describe('abort', () => {
     it('comes back as the reason of the signal, from every call, with nothing done', async () => {
@@ -294,6 +298,7 @@ export function testRegionContract(harness: RegionHarness): void {
         region.startServer(server.id, signal),
         region.stopServer(server.id, signal),
         region.rebootServer(server.id, { hard: true }, signal),
+        region.resizeServer(server.id, server, signal),
         region.deleteServer(server.id, signal),
         region.snapshotServer(server.id, { imageId: randomUUID(), name: 'contract' }, signal),
         region.images?.remove(randomUUID(), signal) ?? Promise.reject(reason),

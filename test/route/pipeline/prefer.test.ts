@@ -119,7 +119,7 @@ describe('Prefer: wait', () => {
     const { metadata, spec } = await server.running('replaced');
     const body = {
       metadata: { name: 'replaced' },
-      spec: { ...spec, flavorId: server.catalog.flavors['small'] },
+      spec: { ...spec, imageId: server.catalog.images['sim-linux-next'] },
     };
     const reply = await server.admin.put<Instance>(
       `${path}/${metadata.id}?allowReplace=true`,

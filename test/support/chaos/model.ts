@@ -104,7 +104,8 @@ const effects: Readonly<Record<Verb, readonly string[]>> = {
   start: ['startServer'],
   stop: ['stopServer'],
   reboot: ['rebootServer'],
-  replace: ['deleteServer', 'ensureServer'],
+  // Either grown in place or created again.
+  replace: ['resizeServer', 'deleteServer', 'ensureServer'],
   delete: ['deleteServer'],
 };
 

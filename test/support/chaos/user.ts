@@ -128,7 +128,7 @@ export class User {
     wish.description = description;
   }
 
-  /** Another flavor, which creates the machine again. */
+  /** Another flavor, for which the machine grows or, with a smaller disk, is created again. */
   async #replace(wish: Wish): Promise<void> {
     const flavorId = this.#flavors.find((id) => id !== wish.flavorId);
     if (flavorId === undefined) throw new Error('there is one flavor only');
