@@ -4,13 +4,11 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { expect } from 'chai';
 import { errorCodes } from '../../../src/model/error.js';
-import type { Instance } from '../../../src/model/instance.js';
 import { passingTracer } from '../../../src/model/trace.js';
 import { exampleIds } from '../../../src/route/example.js';
 import { getHandler } from '../../../src/route/attach.js';
 import { Api, checkedFetch } from '../../support/conform.js';
-import { eventually } from '../../support/eventually.js';
-import { changeToRevert, freshPeople } from '../../support/example-people.js';
+import { ExampleIds } from '../../support/example-ids.js';
 import { onFirstSite } from '../../support/first-site.js';
 import { cookieOf, signedInPage } from '../../support/page.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
@@ -52,14 +50,6 @@ interface Document {
   };
 }
 
-/** What must have become of the instance before the operation. */
-const needed: Record<string, 'stopped' | 'held' | 'failed'> = {
-  startInstance: 'stopped',
-  patchTask: 'held',
-  abortTask: 'held',
-  restartTask: 'failed',
-};
-
 describe('the OpenAPI document and the server', () => {
   let server: TestServer;
   let document: Document;
@@ -92,44 +82,20 @@ describe('the OpenAPI document and the server', () => {
   after(() => server.stop());
 
   describe('agree on examples:', () => {
-    /** Real ids in place of the example's, with an instance named `example` in the state that the operation needs. */
-    async function realIds(operationId: string): Promise<Record<string, string>> {
-      const { body } = await server.admin.get<Instance[]>('/api/v2/instances');
-      for (const { metadata } of body) await server.deleteInstance(metadata.id);
-      const need = needed[operationId];
-      server.cloud.clearProgram();
-      if (need === 'held') server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
-      if (need === 'failed') server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
-      const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
-      const made = await server.createInstance('example', { spec: { expiresAt } });
-      const { id } = made.metadata;
-      if (need === 'held')
-        await eventually(async () => (await server.task(made.status.taskId)).status === 'running');
-      else await server.settled(id);
-      if (need === 'stopped') {
-        await server.admin.post(`/api/v2/instances/${id}/stop`);
-        await server.settled(id, ({ status }) => status.powerState === 'Stopped');
-      }
-      const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
-      return {
-        [exampleIds.organizationID]: organizationId,
-        [exampleIds.projectID]: projectId,
-        ...(await freshPeople(server, operationId, id)),
-        [exampleIds.regionID]: regionId,
-        [exampleIds.networkID]: networkId,
-        [exampleIds.flavorID]: flavors['tiny'] ?? '',
-        [exampleIds.imageID]: images['sim-linux'] ?? '',
-        [exampleIds.instanceID]: id,
-        [exampleIds.taskID]: made.status.taskId ?? '',
-        [exampleIds.auditEventID]: operationId === 'revertChange' ? await changeToRevert(server.admin) : '',
-      };
-    }
+    let ids: ExampleIds;
 
-    const withReal = (text: string, ids: Record<string, string>) =>
-      Object.entries(ids).reduce((changed, [example, id]) => changed.replaceAll(example, id), text);
+    /** Those that only read come first. */
+    const readsFirst = () => {
+      ids = new ExampleIds(server);
+      return operations().sort((one, other) => Number(other.method === 'GET') - Number(one.method === 'GET'));
+    };
+
+    const withReal = (text: string, real: Record<string, string>) =>
+      Object.entries(real).reduce((changed, [example, id]) => changed.replaceAll(example, id), text);
 
     it('every operation succeeds when its example is sent, with and without each optional header and query parameter', async () => {
-      for (const { path, method, operation } of operations()) {
+      for (const one of readsFirst()) {
+        const { path, method, operation } = one;
         const where = `${method} ${path}`;
         const parameters = parametersOf(operation);
         const examples = (place: Parameter['in']) =>
@@ -147,19 +113,19 @@ describe('the OpenAPI document and the server', () => {
           [optional, least],
           [{}, query],
         ] as const) {
-          const ids = await realIds(operation.operationId);
+          const real = await ids.of(method, operation.operationId);
           const api = operation.operationId === 'signOut' ? await signedInPage(server.admin) : server.admin;
           const plain = path.replaceAll(/\{(\w+)\}/g, (_whole, name: string) => {
             const example = inPath.get(name);
             expect(example, `${where}: example of ${name}`).to.be.a('string');
-            return ids[example as string] ?? (example as string);
+            return real[example as string] ?? (example as string);
           });
-          const asked = withReal(new URLSearchParams(search as [string, string][]).toString(), ids);
+          const asked = withReal(new URLSearchParams(search as [string, string][]).toString(), real);
           const target = asked === '' ? plain : `${plain}?${asked}`;
           const content = operation.requestBody?.content['application/json'];
           if (operation.requestBody !== undefined)
             expect(content?.example, `${where}: example of the body`).to.be.an('object');
-          const example = content && withReal(JSON.stringify(content.example), ids);
+          const example = content && withReal(JSON.stringify(content.example), real);
           const body = example === undefined ? {} : { body: JSON.parse(example) as Json };
           const send = (api: Api, more = {}) =>
             api.call(method, target, { headers: { ...headers, ...more }, ...body });
@@ -210,16 +176,19 @@ describe('the OpenAPI document and the server', () => {
     });
 
     it('every query parameter of every operation is known to the server', async () => {
-      for (const { path, method, operation } of operations()) {
-        const ids = await realIds(operation.operationId);
+      for (const one of readsFirst()) {
+        const { path, method, operation } = one;
+        const named = parametersOf(operation).filter((parameter) => parameter.in === 'query');
+        if (named.length === 0) continue;
+        const real = await ids.of(method, operation.operationId);
         const target = withReal(
           path.replaceAll(
             /\{(\w+)\}/g,
             (_whole, name: string) => (exampleIds as Record<string, string>)[name] ?? 'errors',
           ),
-          ids,
+          real,
         );
-        for (const { name } of parametersOf(operation).filter((one) => one.in === 'query')) {
+        for (const { name } of named) {
           const { status, body } = await server.admin.call<{ errors?: { message: string }[] }>(
             method,
             `${target}?${name}=~`,
