@@ -25,6 +25,8 @@ import { NetworkData, networks } from './network.js';
 import { OrganizationData, organizations } from './organization.js';
 import { ProjectData, projects } from './project.js';
 import { ProjectAdminData } from './project-admin.js';
+import { quotas } from './quota.js';
+import { QuotaData } from './quota-admin.js';
 import { RegionData, regions, type RegionSource } from './region.js';
 import type { ResourceData } from './resource.js';
 import { RevertData } from './revert.js';
@@ -63,6 +65,7 @@ const resources = {
   sshKeys: [sshKeys, SshKeyData],
   labels: [labels, LabelData],
   userSettings: [userSettings, UserSettingsData],
+  quotas: [quotas, QuotaData],
 } satisfies Record<string, Resource>;
 
 type Resources = {

@@ -3,6 +3,7 @@ import { defined, idTime, timestamp } from '../model/common.js';
 import { ApiError, notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
+import { chargeOf } from '../model/quota.js';
 import { taskEffects } from '../model/task-effects.js';
 import type { TaskInput, TaskType, TaskTypeOn } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
@@ -29,6 +30,7 @@ import { checkChange, checkMayCreate, createdWithin, tallied } from './key-limit
 import type { NetworkData } from './network.js';
 import { carryOut } from './plan.js';
 import { type ProjectData, projects } from './project.js';
+import { charge, chargeChange } from './quota.js';
 import type { RegionData } from './region.js';
 import type { SettingsData } from './settings.js';
 import {
@@ -189,15 +191,23 @@ export class InstanceData {
     const asked = createdWithin(caller.principal, wished, spec.expiresAt);
     const record = taskEffects['instance.create'].onAccepted(asked);
     const task = openTask('instance', { id, revision: 0, value: record }, 'instance.create', {}, caller);
-    const stored = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
+    const made: InstanceRecord = { ...record, openTasks: task.openTasks, wishRevision: 1, shown: {} };
+    const amount = chargeOf(made);
+    const { record: stored, writes: quota } = await charge(
+      this.#store,
+      project,
+      made,
+      amount,
+      '/spec/flavorId',
+    );
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
-    const made = [check(projects, project), insert(instances, id, stored), task.write];
+    const writes = [check(projects, project), insert(instances, id, stored), task.write, ...quota];
     const taken = `The project already has an instance named "${metadata.name}".`;
-    return withName(this.#storeNew(caller, accepted, made, stored), taken);
+    return withName(this.#storeNew(caller, accepted, writes, stored), taken);
   }
 
   /** Stores a new instance, counted against the number that the caller's key allows. */
-  #storeNew(
+  async #storeNew(
     caller: Caller,
     accepted: Accepted,
     writes: readonly Write[],
@@ -208,10 +218,8 @@ export class InstanceData {
     if (caller.principal.limits?.maxInstances === undefined)
       return carryOut(this.#store, caller, accepted, writes, intent);
     const exists = async (one: string) => (await this.load(one, caller.signal)) !== undefined;
-    return retrying(async () => {
-      const counted = [...writes, ...(await tallied(this.#store, caller, id, exists))];
-      return carryOut(this.#store, caller, accepted, counted, intent);
-    });
+    const counted = [...writes, ...(await tallied(this.#store, caller, id, exists))];
+    return carryOut(this.#store, caller, accepted, counted, intent);
   }
 
   /**
@@ -351,14 +359,17 @@ export class InstanceData {
   async #commit(
     caller: Caller,
     instance: Document<InstanceRecord>,
-    next: InstanceRecord,
+    changed: InstanceRecord,
     told: { taskId?: string },
     task: { type?: TaskType; writes: readonly Write[] } = { writes: [] },
   ): Promise<Accepted> {
     const { id } = instance;
+    const charging = await chargeChange(this.#store, instance.value, changed, caller.signal);
+    const { record: next } = charging;
     const text = JSON.stringify(presentInstance(id, next));
     const accepted = { id, ...told, text, revision: instance.revision + 1 };
-    const writes = [replace(instances, instance, instanceAfter(instance, next)), ...task.writes];
+    const stored = replace(instances, instance, instanceAfter(instance, next));
+    const writes = [stored, ...task.writes, ...charging.writes];
     const { revision, value: before } = instance;
     const intent = { id, revision, before, after: next, task: task.type };
     return carryOut(this.#store, caller, accepted, writes, intent);

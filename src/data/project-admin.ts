@@ -12,6 +12,7 @@ import { eraseLabelsOf } from './label.js';
 import { networks } from './network.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
+import { quotas } from './quota.js';
 import { regions } from './region.js';
 import { ResourceData } from './resource.js';
 import { type Document, insert, remove, replace, type Write } from './store/port.js';
@@ -81,7 +82,12 @@ export class ProjectAdminData extends ResourceData {
       const { deletionTime: _, ...before } = project.value;
       const resource = { type: projects.auditedAs, id };
       const audit = await audited(this.store, caller, 'project.delete', resource, before, null);
-      await this.store.write([remove(projects, project), ...(await this.#networksOf(id)), ...audit]);
+      const quota = await this.store.get(quotas, id);
+      const others = [
+        ...(await this.#networksOf(id)),
+        ...(quota === undefined ? [] : [remove(quotas, quota)]),
+      ];
+      await this.store.write([remove(projects, project), ...others, ...audit]);
     });
   }
 

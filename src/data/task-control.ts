@@ -22,6 +22,7 @@ import { abortAsked, patched, restarted } from '../model/task-state.js';
 import type { Accepted, Caller } from './caller.js';
 import { checkFree, checkLiving, equalTask, openTasksOf, superseded, yields } from './open-tasks.js';
 import { carryOut, checkRepeatable, type Intended } from './plan.js';
+import { chargeChange } from './quota.js';
 import { endingWrites } from './task-end.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
@@ -170,7 +171,8 @@ export class TaskControl {
     checkFree(of.type, await openTasksOf(this.#store, subject.value, signal));
     const effects = effectsOf(type);
     const next = { ...effects.onAccepted(effects.onRestart(subject.value, value)), openTasks: [id] };
-    return [subjectKind(of.type).change(subject, next, type)];
+    const { record, writes } = await chargeChange(this.#store, subject.value, next, signal);
+    return [subjectKind(of.type).change(subject, record, type), ...writes];
   }
 
   async #load(caller: Caller, id: string): Promise<Document<TaskRecord>> {

@@ -1,6 +1,7 @@
 /** How a task ends: everything that is written with its end, in one step. */
 import { openTaskIds, type SubjectRecord, type TaskRecord } from '../model/task.js';
 import { ended, placed, type TaskEnd } from '../model/task-state.js';
+import { settleCharge } from './quota.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { subjectKind, subjectOf } from './subject.js';
 import { tasks } from './task.js';
@@ -26,9 +27,8 @@ export async function endingWrites(
   if (of === undefined || subject === undefined) return writes;
   const openTasks = openTaskIds(subject.value).filter((id) => id !== task.id);
   const next = change(subject.value);
-  writes.push(
-    subjectKind(of.type).change(subject, next === undefined ? undefined : { ...next, openTasks }, type),
-  );
+  const settled = await settleCharge(store, subject.value, next && { ...next, openTasks });
+  writes.push(subjectKind(of.type).change(subject, settled.record, type), ...settled.writes);
   const [following] = openTasks;
   const blocked = following === undefined ? undefined : await store.get(tasks, following);
   if (blocked?.value.queue === 'blocked') writes.push(replace(tasks, blocked, placed(blocked.value, false)));

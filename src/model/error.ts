@@ -54,6 +54,12 @@ export const errorCodes = {
     lasting: false,
     meaning: 'The caller may see the resource but is not allowed to do this.',
   },
+  quota_exceeded: {
+    status: 403,
+    retryable: false,
+    lasting: false,
+    meaning: 'The quota of the project has not enough left; `errors` says of what, and how much.',
+  },
   not_found: {
     status: 404,
     retryable: false,

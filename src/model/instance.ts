@@ -17,6 +17,7 @@ import {
 } from './common.js';
 import type { Flavor } from './flavor.js';
 import { PowerState } from './power.js';
+import type { Charge } from './quota.js';
 
 /** Anything that a region does not support is refused with 422 when the instance is created, never ignored. */
 export const InstanceNetworking = Type.Object(
@@ -173,6 +174,8 @@ export interface InstanceRecord {
   /** RFC 3339, UTC. */
   expiresAt?: string;
   expirationWarning?: string;
+  /** What is charged to the quota of its project; absent if that has no limits. */
+  charged?: Charge;
   /** Past values of members that change by themselves; absent for instances older than this field. */
   shown?: ShownBefore;
 }

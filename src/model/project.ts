@@ -24,6 +24,8 @@ export interface ProjectRecord {
   modifiedBy?: string;
   /** Since then it is being deleted, and accepts no new work. */
   deletionTime?: string;
+  /** Whether its use is kept in `quotas`, since it has or had limits. */
+  limited?: boolean;
 }
 
 export const Project = Type.Object(

@@ -45,6 +45,7 @@ import { getNetwork, listNetworks } from './network.js';
 import { createOrganization, getOrganization, listOrganizations, patchOrganization } from './organization.js';
 import { projectInPath } from './prefetch.js';
 import { createProject, deleteProject, getProject, listProjects, patchProject } from './project.js';
+import { getQuota, putQuota } from './quota.js';
 import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
 import { getRegion, listRegions } from './region.js';
 import type { Verb } from '../model/role.js';
@@ -134,6 +135,8 @@ const peopleRoutes: readonly Row[] = [
   [2, 'GET', '/projects/{projectID}', memberOnly(projectInPath), getProject],
   [2, 'PATCH', '/projects/{projectID}', adminOnly(projectInPath), patchProject],
   [2, 'DELETE', '/projects/{projectID}', adminOnly(projectInPath), deleteProject],
+  [2, 'GET', '/projects/{projectID}/quota', memberOnly(projectInPath), getQuota],
+  [2, 'PUT', '/projects/{projectID}/quota', superUserOnly, putQuota],
   [2, 'GET', '/projects/{projectID}/members', memberOnly(projectInPath), listMembers],
   [2, 'POST', '/projects/{projectID}/members', adminOnly(projectInPath), addMember],
   [2, 'PUT', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), changeMember],

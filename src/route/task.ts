@@ -146,6 +146,7 @@ export const restartTask = taskHandler(
       'power_state_conflict',
       'instance_busy',
       'being_deleted',
+      'quota_exceeded',
       'conflict',
       'precondition_failed',
       'plan_required',
