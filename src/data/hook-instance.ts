@@ -3,6 +3,7 @@ import { timestamp } from '../model/common.js';
 import { ApiError } from '../model/error.js';
 import { filled, type HookJobRecord, type HookRule } from '../model/hook.js';
 import type { InstanceCreate } from '../model/instance.js';
+import { siteId } from '../model/task.js';
 import type { Caller } from './caller.js';
 import type { FlavorData } from './flavor.js';
 import type { ImageData } from './image.js';
@@ -90,4 +91,9 @@ async function networkOf(
   const found = await store.find(networks, 'name', [projectId, regionId, named], signal);
   if (found === undefined) throw absent('network', named);
   return found.id;
+}
+
+/** Stands for the hook. Its id belongs to no user, and its name can be none. */
+export function hookCaller({ requestId, signal }: Pick<Caller, 'requestId' | 'signal'>): Caller {
+  return { principal: { id: siteId, name: 'hook:github', superUser: true }, requestId, signal };
 }

@@ -14,7 +14,7 @@ import {
 import { siteId } from '../model/task.js';
 import { audited } from './audit.js';
 import type { Caller } from './caller.js';
-import { type HookParts, instanceFor } from './hook-instance.js';
+import { hookCaller, type HookParts, instanceFor } from './hook-instance.js';
 import { instances } from './instance.js';
 import {
   type CollectionSpec,
@@ -79,6 +79,14 @@ export interface GitHubDelivery {
   event: WorkflowJobEvent;
 }
 
+/** Why a job has no instance yet. */
+export interface HookFailure {
+  jobId: string;
+  rule: string;
+  repository: string;
+  message: string;
+}
+
 type Job = Document<HookJobRecord>;
 
 const ignored = (reason: string): HookAnswer => ({ result: 'ignored', reason });
@@ -87,11 +95,17 @@ export class HookData {
   readonly #store: Store;
   readonly #parts: HookParts;
   readonly #rules: readonly HookRule[];
+  readonly #listeners: ((failure: HookFailure) => void)[] = [];
 
   constructor(store: Store, parts: HookParts, rules: readonly HookRule[]) {
     this.#store = store;
     this.#parts = parts;
     this.#rules = rules;
+  }
+
+  /** Calls the listener when the instance of a job cannot be created. */
+  watchFailures(listener: (failure: HookFailure) => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Throws while hooks are switched off. */
@@ -154,8 +168,22 @@ export class HookData {
       ]);
       return told;
     });
-    if (answer.result === 'accepted') await this.#make(caller, jobId);
-    return answer;
+    if (answer.result !== 'accepted') return answer;
+    const failure = await this.#make(caller, jobId);
+    if (failure === undefined) return answer;
+    const told: HookAnswer = {
+      result: 'waiting',
+      reason: `The instance cannot be created now, and will be tried again: ${failure}`,
+    };
+    await this.#answerAgain(id, told);
+    return told;
+  }
+
+  /** What a repeat of the event is told. */
+  async #answerAgain(eventId: string, answer: HookAnswer): Promise<void> {
+    const known = await this.#store.get(hookEvents, eventId);
+    if (known !== undefined)
+      await unlessRaced(this.#store.write([replace(hookEvents, known, { ...known.value, answer })]));
   }
 
   /** The write that takes a place of the rule; undefined: there is none. */
@@ -177,10 +205,11 @@ export class HookData {
     }
   }
 
-  /** Creates the instance of a live job, unless it has one. What fails now is tried again by the sweep. */
-  async #make(caller: Caller, jobId: string): Promise<void> {
+  /** Creates the instance of a live job, unless it has one. What fails now, which it returns, the sweep tries again. */
+  async #make(caller: Caller, jobId: string): Promise<string | undefined> {
     const job = await this.#store.get(hookJobs, jobId);
-    if (job?.value.state !== 'live' || (await this.#store.get(hookInstances, jobId)) !== undefined) return;
+    if (job?.value.state !== 'live' || (await this.#store.get(hookInstances, jobId)) !== undefined)
+      return undefined;
     try {
       const rule = this.#rules.find(({ name }) => name === job.value.rule);
       if (rule === undefined)
@@ -188,11 +217,19 @@ export class HookData {
       const body = await instanceFor(this.#store, this.#parts, caller, rule, job);
       const storeResponse = ({ id }: { id: string }) => [insert(hookInstances, jobId, { instanceId: id })];
       await this.#parts.instances.create({ ...caller, storeResponse }, body);
+      return undefined;
     } catch (error) {
-      if (error instanceof StoreConflict) return;
+      // Another process, or a repeat of the event, was faster: the name is taken by this very instance.
+      const isMade = (await this.#store.get(hookInstances, jobId)) !== undefined;
+      if (error instanceof StoreConflict || isMade) return undefined;
       if (!(error instanceof ApiError)) throw error;
-      const told = { ...job.value, error: error.publicMessage };
-      await unlessRaced(this.#store.write([replace(hookJobs, job, told)]));
+      const message = error.publicMessage;
+      // Once for each cause: the sweep tries often.
+      if (job.value.error === message) return message;
+      const { rule, repository } = job.value;
+      for (const listener of this.#listeners) listener({ jobId, rule, repository, message });
+      await unlessRaced(this.#store.write([replace(hookJobs, job, { ...job.value, error: message })]));
+      return message;
     }
   }
 
@@ -360,9 +397,4 @@ export class HookData {
       await unlessRaced(this.#store.write([remove(hookJobs, job), ...others]));
     }
   }
-}
-
-/** Stands for the hook. Its id belongs to no user, and its name can be none. */
-function hookCaller({ requestId, signal }: Pick<Caller, 'requestId' | 'signal'>): Caller {
-  return { principal: { id: siteId, name: 'hook:github', superUser: true }, requestId, signal };
 }

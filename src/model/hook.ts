@@ -52,7 +52,7 @@ export const HookAnswer = Type.Object(
   {
     result: Type.Union([Type.Literal('accepted'), Type.Literal('waiting'), Type.Literal('ignored')], {
       description:
-        '`accepted`: it has an effect. `waiting`: the limit of its rule is reached, and it will have one later. `ignored`: it has none.',
+        '`accepted`: it has an effect. `waiting`: the limit of its rule is reached, or its instance cannot be created at the moment; it will have an effect later. `ignored`: it has none.',
     }),
     reason: Type.Optional(Type.String()),
     instance: Type.Optional(Type.String({ description: 'Name of the instance.' })),

@@ -19,7 +19,7 @@ export const receiveGitHub = (secret: string) =>
       operationId: 'receiveGitHub',
       summary: 'Receive an event of GitHub',
       description:
-        'Exists only if `hooks.github.secret` is configured. A repeated delivery gets the same answer, and has no second effect.',
+        'Exists only if `hooks.github.secret` is configured. A repeated delivery gets the same answer, and has no second effect. The body is the event, or a form (`application/x-www-form-urlencoded`) with the event in `payload`: the two content types of GitHub.',
       tags: ['hooks'],
       headers: Type.Object({
         'X-GitHub-Event': Header('Type of the event.'),
@@ -27,6 +27,7 @@ export const receiveGitHub = (secret: string) =>
         'X-Hub-Signature-256': Header('`sha256=` and the HMAC of the body.'),
       }),
       body: GitHubEvent,
+      formMember: 'payload',
       signed: true,
       responses: { 202: { description: 'What the event causes.', schema: HookAnswer } },
       errors: ['forbidden', 'invalid_parameter', 'switched_off', 'conflict'],

@@ -257,10 +257,10 @@ describe('the hook for GitHub', () => {
     expect(await status(JSON.stringify({ a: 'x'.repeat(2 ** 21) }))).to.equal(413);
     const bomb = gzipSync(Buffer.alloc(2 ** 28, 0x20));
     expect(await status(bomb, { headers: { 'Content-Encoding': 'gzip' } })).to.equal(413);
-    const form = `payload=${encodeURIComponent(JSON.stringify(event('queued', job)))}`;
-    expect(await status(form, { headers: { 'Content-Type': 'application/x-www-form-urlencoded' } })).to.equal(
-      415,
-    );
+    const forms = { headers: { 'Content-Type': 'application/x-www-form-urlencoded' } };
+    for (const form of ['', 'payload', 'payload=', 'payload=%7B', 'payload=[]', 'other=%7B%7D', '{}'])
+      expect(await status(form, forms), form).to.equal(400);
+    expect(await status('{}', { headers: { 'Content-Type': 'text/plain' } })).to.equal(415);
     expect(await status('not json')).to.equal(400);
     expect(await status('[]')).to.equal(400);
     expect(await status(JSON.stringify({ action: 'queued' }))).to.equal(400);
@@ -269,6 +269,42 @@ describe('the hook for GitHub', () => {
     expect(await status(JSON.stringify(event('queued', job)), { id: 'no-uuid' })).to.equal(400);
     const repository = { full_name: 'evil/$(reboot)' };
     expect(await status(JSON.stringify({ ...event('queued', job), repository }))).to.equal(400);
+  });
+
+  it('accepts the other content type of GitHub, a form with the event as payload', async () => {
+    const payload = event('queued', job, { name: 'build & test, 100 % – ümläut' });
+    const form = `payload=${encodeURIComponent(JSON.stringify(payload)).replaceAll('%20', '+')}`;
+    const sending = { headers: { 'Content-Type': 'application/x-www-form-urlencoded' } };
+    const response = await raw(form, sending);
+    expect(response.status).to.equal(202);
+    expect(await response.json()).to.deep.equal({ result: 'accepted', instance: `gh-${job}` });
+    const forged = { ...sending.headers, 'X-Hub-Signature-256': signature(JSON.stringify(payload)) };
+    expect((await raw(form, { headers: forged })).status).to.equal(403);
+    await send(event('completed', job));
+    await isGone(job);
+  });
+
+  it('tells the sender and the log why an instance cannot be created, and tries again', async () => {
+    const flags = '/api/v2/admin/service_flags';
+    await server.admin.patch(flags, { creation: false });
+    const id = randomUUID();
+    const answer = await send(event('queued', job), { id });
+    expect(answer.result).to.equal('waiting');
+    expect(answer.reason).to.include('tried again').and.include('switched off');
+    // A repeat is told the same.
+    expect(await send(event('queued', job), { id })).to.deep.equal(answer);
+    const warnings = server.log.entries.filter(({ details }) => details['jobId'] === String(job));
+    expect(warnings).to.have.length(1);
+    expect(warnings[0]?.details).to.include({
+      rule: 'small',
+      repository: event('queued', job).repository.full_name,
+    });
+    await server.admin.patch(flags, { creation: null });
+    await eventually(
+      async () => (await server.app.store.count(instances, { filter: { name: `gh-${job}` } })) === 1,
+    );
+    await send(event('completed', job));
+    await isGone(job);
   });
 
   it('is switched off by its flag', async () => {

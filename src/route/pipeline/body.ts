@@ -4,7 +4,8 @@ import type { Context } from 'koa';
 import bodyParser from 'koa-bodyparser';
 import { ApiError } from '../../model/error.js';
 
-export type BodyReader = (ctx: Context) => Promise<unknown>;
+/** `formMember`: of a form, the member that may have the JSON instead. */
+export type BodyReader = (ctx: Context, formMember?: string) => Promise<unknown>;
 
 interface ParserFailure {
   status?: number;
@@ -12,6 +13,7 @@ interface ParserFailure {
 }
 
 const json = 'application/json';
+const form = 'application/x-www-form-urlencoded';
 
 /** Media types of a merge patch (RFC 7396), as in Accept-Patch (RFC 5789 section 3.1). */
 export const patchTypes = ['application/merge-patch+json', json];
@@ -49,7 +51,7 @@ function malformed(options = {}): ApiError {
 export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'): BodyReader {
   const options: bodyParser.Options & { encoding: string } = {
     enableTypes: ['text'],
-    extendTypes: { text: patchTypes },
+    extendTypes: { text: [...patchTypes, form] },
     encoding: 'latin1',
     textLimit: `${limit}b`,
     onerror: (error, ctx) => {
@@ -60,10 +62,11 @@ export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'):
     },
   };
   const parse = bodyParser(options);
-  return async (ctx) => {
+  return async (ctx, formMember) => {
     if (!hasBody(ctx)) throw missing();
     const charset = ctx.request.charset.toLowerCase();
-    const types = ctx.method === 'PATCH' ? patchTypes : [json];
+    const plain = ctx.method === 'PATCH' ? patchTypes : [json];
+    const types = formMember === undefined ? plain : [...plain, form];
     if (ctx.is(types) === false || (charset !== '' && charset !== 'utf-8')) {
       if (ctx.get('Content-Length') === '' && (await smallBody(ctx))?.length === 0) throw missing();
       const accept = types.join(', ');
@@ -73,12 +76,23 @@ export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'):
     }
     if (Number(ctx.get('Content-Length')) > limit) throw tooLarge(limit);
     await parse(ctx, () => Promise.resolve());
-    return valueOf(shape, ctx.request.rawBody as string | undefined);
+    const raw = ctx.request.rawBody as string | undefined;
+    return valueOf(
+      shape,
+      formMember !== undefined && ctx.is(form) !== false ? memberOf(raw, formMember) : raw,
+    );
   };
 }
 
 function missing(): ApiError {
   return new ApiError('malformed_json', 'A JSON body is required.');
+}
+
+/** The member of a form, in the encoding of the whole: bytes as Latin-1. */
+function memberOf(raw = '', name: string): string {
+  const text = new URLSearchParams(raw).get(name);
+  if (text === null) throw new ApiError('malformed_json', `The form has no member "${name}" with the JSON.`);
+  return Buffer.from(text).toString('latin1');
 }
 
 function valueOf(shape: 'object' | 'array', raw = ''): object {

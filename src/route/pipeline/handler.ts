@@ -45,6 +45,8 @@ export interface Declaration {
   session?: 'begins' | 'ends';
   /** Whether the handler checks a signature of the body, for which it gets its bytes. */
   signed?: boolean;
+  /** The body may also be a form (application/x-www-form-urlencoded), with the JSON in this member. */
+  formMember?: string;
   /** JSON body; none: a non-empty body is refused. */
   body?: TObject;
   /** A valid body, for the document. */
