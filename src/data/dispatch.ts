@@ -6,7 +6,13 @@ import { uuidv7 } from 'uuidv7';
 import { type AuditRecord, presentAuditRecord } from '../model/audit.js';
 import { timestamp } from '../model/common.js';
 import { rightsIn } from '../model/project.js';
-import { outcomes, selects, type Selectable, type SubscriptionRecord } from '../model/subscription.js';
+import {
+  outcomes,
+  selects,
+  type Selectable,
+  type SubscriptionRecord,
+  withLost,
+} from '../model/subscription.js';
 import { type DeliveryRecord, payloadOf } from '../model/webhook.js';
 import { auditHeadId, auditHeads, auditRecords } from './audit.js';
 import type { Caller } from './caller.js';
@@ -83,7 +89,7 @@ export class DispatchData {
         await this.#begin(base);
         return true;
       }
-      const { last } = await this.#store.changeRange();
+      const { first, last } = await this.#store.changeRange();
       const end = { event: base + last, audit: await this.#auditEnd() };
       // After both ends were read: a subscription that is not there yet is owed nothing before them.
       if ((await this.#subscribed()).length === 0) {
@@ -92,6 +98,10 @@ export class DispatchData {
       }
       // A copy of a store begins a new log.
       const position = Math.min(Math.max(cursor.value.event - base, 0), last);
+      if (position < first - 1) {
+        await this.#noteMissed(cursor, base + first - 1, first - 1 - position);
+        return true;
+      }
       const page = await this.#store.changes({ after: position, limit: passLimit });
       const records = await this.#auditAfter(cursor.value.audit);
       // After the log: a subscription that is not in this list cannot miss an event after these pages.
@@ -114,6 +124,14 @@ export class DispatchData {
         });
       return (await this.#move(cursor, passed, await this.#writesOf(batch, actor))) && (more || batch.full);
     });
+  }
+
+  /** Events were removed from the log before they were read; what they were, nobody knows any more. */
+  async #noteMissed(cursor: Document<CursorRecord>, event: number, missed: number): Promise<void> {
+    const writes = (await this.#readSubscribed()).map((found) =>
+      replace(subscriptions, found, withLost(found.value, { missed }, timestamp())),
+    );
+    await this.#move(cursor, { ...cursor.value, event }, writes);
   }
 
   /** Moves the cursor, together with the deliveries of what it passes; returns whether it was elsewhere. */
@@ -216,10 +234,10 @@ export class DispatchData {
       const dropped = happened.length - kept.length;
       writes.push(...kept.map((one) => insert(deliveries, uuidv7(), deliveryOf(id, one))));
       const host = new URL(value.url).hostname;
-      const waking = await wakingWrites(this.#store, id, host, actor, (webhook) =>
-        dropped === 0 ? webhook : { ...webhook, dropped: (webhook.dropped ?? 0) + dropped },
-      );
-      writes.push(...waking);
+      writes.push(...(await wakingWrites(this.#store, id, host, actor)));
+      const found = dropped === 0 ? undefined : await this.#store.get(subscriptions, id);
+      if (found !== undefined)
+        writes.push(replace(subscriptions, found, withLost(found.value, { dropped }, timestamp())));
     }
     return writes;
   }

@@ -1,6 +1,6 @@
 /** The activity of the site: counts over the task queue, each from an index. */
 import { defined } from '../model/common.js';
-import { taskInputs, type TaskStatus, type TaskType } from '../model/task.js';
+import { siteId, taskInputs, type TaskStatus, type TaskType } from '../model/task.js';
 import type { QueueCounts, QueueStatus, RecentTasks } from '../model/status.js';
 import type { Caller } from './caller.js';
 import { regions } from './region.js';
@@ -59,10 +59,14 @@ export class StatusData extends ResourceData {
     const now = Date.now();
     const answer: QueueStatus = { ...none(), regions: [] };
     const known = await this.store.page(regions, { order: 'id', limit: 1000 }, caller.signal);
-    for (const { id, value } of known) {
+    const places = [
+      ...known.map(({ id, value }) => ({ id, name: value.name })),
+      { id: siteId, name: 'site' },
+    ];
+    for (const { id, name } of places) {
       const region = {
         regionId: id,
-        name: value.name,
+        name,
         ...none(),
         types: [] as QueueStatus['regions'][number]['types'],
       };
@@ -71,7 +75,8 @@ export class StatusData extends ResourceData {
         if (counts.depth + counts.running + counts.ratePerMinute > 0) region.types.push({ type, ...counts });
         add(region, counts);
       }
-      answer.regions.push(region);
+      // Tasks of the site itself, such as those that send webhooks.
+      if (id !== siteId || region.types.length > 0) answer.regions.push(region);
       add(answer, region);
     }
     return answer;

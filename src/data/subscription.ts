@@ -2,10 +2,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { randomBytes } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
-import { timestamp } from '../model/common.js';
+import { defined, timestamp } from '../model/common.js';
 import { ApiError, notFound, notFoundAt, orNotFound, rightMissing } from '../model/error.js';
 import { rightsIn } from '../model/project.js';
 import {
+  formersAfter,
   isWebhookSecret,
   type OwnerType,
   presentSubscription,
@@ -40,7 +41,7 @@ import {
 } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { users } from './user.js';
-import { deliveries, wakingWrites, webhooks } from './webhook.js';
+import { deliveries, ofNoProject, projectColumn, wakingWrites, webhooks } from './webhook.js';
 
 export const subscriptions: CollectionSpec<SubscriptionRecord> = {
   name: 'subscriptions',
@@ -167,9 +168,10 @@ export class SubscriptionData {
       throw new ApiError('unprocessable', message, { errors: [{ pointer: '/owner', message }] });
     }
     caller.precondition?.({ revision: found.revision, wishRevision: found.revision });
-    const { disabled, ...rest } = value;
+    const { disabled, lost: _, formerSecrets: __, ...rest } = value;
     const changed: SubscriptionRecord = {
       ...rest,
+      ...formersAfter(value, body),
       selectors: body.selectors ?? value.selectors,
       url,
       secret: body.subscriber.secret ?? value.secret,
@@ -236,7 +238,8 @@ export class SubscriptionData {
     page: ListPage,
   ): Promise<TextPage> {
     await this.get(caller, id);
-    const filter = { subscription_id: id, ...(statuses === undefined ? {} : { status: statuses }) };
+    const seen = await this.#projectsSeen(caller);
+    const filter = defined({ subscription_id: id, status: statuses, project_id: seen });
     return this.#store.pageTexts(deliveries, { ...page, filter }, caller.signal);
   }
 
@@ -249,7 +252,15 @@ export class SubscriptionData {
   async #delivery(caller: Caller, id: string, deliveryId: string): Promise<Document<DeliveryRecord>> {
     const found = await this.#store.get(deliveries, deliveryId, caller.signal);
     if (found?.value.subscriptionId !== id) throw notFound();
+    const seen = await this.#projectsSeen(caller);
+    if (seen?.includes(projectColumn(found.value)) === false) throw notFound();
     return found;
+  }
+
+  /** Of which projects the caller may still read what was told; undefined: of all, and of the site. */
+  async #projectsSeen(caller: Caller): Promise<string[] | undefined> {
+    const scope = await this.#projects.scope(caller);
+    return scope && [...scope, ofNoProject];
   }
 
   /** Sends a delivery once more, under the same id. */

@@ -14,14 +14,26 @@ import {
 import { unlessRaced } from './store/retry.js';
 import { openTask } from './task.js';
 
+/** In place of the id of a project: what its owner may always see, which is a ping. */
+export const ofNoProject = '';
+
+/** The project of what is told; of the audit trail the site. */
+export function projectColumn({ projectId, type }: DeliveryRecord): string {
+  return projectId ?? (type === 'webhook.ping' ? ofNoProject : siteId);
+}
+
 export const deliveries: CollectionSpec<DeliveryRecord> = {
   name: 'deliveries',
-  columns: { subscription_id: 'text', status: 'text', due: 'integer' },
-  columnsOf: (_id, { subscriptionId, status, due }) => ({
-    subscription_id: subscriptionId,
-    status,
-    due: status === 'pending' ? due : 0,
-  }),
+  columns: { subscription_id: 'text', status: 'text', due: 'integer', project_id: 'text' },
+  columnsOf: (_id, delivery) => {
+    const { subscriptionId, status, due } = delivery;
+    return {
+      subscription_id: subscriptionId,
+      status,
+      due: status === 'pending' ? due : 0,
+      project_id: projectColumn(delivery),
+    };
+  },
   present: presentDelivery,
   orders: { id: [], due: ['due'] },
   filteredOrders: ['due'],

@@ -4,7 +4,7 @@
  */
 import { closest } from 'fastest-levenshtein';
 import { Type, type Static } from 'typebox';
-import { defined, Timestamp, Uuid } from './common.js';
+import { defined, Timestamp, timestamp, Uuid } from './common.js';
 import { EventType } from './event.js';
 
 const closed = { additionalProperties: false };
@@ -76,6 +76,14 @@ export const SubscriptionWrite = Type.Object(
           ...secret,
           description: `${secretForm} Omitted: one is made, or the former one stays.`,
         }),
+        overlap: Type.Optional(
+          Type.Integer({
+            minimum: 0,
+            maximum: 30 * 24 * 3600,
+            description:
+              'Of a new secret that replaces another: seconds for which deliveries are signed with the former one as well. Default: 0.',
+          }),
+        ),
       },
       { title: 'SubscriberWrite', ...closed },
     ),
@@ -83,6 +91,25 @@ export const SubscriptionWrite = Type.Object(
   { title: 'SubscriptionWrite', ...closed },
 );
 export type SubscriptionWrite = Static<typeof SubscriptionWrite>;
+
+const Lost = Type.Object(
+  {
+    dropped: Type.Integer({
+      description: 'Events that were not kept, because too many deliveries were waiting.',
+    }),
+    missed: Type.Integer({
+      description:
+        'Changes of the whole site that left the log before they were looked at: any of them may have been selected.',
+    }),
+    lastTime: Timestamp,
+  },
+  {
+    title: 'LostEvents',
+    ...closed,
+    description: 'Events that will never be told, since the subscription was last written. Absent: none.',
+  },
+);
+export type Lost = Static<typeof Lost>;
 
 const State = Type.Union([Type.Literal('active'), Type.Literal('disabled')]);
 
@@ -96,6 +123,7 @@ const members = {
       state: State,
       reason: Type.Optional(Type.String({ description: 'Why it was disabled.' })),
       since: Type.Optional({ ...Timestamp, description: 'When it was disabled.' }),
+      lost: Type.Optional(Lost),
     },
     { title: 'SubscriptionStatus', ...closed },
   ),
@@ -136,6 +164,9 @@ export interface SubscriptionRecord {
   secret: string;
   /** Present while it is disabled. */
   disabled?: { reason: string; since: string };
+  /** Secrets of before that still sign, too, until a time (RFC 3339). */
+  formerSecrets?: { secret: string; until: string }[];
+  lost?: Lost;
   creationTime: string;
   createdBy: string;
   modifiedTime?: string;
@@ -144,17 +175,60 @@ export interface SubscriptionRecord {
 
 export function presentSubscription(id: string, record: SubscriptionRecord): Subscription {
   const { ownerType, owner, selectors: wanted, disabled, creationTime, createdBy } = record;
-  const { modifiedTime, modifiedBy } = record;
+  const { modifiedTime, modifiedBy, lost } = record;
+  const state =
+    disabled === undefined ? { state: 'active' as const } : { state: 'disabled' as const, ...disabled };
   return {
     id,
     ownerType,
     owner,
     selectors: wanted,
     subscriber: { type: 'webhook', url: record.url },
-    status: disabled === undefined ? { state: 'active' } : { state: 'disabled', ...disabled },
+    status: defined({ ...state, lost }),
     creationTime,
     createdBy,
     ...defined({ modifiedTime, modifiedBy }),
+  };
+}
+
+/** The secrets that sign a delivery now, the newest first. */
+export function signingSecrets(
+  { secret: newest, formerSecrets = [] }: SubscriptionRecord,
+  now: number,
+): string[] {
+  const valid = formerSecrets.filter(({ until }) => Date.parse(until) > now);
+  return [newest, ...valid.map((former) => former.secret)];
+}
+
+/** Former secrets that sign at the same time. */
+const formerLimit = 5;
+
+/** Former secrets that still sign, after an update that may bring a new one. */
+export function formersAfter(
+  { secret, formerSecrets = [] }: SubscriptionRecord,
+  { subscriber }: SubscriptionWrite,
+): Pick<SubscriptionRecord, 'formerSecrets'> {
+  const now = Date.now();
+  const valid = formerSecrets.filter(({ until }) => Date.parse(until) > now);
+  if (subscriber.secret === undefined || subscriber.secret === secret)
+    return valid.length === 0 ? {} : { formerSecrets: valid };
+  const end = now + (subscriber.overlap ?? 0) * 1000;
+  const formers = [{ secret, until: timestamp(new Date(end)) }, ...valid]
+    .filter((one) => one.secret !== subscriber.secret && end > now)
+    .map((one) => ({ ...one, until: Date.parse(one.until) > end ? timestamp(new Date(end)) : one.until }));
+  return formers.length === 0 ? {} : { formerSecrets: formers.slice(0, formerLimit) };
+}
+
+/** Adds to what was lost. */
+export function withLost(
+  record: SubscriptionRecord,
+  more: { dropped?: number; missed?: number },
+  time: string,
+): SubscriptionRecord {
+  const { dropped = 0, missed = 0 } = record.lost ?? {};
+  return {
+    ...record,
+    lost: { dropped: dropped + (more.dropped ?? 0), missed: missed + (more.missed ?? 0), lastTime: time },
   };
 }
 

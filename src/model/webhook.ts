@@ -84,8 +84,6 @@ export interface WebhookRecord {
   lastSuccess?: number;
   /** Ms since 1970: until then a receiver that fails again and again is left alone. */
   pausedUntil?: number;
-  /** Events that were not kept, because too many deliveries were waiting. */
-  dropped?: number;
 }
 
 /** What a task has found. */

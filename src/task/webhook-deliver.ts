@@ -4,7 +4,7 @@
  */
 import { Webhook } from 'standardwebhooks';
 import type { Due, Outcome } from '../data/delivery.js';
-import type { SubscriptionRecord } from '../model/subscription.js';
+import { signingSecrets, type SubscriptionRecord } from '../model/subscription.js';
 import type { Sent } from '../model/webhook.js';
 import { AddressRefused, type PublicClient } from '../platform/public-client.js';
 import type { TaskCode } from './code.js';
@@ -107,7 +107,9 @@ class Sender {
         'user-agent': 'copse-webhooks',
         'webhook-id': id,
         'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
-        'webhook-signature': new Webhook(subscription.secret).sign(id, at, value.payload),
+        'webhook-signature': signingSecrets(subscription, at.getTime())
+          .map((secret) => new Webhook(secret).sign(id, at, value.payload))
+          .join(' '),
       };
       const { status, retryAfter } = await client.post(
         subscription.url,
