@@ -154,7 +154,8 @@ export class AdminData {
     for (const { id } of found.slice(0, restartLimit)) {
       caller.signal.throwIfAborted();
       try {
-        if (window.dryRun !== true) await this.#control.restart(withoutConditions(caller), id);
+        if (window.dryRun !== true)
+          await this.#control.restart(withoutConditions(caller), id, { inBulk: true });
         result.restarted.push(id);
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;

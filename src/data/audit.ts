@@ -7,7 +7,8 @@ import { hash as sha256 } from 'node:crypto';
 import { uuidv7 } from 'uuidv7';
 import { type AuditRecord, presentAuditRecord, redacted } from '../model/audit.js';
 import { defined, firstIdAt, idTime, timestamp } from '../model/common.js';
-import type { Caller } from './caller.js';
+import { ApiError } from '../model/error.js';
+import type { Accepted, Caller } from './caller.js';
 import {
   type CollectionSpec,
   type Document,
@@ -115,6 +116,19 @@ export function auditedAll(
     store,
     entries.map((entry) => ({ actor, entry })),
   );
+}
+
+/** One change, with the writes that record it and the response that shows the record. */
+export async function recordedChange(
+  store: Store,
+  caller: Caller,
+  entry: AuditEntry,
+): Promise<{ accepted: Accepted; writes: Write[] }> {
+  const { records, writes } = await auditedAll(store, caller, [entry]);
+  const [made] = records;
+  if (made === undefined) throw new ApiError('internal', 'The change was not recorded.');
+  const accepted = { id: made.id, text: JSON.stringify(presentAuditRecord(made.id, made.record)) };
+  return { accepted, writes: [...writes, ...(caller.storeResponse?.(accepted) ?? [])] };
 }
 
 interface AuditedChanges {

@@ -187,7 +187,7 @@ export function createConnector(
     status: new StatusData(store, projectData, tagScope),
     admin: new AdminData(store, taskControl),
     audit: new AuditData(store),
-    reverts: new RevertData(store, settings),
+    reverts: new RevertData(store, settings, parts.labels),
     subscriptions: new SubscriptionData(store, projectData, outside.webhooks),
     dispatch: new DispatchData(store, projectData, userData),
     settings,

@@ -4,6 +4,7 @@ import { ApiError, notFound } from '../model/error.js';
 import { type ExpirationExtension, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { Accepted, Caller } from './caller.js';
 import { type InstanceData, instances } from './instance.js';
+import { changeAudited } from './instance-change.js';
 import { checkExpiry } from './instance-rules.js';
 import { checkLifetime, checkVerbOfExpiry } from './key-limit.js';
 import { checkLiving } from './open-tasks.js';
@@ -49,7 +50,10 @@ export class ExpiryData {
       };
       const text = JSON.stringify(presentInstance(id, next));
       const accepted = { id, text, revision: instance.revision + 1 };
-      const writes = [replace(instances, instance, instanceAfter(instance, next))];
+      const writes = [
+        replace(instances, instance, instanceAfter(instance, next)),
+        ...(await changeAudited(this.#store, caller, 'instance.extend', instance, next)),
+      ];
       const { revision, value: before } = instance;
       return carryOut(this.#store, caller, accepted, writes, { id, revision, before, after: next });
     });

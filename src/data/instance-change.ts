@@ -1,12 +1,14 @@
 /** From a PUT or PATCH of an instance to its next record, or to the reason why it is refused. */
-import { timestamp } from '../model/common.js';
+import { defined, timestamp } from '../model/common.js';
 import { ApiError, type FieldError } from '../model/error.js';
 import type { Flavor } from '../model/flavor.js';
 import type { Instance, InstanceCreate, InstanceRecord } from '../model/instance.js';
 import { type InstancePatch, type InstanceUpdate, readOnlyFaults } from '../model/instance-update.js';
 import { merged } from '../model/merge-patch.js';
+import { audited } from './audit.js';
 import type { Caller } from './caller.js';
 import { checkNetworking, checkTags, expiry } from './instance-rules.js';
+import type { Document, Store, Write } from './store/port.js';
 
 export interface ChangeOptions {
   /** Whether the machine may be wiped. */
@@ -106,6 +108,19 @@ export function changedRecord(
 /** The record, modified by the caller now. */
 export function by({ principal }: Caller, instance: InstanceRecord): InstanceRecord {
   return { ...instance, modifiedTime: timestamp(), modifiedBy: principal.name };
+}
+
+/** The writes that record a change of an instance that needs no task: what users write of it, before and after. */
+export function changeAudited(
+  store: Store,
+  caller: Caller,
+  action: string,
+  { id, value }: Document<InstanceRecord>,
+  next: InstanceRecord,
+): Promise<Write[]> {
+  const wished = ({ name, projectId, description, tags, expiresAt, userData }: InstanceRecord) =>
+    defined({ name, projectId, description, tags, expiresAt, userData });
+  return audited(store, caller, action, { type: 'instance', id }, wished(value), wished(next));
 }
 
 export function pick(spec: { flavorId: string; imageId: string }): { flavorId: string; imageId: string } {

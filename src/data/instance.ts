@@ -14,6 +14,7 @@ import {
   by,
   type ChangeOptions,
   changedRecord,
+  changeAudited,
   checkAsked,
   checkUnwritable,
   conversion,
@@ -277,7 +278,10 @@ export class InstanceData {
       const open = await openTasksOf(this.#store, instance.value);
       const same = sharable(open, 'instance.replace') ?? sharable(open, 'instance.resize');
       const told = same === undefined ? {} : { taskId: same.id };
-      if (!sameInstanceWish(value, next)) return this.#commit(caller, instance, by(caller, next), told);
+      if (!sameInstanceWish(value, next)) {
+        const writes = await changeAudited(this.#store, caller, 'instance.update', instance, next);
+        return this.#commit(caller, instance, by(caller, next), told, { writes });
+      }
       const { revision } = instance;
       return { id, ...told, text: JSON.stringify(presentInstance(id, value)), revision };
     });

@@ -13,9 +13,9 @@ import {
 import { merged } from '../model/merge-patch.js';
 import { rightsIn } from '../model/project.js';
 import { allows } from '../model/role.js';
-import { audited } from './audit.js';
+import { type AuditEntry, auditedAll, recordedChange } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
-import { added, type AuditedCollection, type Changeable, modified, removed, withName } from './change.js';
+import { added, type AuditedCollection, type Changeable, modified, withName } from './change.js';
 import { by } from './instance-change.js';
 import { instances } from './instance.js';
 import { organizations } from './organization.js';
@@ -27,6 +27,7 @@ import {
   type Document,
   emptyPage,
   type ListPage,
+  remove,
   replace,
   type Store,
   type TextPage,
@@ -227,7 +228,14 @@ export class LabelData extends ResourceData {
     return orNotFound(await this.store.get(labelled[type].collection, id, caller.signal));
   }
 
-  attach(caller: Caller, type: LabelledType, resourceId: string, labelId: string): Promise<Accepted> {
+  /** `reverts`: the record that this undoes; the response is then the new record. */
+  attach(
+    caller: Caller,
+    type: LabelledType,
+    resourceId: string,
+    labelId: string,
+    reverts?: string,
+  ): Promise<Accepted> {
     return retrying(async () => {
       const resource = await this.#resource(caller, type, resourceId);
       const { labels: ids = [] } = resource.value;
@@ -243,23 +251,40 @@ export class LabelData extends ResourceData {
       const accepted = { id: labelId, text, revision: label.revision };
       const after = { labelId, name: label.value.name };
       const about = { type, id: resourceId };
-      const audit = await audited(this.store, caller, 'label.attach', about, null, after);
-      const writes = [check(labels, label), relabelled(caller, type, resource, [...ids, labelId]), ...audit];
-      await this.store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
-      return accepted;
+      const writes = [check(labels, label), relabelled(caller, type, resource, [...ids, labelId])];
+      const entry = { action: 'label.attach', resource: about, before: null, after };
+      if (reverts === undefined) {
+        const audit = await auditedAll(this.store, caller, [entry]);
+        writes.push(...audit.writes, ...(caller.storeResponse?.(accepted) ?? []));
+        await this.store.write(writes, caller.signal);
+        return accepted;
+      }
+      const undone = await recordedChange(this.store, caller, { ...entry, reverts });
+      await this.store.write([...writes, ...undone.writes], caller.signal);
+      return undone.accepted;
     });
   }
 
-  detach(caller: Caller, type: LabelledType, resourceId: string, labelId: string): Promise<void> {
+  /** Returns the record of it. */
+  detach(
+    caller: Caller,
+    type: LabelledType,
+    resourceId: string,
+    labelId: string,
+    reverts?: string,
+  ): Promise<Accepted> {
     return retrying(async () => {
       const resource = await this.#resource(caller, type, resourceId);
       const { labels: ids = [] } = resource.value;
       if (!ids.includes(labelId)) throw notFound();
       const name = (await this.store.get(labels, labelId))?.value.name;
       const before = defined({ labelId, name });
-      const audit = await audited(this.store, caller, 'label.detach', { type, id: resourceId }, before, null);
+      const about = { type, id: resourceId };
+      const entry = { action: 'label.detach', resource: about, before, after: null, ...defined({ reverts }) };
+      const { accepted, writes } = await recordedChange(this.store, caller, entry);
       const rest = ids.filter((id) => id !== labelId);
-      await this.store.write([relabelled(caller, type, resource, rest), ...audit], caller.signal);
+      await this.store.write([relabelled(caller, type, resource, rest), ...writes], caller.signal);
+      return accepted;
     });
   }
 
@@ -283,9 +308,14 @@ export async function eraseLabelsOf(store: Store, caller: Caller, projectId: str
 
 /**
  * Deletes a label. It is marked first, and then nothing takes it on: once it is off everything that has it, no resource
- * names it any more.
+ * names it any more. Returns the record of it.
  */
-async function erase(store: Store, caller: Caller, id: string): Promise<void> {
+export async function erase(
+  store: Store,
+  caller: Caller,
+  id: string,
+  how: Pick<AuditEntry, 'action' | 'reverts'> = { action: 'label.delete' },
+): Promise<Accepted> {
   await retrying(async () => {
     const found = orNotFound(await store.get(labels, id, caller.signal));
     caller.precondition?.({ revision: found.revision, wishRevision: found.revision });
@@ -294,8 +324,15 @@ async function erase(store: Store, caller: Caller, id: string): Promise<void> {
     await store.write([replace(labels, found, marked)], caller.signal);
   });
   for (const type of Object.keys(labelled) as LabelledType[]) await takeOff(store, caller, type, id);
-  const { precondition: _, ...steadfast } = caller;
-  await removed(store, labels, { ...steadfast, signal: new AbortController().signal }, id);
+  // From here to the end, even if the client leaves.
+  return retrying(async () => {
+    const found = orNotFound(await store.get(labels, id));
+    const { deletionTime: _, ...before } = found.value;
+    const entry = { ...how, resource: { type: labels.auditedAs, id }, before, after: null };
+    const { accepted, writes } = await recordedChange(store, caller, entry);
+    await store.write([remove(labels, found), ...writes]);
+    return accepted;
+  });
 }
 
 async function takeOff(store: Store, caller: Caller, type: LabelledType, id: string): Promise<void> {

@@ -1,13 +1,14 @@
 /** Undoing what the audit trail has recorded: each type of change that can be, and the rules for it. */
 import { isDeepStrictEqual } from 'node:util';
-import { isRedacted, presentAuditRecord, type AuditRecord } from '../model/audit.js';
+import { isRedacted, type AuditRecord } from '../model/audit.js';
 import { timestamp } from '../model/common.js';
 import { ApiError, notFoundAt } from '../model/error.js';
 import { type Member, memberIn, withMember } from '../model/member.js';
-import { auditedAll, auditHash, auditRecords } from './audit.js';
+import { auditHash, auditRecords, recordedChange } from './audit.js';
+import { undoLabel, undoLabelUse } from './label-revert.js';
 import type { Accepted, Caller } from './caller.js';
 import { type Changeable, withName } from './change.js';
-import { labels } from './label.js';
+import { type LabelData, labels } from './label.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
 import { changedSince, type SettingsData, unprocessable } from './settings.js';
@@ -27,13 +28,40 @@ function restoring<T extends Changeable>(collection: CollectionSpec<T>, members:
   return { collection: collection as unknown as CollectionSpec<Changeable>, members };
 }
 
+/** Of the whole site: `SettingsData` restores them. */
+const siteDocuments = ['settings', 'service_flags', 'banner'];
+
+/** Why a change is not undone, and what to do instead, by the type of the resource. */
+const reasons: Readonly<Record<string, string>> = {
+  user: 'Users are never removed, since tasks and records name them; deactivate the user instead.',
+  organization: 'Organizations are never removed; rename it instead.',
+  project:
+    'A project begins and ends with its networks, which are not recorded; delete it, or create another one.',
+  apikey: 'The trail has no secrets, so no key comes back; create, rotate or revoke one instead.',
+  sshkey: 'SSH keys are their users’ own; they add and delete them.',
+  session: 'A session begins with a sign-in only, and ends for good.',
+  instance: 'What was done to a machine has happened; change, start, stop or delete the instance instead.',
+  task: 'A task has gone on since; change, abort or restart it instead.',
+  task_queue: 'The tasks have gone on since; restart them instead.',
+  subscription: 'The trail has no secrets; write or delete the subscription instead.',
+  hook_job: 'The job has gone on since at GitHub.',
+};
+
+function notRevertible(action: string, type: string): ApiError {
+  const why = reasons[type] ?? 'It is not recorded what would be restored.';
+  const message = `A record of "${action}" cannot be undone. ${why}`;
+  return new ApiError('not_revertible', message, { errors: [{ pointer: '/id', message }] });
+}
+
 type State = Record<string, unknown>;
 
 export class RevertData {
   readonly #store: Store;
   readonly #settings: SettingsData;
+  readonly #labels: LabelData;
 
-  constructor(store: Store, settings: SettingsData) {
+  constructor(store: Store, settings: SettingsData, labelData: LabelData) {
+    this.#labels = labelData;
     this.#store = store;
     this.#settings = settings;
   }
@@ -46,9 +74,14 @@ export class RevertData {
       throw unprocessable('The record was tampered with; run `copse audit verify`.');
     const { action, resource } = found.value;
     if (resource.type === 'member') return this.#restoreMember(caller, found);
+    if (action === 'label.attach' || action === 'label.detach')
+      return undoLabelUse(this.#labels, caller, found);
+    if (action === 'label.create' || action === 'label.delete') return undoLabel(this.#store, caller, found);
     const kind = restorable[resource.type];
-    // What was created or deleted is not undone: others may depend on it, or it may have had much more.
-    if (kind === undefined || !/\.(update|revert)$/.test(action)) return this.#settings.undo(caller, found);
+    if (kind === undefined || !/\.(update|revert)$/.test(action)) {
+      if (siteDocuments.includes(resource.type)) return this.#settings.undo(caller, found);
+      throw notRevertible(action, resource.type);
+    }
     const taken = 'The name of then has been taken since.';
     return withName(this.#restore(caller, found, kind.collection, kind.members), taken, '/id');
   }
@@ -97,14 +130,9 @@ export class RevertData {
       if (found === undefined) throw changedSince();
       const { next, before, after } = change(found.value);
       const entry = { action: `${resource.type}.revert`, resource, before, after, reverts };
-      const audit = await auditedAll(this.#store, caller, [entry]);
-      const [made] = audit.records;
-      if (made === undefined) throw new ApiError('internal', 'The restoration was not recorded.');
-      const text = JSON.stringify(presentAuditRecord(made.id, made.record));
-      const accepted = { id: made.id, text };
+      const { accepted, writes } = await recordedChange(this.#store, caller, entry);
       const stamped = { ...next, modifiedTime: timestamp(), modifiedBy: caller.principal.name };
-      const kept = caller.storeResponse?.(accepted) ?? [];
-      await this.#store.write([replace(collection, found, stamped), ...audit.writes, ...kept], caller.signal);
+      await this.#store.write([replace(collection, found, stamped), ...writes], caller.signal);
       return accepted;
     });
   }

@@ -19,6 +19,7 @@ import {
   type TaskTypeOn,
 } from '../model/task.js';
 import { abortAsked, patched, restarted } from '../model/task-state.js';
+import { audited } from './audit.js';
 import type { Accepted, Caller } from './caller.js';
 import { checkFree, checkLiving, equalTask, openTasksOf, superseded, yields } from './open-tasks.js';
 import { carryOut, checkRepeatable, type Intended } from './plan.js';
@@ -103,7 +104,10 @@ export class TaskControl {
       const writes = changed(task, next);
       for (const ahead of await this.#ahead(task, caller.signal))
         writes.push(...changed(ahead, pulled(ahead.value, patch)));
-      if (writes.length > 0) await this.#store.write(writes, caller.signal);
+      if (writes.length > 0) {
+        writes.push(...(await this.#recorded(caller, 'task.update', task, holdOf(task.value), holdOf(next))));
+        await this.#store.write(writes, caller.signal);
+      }
       const revision = task.revision + changed(task, next).length;
       return { text: JSON.stringify(presentTask(id, next)), revision };
     });
@@ -130,6 +134,9 @@ export class TaskControl {
       if (task.value.status === 'cancelled' || task.value.abort === true) return { id, taskId: id };
       if (task.value.queue === 'done') throw hasEnded(task.value);
       const writes = await abortWrites(this.#store, task, caller.principal.name);
+      const after = { status: task.value.attempts.length > 0 ? 'aborting' : 'cancelled' };
+      const { status } = task.value;
+      writes.push(...(await this.#recorded(caller, 'task.abort', task, { status }, after)));
       const accepted = { id, taskId: id };
       await this.#store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
       return accepted;
@@ -138,9 +145,9 @@ export class TaskControl {
 
   /**
    * Restarts a failed or cancelled task, under its id. 409 for any other task, if its subject is gone or being
-   * deleted, and if another task blocks it.
+   * deleted, and if another task blocks it. `inBulk`: one of many, which are recorded together.
    */
-  async restart(caller: Caller, id: string): Promise<Accepted> {
+  async restart(caller: Caller, id: string, { inBulk = false } = {}): Promise<Accepted> {
     return retrying(async () => {
       const task = await this.#load(caller, id);
       caller.precondition?.(standingOf(task));
@@ -155,6 +162,10 @@ export class TaskControl {
       const writes = await this.#acceptAnew(task, signal);
       const next = restarted(task.value, { user: principal.name, requestId, time: timestamp() });
       writes.push(replace(tasks, task, taskAfter(task, next)), ...(caller.storeResponse?.(accepted) ?? []));
+      if (!inBulk)
+        writes.push(
+          ...(await this.#recorded(caller, 'task.restart', task, { status }, { status: next.status })),
+        );
       await this.#store.write(writes, signal);
       return accepted;
     });
@@ -173,6 +184,22 @@ export class TaskControl {
     const next = { ...effects.onAccepted(effects.onRestart(subject.value, value)), openTasks: [id] };
     const { record, writes } = await chargeChange(this.#store, subject.value, next, signal);
     return [subjectKind(of.type).change(subject, record, type), ...writes];
+  }
+
+  /** The writes that record what is done to a task. */
+  #recorded(
+    caller: Caller,
+    action: string,
+    { id, value: { type, projectId, subject } }: Document<TaskRecord>,
+    before: object,
+    after: object,
+  ): Promise<Write[]> {
+    const known = { type, projectId, ...(subject === undefined ? {} : { subject: subject.id }) };
+    const states = [
+      { ...known, ...before },
+      { ...known, ...after },
+    ] as const;
+    return audited(this.#store, caller, action, { type: 'task', id }, ...states);
   }
 
   async #load(caller: Caller, id: string): Promise<Document<TaskRecord>> {
@@ -205,6 +232,10 @@ function intentOf(
 ): Intended | undefined {
   if (subjectType !== 'instance') return undefined;
   return { id, revision, before: value as InstanceRecord, after: after as InstanceRecord, task };
+}
+
+function holdOf({ activated, priority }: TaskRecord) {
+  return { activated, priority };
 }
 
 function hasEnded({ status }: TaskRecord): ApiError {

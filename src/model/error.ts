@@ -146,6 +146,12 @@ export const errorCodes = {
     lasting: false,
     meaning: 'The change cannot be undone, because the resource has been changed since.',
   },
+  not_revertible: {
+    status: 409,
+    retryable: false,
+    lasting: true,
+    meaning: 'A change of this kind cannot be undone; the message says why, and what to do instead.',
+  },
   gone: {
     status: 410,
     retryable: false,

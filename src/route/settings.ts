@@ -187,6 +187,7 @@ export const revertChange = defineHandler(
       'not_found',
       'unprocessable',
       'changed_since',
+      'not_revertible',
       'invalid_reference',
       'precondition_failed',
       'conflict',

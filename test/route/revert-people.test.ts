@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { verifyAudit } from '../../src/data/audit-check.js';
 import type { AuditEvent } from '../../src/model/audit.js';
+import type { Label } from '../../src/model/label.js';
 import type { Member } from '../../src/model/member.js';
 import type { Organization } from '../../src/model/organization.js';
 import type { Project } from '../../src/model/project.js';
@@ -108,10 +109,79 @@ describe('undoing changes of people and projects', () => {
     expect((await server.admin.get<Organization>(organization)).body.metadata.name).to.equal(before);
   });
 
-  it('refuses what was created or deleted, and keys', async () => {
+  it('says of everything else why it is not undone, and what to do instead', async () => {
+    const refused = async (includes: string) => {
+      const { body } = await server.admin.refused('not_revertible', 'POST', revertPath, {
+        body: { id: (await last()).id },
+      });
+      expect(body.message).to.include(includes);
+    };
     const made = await server.admin.post<User>('/api/v2/users', { metadata: { name: 'una' } });
-    await server.admin.refused('unprocessable', 'POST', revertPath, { body: { id: (await last()).id } });
+    await refused('deactivate the user');
     await server.admin.post(`/api/v2/users/${made.body.metadata.id}/apikeys`, { metadata: { name: 'k' } });
-    await server.admin.refused('unprocessable', 'POST', revertPath, { body: { id: (await last()).id } });
+    await refused('secrets');
+    await server.admin.post('/api/v2/organizations', { metadata: { name: 'orga' } });
+    await refused('Organizations are never removed');
+    const spec = { organizationId: project.organizationId };
+    await server.admin.post('/api/v2/projects', { metadata: { name: 'brief' }, spec });
+    await refused('networks');
+    const instance = await server.running('audited');
+    await server.admin.patch(`/api/v2/instances/${instance.metadata.id}`, { metadata: { description: 'x' } });
+    await refused('change, start, stop or delete');
+  });
+
+  it('undoes what was done to labels: made, deleted, put on, taken off', async () => {
+    const path = '/api/v2/labels';
+    const label = {
+      metadata: { name: 'red' },
+      spec: { projectId: project.id, properties: { color: 'red' } },
+    };
+    const { body: made } = await boss.api.post<Label>(path, label);
+    const creation = await last();
+    const one = `${path}/${made.metadata.id}`;
+    const uses = `/api/v2/projects/${project.id}/labels`;
+    const used = async () => (await boss.api.get<Label[]>(uses)).body.map(({ metadata }) => metadata.name);
+
+    await boss.api.post(uses, { labelID: made.metadata.id });
+    const attachment = await last();
+    expect((await undo(attachment.id)).body).to.include({ action: 'label.detach', reverts: attachment.id });
+    expect(await used()).to.deep.equal([]);
+    await server.admin.refused('changed_since', 'POST', revertPath, { body: { id: attachment.id } });
+    const detachment = await last();
+    expect((await undo(detachment.id)).body).to.include({ action: 'label.attach', reverts: detachment.id });
+    expect(await used()).to.deep.equal(['red']);
+
+    await boss.api.delete(one);
+    const deletion = await last();
+    expect((await undo(deletion.id)).body).to.include({ action: 'label.revert', reverts: deletion.id });
+    expect((await boss.api.get<Label>(one)).body.spec).to.deep.equal(made.spec);
+    // On nothing: whatever had it may be in use otherwise by now.
+    expect(await used()).to.deep.equal([]);
+    await server.admin.refused('changed_since', 'POST', revertPath, { body: { id: deletion.id } });
+
+    await boss.api.delete(one);
+    const again = await last();
+    await boss.api.post(path, label);
+    await server.admin.refused('name_taken', 'POST', revertPath, { body: { id: again.id } });
+    const second = await last();
+    expect((await undo(second.id)).body).to.include({ action: 'label.revert', reverts: second.id });
+    expect((await undo(again.id)).status).to.equal(200);
+    await boss.api.patch(one, { metadata: { description: 'changed' } });
+    await server.admin.refused('changed_since', 'POST', revertPath, { body: { id: creation.id } });
+  });
+
+  it('does not restore what the trail has only redacted', async () => {
+    const label = {
+      metadata: { name: 'vault' },
+      spec: { projectId: project.id, properties: { token: 'one' } },
+    };
+    const { body } = await boss.api.post<Label>('/api/v2/labels', label);
+    await boss.api.patch(`/api/v2/labels/${body.metadata.id}`, { spec: { properties: { token: 'two' } } });
+    const change = await last();
+    expect(JSON.stringify(change)).not.to.include('two');
+    const refusal = await server.admin.refused('unprocessable', 'POST', revertPath, {
+      body: { id: change.id },
+    });
+    expect(refusal.body.message).to.include('redacted');
   });
 });
