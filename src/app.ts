@@ -156,6 +156,7 @@ async function compose(
   const people = await openPeople(config, store, userData, settings, log);
   const parts = [store, people, idempotency, directory, feed, settings] as const;
   const connector = createConnector(...parts, config, config.auth.onboarding);
+  connector.hooks.watchFailures((failure) => log.warn(failure, 'cannot create the instance of a job'));
   await keepCatalogs(base);
   // Before the first request can be accepted: the trail begins here.
   const taskAudit = new TaskAuditData(store);
@@ -344,7 +345,7 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
     responseCache: config.cache.pages * 2 ** 20,
     corsOrigins: server.corsOrigins,
-    failures: limits,
+    failures: { ...limits, trustedProxies: server.trustedProxies },
     authorizationServers: [
       ...new Set([...auth.oidc.map(({ issuer }) => issuer), ...auth.authorizationServers]),
     ],

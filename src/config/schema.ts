@@ -100,6 +100,7 @@ export const ConfigSchema = Type.Object(
         keepAliveTimeout: Seconds,
         maxConnections: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
         backlog: Type.Integer({ minimum: 1, maximum: 65535 }),
+        trustedProxies: Type.Array(Type.String({ minLength: 1, format: 'address-range' })),
         corsOrigins: Type.Array(Type.String({ minLength: 1, format: 'origin' })),
         drainDelay: Type.Number({ minimum: 0, maximum: 600 }),
         drainLimit: Type.Number({ minimum: 0, maximum: 600 }),

@@ -17,6 +17,7 @@ import { withName } from './change.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
 import type { ProjectData } from './project.js';
+import { sessions, sessionsOfKeys } from './session.js';
 import {
   type CollectionSpec,
   type Document,
@@ -148,18 +149,28 @@ export class ApiKeyData {
         writes.push(
           insert(formerKeys, uuidv7(), { keyId: id, hash, generation, until: timestamp(new Date(end)) }),
         );
+      const former = overlap > 0 ? [generation] : [];
+      const left = [...valid.map(({ value }) => value.generation), ...former];
+      const over = await sessionsOfKeys(
+        this.#store,
+        userId,
+        (session) => session.keyId === id && !left.includes(session.generation ?? 0),
+      );
+      writes.push(...over.map((session) => remove(sessions, session)));
       await this.#write(caller, 'rotate', id, found.value, next, writes);
       return { ...presentApiKey(id, next), key };
     });
   }
 
-  /** Revokes a key: the next request that shows it is refused, by any process. */
+  /** Revokes a key: the next request that shows it is refused, by any process, and its sessions are over. */
   delete(caller: Caller, userId: string, id: string): Promise<void> {
     return retrying(async () => {
       const { signal } = caller;
       const found = await this.#find(caller, userId, id);
       caller.precondition?.({ revision: found.revision, wishRevision: found.revision });
       const others: Write[] = (await this.#formers(id, signal)).map((former) => remove(formerKeys, former));
+      const over = await sessionsOfKeys(this.#store, userId, ({ keyId }) => keyId === id);
+      others.push(...over.map((session) => remove(sessions, session)));
       for (const collection of [keyUses, keyTallies] as CollectionSpec<unknown>[]) {
         const attached = await this.#store.get(collection, id, signal);
         if (attached !== undefined) others.push(remove(collection, attached));

@@ -3,6 +3,7 @@ import { uuidv7 } from 'uuidv7';
 import type { ApiKeyRecord } from '../model/api-key.js';
 import { timestamp } from '../model/common.js';
 import { type AuditEntry, auditedAll } from './audit.js';
+import { sessions, sessionsOfKeys } from './session.js';
 import { type Document, insert, remove, replace, type Store, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { apiKeys, users } from './user.js';
@@ -48,6 +49,10 @@ export function resetKey(
     for (const key of held) {
       writes.push(remove(apiKeys, key));
       entries.push(entryOf(apiKeys.auditedAs, 'delete', key.id, key.value, null));
+    }
+    if (revoke) {
+      const over = await sessionsOfKeys(store, user.id, () => true);
+      writes.push(...over.map((session) => remove(sessions, session)));
     }
     const id = uuidv7();
     const keyName = `reset-${id.slice(-12)}`;

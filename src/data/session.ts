@@ -22,7 +22,7 @@ import {
   type TextPage,
 } from './store/port.js';
 import { retrying, unlessRaced } from './store/retry.js';
-import type { UserData } from './user.js';
+import { apiKeys, type UserData } from './user.js';
 
 export const sessions: AuditedCollection<SessionRecord> = {
   name: 'sessions',
@@ -61,6 +61,16 @@ export interface NewSession {
   maxAge: number;
 }
 
+/** Those sessions of a user that are over: their key is revoked, or the secret that has begun them. */
+export async function sessionsOfKeys(
+  store: Store,
+  userId: string,
+  isOver: (session: SessionRecord) => boolean,
+): Promise<Document<SessionRecord>[]> {
+  const query = { order: 'id', filter: { user_id: userId }, limit: 2 * sessionLimit };
+  return (await store.page(sessions, query)).filter(({ value }) => isOver(value));
+}
+
 export class SessionData {
   readonly #store: Store;
   readonly #secret: Buffer;
@@ -89,6 +99,8 @@ export class SessionData {
     const secret = randomBytes(32).toString('base64url');
     const [id, now] = [uuidv7(), Date.now()];
     const { idle, lifetime } = this.#times;
+    const key = await this.#store.get(apiKeys, keyId, caller.signal);
+    const end = Math.min(now + lifetime, Date.parse(key?.value.expiry ?? '') || Infinity);
     const record: SessionRecord = defined({
       userId,
       keyId,
@@ -96,8 +108,8 @@ export class SessionData {
       hash: keyHash(this.#secret, secret),
       userAgent,
       creationTime: timestamp(new Date(now)),
-      expiry: timestamp(new Date(now + lifetime)),
-      idleExpiry: timestamp(new Date(now + idle)),
+      expiry: timestamp(new Date(end)),
+      idleExpiry: timestamp(new Date(Math.min(now + idle, end))),
     });
     const resource = { type: sessions.auditedAs, id };
     await retrying(async () => {
@@ -105,7 +117,7 @@ export class SessionData {
       const audit = await audited(this.#store, caller, 'session.create', resource, null, record);
       await this.#store.write([...removals, insert(sessions, id, record), ...audit], caller.signal);
     });
-    return { session: presentSession(id, record), secret, maxAge: Math.ceil(lifetime / 1000) };
+    return { session: presentSession(id, record), secret, maxAge: Math.ceil((end - now) / 1000) };
   }
 
   /** Those of the user that have ended, and the oldest if there would be too many. */

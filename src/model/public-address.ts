@@ -1,4 +1,4 @@
-/** Which addresses belong to the public Internet, so that a request on behalf of a user may go there. */
+/** Ranges of addresses, and which belong to the public Internet, so that a request on behalf of a user may go there. */
 import ipaddr from 'ipaddr.js';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
@@ -16,6 +16,11 @@ function isIn(address: Address, range: string): boolean {
     ? ipaddr.parseCIDR(range)
     : ([ipaddr.parse(range), ipaddr.parse(range).kind() === 'ipv4' ? 32 : 128] as const);
   return base.kind() === address.kind() && address.match(base, bits);
+}
+
+/** Whether an address is in one of the ranges. */
+export function isInRanges(text: string, ranges: readonly string[]): boolean {
+  return ipaddr.isValid(text) && ranges.some((range) => isIn(ipaddr.process(text), range));
 }
 
 /**

@@ -10,6 +10,7 @@ import { bodyReader } from './pipeline/body.js';
 import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
 import { errorBoundary, type RequestOptions, requestScope } from './pipeline/middleware.js';
+import { sessionSecrets } from './session-cookie.js';
 import { FailureLimit, type FailureLimitOptions } from './pipeline/failure-limit.js';
 import { openApiDocument } from './pipeline/openapi.js';
 import { RateLimit } from './pipeline/rate-limit.js';
@@ -68,7 +69,12 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     identify: (shown, interruption) => identify(connector, shown, publicUrl, interruption),
     readBody: bodyReader(options.bodyLimit),
     rateLimit,
-    failures: options.failures && new FailureLimit(options.failures),
+    failures:
+      options.failures &&
+      new FailureLimit({
+        ...options.failures,
+        credentialIn: (cookie) => sessionSecrets(cookie, publicUrl()).join(' ') || undefined,
+      }),
     idempotency: connector.idempotency,
     cache:
       options.responseCache > 0 ? new ResponseCache(options.responseCache, connector.version) : undefined,

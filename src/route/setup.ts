@@ -31,7 +31,7 @@ export const createSetup = defineHandler(
     example: { username: 'ada' },
     secret: true,
     responses: { 201: { description: 'What was created.', schema: SetupResult, headers: ['Location'] } },
-    errors: ['unauthorized', 'already_exists', 'unprocessable'],
+    errors: ['unauthorized', 'rate_limited', 'already_exists', 'unprocessable'],
   },
   {
     parse: ({ body, headers, context: { requestId } }) => ({

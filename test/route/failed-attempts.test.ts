@@ -5,6 +5,7 @@ import { addressOf } from '../../src/route/pipeline/failure-limit.js';
 import { Api } from '../support/conform.js';
 import { median, refusalTimes } from '../support/credential-times.js';
 import { eventually } from '../support/eventually.js';
+import { cookieOf, fromPage } from '../support/page.js';
 import { addPerson, type Person } from '../support/people.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -97,6 +98,50 @@ describe('failed attempts to authenticate', () => {
     const kinds = [() => named('nobody', newApiKey()), () => named('alice', newApiKey())];
     const [unknown, wrong] = (await refusalTimes(server.url, kinds, 300)).map(median);
     expect(Math.abs((unknown ?? 0) / (wrong ?? 0) - 1)).to.be.below(0.25);
+  });
+
+  it('are counted by the address that a trusted proxy names, and by no other', async () => {
+    const limits = { requests: 0, failuresPerAddress: 2, failuresPerName: 0, window: 60 };
+    server = await startServer({
+      flags: { limits, server: { trustedProxies: ['127.0.0.0/8', '10.0.0.0/8'] } },
+    });
+    anonymous = new Api(server.url);
+    const from = (forwarded: string) => statusWith({ ...bearer(newApiKey()), 'X-Forwarded-For': forwarded });
+    for (const status of [401, 401, 429]) expect(await from('203.0.113.7')).to.equal(status);
+    // Whatever the client itself has written stands before what the proxies add.
+    expect(await from('198.51.100.1, 203.0.113.7')).to.equal(429);
+    expect(await from('203.0.113.7, 10.1.2.3')).to.equal(429);
+    expect(await from('203.0.113.7:4711')).to.equal(429);
+    expect(await from('203.0.113.8')).to.equal(401);
+    expect(await from('2001:db8:1:2::1')).to.equal(401);
+    expect(await from('[2001:db8:1:2::2]:443')).to.equal(401);
+    expect(await from('2001:db8:1:2::3')).to.equal(429);
+    // Something else than an address: the proxy itself counts.
+    for (const status of [401, 401, 429]) expect(await from('unknown')).to.equal(status);
+  });
+
+  it('do not believe X-Forwarded-For of anybody else', async () => {
+    const limits = { requests: 0, failuresPerAddress: 2, failuresPerName: 0, window: 60 };
+    server = await startServer({ flags: { limits, server: { trustedProxies: ['10.0.0.0/8'] } } });
+    anonymous = new Api(server.url);
+    const statuses = [];
+    for (let n = 0; n < 3; n += 1)
+      statuses.push(await statusWith({ ...bearer(newApiKey()), 'X-Forwarded-For': `203.0.113.${n}` }));
+    expect(statuses).to.deep.equal([401, 401, 429]);
+  });
+
+  it('do not shut out a session whose page has other cookies, which change', async () => {
+    await start(3, 3, 60);
+    const signIn = await alice.api.post('/api/v2/signin');
+    const cookie = cookieOf(signIn);
+    const withCookie = (more: string) => statusWith({ Cookie: `${cookie}; ${more}`, ...fromPage });
+    expect(await withCookie('theme=dark')).to.equal(200);
+    for (let n = 0; n < 4; n += 1) await statusWith(bearer(newApiKey()));
+    expect(await statusWith(bearer(newApiKey()))).to.equal(429);
+    await addPerson(server.app, 'somebody-else');
+    expect(await withCookie('theme=light')).to.equal(200);
+    // Without a credential nothing is counted, whatever other cookies there are.
+    expect(await statusWith({ Cookie: 'theme=light' })).to.equal(401);
   });
 
   it('are told apart by IPv4 address, and by the network of 64 bits of an IPv6 address', async () => {

@@ -44,6 +44,16 @@ describe('onboarding over the API', () => {
   const withToken = (token = tokens[0] ?? '') => ({ headers: { Authorization: `Bearer ${token}` } });
   const allowed = async (api: Api) => (await api.get<SetupState>(path)).body.allowed;
 
+  it('limits wrong tokens like wrong keys', async () => {
+    const api = await start({ ...onboarding, limits: { failuresPerAddress: 3, window: 60 } });
+    const body = { username: 'ada' };
+    for (let count = 0; count < 3; count += 1)
+      await api.refused('unauthorized', 'POST', path, { body, ...withToken(`copse_setup_${count}`) });
+    await api.refused('rate_limited', 'POST', path, { body, ...withToken('copse_setup_4') });
+    await api.refused('rate_limited', 'POST', path, { body, ...withToken() });
+    expect(await app.store.count(users, {})).to.equal(0);
+  });
+
   it('creates the superuser, an organization and a project, once, with the token that the start has printed', async () => {
     const api = await start(onboarding);
     expect(tokens).to.have.length(1);

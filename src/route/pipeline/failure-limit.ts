@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { ApiError } from '../../model/error.js';
+import { isInRanges, isRange } from '../../model/public-address.js';
 
 export interface FailureLimitOptions {
   /** Failures per window, possibly all at once. 0: no limit. */
@@ -15,6 +16,10 @@ export interface FailureLimitOptions {
   failuresPerName: number;
   /** Seconds. */
   window: number;
+  /** Addresses of proxies, which say in X-Forwarded-For whom they forward. */
+  trustedProxies?: readonly string[];
+  /** The part of the field Cookie that is a credential; undefined: none is. */
+  credentialIn?: (cookie: string) => string | undefined;
 }
 
 /** Addresses and names that are remembered, and credentials that have worked. */
@@ -60,8 +65,18 @@ export class FailureLimit {
   readonly #proven = new LRUCache<string, true>({ max: entryLimit });
   /** Until then, some quota is not whole. */
   #busyUntil = 0;
+  readonly #trusted: readonly string[];
+  readonly #credentialIn: (cookie: string) => string | undefined;
 
-  constructor({ failuresPerAddress, failuresPerName, window }: FailureLimitOptions) {
+  constructor({
+    failuresPerAddress,
+    failuresPerName,
+    window,
+    trustedProxies = [],
+    credentialIn = (cookie) => cookie,
+  }: FailureLimitOptions) {
+    this.#trusted = trustedProxies;
+    this.#credentialIn = credentialIn;
     this.#addresses = new Failures(failuresPerAddress, window);
     this.#names = new Failures(failuresPerName, window);
   }
@@ -75,11 +90,11 @@ export class FailureLimit {
       return;
     }
     const wait = Math.max(
-      this.#addresses.wait(addressOf(attempt), now),
+      this.#addresses.wait(addressOf(attempt, this.#trusted), now),
       this.#names.wait(nameIn(attempt), now),
     );
     if (wait === 0) return;
-    const credential = fingerprint(attempt);
+    const credential = this.#fingerprint(attempt);
     if (credential === undefined || this.#proven.has(credential)) return;
     throw new ApiError('rate_limited', 'Too many attempts to authenticate have failed.', {
       reason: 'too many failures',
@@ -90,11 +105,14 @@ export class FailureLimit {
   /** Counts the failure, if the error is one. */
   failed(attempt: Attempt, error: unknown): void {
     if (!(error instanceof ApiError) || error.code !== 'unauthorized') return;
-    const credential = fingerprint(attempt);
+    const credential = this.#fingerprint(attempt);
     if (credential === undefined) return;
     this.#proven.delete(credential);
     const now = performance.now();
-    const until = [this.#addresses.count(addressOf(attempt), now), this.#names.count(nameIn(attempt), now)];
+    const until = [
+      this.#addresses.count(addressOf(attempt, this.#trusted), now),
+      this.#names.count(nameIn(attempt), now),
+    ];
     this.#busyUntil = Math.max(this.#busyUntil, ...until);
   }
 
@@ -102,7 +120,7 @@ export class FailureLimit {
   watch<U>(attempt: Attempt, looking: Promise<U | undefined>): Promise<U | undefined> {
     return looking.then(
       (found) => {
-        const credential = found === undefined ? undefined : fingerprint(attempt);
+        const credential = found === undefined ? undefined : this.#fingerprint(attempt);
         if (credential !== undefined) this.#proven.set(credential, true);
         return found;
       },
@@ -112,15 +130,17 @@ export class FailureLimit {
       },
     );
   }
-}
 
-/** The credential of a request, as a hash; undefined if there is none. */
-function fingerprint({ headers }: Attempt): string | undefined {
-  const { authorization, cookie } = headers;
-  const key = headers['api-key'];
-  if (authorization === undefined && key === undefined && cookie === undefined) return undefined;
-  const parts = [authorization, key, key === undefined ? undefined : headers['api-user'], cookie];
-  return createHash('sha256').update(JSON.stringify(parts)).digest('base64');
+  /** The credential of a request, as a hash; undefined if there is none. */
+  #fingerprint({ headers }: Attempt): string | undefined {
+    const { authorization } = headers;
+    const key = headers['api-key'];
+    // Other cookies may change with every request.
+    const cookie = headers.cookie === undefined ? undefined : this.#credentialIn(headers.cookie);
+    if (authorization === undefined && key === undefined && cookie === undefined) return undefined;
+    const parts = [authorization, key, key === undefined ? undefined : headers['api-user'], cookie];
+    return createHash('sha256').update(JSON.stringify(parts)).digest('base64');
+  }
 }
 
 /** The name that the caller claims, if a user can have it. */
@@ -135,9 +155,30 @@ function basicName(authorization = ''): string | undefined {
   return encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString().split(':')[0];
 }
 
-/** The address, or of IPv6 the network of 64 bits, since whoever has one address there has all of them. */
-export function addressOf({ socket }: Attempt): string | undefined {
-  const address = socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+/**
+ * The address of the client, or of IPv6 the network of 64 bits, since whoever has one address there has all of them.
+ * Proxies that are trusted say whom they forward, each at the end of the list; what others say is not believed.
+ */
+export function addressOf({ socket, headers }: Attempt, trusted: readonly string[] = []): string | undefined {
+  let address = plain(socket.remoteAddress);
+  const said = trusted.length === 0 ? [] : [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
+  for (let hop = said.pop(); hop !== undefined && isInRanges(address ?? '', trusted); hop = said.pop()) {
+    // Some proxies add the port.
+    const next = plain(
+      /^(\d+(?:\.\d+){3}):\d+$/.exec(hop.trim())?.[1] ?? hop.trim().replace(/^\[(.*)\](?::\d+)?$/, '$1'),
+    );
+    if (next === undefined || !isRange(next) || next.includes('/')) break;
+    address = next;
+  }
+  return networkOf(address);
+}
+
+/** IPv4 as such, and without the zone. */
+function plain(address: string | undefined): string | undefined {
+  return address?.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+}
+
+function networkOf(address: string | undefined): string | undefined {
   if (address?.includes(':') !== true) return address;
   const [head = '', tail] = address.split('::');
   const groups = (text: string) => (text === '' ? [] : text.split(':'));

@@ -117,7 +117,10 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const version = cache?.version();
   const reading = readInput(operation, ctx, context, params);
   const input = reading instanceof Promise ? await reading : reading;
-  const made = await execute(operation, ctx, context, input);
+  const made = await execute(operation, ctx, context, input).catch((error: unknown) => {
+    if (verifiesItself(operation.declaration)) operation.environment.failures?.failed(ctx.req, error);
+    throw error;
+  });
   if (version !== undefined) cache?.put(context.user, ctx.url, made, version);
   respond(ctx, made);
 }
@@ -125,6 +128,11 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
 /** Cached responses have no count. */
 function isCounted<C>({ declaration }: Operation<C>, ctx: Context): boolean {
   return declaration.counts === true && countAsked(ctx.req.headers['prefer']);
+}
+
+/** A route that needs no user, but refuses a credential of its own kind. */
+function verifiesItself({ errors }: Declaration): boolean {
+  return errors?.includes('unauthorized') === true;
 }
 
 function contextOf<C>({ declaration }: Operation<C>, ctx: Context): MutableContext {
@@ -140,7 +148,10 @@ function identify<C>(
   ctx: Context,
   context: MutableContext,
 ): Promise<void> | undefined {
-  if (!method.authenticator.needsUser) return undefined;
+  if (!method.authenticator.needsUser) {
+    if (verifiesItself(declaration)) environment.failures?.admit(ctx.req);
+    return undefined;
+  }
   const user = identified(environment, ctx, context, declaration.session === 'begins');
   if (user instanceof Promise)
     return context.lifetime.race(user).then((found) => admit(environment.rateLimit, ctx, context, found));
@@ -221,7 +232,7 @@ function readInput<C>(
     context,
   };
   if (declaration.body === undefined) return refuseBody(ctx)?.then(() => input) ?? input;
-  return environment.readBody(ctx).then((body) => {
+  return environment.readBody(ctx, declaration.formMember).then((body) => {
     check.body(body);
     input.body = body as object;
     const raw = ctx.request.rawBody as string;
