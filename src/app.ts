@@ -345,7 +345,7 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     streams: { heartbeat: events.heartbeat * seconds, lifetime: events.streamLimit * seconds },
     responseCache: config.cache.pages * 2 ** 20,
     corsOrigins: server.corsOrigins,
-    failures: { ...limits, trustedProxies: server.trustedProxies },
+    ...{ failures: limits, trustedProxies: server.trustedProxies },
     authorizationServers: [
       ...new Set([...auth.oidc.map(({ issuer }) => issuer), ...auth.authorizationServers]),
     ],

@@ -11,6 +11,7 @@ import { CursorCodec } from './pipeline/cursor.js';
 import { compression } from './pipeline/compression.js';
 import { errorBoundary, type RequestOptions, requestScope } from './pipeline/middleware.js';
 import { sessionSecrets } from './session-cookie.js';
+import { isInRanges } from '../model/public-address.js';
 import { FailureLimit, type FailureLimitOptions } from './pipeline/failure-limit.js';
 import { openApiDocument } from './pipeline/openapi.js';
 import { RateLimit } from './pipeline/rate-limit.js';
@@ -31,6 +32,8 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
   responseCache: number;
   /** How often callers may fail to authenticate; undefined: without limit. */
   failures?: FailureLimitOptions;
+  /** Addresses, and ranges of them, of the proxies in front of the server. */
+  trustedProxies?: readonly string[];
   /** Origins of other sites whose pages may call the API. */
   corsOrigins: readonly string[];
   /** Routes beyond those of the API itself. */
@@ -60,6 +63,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
       }),
     );
   const { settings } = connector;
+  const { trustedProxies: proxies = [] } = options;
   const rateLimit = new RateLimit(settings.present.limits);
   settings.watch(() => rateLimit.change(settings.present.limits));
   const environment: PipelineEnvironment<Connector> = {
@@ -73,6 +77,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
       options.failures &&
       new FailureLimit({
         ...options.failures,
+        trusts: proxies.length === 0 ? undefined : (address) => isInRanges(address, proxies),
         credentialIn: (cookie) => sessionSecrets(cookie, publicUrl()).join(' ') || undefined,
       }),
     idempotency: connector.idempotency,

@@ -5,10 +5,10 @@
  * refused so do not count, so that nobody is locked out for longer than `Retry-After` says.
  */
 import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { ApiError } from '../../model/error.js';
-import { isInRanges, isRange } from '../../model/public-address.js';
 
 export interface FailureLimitOptions {
   /** Failures per window, possibly all at once. 0: no limit. */
@@ -16,8 +16,8 @@ export interface FailureLimitOptions {
   failuresPerName: number;
   /** Seconds. */
   window: number;
-  /** Addresses of proxies, which say in X-Forwarded-For whom they forward. */
-  trustedProxies?: readonly string[];
+  /** Whether an address is that of a proxy that says in X-Forwarded-For whom it forwards; undefined: there is none. */
+  trusts?: ((address: string) => boolean) | undefined;
   /** The part of the field Cookie that is a credential; undefined: none is. */
   credentialIn?: (cookie: string) => string | undefined;
 }
@@ -65,17 +65,17 @@ export class FailureLimit {
   readonly #proven = new LRUCache<string, true>({ max: entryLimit });
   /** Until then, some quota is not whole. */
   #busyUntil = 0;
-  readonly #trusted: readonly string[];
+  readonly #trusts: FailureLimitOptions['trusts'];
   readonly #credentialIn: (cookie: string) => string | undefined;
 
   constructor({
     failuresPerAddress,
     failuresPerName,
     window,
-    trustedProxies = [],
+    trusts,
     credentialIn = (cookie) => cookie,
   }: FailureLimitOptions) {
-    this.#trusted = trustedProxies;
+    this.#trusts = trusts;
     this.#credentialIn = credentialIn;
     this.#addresses = new Failures(failuresPerAddress, window);
     this.#names = new Failures(failuresPerName, window);
@@ -90,7 +90,7 @@ export class FailureLimit {
       return;
     }
     const wait = Math.max(
-      this.#addresses.wait(addressOf(attempt, this.#trusted), now),
+      this.#addresses.wait(addressOf(attempt, this.#trusts), now),
       this.#names.wait(nameIn(attempt), now),
     );
     if (wait === 0) return;
@@ -110,7 +110,7 @@ export class FailureLimit {
     this.#proven.delete(credential);
     const now = performance.now();
     const until = [
-      this.#addresses.count(addressOf(attempt, this.#trusted), now),
+      this.#addresses.count(addressOf(attempt, this.#trusts), now),
       this.#names.count(nameIn(attempt), now),
     ];
     this.#busyUntil = Math.max(this.#busyUntil, ...until);
@@ -159,18 +159,25 @@ function basicName(authorization = ''): string | undefined {
  * The address of the client, or of IPv6 the network of 64 bits, since whoever has one address there has all of them.
  * Proxies that are trusted say whom they forward, each at the end of the list; what others say is not believed.
  */
-export function addressOf({ socket, headers }: Attempt, trusted: readonly string[] = []): string | undefined {
+export function addressOf(
+  { socket, headers }: Attempt,
+  trusts?: FailureLimitOptions['trusts'],
+): string | undefined {
   let address = plain(socket.remoteAddress);
-  const said = trusted.length === 0 ? [] : [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
-  for (let hop = said.pop(); hop !== undefined && isInRanges(address ?? '', trusted); hop = said.pop()) {
-    // Some proxies add the port.
-    const next = plain(
-      /^(\d+(?:\.\d+){3}):\d+$/.exec(hop.trim())?.[1] ?? hop.trim().replace(/^\[(.*)\](?::\d+)?$/, '$1'),
-    );
-    if (next === undefined || !isRange(next) || next.includes('/')) break;
-    address = next;
+  if (trusts !== undefined) {
+    const said = [headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
+    for (let hop = said.pop(); hop !== undefined && trusts(address ?? ''); hop = said.pop()) {
+      const next = plain(withoutPort(hop.trim()));
+      if (next === undefined || isIP(next) === 0) break;
+      address = next;
+    }
   }
   return networkOf(address);
+}
+
+/** Some proxies add the port. */
+function withoutPort(hop: string): string {
+  return /^(\d+(?:\.\d+){3}):\d+$/.exec(hop)?.[1] ?? hop.replace(/^\[(.*)\](?::\d+)?$/, '$1');
 }
 
 /** IPv4 as such, and without the zone. */
