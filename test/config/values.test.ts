@@ -180,6 +180,19 @@ const rows: Record<string, Row> = {
       [['http://localhost:3000'], ['http://localhost:3000']],
     ],
   },
+  'server.trustedProxies': {
+    wrong: [
+      '10.0.0.0/8',
+      ...['', '10.0.0.0/33', '10.0.0', 'fd00::/129', 'localhost', ' ::1', 1].map((one) => [one]),
+    ],
+    right: [
+      [[], []],
+      [
+        ['10.0.0.0/8', 'fd00::/8', '192.0.2.1'],
+        ['10.0.0.0/8', 'fd00::/8', '192.0.2.1'],
+      ],
+    ],
+  },
   'server.drainDelay': number(0, 600),
   'server.drainLimit': number(0, 600),
   'limits.requests': integer(0, 1_000_000_000),
