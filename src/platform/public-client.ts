@@ -5,7 +5,7 @@
  */
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
-import { Agent, buildConnector, request } from 'undici';
+import type { Agent } from 'undici';
 
 export interface Resolved {
   address: string;
@@ -34,14 +34,22 @@ export class AddressRefused extends Error {
 /** Bytes of a response that are read, and dropped. */
 const responseLimit = 65_536;
 
-export class PublicClient {
-  readonly #agent: Agent;
-  readonly #timeout: number;
+/** Loaded with the first request: most processes never make one, and loading it takes a tenth of their start. */
+const loadUndici = () => import('undici');
 
-  constructor({ isAllowed, timeout, resolve = resolveBySystem }: PublicClientOptions) {
-    this.#timeout = timeout;
+export class PublicClient {
+  readonly #options: PublicClientOptions;
+  #agent: Promise<Agent> | undefined;
+
+  constructor(options: PublicClientOptions) {
+    this.#options = options;
+  }
+
+  async #open(): Promise<Agent> {
+    const { isAllowed, timeout, resolve = resolveBySystem } = this.#options;
+    const { Agent, buildConnector } = await loadUndici();
     const connectTo = buildConnector({ timeout, lookup: checkedLookup(resolve, isAllowed) });
-    this.#agent = new Agent({
+    return new Agent({
       connections: 8,
       pipelining: 1,
       headersTimeout: timeout,
@@ -62,12 +70,14 @@ export class PublicClient {
     body: string,
     signal: AbortSignal,
   ): Promise<PublicResponse> {
+    this.#agent ??= this.#open();
+    const [{ request }, dispatcher] = await Promise.all([loadUndici(), this.#agent]);
     const response = await request(url, {
       method: 'POST',
       headers,
       body,
-      dispatcher: this.#agent,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeout)]),
+      dispatcher,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(this.#options.timeout)]),
     });
     // The status is the answer; what follows only keeps the connection usable.
     await response.body.dump({ limit: responseLimit }).catch(() => undefined);
@@ -78,8 +88,8 @@ export class PublicClient {
     };
   }
 
-  close(): Promise<void> {
-    return this.#agent.destroy();
+  async close(): Promise<void> {
+    await (await this.#agent)?.destroy();
   }
 }
 
