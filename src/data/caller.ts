@@ -1,5 +1,6 @@
 /** The user and the limits with which the data layer works for one request. */
-import type { Plan } from '../model/plan.js';
+import type { InstanceActionPlan } from '../model/instance-action.js';
+import type { Intent, Plan } from '../model/plan.js';
 import type { Standing } from '../model/standing.js';
 import type { Principal } from '../model/user.js';
 import type { Write } from './store/port.js';
@@ -14,6 +15,8 @@ export interface Accepted {
   revision?: number;
   /** What would happen, if the request asked for no more; nothing has been stored. */
   plan?: Plan;
+  /** The same of a change of several instances. */
+  plans?: InstanceActionPlan;
 }
 
 /** How a request wants its change to be planned. */
@@ -22,6 +25,13 @@ export interface Planning {
   dryRun: boolean;
   /** Do only what this plan said. */
   planId?: string | undefined;
+}
+
+/** What collects the changes that one request stores together. */
+export interface Within {
+  /** The task that follows theirs. */
+  parentId: string;
+  add(writes: readonly Write[], intent?: Intent & { revision?: number }): void;
 }
 
 export interface Caller {
@@ -38,6 +48,8 @@ export interface Caller {
   readonly precondition?: ((standing: Standing) => boolean) | undefined;
   /** Whether the change is planned only, or was planned before. */
   readonly planning?: Planning | undefined;
+  /** The change is stored in one step with others, by the request for all of them. */
+  readonly within?: Within | undefined;
   /** The writes that let a repeat of the request find its response; stored in the same batch as the change. */
   readonly storeResponse?: ((accepted: Accepted) => readonly Write[]) | undefined;
 }

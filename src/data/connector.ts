@@ -14,6 +14,7 @@ import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
 import { HookData, hookEvents, hookInstances, hookJobs, hookPlaces } from './hook.js';
+import { InstanceActionData } from './instance-action.js';
 import { InstanceData, instances } from './instance.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
@@ -86,6 +87,7 @@ export interface Connector extends Resources {
   readonly flavors: FlavorData;
   readonly images: ImageData;
   readonly instances: InstanceData;
+  readonly instanceActions: InstanceActionData;
   readonly expiry: ExpiryData;
   readonly tasks: TaskData;
   readonly events: EventData;
@@ -180,6 +182,7 @@ export function createConnector(
       outside.hooks.github.rules,
     ),
     instances: instanceData,
+    instanceActions: new InstanceActionData(store, projectData, instanceData, taskControl),
     expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
     events: new EventData(store, projectData, people, feed, tagScope),

@@ -10,7 +10,7 @@ import {
   type TaskRecord,
   type TaskStep,
 } from '../model/task.js';
-import { interrupted, retried, type TaskEnd } from '../model/task-state.js';
+import { interrupted, postponed, retried, type TaskEnd } from '../model/task-state.js';
 import { type Document, replace, type Store, StoreConflict, type Write } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { subjectKind, subjectOf } from './subject.js';
@@ -106,6 +106,13 @@ export class HeldTask {
     return this.#subject;
   }
 
+  /** The tasks that it follows and that have not been removed. */
+  async children(): Promise<TaskRecord[]> {
+    const ids = this.value.children ?? [];
+    const found = await Promise.all(ids.map((id) => this.#store.get(tasks, id)));
+    return found.flatMap((task) => task?.value ?? []);
+  }
+
   /** Who asked the task to end; nobody if a later request made it obsolete. Undefined: it was not asked to. */
   async abort(): Promise<{ by?: string } | undefined> {
     const task = await this.#store.get(tasks, this.id);
@@ -124,6 +131,11 @@ export class HeldTask {
   /** Ends this attempt and makes the task wait for its next one. */
   retryLater(cause: TaskCause, runAfter: number): Promise<void> {
     return this.#change((value) => retried(value, cause, runAfter), { outcome: 'failed' });
+  }
+
+  /** Ends this attempt as if it had not been: there is nothing to do before this time (ms since 1970). */
+  putOff(runAfter: number): Promise<void> {
+    return this.#change((value) => postponed(value, runAfter), { quiet: true });
   }
 
   /** Gives the task back for another process to continue: at once, or from a given time (ms since 1970). */

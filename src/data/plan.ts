@@ -16,6 +16,9 @@ import { standingOf } from './wish.js';
 /** A change as it is about to be stored; `revision`: of the instance as it was found. */
 export type Intended = Intent & { revision?: number };
 
+/** What confirms a plan; nothing if it needs no confirmation. */
+export type Signature = Pick<Plan, 'planId' | 'validUntil'>;
+
 /** Stores the change and the response for a repeat of the request in one step, or tells what it would do. */
 export async function carryOut(
   store: Store,
@@ -24,18 +27,35 @@ export async function carryOut(
   writes: readonly Write[],
   intent?: Intended,
 ): Promise<Accepted> {
+  if (caller.within !== undefined) {
+    caller.within.add(writes, intent);
+    return accepted;
+  }
+  const signature = await carryOutAll(store, caller, accepted, writes, intent === undefined ? [] : [intent]);
+  if (signature === undefined) return accepted;
+  return {
+    ...accepted,
+    plan: intent === undefined ? emptyPlan(accepted.id) : { ...planOf(intent), ...signature },
+  };
+}
+
+/** The same for several changes. Returns what confirms their plan, if they were only planned. */
+export async function carryOutAll(
+  store: Store,
+  caller: Caller,
+  accepted: Accepted,
+  writes: readonly Write[],
+  intents: readonly Intended[],
+): Promise<Signature | undefined> {
   const { dryRun = false, planId } = caller.planning ?? {};
   if (dryRun) {
     await rehearse(store, writes, caller.signal);
-    return {
-      ...accepted,
-      plan: intent === undefined ? emptyPlan(accepted.id) : await signed(store, caller, intent),
-    };
+    return sign(store, caller, intents);
   }
-  if (intent !== undefined && planId !== undefined) await confirm(store, caller, intent, planId);
-  else if (intent !== undefined && mustPlan(caller) && isDisruptive(intent)) throw planRequired();
+  if (planId !== undefined) await confirm(store, caller, intents, planId);
+  else if (mustPlan(caller) && intents.some(isDisruptive)) throw planRequired();
   await store.write([...writes, ...(caller.storeResponse?.(accepted) ?? [])], caller.signal);
-  return accepted;
+  return undefined;
 }
 
 /** Whether the credential demands that disruptive changes are planned first. */
@@ -80,24 +100,27 @@ async function checkUnique(
   }
 }
 
-async function signed(store: Store, caller: Caller, intent: Intended): Promise<Plan> {
+async function sign(store: Store, caller: Caller, intents: readonly Intended[]): Promise<Signature> {
   // A new instance disrupts nothing, so its creation needs no confirmation.
-  if (intent.before === undefined) return planOf(intent);
+  if (intents.every(({ before }) => before === undefined)) return {};
   const until = Date.now() + planLifetime;
-  const planId = await planIdOf(store, caller, intent, until);
-  return { ...planOf(intent), planId, validUntil: timestamp(new Date(until)) };
+  const planId = await planIdOf(store, caller, intents, until);
+  return { planId, validUntil: timestamp(new Date(until)) };
 }
 
-/** Of the user, the state that was planned for, and all that the plan says; it ends with its time. */
+/** Of the user, the states that were planned for, and all that the plan says; it begins with its end. */
 async function planIdOf(
   store: Store,
   { principal }: Caller,
-  intent: Intended,
+  intents: readonly Intended[],
   until: number,
 ): Promise<string> {
-  const { id, before, revision = 0 } = intent;
-  const state = before && [id, standingOf({ id, revision, value: before }).wishRevision];
-  const content = JSON.stringify([until, principal.id, state ?? null, planOf(intent)]);
+  const planned = intents.map((intent) => {
+    const { id, before, revision = 0 } = intent;
+    const state = before && standingOf({ id, revision, value: before }).wishRevision;
+    return [id, state ?? null, planOf(intent)];
+  });
+  const content = JSON.stringify([until, principal.id, planned]);
   const digest = createHmac('sha256', await secretFor(store, 'plan'))
     .update(content)
     .digest('base64url');
@@ -105,9 +128,14 @@ async function planIdOf(
 }
 
 /** Throws unless the plan is still valid, and says what is about to be done. */
-async function confirm(store: Store, caller: Caller, intent: Intended, planId: string): Promise<void> {
+async function confirm(
+  store: Store,
+  caller: Caller,
+  intents: readonly Intended[],
+  planId: string,
+): Promise<void> {
   const until = Number.parseInt(planId.split('.')[0] ?? '', 36);
-  const right = await planIdOf(store, caller, intent, until);
+  const right = await planIdOf(store, caller, intents, until);
   const [one, other] = [Buffer.from(planId), Buffer.from(right)];
   const message =
     until < Date.now()

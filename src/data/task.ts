@@ -139,9 +139,9 @@ export function newTask<T extends TaskType>(
   type: T,
   input: TaskInput<T>,
   caller: Caller,
-  about: Partial<Pick<TaskRecord, 'queue' | 'subject' | 'ifCancelled'>> = {},
+  about: Partial<Pick<TaskRecord, 'queue' | 'subject' | 'ifCancelled' | 'children'>> = {},
+  id = uuidv7(),
 ): { id: string; write: Write } {
-  const id = uuidv7();
   const record: TaskRecord = {
     type,
     status: 'pending',
@@ -163,6 +163,7 @@ export function newTask<T extends TaskType>(
     steps: [],
     token: 0,
     wishRevision: 1,
+    ...(caller.within === undefined ? {} : { parentId: caller.within.parentId }),
     ...about,
   };
   return { id, write: insert(tasks, id, record) };

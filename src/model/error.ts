@@ -116,6 +116,13 @@ export const errorCodes = {
     lasting: false,
     meaning: 'The instance is not in a power state that allows this.',
   },
+  actions_refused: {
+    status: 409,
+    retryable: false,
+    lasting: false,
+    meaning:
+      'Instances refuse what was asked of many at once, and none was acted on; `errors` has their reasons.',
+  },
   task_state_conflict: {
     status: 409,
     retryable: false,

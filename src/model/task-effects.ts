@@ -115,6 +115,7 @@ export const taskEffects = {
     ...powerEffects('reboot', { desiredPower: 'running', powerState: 'Stopping' }),
     disrupts: 'restarts',
   },
+  'actions.follow': noEffects,
   'webhook.deliver': {
     onAccepted: (webhook) => ({ ...webhook, due: 0 }),
     onResult: (webhook, sent: Sent) => afterSending(webhook, sent),

@@ -77,6 +77,12 @@ export function interrupted(task: TaskRecord, outcome: keyof typeof interruption
   return placed({ ...task, ...pause, attempts }, false);
 }
 
+/** Without its current attempt, until it is worth another one (ms since 1970). To its readers it goes on. */
+export function postponed(task: TaskRecord, runAfter: number): TaskRecord {
+  const next = placed({ ...task, ...after(task, runAfter), attempts: task.attempts.slice(0, -1) }, false);
+  return next.queue === 'waiting' ? { ...next, status: 'running' } : next;
+}
+
 /** A pause before the next attempt; a task that is to be ended does not need one. */
 function after({ abort }: TaskRecord, runAfter: number): Pick<TaskRecord, 'runAfter'> {
   return { runAfter: abort === true ? 0 : runAfter };

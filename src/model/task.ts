@@ -85,6 +85,8 @@ export const taskInputs = {
   'instance.stop': nothing,
   'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),
   'webhook.deliver': nothing,
+  // Ends when its children have ended.
+  'actions.follow': Type.Object({ verb: Type.String() }, { additionalProperties: false }),
 } as const;
 
 export type TaskType = keyof typeof taskInputs;
@@ -177,6 +179,8 @@ export const Task = Type.Object(
         { title: 'TaskSubject', additionalProperties: false },
       ),
     ),
+    parentId: Type.Optional({ ...Uuid, description: 'The task that follows this one and others.' }),
+    children: Type.Optional(Type.Array(Uuid, { description: 'The tasks that this one follows.' })),
     organizationId: { ...Uuid, description: 'Zeros, like project and region: a task of the site itself.' },
     projectId: Uuid,
     regionId: Uuid,
@@ -203,7 +207,14 @@ export const Task = Type.Object(
 );
 export type Task = Static<typeof Task>;
 export type TaskCause = Static<typeof Cause> & {
-  code: ErrorCode | 'superseded' | 'aborted' | 'attempts_exhausted' | 'interrupted' | 'handed_over';
+  code:
+    | ErrorCode
+    | 'superseded'
+    | 'aborted'
+    | 'children_failed'
+    | 'attempts_exhausted'
+    | 'interrupted'
+    | 'handed_over';
 };
 export type TaskAttempt = Static<typeof Attempt>;
 export type TaskStep = Static<typeof Step>;
@@ -253,6 +264,8 @@ export interface TaskRecord {
   /** What it works on, if it is one thing that has tasks of its own. */
   subject?: { type: SubjectType; id: string; name: string };
   input: object;
+  parentId?: string;
+  children?: string[];
   organizationId: string;
   projectId: string;
   regionId: string;
@@ -298,6 +311,8 @@ export function presentTask(id: string, task: TaskRecord): Task {
     ...(task.abort === true && task.queue !== 'done' ? { aborting: true } : {}),
     priority: task.priority,
     ...(task.subject === undefined ? {} : { subject: task.subject }),
+    ...(task.parentId === undefined ? {} : { parentId: task.parentId }),
+    ...(task.children === undefined ? {} : { children: task.children }),
     organizationId: task.organizationId,
     projectId: task.projectId,
     regionId: task.regionId,

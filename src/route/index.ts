@@ -20,6 +20,7 @@ import {
 import { getImage, listImages } from './image.js';
 import { receiveGitHub } from './hook.js';
 import { projectOfInstance } from './instance-access.js';
+import { actOnInstances } from './instance-action.js';
 import { getConsoleOutput } from './instance-console.js';
 import { extendExpiration } from './instance-expiration.js';
 import { rebootInstance, startInstance, stopInstance } from './instance-power.js';
@@ -218,6 +219,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
   return [
     [2, 'GET', '/instances', signedIn, listInstances],
     [2, 'POST', '/instances', signedIn, createInstance],
+    [2, 'POST', '/instances/actions', signedIn, actOnInstances],
     [2, 'GET', '/instances/{instanceID}', memberOnly(projectOfInstance), getInstance],
     [2, 'PUT', '/instances/{instanceID}', onInstance('update'), updateInstance],
     [2, 'PATCH', '/instances/{instanceID}', onInstance('update'), patchInstance],

@@ -36,14 +36,14 @@ export function planningOf(query: object): Planning {
 type Responses = Readonly<Record<number, ResponseDeclaration>>;
 
 /** The responses, one of which may be the plan. */
-export function orPlan(responses: Responses): Responses {
+export function orPlan(responses: Responses, plan: TSchema = Plan): Responses {
   const known = responses[200];
   const description = 'With `dryRun=true`: what would happen.';
-  if (known?.schema === undefined) return { ...responses, 200: { description, schema: Plan } };
-  const schema: TSchema = Type.Union([known.schema, Plan]);
+  if (known?.schema === undefined) return { ...responses, 200: { description, schema: plan } };
+  const schema: TSchema = Type.Union([known.schema, plan]);
   return { ...responses, 200: { ...known, schema, description: `${known.description} ${description}` } };
 }
 
-export function planAnswer({ id, plan = emptyPlan(id) }: Accepted): ResponseData {
-  return { result: plan, metadata: { status: 200, cacheControl: 'no-store' } };
+export function planAnswer({ id, plan, plans }: Accepted): ResponseData {
+  return { result: plans ?? plan ?? emptyPlan(id), metadata: { status: 200, cacheControl: 'no-store' } };
 }

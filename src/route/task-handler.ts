@@ -2,7 +2,7 @@
  * Routes whose work a task carries out: they respond as soon as it is accepted, or wait for its end with `Prefer:
  * wait`.
  */
-import { type TObject, Type } from 'typebox';
+import { type TObject, type TSchema, Type } from 'typebox';
 import type { Accepted, Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
 import { taskAddress } from '../data/task.js';
@@ -17,6 +17,8 @@ import { defineHandler } from './route.js';
 /** The responses to accepted work. */
 export interface TaskAnswers {
   responses: Declaration['responses'];
+  /** Of a plan, if it is not that of one instance. */
+  plan?: TSchema;
   /** For a client that does not wait; also for a repeat under the same Idempotency-Key. */
   accepted: (accepted: Accepted) => ResponseData;
   /** For a client that has waited, whether or not the task has ended; undefined: the same. */
@@ -81,7 +83,7 @@ export function taskHandler<const D extends TaskDeclaration, I>(
 ): RequestHandler<Connector> {
   const { plans, ...rest }: TaskDeclaration = declaration;
   const planned = plans === undefined ? {} : plannedDeclaration(plans, rest.query);
-  const responses = plans === undefined ? answers.responses : orPlan(answers.responses);
+  const responses = plans === undefined ? answers.responses : orPlan(answers.responses, answers.plan);
   return defineHandler(
     { ...rest, ...planned, waits: true, responses },
     {

@@ -11,7 +11,7 @@ import { attemptsEnded, interruptions } from '../model/task-state.js';
 import type { Tracer } from '../model/trace.js';
 import type { RegionProvider } from '../region/provider.js';
 import { causeOf } from './cause.js';
-import type { RetryRule, TaskCode, Work } from './code.js';
+import { NotYet, type RetryRule, type TaskCode, type Work } from './code.js';
 import { codeOf, takes } from './registry.js';
 import type { WebhookServices } from './webhook-services.js';
 
@@ -216,6 +216,10 @@ export class Attempt {
       return {};
     }
     if (reason instanceof AbortAsked) return this.#endAborted(code);
+    if (reason instanceof NotYet) {
+      await this.#insist(() => this.#task.putOff(reason.until));
+      return { retryAt: reason.until };
+    }
     const cause = causeOf(error, this.#task.value.subject?.type);
     const failures = attemptsEnded(this.#task.value, 'failed') + 1;
     this.#log.warn({ err: error, failures }, 'task attempt failed');

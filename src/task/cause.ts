@@ -10,6 +10,11 @@ const codes = {
   terminal: 'unprocessable',
 } as const satisfies Record<Exclude<RegionErrorKind, 'busy'>, TaskCause['code']>;
 
+/** Not all of the tasks that a task follows have succeeded. */
+export class ChildrenFailed extends Error {
+  override readonly name = 'ChildrenFailed';
+}
+
 /** What users may read about the failure of a task on a subject of this type, and whether to try again. */
 export function causeOf(error: unknown, subject: SubjectType | undefined): TaskCause {
   if (error instanceof RegionError) {
@@ -17,6 +22,8 @@ export function causeOf(error: unknown, subject: SubjectType | undefined): TaskC
     const code = error.kind === 'busy' ? busyCode(subject) : codes[error.kind];
     return { code, message: error.message, retryable };
   }
+  if (error instanceof ChildrenFailed)
+    return { code: 'children_failed', message: error.message, retryable: false };
   const known = toApiError(error);
   if (error instanceof ApiError)
     return { code: known.code, message: known.publicMessage, retryable: known.retryable };

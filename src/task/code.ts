@@ -9,7 +9,7 @@ import type { WebhookServices } from './webhook-services.js';
 /** One attempt at a task, as seen by its code. */
 export interface Work<T extends TaskType = TaskType> {
   /** The task as claimed. */
-  readonly task: { readonly id: string; readonly value: TaskRecord };
+  readonly task: { readonly id: string; readonly value: TaskRecord; children(): Promise<TaskRecord[]> };
   /** The input of the request, validated against the schema of the type. */
   readonly input: TaskInput<T>;
   /** As it was at the beginning of the attempt; undefined for a type without a subject. */
@@ -25,6 +25,17 @@ export interface Work<T extends TaskType = TaskType> {
    * is applied to the subject when the step begins. Its end is stored before the next step begins or the attempt ends.
    */
   step<R>(name: string, act: () => Promise<R>, change?: (subject: SubjectOf<T>) => SubjectOf<T>): Promise<R>;
+}
+
+/** Thrown by the code of a task that can do nothing before a time (ms since 1970), which is no failure. */
+export class NotYet extends Error {
+  override readonly name = 'NotYet';
+  readonly until: number;
+
+  constructor(until: number) {
+    super('The task waits');
+    this.until = until;
+  }
 }
 
 /** When failed attempts are retried. Omitted members are taken from the configuration (`tasks`). */

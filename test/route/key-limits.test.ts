@@ -154,6 +154,7 @@ describe('limited API keys', () => {
       // What decides about these is in their bodies.
       const bodies: Record<string, object> = {
         '/api/v2/instances': named('no', red),
+        '/api/v2/instances/actions': { verb: 'stop', selector: { ids: [redOne.metadata.id] } },
         '/api/v2/labels': { ...label, metadata: { name: 'no' } },
       };
       for (const row of allRows()) {

@@ -86,7 +86,7 @@ export function unlessBreach(error: unknown): undefined {
 
 export class Conformance {
   readonly #document: OpenApi;
-  readonly #paths: { pattern: RegExp; operations: OpenApi['paths'][string] }[];
+  readonly #paths: { path: string; pattern: RegExp; operations: OpenApi['paths'][string] }[];
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
   readonly #validators = new Map<Json, ValidateFunction>();
 
@@ -94,6 +94,7 @@ export class Conformance {
     this.#document = document;
     formats.default(this.#ajv);
     this.#paths = Object.entries(document.paths).map(([path, operations]) => ({
+      path,
       pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{[A-Za-z_]+\}/g, '[^/]+')}$`),
       operations,
     }));
@@ -116,8 +117,10 @@ export class Conformance {
       return;
     }
     const name = method === 'HEAD' ? 'get' : method.toLowerCase();
-    const operation = this.#paths
-      .filter(({ pattern }) => pattern.test(path))
+    const matching = this.#paths.filter(({ pattern }) => pattern.test(path));
+    // OpenAPI: a concrete path comes before a templated one.
+    const concrete = matching.filter((one) => one.path === path);
+    const operation = (concrete.length > 0 ? concrete : matching)
       .map(({ operations }) => operations[name])
       .find((one) => one !== undefined);
     const declared =
