@@ -6,6 +6,7 @@ import { step } from './steps.mjs';
 
 const root = join(import.meta.dirname, '..', '..');
 const compiler = join(root, 'node_modules/typescript-native/bin/tsc');
+const bundler = join(import.meta.dirname, 'bundle.mjs');
 
 function fingerprint(paths) {
   const hash = createHash('sha256');
@@ -18,22 +19,23 @@ function fingerprint(paths) {
   return hash.digest('hex');
 }
 
-/** `clean`: also removes compiled output of deleted files. */
-async function compile(project, folder, inputs, { clean = false } = {}) {
+/** `program`: the folder of main.js. `clean`: also removes compiled output of deleted files. */
+async function compile(project, folder, inputs, program, { clean = false } = {}) {
   const stamp = join(root, folder, '.inputs');
   const now = fingerprint([...inputs, 'tsconfig.json', project, 'package-lock.json']);
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return;
   if (clean) rmSync(join(root, folder), { recursive: true, force: true });
   await step(`compile ${inputs.join(', ')}`, process.execPath, [compiler, '-p', project], { cwd: root });
+  await step(`bundle ${program}`, process.execPath, [bundler, program], { cwd: root });
   writeFileSync(stamp, now);
 }
 
 export async function buildProgram() {
-  await compile('tsconfig.build.json', 'dist', ['src']);
+  await compile('tsconfig.build.json', 'dist', ['src'], 'dist');
 }
 
 export async function buildTests() {
-  await compile('tsconfig.test.json', 'build', ['src', 'test', 'bench'], { clean: true });
+  await compile('tsconfig.test.json', 'build', ['src', 'test', 'bench'], 'build/src', { clean: true });
 }
 
 /** Builds the tiny guest image in the folder, from Debian packages cached in .cache/debs. */
