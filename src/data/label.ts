@@ -104,7 +104,7 @@ export interface LabelFilter {
 }
 
 export class LabelData extends ResourceData {
-  /** The labels of the caller's projects and of their organizations. */
+  /** The labels of the caller's projects and of their organizations, and of those that they are in. */
   async list(caller: Caller, wanted: LabelFilter, page: ListPage): Promise<TextPage> {
     const named = [...(wanted.organizationIds ?? []), ...(wanted.projectIds ?? [])];
     const all = named.length === 0 ? undefined : named;
@@ -119,7 +119,13 @@ export class LabelData extends ResourceData {
 
   async #owners(caller: Caller, wanted: readonly string[] | undefined): Promise<string[]> {
     const visible = await this.projects.visible(caller);
-    const own = new Set(visible.flatMap(({ id, value }) => [id, value.organizationId]));
+    const { id: userId, limits } = caller.principal;
+    const query = { order: 'id', has: { people: [userId] }, limit: 1000 };
+    const joined = limits === undefined ? await this.store.page(organizations, query, caller.signal) : [];
+    const own = new Set([
+      ...visible.flatMap(({ id, value }) => [id, value.organizationId]),
+      ...joined.map(({ id }) => id),
+    ]);
     return [...own].filter((id) => wanted?.includes(id) ?? true);
   }
 

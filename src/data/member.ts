@@ -1,42 +1,76 @@
-/** Who is in a project. Changes take effect with the next request, in every process. */
-import { notFound, notFoundAt, ApiError } from '../model/error.js';
+/** Who is in a project or an organization. Changes take effect with the next request, in every process. */
+import { ApiError, notFound, notFoundAt, orNotFound } from '../model/error.js';
 import { type Member, memberIn, membersOf, withMember } from '../model/member.js';
-import { type ProjectRecord, roleIn } from '../model/project.js';
+import { type Peopled, roleIn } from '../model/project.js';
 import { type ProjectRole, projectRoles } from '../model/role.js';
-import { arrayPage } from './array-page.js';
 import type { CurrentUser } from '../model/user.js';
+import { arrayPage } from './array-page.js';
 import type { Caller } from './caller.js';
-import { modified } from './change.js';
+import { type AuditedCollection, type Changeable, modified } from './change.js';
+import { organizations } from './organization.js';
 import { projects } from './project.js';
 import { ResourceData } from './resource.js';
 import type { ListPage, TextPage } from './store/port.js';
 import { users } from './user.js';
 
+type PeopledCollection = AuditedCollection<Peopled & Changeable>;
+
+export type PeopledType = 'project' | 'organization';
+
+/** Each type of resources that has members; in the audit trail they are of the type `auditedAs`. */
+export const peopled: Readonly<Record<PeopledType, { collection: PeopledCollection; auditedAs: string }>> = {
+  project: { collection: projects, auditedAs: 'member' },
+  organization: { collection: organizations, auditedAs: 'organization_member' },
+};
+
+/** A resource that has members. */
+export interface Peopling {
+  type: PeopledType;
+  id: string;
+}
+
 export class MemberData extends ResourceData {
   /** The strongest role first; in a role by the ids of the users. `role`: only these. */
-  async list(caller: Caller, projectId: string, page: ListPage, role?: ProjectRole): Promise<TextPage> {
-    const members = membersOf((await this.projects.get(caller, projectId)).value);
-    const wanted = members.filter((member) => role === undefined || member.role === role);
+  async list(caller: Caller, { type, id }: Peopling, page: ListPage, role?: ProjectRole): Promise<TextPage> {
+    const found = orNotFound(await this.store.get(peopled[type].collection, id, caller.signal));
+    const wanted = membersOf(found.value).filter((member) => role === undefined || member.role === role);
     return arrayPage(wanted, (member) => [-projectRoles.indexOf(member.role), member.userId], page);
   }
 
-  /** Makes a user an admin, whether or not they are in the project. */
-  async addOwner(caller: Caller, projectId: string, userId: string): Promise<Member> {
-    if ((await this.store.get(users, userId, caller.signal)) === undefined)
-      throw notFoundAt('/userId', 'user');
-    await this.#change(caller, projectId, userId, 'update', (project) => {
-      if (roleIn(project, userId) !== 'admin') return withMember(project, userId, 'admin');
-      const message = 'The user is an owner already.';
-      throw new ApiError('already_exists', message, { errors: [{ pointer: '/userId', message }] });
+  /** Adds a user who is not in it yet. */
+  async add(caller: Caller, to: Peopling, { userId, role }: Member): Promise<Member> {
+    await this.#demandUser(caller, userId);
+    return this.#change(caller, to, userId, 'add', (found) => {
+      const known = roleIn(found, userId);
+      if (known === undefined) return withMember(found, userId, role);
+      throw already(
+        `The user is already a member of the ${to.type}, as ${known}; use PUT to change the role.`,
+      );
     });
-    return { userId, role: 'admin' };
   }
 
-  /** Removes an admin from the project; a member in another role is none. */
-  async removeOwner(caller: Caller, projectId: string, userId: string): Promise<void> {
-    await this.#change(caller, projectId, userId, 'remove', (project) => {
-      if (roleIn(project, userId) !== 'admin') throw notFound();
-      return withMember(project, userId, undefined);
+  /** Makes a user an admin, whether or not they are in it. */
+  async addOwner(caller: Caller, to: Peopling, userId: string): Promise<Member> {
+    await this.#demandUser(caller, userId);
+    return this.#change(caller, to, userId, 'update', (found) => {
+      if (roleIn(found, userId) !== 'admin') return withMember(found, userId, 'admin');
+      throw already('The user is an owner already.');
+    });
+  }
+
+  change(caller: Caller, of: Peopling, userId: string, role: ProjectRole): Promise<Member> {
+    return this.#change(caller, of, userId, 'update', (found) => {
+      if (roleIn(found, userId) === undefined) throw notFound();
+      return withMember(found, userId, role);
+    });
+  }
+
+  /** `role`: only one in this role; others are none. */
+  async remove(caller: Caller, from: Peopling, userId: string, role?: ProjectRole): Promise<void> {
+    await this.#change(caller, from, userId, 'remove', (found) => {
+      const known = roleIn(found, userId);
+      if (known === undefined || (role !== undefined && known !== role)) throw notFound();
+      return withMember(found, userId, undefined);
     });
   }
 
@@ -50,54 +84,42 @@ export class MemberData extends ResourceData {
     });
   }
 
-  /** Adds a user who is not in the project yet. */
-  async add(caller: Caller, projectId: string, { userId, role }: Member): Promise<Member> {
+  async #demandUser(caller: Caller, userId: string): Promise<void> {
     if ((await this.store.get(users, userId, caller.signal)) === undefined)
       throw notFoundAt('/userId', 'user');
-    await this.#change(caller, projectId, userId, 'add', (project) => {
-      const known = roleIn(project, userId);
-      if (known === undefined) return withMember(project, userId, role);
-      const message = `The user is already a member of the project, as ${known}; use PUT to change the role.`;
-      throw new ApiError('already_exists', message, { errors: [{ pointer: '/userId', message }] });
-    });
-    return { userId, role };
   }
 
-  async change(caller: Caller, projectId: string, userId: string, role: ProjectRole): Promise<Member> {
-    await this.#changeMember(caller, projectId, userId, role);
-    return { userId, role };
-  }
-
-  async remove(caller: Caller, projectId: string, userId: string): Promise<void> {
-    await this.#changeMember(caller, projectId, userId, undefined);
-  }
-
-  async #changeMember(
-    caller: Caller,
-    projectId: string,
-    userId: string,
-    role: ProjectRole | undefined,
-  ): Promise<void> {
-    const verb = role === undefined ? 'remove' : 'update';
-    await this.#change(caller, projectId, userId, verb, (project) => {
-      if (roleIn(project, userId) === undefined) throw notFound();
-      return withMember(project, userId, role);
-    });
-  }
-
-  /** The audit trail has the member alone: a project may have very many. */
+  /** The audit trail has the member alone: there may be very many. */
   async #change(
     caller: Caller,
-    projectId: string,
+    { type, id }: Peopling,
     userId: string,
     verb: 'add' | 'update' | 'remove',
-    change: (project: ProjectRecord) => ProjectRecord,
-  ): Promise<void> {
-    await modified(this.store, projects, caller, projectId, change, (before, after) => ({
-      action: `member.${verb}`,
-      resource: { type: 'member', id: projectId },
-      before: memberIn(before, userId),
-      after: memberIn(after, userId),
-    }));
+    change: (found: Peopled & Changeable) => Peopled & Changeable,
+  ): Promise<Member> {
+    const { collection, auditedAs } = peopled[type];
+    let role: ProjectRole = 'reader';
+    await modified(
+      this.store,
+      collection,
+      caller,
+      id,
+      (found) => {
+        const next = change(found);
+        role = roleIn(next, userId) ?? role;
+        return next;
+      },
+      (before, after) => ({
+        action: `${auditedAs}.${verb}`,
+        resource: { type: auditedAs, id },
+        before: memberIn(before, userId),
+        after: memberIn(after, userId),
+      }),
+    );
+    return { userId, role };
   }
+}
+
+function already(message: string): ApiError {
+  return new ApiError('already_exists', message, { errors: [{ pointer: '/userId', message }] });
 }

@@ -7,6 +7,8 @@ import {
   type OrganizationRecord,
   presentOrganization,
 } from '../model/organization.js';
+import type { Interruption } from '../model/interruption.js';
+import { peopleIn, roleIn } from '../model/project.js';
 import { projectsBeyondMembership } from '../model/role.js';
 import type { Accepted, Caller } from './caller.js';
 import { added, type AuditedCollection, modified, withName } from './change.js';
@@ -16,8 +18,12 @@ import type { Document, ListPage, TextPage } from './store/port.js';
 export const organizations: AuditedCollection<OrganizationRecord> = {
   name: 'organizations',
   auditedAs: 'organization',
-  columns: { name: 'text', labels: 'set' },
-  columnsOf: (_id, { name, labels = [] }) => ({ name, labels }),
+  columns: { name: 'text', labels: 'set', people: 'set' },
+  columnsOf: (_id, organization) => ({
+    name: organization.name,
+    labels: organization.labels ?? [],
+    people: peopleIn(organization),
+  }),
   present: presentOrganization,
   unique: { name: ['name'] },
   orders: { id: [] },
@@ -64,11 +70,18 @@ export class OrganizationData extends ResourceData {
     return withName(modified(this.store, organizations, caller, id, change), taken);
   }
 
-  /** An organization that the caller belongs to through a project; otherwise `not_found`. */
+  /** Undefined if absent. No visibility check. */
+  load(id: string, signal?: Interruption): Promise<Document<OrganizationRecord> | undefined> {
+    return this.store.get(organizations, id, signal);
+  }
+
+  /** An organization that the caller is in, or belongs to through a project; otherwise `not_found`. */
   async get(caller: Caller, id: string): Promise<Document<OrganizationRecord>> {
     const organization = await this.store.get(organizations, id, caller.signal);
     if (organization === undefined) throw notFound();
     if (projectsBeyondMembership(caller.principal) === 'all') return organization;
+    const { id: userId, limits } = caller.principal;
+    if (limits === undefined && roleIn(organization.value, userId) !== undefined) return organization;
     const projects = await this.projects.visible(caller);
     if (!projects.some((project) => project.value.organizationId === id)) throw notFound();
     return organization;

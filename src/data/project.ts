@@ -1,6 +1,6 @@
 import { defined } from '../model/common.js';
 import { ApiError, notFound, notFoundAt, rightMissing } from '../model/error.js';
-import { presentProject, type ProjectRecord, rightsIn } from '../model/project.js';
+import { peopleIn, presentProject, type ProjectRecord, rightsIn } from '../model/project.js';
 import { type Grants, projectsBeyondMembership } from '../model/role.js';
 import type { Interruption } from '../model/interruption.js';
 import type { Caller } from './caller.js';
@@ -23,7 +23,7 @@ export const projects: AuditedCollection<ProjectRecord> = {
   columnsOf: (_id, project) => ({
     organization_id: project.organizationId,
     name: project.name,
-    people: [...new Set([...project.admins, ...project.members, ...(project.readers ?? [])])],
+    people: peopleIn(project),
     labels: project.labels ?? [],
   }),
   present: presentProject,

@@ -4,11 +4,13 @@ import { isRedacted, type AuditRecord } from '../model/audit.js';
 import { timestamp } from '../model/common.js';
 import { ApiError, notFoundAt } from '../model/error.js';
 import { type Member, memberIn, withMember } from '../model/member.js';
+import type { Peopled } from '../model/project.js';
 import { auditHash, auditRecords, recordedChange } from './audit.js';
 import { undoLabel, undoLabelUse } from './label-revert.js';
 import type { Accepted, Caller } from './caller.js';
 import { type Changeable, withName } from './change.js';
 import { type LabelData, labels } from './label.js';
+import { peopled } from './member.js';
 import { organizations } from './organization.js';
 import { projects } from './project.js';
 import { changedSince, type SettingsData, unprocessable } from './settings.js';
@@ -73,7 +75,8 @@ export class RevertData {
     if (auditHash(recordId, found.value) !== found.value.hash)
       throw unprocessable('The record was tampered with; run `copse audit verify`.');
     const { action, resource } = found.value;
-    if (resource.type === 'member') return this.#restoreMember(caller, found);
+    const of = Object.values(peopled).find(({ auditedAs }) => auditedAs === resource.type);
+    if (of !== undefined) return this.#restoreMember(caller, found, of.collection);
     if (action === 'label.attach' || action === 'label.detach')
       return undoLabelUse(this.#labels, caller, found);
     if (action === 'label.create' || action === 'label.delete') return undoLabel(this.#store, caller, found);
@@ -108,13 +111,17 @@ export class RevertData {
     });
   }
 
-  #restoreMember(caller: Caller, record: Document<AuditRecord>): Promise<Accepted> {
+  #restoreMember(
+    caller: Caller,
+    record: Document<AuditRecord>,
+    collection: CollectionSpec<Peopled & Changeable>,
+  ): Promise<Accepted> {
     const [before, after] = [record.value.before, record.value.after] as (Member | null)[];
     const userId = before?.userId ?? after?.userId ?? '';
-    return this.#change(caller, record, projects, (project) => {
-      const now = memberIn(project, userId);
+    return this.#change(caller, record, collection, (found) => {
+      const now = memberIn(found, userId);
       if (!isDeepStrictEqual(now, after)) throw changedSince();
-      return { next: withMember(project, userId, before?.role), before: now, after: before };
+      return { next: withMember(found, userId, before?.role), before: now, after: before };
     });
   }
 

@@ -2,8 +2,9 @@
 import { Type, type Static } from 'typebox';
 import { defined, NamedMetadata, StaticMetadata } from './common.js';
 import { type MergePatch, patchOf } from './merge-patch.js';
+import type { Peopled } from './project.js';
 
-export interface OrganizationRecord {
+export interface OrganizationRecord extends Peopled {
   name: string;
   description?: string;
   /** Ids. */

@@ -6,6 +6,14 @@ import { type ProjectRole, type Right, rightsOf } from './role.js';
 import { grantedRole, strongest } from './token.js';
 import type { Principal } from './user.js';
 
+/** What has members: ids of users, by role. */
+export interface Peopled {
+  admins?: string[];
+  /** The operators. */
+  members?: string[];
+  readers?: string[];
+}
+
 export interface ProjectRecord {
   organizationId: string;
   name: string;
@@ -85,11 +93,16 @@ export function presentProject(id: string, project: ProjectRecord): Project {
   };
 }
 
-/** The role of a user in the project; undefined for whoever is not in it. */
-export function roleIn(project: ProjectRecord, userId: string): ProjectRole | undefined {
-  if (project.admins.includes(userId)) return 'admin';
-  if (project.members.includes(userId)) return 'operator';
-  return project.readers?.includes(userId) === true ? 'reader' : undefined;
+/** The role of a user in the project, or in what else has members; undefined for whoever is not in it. */
+export function roleIn({ admins, members, readers }: Peopled, userId: string): ProjectRole | undefined {
+  if (admins?.includes(userId) === true) return 'admin';
+  if (members?.includes(userId) === true) return 'operator';
+  return readers?.includes(userId) === true ? 'reader' : undefined;
+}
+
+/** Everybody who is in it, each once. */
+export function peopleIn({ admins = [], members = [], readers = [] }: Peopled): string[] {
+  return [...new Set([...admins, ...members, ...readers])];
 }
 
 /** What the caller may do in the project. */

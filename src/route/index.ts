@@ -33,18 +33,10 @@ import {
   updateInstance,
 } from './instance.js';
 import { createLabel, deleteLabel, getLabel, labelRows, listLabels, patchLabel } from './label.js';
-import {
-  addMember,
-  addOwner,
-  changeMember,
-  listMembers,
-  listOwners,
-  removeMember,
-  removeOwner,
-} from './member.js';
+import { memberRows } from './member.js';
 import { getNetwork, listNetworks } from './network.js';
 import { createOrganization, getOrganization, listOrganizations, patchOrganization } from './organization.js';
-import { projectInPath } from './prefetch.js';
+import { organizationInPath, projectInPath } from './prefetch.js';
 import { createProject, deleteProject, getProject, listProjects, patchProject } from './project.js';
 import { getQuota, putQuota } from './quota.js';
 import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
@@ -129,7 +121,13 @@ const peopleRoutes: readonly Row[] = [
   [2, 'GET', '/organizations', superUserOnly, listOrganizations],
   [2, 'POST', '/organizations', superUserOnly, createOrganization],
   [2, 'GET', '/organizations/{organizationID}', foundWith('read'), getOrganization],
-  [2, 'PATCH', '/organizations/{organizationID}', superUserOnly, patchOrganization],
+  [2, 'PATCH', '/organizations/{organizationID}', adminOnly(organizationInPath), patchOrganization],
+  ...memberRows({
+    type: 'organization',
+    path: '/organizations/{organizationID}',
+    read: memberOnly(organizationInPath),
+    write: adminOnly(organizationInPath),
+  }),
 
   [2, 'GET', '/projects', signedIn, listProjects],
   [2, 'POST', '/projects', superUserOnly, createProject],
@@ -138,13 +136,12 @@ const peopleRoutes: readonly Row[] = [
   [2, 'DELETE', '/projects/{projectID}', adminOnly(projectInPath), deleteProject],
   [2, 'GET', '/projects/{projectID}/quota', memberOnly(projectInPath), getQuota],
   [2, 'PUT', '/projects/{projectID}/quota', superUserOnly, putQuota],
-  [2, 'GET', '/projects/{projectID}/members', memberOnly(projectInPath), listMembers],
-  [2, 'POST', '/projects/{projectID}/members', adminOnly(projectInPath), addMember],
-  [2, 'PUT', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), changeMember],
-  [2, 'DELETE', '/projects/{projectID}/members/{userID}', adminOnly(projectInPath), removeMember],
-  [2, 'GET', '/projects/{projectID}/owners', memberOnly(projectInPath), listOwners],
-  [2, 'POST', '/projects/{projectID}/owners', adminOnly(projectInPath), addOwner],
-  [2, 'DELETE', '/projects/{projectID}/owners/{userID}', adminOnly(projectInPath), removeOwner],
+  ...memberRows({
+    type: 'project',
+    path: '/projects/{projectID}',
+    read: memberOnly(projectInPath),
+    write: adminOnly(projectInPath),
+  }),
 ];
 
 /** Labels, and the resources that have them. */
@@ -169,8 +166,8 @@ const labelRoutes: readonly Row[] = [
   ...labelRows({
     type: 'organization',
     path: '/organizations/{organizationID}',
-    read: superUserOnly,
-    write: superUserOnly,
+    read: memberOnly(organizationInPath),
+    write: adminOnly(organizationInPath),
   }),
   ...labelRows({ type: 'user', path: '/users/{userID}', read: selfOnly, write: superUserOnly }),
 ];

@@ -2,7 +2,7 @@
 import type { Connector } from '../data/connector.js';
 import type { StoredText } from '../data/store/port.js';
 import type { Interruption } from '../model/interruption.js';
-import { type ProjectRecord, rightsIn } from '../model/project.js';
+import { type ProjectRecord, rightsIn, roleIn } from '../model/project.js';
 import { type Limits, rightsOf } from '../model/role.js';
 import { siteId } from '../model/task.js';
 import type { ProjectContext, User } from './pipeline/context.js';
@@ -56,6 +56,23 @@ const ofTheSite: ProjectContext = {
 export const projectInPath: PrefetchFunc<Connector> = async ({ interruption }, connector, params) => {
   const project = await connector.projects.load(idIn(params, 'projectID'), interruption);
   return project && { project: contextOf(project) };
+};
+
+/**
+ * The organization named by `organizationID` in the path, as what the right is demanded in: it counts what the caller is
+ * in the organization, and not in its projects.
+ */
+export const organizationInPath: PrefetchFunc<Connector> = async ({ interruption }, connector, params) => {
+  const id = idIn(params, 'organizationID');
+  const found = await connector.organizations.load(id, interruption);
+  if (found === undefined) return undefined;
+  return {
+    project: {
+      id,
+      // A limited credential belongs to projects only.
+      rightsOf: (user) => (user.limits === undefined ? rightsOf(user, roleIn(found.value, user.id), id) : []),
+    },
+  };
 };
 
 /** The user whom `userID` of the path names, whether or not there is one. */

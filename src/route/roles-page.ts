@@ -79,7 +79,7 @@ export function rolesPage(): string {
   return `# Roles and rights
 
 A user has a role in each project that they are in: \`reader\`, \`operator\` or \`admin\`. A superuser, whom \`auth.superUsers\` names, has
-every right in every project. \`spec.members\` of a project lists its operators.
+every right in every project. For the routes of an organization, the role in the organization counts instead. \`spec.members\` of a project lists its operators.
 
 ${table(['right', 'allows to', ...roles], ofRights)}
 

@@ -133,7 +133,8 @@ describe('the API under random requests', function () {
  */
 const needingMore = [
   ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
-  ...['signOut', 'endSession', 'changeMember', 'removeMember', 'removeOwner'],
+  ...['signOut', 'endSession', 'changeProjectMember', 'removeProjectMember', 'removeProjectOwner'],
+  ...['changeOrganizationMember', 'removeOrganizationMember', 'removeOrganizationOwner'],
   ...['getDelivery', 'replayDelivery', 'deleteSubscriptionByQuery'],
   ...['Instance', 'Project', 'Organization', 'User'].flatMap((resource) => [
     `add${resource}Label`,

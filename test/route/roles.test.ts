@@ -81,20 +81,31 @@ describe('the role table', () => {
     const label = { name: labelID, organizationId, projectId, properties: {}, ...made };
     const joined = replace(projects, project, { ...project.value, admins, labels: [labelID] });
     const member = { name: labelID, active: true, creationTime: timestamp(), labels: [labelID] };
-    await store.write([joined, insert(labels, labelID, label), insert(users, userID, member)]);
-    return { instanceID: instanceId, taskID: taskId, projectID: projectId, userID, labelID };
+    const organization = await store.get(organizations, organizationId);
+    if (organization === undefined) throw new Error('the organization is not there');
+    // The roles in the organization are those in the project.
+    const { members, readers = [] } = project.value;
+    const people = { admins, members, readers, labels: [labelID] };
+    await store.write([
+      joined,
+      replace(organizations, organization, { ...organization.value, ...people }),
+      insert(labels, labelID, label),
+      insert(users, userID, member),
+    ]);
+    return {
+      instanceID: instanceId,
+      taskID: taskId,
+      projectID: projectId,
+      organizationID: organizationId,
+      userID,
+      labelID,
+    };
   }
 
-  /** What belongs to the organization of the project, or what the data layer finds. */
+  /** What the data layer finds, too. */
   async function seededBeyond(row: Row, caller: CallerKind, project: SeededProject): Promise<Ids> {
-    const { catalog, app } = server;
+    const { catalog } = server;
     const ids = await seeded(project);
-    const { labelID = '' } = ids;
-    const organization = await app.store.get(organizations, project.organizationId);
-    if (organization !== undefined) {
-      const labelled = { ...organization.value, labels: [labelID] };
-      await app.store.write([replace(organizations, organization, labelled)]);
-    }
     if (row[2].includes('{keyName}') && caller !== 'anonymous')
       await apis[caller].post('/api/v2/keys', createSshKey.declaration.example);
     const subscription = row[2].includes('subscription')
@@ -102,7 +113,6 @@ describe('the role table', () => {
       : { id: absentId, deliveryId: absentId };
     return {
       ...ids,
-      organizationID: project.organizationId,
       networkID: project.networkIds[0] ?? '',
       subscriptionID: subscription.id,
       deliveryID: subscription.deliveryId,

@@ -1,7 +1,6 @@
 /** Each service flag switches what it names, and nothing else, and at once. */
 import { expect } from 'chai';
-import type { ServiceFlagsWrite } from '../../src/model/settings.js';
-import { flagNames } from '../../src/model/settings.js';
+import { flagNames, type ServiceFlagsWrite } from '../../src/model/settings.js';
 import type { Session } from '../../src/model/session.js';
 import { taskInputs } from '../../src/model/task.js';
 import { cookieOf, page } from '../support/page.js';

@@ -27,11 +27,11 @@ const named = [users, organizations, projects, apiKeys, sshKeys, labels] as Coll
 const ofProject = [
   'patchProject',
   'deleteProject',
-  'addMember',
-  'changeMember',
-  'removeMember',
-  'addOwner',
-  'removeOwner',
+  'addProjectMember',
+  'changeProjectMember',
+  'removeProjectMember',
+  'addProjectOwner',
+  'removeProjectOwner',
 ];
 
 let count = 0;
@@ -51,11 +51,18 @@ export async function freshPeople(
     await server.admin.post('/api/v2/keys', createSshKey.declaration.example);
   count += 1;
   const person = await addPerson(server.app, `someone-${count}`);
-  const members = operationId === 'addMember' ? [] : [person];
+  const members = operationId === 'addProjectMember' ? [] : [person];
   // One admin is left when the other is removed.
-  const admins = operationId === 'removeOwner' ? [person, await addPerson(server.app, `other-${count}`)] : [];
+  const admins =
+    operationId === 'removeProjectOwner' ? [person, await addPerson(server.app, `other-${count}`)] : [];
   const project = await addProject(server.app, { name: `something-${count}`, admins, members });
   const { organizationId, projectId } = server.catalog;
+  if (/^(change|remove)Organization(Member|Owner)$/.test(operationId)) {
+    const found = await store.get(organizations, organizationId);
+    const other = await addPerson(server.app, `another-${count}`);
+    if (found !== undefined)
+      await store.write([replace(organizations, found, { ...found.value, admins: [person.id, other.id] })]);
+  }
   const resources = [organizationId, projectId, instanceId, person.id];
   return {
     ...(await freshLabel(server, operationId, resources)),
