@@ -212,12 +212,12 @@ async function work(
   idempotency: IdempotencyData,
   taskAudit: TaskAuditData,
 ): Promise<TaskRunner> {
-  const { config, options, store, settings, feed, owner, open, undo } = base;
+  const { config, options, store, settings, feed, owner, open, tracing, undo } = base;
   const lease = config.tasks.lease * seconds;
   const cooldownMs = config.tasks.backoffMax * seconds;
   const queue = new TaskQueue(store, { owner, lease, cooldownMs, types: () => settings.taskTypes });
   const services = webhookServices(config, store, connector.dispatch);
-  const runner = makeRunner(config, queue, open, { tracer: base.tracing.tracer, services }, options.log);
+  const runner = makeRunner(config, queue, open, { tracing, services, connector }, options.log);
   await runner.start();
   undo.push(() => runner.stop());
   // The queue itself announces what this process has accepted.

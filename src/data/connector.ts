@@ -12,6 +12,7 @@ import { schema } from './migration/schema.js';
 import type { HookRule } from '../model/hook.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
+import { storedImages } from './stored-image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
 import { HookData, hookEvents, hookInstances, hookJobs, hookPlaces } from './hook.js';
 import { InstanceActionData } from './instance-action.js';
@@ -133,6 +134,7 @@ export const collections: readonly CollectionSpec<never>[] = [
   hookInstances,
   hookPlaces,
   regions,
+  storedImages,
   instances,
   tasks,
   idempotency,
@@ -162,7 +164,7 @@ export function createConnector(
   const tagScope = new TagScope(store, projectData);
   const taskData = new TaskData(store, projectData, feed, tagScope);
   const instanceData = new InstanceData(store, projectData, networkData, regionData, settings);
-  const [flavors, images] = [new FlavorData(regionData), new ImageData(regionData)];
+  const [flavors, images] = [new FlavorData(regionData), new ImageData(store, projectData, regionData)];
   const taskControl = new TaskControl(store);
   return {
     ...parts,

@@ -4,10 +4,13 @@ import { ApiError, type FieldError } from '../model/error.js';
 import { misfits } from '../model/fit.js';
 import type { Flavor } from '../model/flavor.js';
 import type { InstanceNetworking, InstanceRecord } from '../model/instance.js';
+import { presentStoredImage } from '../model/stored-image.js';
 import { userDataFault } from '../model/user-data.js';
 import type { Caller } from './caller.js';
 import type { RegionData } from './region.js';
 import type { ExpiryLimits } from './settings.js';
+import { check, type Write } from './store/port.js';
+import { storedImages } from './stored-image.js';
 
 /** Each tag name at most once: the second would shadow the first in every filter. */
 export function checkTags(tags: readonly Tag[] | undefined): void {
@@ -91,33 +94,45 @@ interface References extends Pick<InstanceRecord, 'organizationId' | 'projectId'
   kept?: Flavor['spec'] | null | undefined;
 }
 
+/** What a valid reference to a flavor and an image leads to. */
+interface Referred {
+  /** The shape of the flavor. */
+  flavor?: Flavor['spec'] | undefined;
+  /** For the batch of the change: the image must not be changed or deleted meanwhile. */
+  checks: readonly Write[];
+}
+
 /**
  * Checks that flavor and image exist in the region for this project, and fit each other; otherwise 400, as in Unikorn.
- * Returns the shape of the flavor.
  */
 export async function checkReferences(
   regions: RegionData,
   wanted: References,
   caller: Caller,
-): Promise<Flavor['spec'] | undefined> {
-  const principal = { organizationId: wanted.organizationId, projectIds: [wanted.projectId] };
+): Promise<Referred> {
+  const { organizationId, projectId, imageId } = wanted;
+  const principal = { organizationId, projectIds: [projectId] };
   const { signal } = caller;
   const [flavors, images] = await regions.ask(caller, wanted.regionId, (provider) =>
     Promise.all([provider.listFlavors(principal, signal), provider.listImages(principal, signal)]),
   );
   const offered = flavors.find((candidate) => candidate.metadata.id === wanted.flavorId);
-  const spec = offered?.spec ?? wanted.kept ?? undefined;
-  const image = images.find((candidate) => candidate.metadata.id === wanted.imageId);
+  const flavor = offered?.spec ?? wanted.kept ?? undefined;
+  const built = images.find((candidate) => candidate.metadata.id === imageId);
+  const stored = built === undefined ? await regions.storedImage(wanted, imageId, signal) : undefined;
+  const image = stored === undefined ? built : presentStoredImage(imageId, stored.value);
   const errors: FieldError[] = [];
-  if (spec === undefined)
+  if (flavor === undefined)
     errors.push({ pointer: '/spec/flavorId', message: 'The region has no such flavor.' });
   if (image === undefined)
     errors.push({ pointer: '/spec/imageId', message: 'The region has no such image.' });
-  if (spec !== undefined && image !== undefined) {
-    errors.push(...misfits({ spec }, image).map((message) => ({ pointer: '/spec/imageId', message })));
+  if (flavor !== undefined && image !== undefined) {
+    errors.push(
+      ...misfits({ spec: flavor }, image).map((message) => ({ pointer: '/spec/imageId', message })),
+    );
   }
   if (errors.length > 0) {
     throw new ApiError('invalid_reference', errors.map((error) => error.message).join(' '), { errors });
   }
-  return spec;
+  return { flavor, checks: stored === undefined ? [] : [check(storedImages, stored)] };
 }

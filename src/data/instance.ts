@@ -170,7 +170,7 @@ export class InstanceData {
     const { organizationId } = project.value;
     const { regionId } = network.value;
     const wanted = { organizationId, projectId: project.id, regionId, ...pick(spec) };
-    const flavor = await checkReferences(this.#regions, wanted, caller);
+    const { flavor, checks } = await checkReferences(this.#regions, wanted, caller);
     const id = uuidv7();
     const wished: InstanceRecord = {
       organizationId,
@@ -202,7 +202,7 @@ export class InstanceData {
       '/spec/flavorId',
     );
     const accepted = { id, taskId: task.id, text: JSON.stringify(presentInstance(id, stored)), revision: 1 };
-    const writes = [check(projects, project), insert(instances, id, stored), task.write, ...quota];
+    const writes = [check(projects, project), ...checks, insert(instances, id, stored), task.write, ...quota];
     const taken = `The project already has an instance named "${metadata.name}".`;
     return withName(this.#storeNew(caller, accepted, writes, stored), taken);
   }
@@ -260,7 +260,10 @@ export class InstanceData {
       // Only changes are looked up: a retired flavor must not block a new description or a new image.
       const former = replaced.includes('flavorId') ? undefined : value.flavor;
       const wanted = { ...value, ...pick(wish.spec), kept: former };
-      const flavor = replaced.length > 0 ? await checkReferences(this.#regions, wanted, caller) : undefined;
+      const { flavor, checks } =
+        replaced.length > 0
+          ? await checkReferences(this.#regions, wanted, caller)
+          : { flavor: undefined, checks: [] };
       const how = conversion(value, replaced, flavor);
       const wipes = how === 'instance.replace';
       if (wipes && !allowReplace) throw replaceRequired(value, replaced, flavor);
@@ -269,10 +272,10 @@ export class InstanceData {
       if (how !== undefined) {
         checkFree('instance', await openTasksOf(this.#store, instance.value));
         const asked = by(caller, { ...next, flavor: flavor ?? null });
-        if (wipes) return this.#open(caller, instance, asked, how, pick(wish.spec));
+        if (wipes) return this.#open(caller, instance, asked, how, pick(wish.spec), checks);
         const resizedFrom = { flavorId: value.flavorId, flavor: value.flavor ?? null };
         const wanted = defined({ flavorId: asked.flavorId, flavor });
-        return this.#open(caller, instance, { ...asked, resizedFrom }, how, wanted);
+        return this.#open(caller, instance, { ...asked, resizedFrom }, how, wanted, checks);
       }
       // The machine of a repeated request is already being created: the repeat returns the same task.
       const open = await openTasksOf(this.#store, instance.value);

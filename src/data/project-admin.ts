@@ -15,12 +15,19 @@ import { projects } from './project.js';
 import { quotas } from './quota.js';
 import { regions } from './region.js';
 import { ResourceData } from './resource.js';
+import { storedImages } from './stored-image.js';
 import { type Document, insert, remove, replace, type Write } from './store/port.js';
 import { retrying, unlessRaced } from './store/retry.js';
 
 const regionLimit = 1000;
 /** Maximum number of networks per project, of which each region has one. */
 const networkLimit = 1000;
+
+/** What a project must not have when it is deleted. */
+const contents = [
+  [instances, 'instance'],
+  [storedImages, 'image'],
+] as const;
 
 export class ProjectAdminData extends ResourceData {
   /** With a network `default` in each region. It has no members yet. */
@@ -58,11 +65,11 @@ export class ProjectAdminData extends ResourceData {
   }
 
   /**
-   * With its networks. A project that has instances stays. It is marked first: a create that has found it unmarked is
+   * With its networks. A project that has instances or images stays. It is marked first: a create that has found it unmarked is
    * refused by the check in its own batch, so that what is counted after the mark is all that there will be.
    */
   async delete(caller: Caller, id: string): Promise<void> {
-    await this.#refuseWithInstances(caller, id);
+    await this.#refuseWithContents(caller, id);
     await this.#mark(caller, id);
     // From here to the end, even if the client leaves.
     const steadfast = { ...caller, signal: new AbortController().signal };
@@ -70,7 +77,7 @@ export class ProjectAdminData extends ResourceData {
     await retrying(async () => {
       const project = await this.#marked(id);
       try {
-        await this.#refuseWithInstances(steadfast, id);
+        await this.#refuseWithContents(steadfast, id);
       } catch (error) {
         const { deletionTime: _, ...open } = project.value;
         await unlessRaced(this.store.write([replace(projects, project, open)]));
@@ -116,11 +123,13 @@ export class ProjectAdminData extends ResourceData {
     return (await this.store.page(networks, query)).map((network) => remove(networks, network));
   }
 
-  async #refuseWithInstances(caller: Caller, id: string): Promise<void> {
-    const count = await this.store.count(instances, { filter: { project_id: id } }, caller.signal);
-    if (count === 0) return;
-    const message = `The project has ${count === 1 ? 'an instance' : `${count} instances`}; delete ${count === 1 ? 'it' : 'them'} first.`;
-    throw new ApiError('in_use', message);
+  async #refuseWithContents(caller: Caller, id: string): Promise<void> {
+    for (const [collection, what] of contents) {
+      const count = await this.store.count(collection, { filter: { project_id: id } }, caller.signal);
+      if (count === 0) continue;
+      const message = `The project has ${count === 1 ? `an ${what}` : `${count} ${what}s`}; delete ${count === 1 ? 'it' : 'them'} first.`;
+      throw new ApiError('in_use', message);
+    }
   }
 }
 

@@ -1,13 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { HealthStatus } from '../model/common.js';
 import { ApiError, notFound } from '../model/error.js';
+import type { ImageRecord } from '../model/stored-image.js';
 import type { Region, RegionFeatures, RegionType } from '../model/region.js';
 import { RegionError, type RegionPrincipal, type RegionProvider } from '../region/provider.js';
 import type { Caller } from './caller.js';
 import type { OrganizationData } from './organization.js';
 import type { ProjectData } from './project.js';
-import { type CollectionSpec, replace, type Store } from './store/port.js';
+import { type CollectionSpec, type Document, replace, type Store } from './store/port.js';
 import { retrying } from './store/retry.js';
+import { type ImagePlace, isSeenIn, storedImages } from './stored-image.js';
 
 export interface RegionRecord {
   name: string;
@@ -157,6 +159,16 @@ export class RegionData {
     if ((await this.#store.get(regions, regionId, signal)) === undefined) return notFound();
     const message = 'The region is unavailable: no worker has registered for it yet.';
     return new ApiError('unavailable', message, { headers: { 'Retry-After': '5' } });
+  }
+
+  /** A stored image of the region from which machines can be made in the project. */
+  async storedImage(
+    place: ImagePlace,
+    id: string,
+    signal: AbortSignal,
+  ): Promise<Document<ImageRecord> | undefined> {
+    const found = await this.#store.get(storedImages, id, signal);
+    return found !== undefined && isSeenIn(found.value, place) ? found : undefined;
   }
 
   /** The regions that an organization of the caller may use. */

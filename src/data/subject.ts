@@ -10,6 +10,7 @@ import {
   type TaskType,
 } from '../model/task.js';
 import { instances } from './instance.js';
+import { storedImages } from './stored-image.js';
 import { type CollectionSpec, type Document, remove, replace, type Store, type Write } from './store/port.js';
 import { webhooks } from './webhook.js';
 import { instanceAfter } from './wish.js';
@@ -24,6 +25,7 @@ export interface SubjectKind<R extends Subject> {
 
 const kinds: { readonly [S in SubjectType]: SubjectKind<SubjectRecords[S]> } = {
   instance: kindOf(instances, changedInstance),
+  image: kindOf(storedImages),
   webhook: kindOf(webhooks),
 };
 

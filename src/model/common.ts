@@ -69,7 +69,7 @@ export const HealthStatus = Type.Union([
 ]);
 export type HealthStatus = Static<typeof HealthStatus>;
 
-const staticMetadata = {
+export const staticMetadata = {
   id: Uuid,
   name: Type.String(),
   description: Type.Optional(Type.String()),

@@ -6,7 +6,7 @@
 /** What a caller may do in a project. */
 export const rights = {
   read: 'see the project and what is in it',
-  operate: 'create, change, start, stop and delete instances, and control their tasks',
+  operate: 'create, change, start, stop and delete instances and images, and control their tasks',
   console: 'read the console output of instances',
   secrets: 'read and set secrets of the project',
   administer: 'change the project, and who is in it',
@@ -40,6 +40,7 @@ export const verbs = {
   reboot: { right: 'operate', meaning: 'reboot instances' },
   delete: { right: 'operate', meaning: 'delete instances, and replace their machines' },
   extend: { right: 'operate', meaning: 'extend the lifetime of instances' },
+  images: { right: 'operate', meaning: 'create, upload, change and delete images' },
   tasks: { right: 'operate', meaning: 'activate, prioritise, abort and restart tasks' },
   console: { right: 'console', meaning: 'read the console output of instances' },
   secrets: { right: 'secrets', meaning: 'read and set secrets of the project' },

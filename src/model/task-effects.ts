@@ -13,6 +13,7 @@ import type {
   TaskRecord,
   TaskType,
 } from './task.js';
+import type { ImageRecord } from './stored-image.js';
 import { afterSending, type Sent, type WebhookRecord } from './webhook.js';
 
 /** `destroys`: the machine or the content of its disk is lost. */
@@ -116,6 +117,13 @@ export const taskEffects = {
     disrupts: 'restarts',
   },
   'actions.follow': noEffects,
+  'image.delete': {
+    onAccepted: (image) => ({ ...image, deletionTime: timestamp() }),
+    onResult: () => undefined,
+    onFailed: notDeleted,
+    onCancelled: () => ({ message: 'The deletion was aborted. Delete the image again to continue.' }),
+    onRestart: same,
+  },
   'webhook.deliver': {
     onAccepted: (webhook) => ({ ...webhook, due: 0 }),
     onResult: (webhook, sent: Sent) => afterSending(webhook, sent),
@@ -141,6 +149,12 @@ export function effectsOf(type: TaskType): TaskEffects<SubjectRecord> {
 
 export function disruptionOf(type: TaskType): Disruption | undefined {
   return effectsOf(type).disrupts;
+}
+
+/** An image that is in use stays as it was; of any other, the region may have removed a part. */
+function notDeleted(image: ImageRecord, { code, message }: TaskCause): ImageRecord {
+  const { deletionTime: _, ...living } = image;
+  return code === 'in_use' ? living : { ...image, message: `${message} Delete the image again to retry.` };
 }
 
 function laterAgain(webhook: WebhookRecord): WebhookRecord {

@@ -9,6 +9,7 @@ import { Timestamp, Uuid } from './common.js';
 import type { ErrorCode } from './error.js';
 import { FlavorSpec } from './flavor.js';
 import type { InstanceRecord } from './instance.js';
+import type { ImageRecord } from './stored-image.js';
 import type { WebhookRecord } from './webhook.js';
 
 export const TaskStatus = Type.Union(
@@ -53,6 +54,7 @@ export function openTaskIds({ openTasks = [] }: Subject): readonly string[] {
 /** The types of subjects, with their records. */
 export interface SubjectRecords {
   instance: InstanceRecord;
+  image: ImageRecord;
   webhook: WebhookRecord;
 }
 export type SubjectType = keyof SubjectRecords;
@@ -61,6 +63,7 @@ export type SubjectRecord = SubjectRecords[SubjectType];
 /** `busy`: the error code for requests that an open task blocks. */
 export const subjectTypes: Readonly<Record<SubjectType, { busy: ErrorCode }>> = {
   instance: { busy: 'instance_busy' },
+  image: { busy: 'conflict' },
   webhook: { busy: 'conflict' },
 };
 
@@ -84,6 +87,7 @@ export const taskInputs = {
   'instance.start': nothing,
   'instance.stop': nothing,
   'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),
+  'image.delete': nothing,
   'webhook.deliver': nothing,
   // Ends when its children have ended.
   'actions.follow': Type.Object({ verb: Type.String() }, { additionalProperties: false }),

@@ -56,6 +56,14 @@ import {
 } from './settings.js';
 import { endSession, listSessions, signIn, signOut } from './session.js';
 import { createSetup, getSetup } from './setup.js';
+import {
+  createImage,
+  deleteImage,
+  getAnyImage,
+  listAllImages,
+  patchImage,
+  projectOfImage,
+} from './stored-image.js';
 import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
@@ -93,6 +101,7 @@ const root = undefined;
 
 const onInstance = (verb: Verb) => projectRight('operate', projectOfInstance, verb);
 const mayReadConsole = projectRight('console', projectOfInstance);
+const mayChangeImage = projectRight('operate', projectOfImage, 'images');
 const mayOperateTask = projectRight('operate', projectOfTask, 'tasks');
 
 const peopleRoutes: readonly Row[] = [
@@ -172,6 +181,16 @@ const labelRoutes: readonly Row[] = [
   ...labelRows({ type: 'user', path: '/users/{userID}', read: selfOnly, write: superUserOnly }),
 ];
 
+const imageRoutes: readonly Row[] = [
+  [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/images', foundWith('read'), listImages],
+  [2, 'GET', '/regions/{regionID}/images/{imageID}', foundWith('read'), getImage],
+  [2, 'GET', '/images', signedIn, listAllImages],
+  [2, 'POST', '/images', signedIn, createImage],
+  [2, 'GET', '/images/{imageID}', foundWith('read'), getAnyImage],
+  [2, 'PATCH', '/images/{imageID}', mayChangeImage, patchImage],
+  [2, 'DELETE', '/images/{imageID}', mayChangeImage, deleteImage],
+];
+
 /** What superusers do to the whole site. */
 const adminRoutes: readonly Row[] = [
   [2, 'DELETE', '/admin/task_queue', superUserOnly, clearTaskQueue],
@@ -236,6 +255,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'GET', '/status/recent_tasks', signedIn, getRecentTasks],
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
     ...adminRoutes,
+    ...imageRoutes,
 
     [2, 'GET', '/setup', anyone, getSetup],
     [2, 'POST', '/setup', anyone, createSetup],
@@ -255,8 +275,6 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [2, 'GET', '/regions/{regionID}', foundWith('read'), getRegion],
     [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/flavors', foundWith('read'), listFlavors],
     [2, 'GET', '/regions/{regionID}/flavors/{flavorID}', foundWith('read'), getFlavor],
-    [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/images', foundWith('read'), listImages],
-    [2, 'GET', '/regions/{regionID}/images/{imageID}', foundWith('read'), getImage],
 
     [root, 'GET', '/metrics', anyone, getMetrics(options.service)],
     [root, 'GET', '/api/version', signedIn, getVersion(options.service)],

@@ -1,4 +1,5 @@
 import type { Config } from '../config.js';
+import type { Connector } from '../data/connector.js';
 import type { TaskQueue } from '../data/queue.js';
 import type { OpenRegion } from '../data/region.js';
 import type { Log } from '../model/log.js';
@@ -9,12 +10,18 @@ import type { WebhookServices } from '../task/webhook-services.js';
 
 const seconds = 1000;
 
+interface RunnerParts {
+  tracing: { tracer: Tracer };
+  services: WebhookServices;
+  connector: Connector;
+}
+
 /** The runner for the tasks of the regions that this process drives, and of the site. */
 export function makeRunner(
   { tasks }: Config,
   queue: TaskQueue,
   open: readonly OpenRegion[],
-  parts: { tracer: Tracer; services: WebhookServices },
+  { tracing: { tracer }, services, connector }: RunnerParts,
   log: Log,
 ): TaskRunner {
   const times = {
@@ -24,6 +31,7 @@ export function makeRunner(
     grace: tasks.grace * seconds,
   };
   const { concurrency, maxAttempts, maxInterruptions } = tasks;
+  const parts = { tracer, services, images: { data: connector.images } };
   const options = { ...times, concurrency, maxAttempts, maxInterruptions, ...parts };
   return new TaskRunner(queue, [...open, siteRegion], options, log);
 }

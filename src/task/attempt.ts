@@ -13,6 +13,7 @@ import type { RegionProvider } from '../region/provider.js';
 import { causeOf } from './cause.js';
 import { NotYet, type RetryRule, type TaskCode, type Work } from './code.js';
 import { codeOf, takes } from './registry.js';
+import type { ImageServices } from './image-services.js';
 import type { WebhookServices } from './webhook-services.js';
 
 export interface AttemptOptions extends RetryRule {
@@ -21,6 +22,7 @@ export interface AttemptOptions extends RetryRule {
   tracer: Tracer;
   /** What tasks of the site work with. */
   services?: WebhookServices;
+  images?: ImageServices;
 }
 
 /** How an attempt ended, for the runner and the trace. */
@@ -166,6 +168,7 @@ export class Attempt {
       subject,
       provider: this.#provider,
       services: this.#options.services,
+      images: this.#options.images,
       signal,
       step: (name, act, change) => this.#step(name, act, change),
     };

@@ -4,6 +4,7 @@ import type { Log } from '../model/log.js';
 import type { SubjectOf, SubjectTypeOf, TaskInput, TaskRecord, TaskType } from '../model/task.js';
 import type { TaskResult } from '../model/task-effects.js';
 import type { RegionProvider } from '../region/provider.js';
+import type { ImageServices } from './image-services.js';
 import type { WebhookServices } from './webhook-services.js';
 
 /** One attempt at a task, as seen by its code. */
@@ -18,6 +19,8 @@ export interface Work<T extends TaskType = TaskType> {
   readonly provider: RegionProvider;
   /** What tasks of the site work with. */
   readonly services: WebhookServices | undefined;
+  /** What tasks on images work with. */
+  readonly images: ImageServices | undefined;
   /** Aborts when the lease is lost, the task is aborted or the process shuts down. Pass it on. */
   readonly signal: AbortSignal;
   /**

@@ -2,6 +2,7 @@ import { Check } from 'typebox/schema';
 import { taskInputs, type TaskType } from '../model/task.js';
 import type { TaskCode, Work } from './code.js';
 import { actionsFollow } from './actions-follow.js';
+import { imageDelete } from './image-delete.js';
 import { instanceCreate } from './instance-create.js';
 import { instanceDelete } from './instance-delete.js';
 import { instanceReboot } from './instance-reboot.js';
@@ -20,6 +21,7 @@ const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.start': instanceStart,
   'instance.stop': instanceStop,
   'instance.reboot': instanceReboot,
+  'image.delete': imageDelete,
   'webhook.deliver': webhookDeliver,
   'actions.follow': actionsFollow,
 };

@@ -129,12 +129,13 @@ describe('the API under random requests', function () {
 
 /**
  * Operations that need what no arbitrary value is: a key of the right form, a public URL, a cookie, a site without users,
- * or two ids that belong together.
+ * two ids that belong together, or an image that no catalog has.
  */
 const needingMore = [
   ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
   ...['signOut', 'endSession', 'changeProjectMember', 'removeProjectMember', 'removeProjectOwner'],
   ...['changeOrganizationMember', 'removeOrganizationMember', 'removeOrganizationOwner'],
+  ...['createImage', 'patchImage', 'deleteImage'],
   ...['getDelivery', 'replayDelivery', 'deleteSubscriptionByQuery'],
   ...['Instance', 'Project', 'Organization', 'User'].flatMap((resource) => [
     `add${resource}Label`,

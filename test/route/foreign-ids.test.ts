@@ -12,12 +12,13 @@ import type { Row } from '../../src/route/route.js';
 import type { ErrorAnswer } from '../support/conform.js';
 import { absentId } from '../support/fuzz-seed.js';
 import { addSubscription } from '../support/example-people.js';
+import { seedImage } from '../support/images.js';
 import { addPerson, addProject, addSession, type Person, type SeededProject } from '../support/people.js';
 import { seedTask } from '../support/rows.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 /** Parameters of paths that name what everybody may see. */
-const shared = ['asset', 'regionID', 'flavorID', 'imageID'];
+const shared = ['asset', 'regionID', 'flavorID'];
 
 describe('ids of others', () => {
   let server: TestServer;
@@ -52,6 +53,7 @@ describe('ids of others', () => {
       userID: victim.id,
       keyID: victim.keyId,
       labelID,
+      imageID: await seedImage(store, place),
       sessionID: await addSession(server.app, victim),
       ...(await subscriptionIn(projectId)),
     };

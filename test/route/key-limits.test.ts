@@ -156,6 +156,13 @@ describe('limited API keys', () => {
         '/api/v2/instances': named('no', red),
         '/api/v2/instances/actions': { verb: 'stop', selector: { ids: [redOne.metadata.id] } },
         '/api/v2/labels': { ...label, metadata: { name: 'no' } },
+        '/api/v2/images': {
+          metadata: { name: 'no' },
+          spec: {
+            ...{ projectId: red.id, regionId: server.catalog.regionId },
+            source: { type: 'upload', sizeBytes: 1, checksum: `sha256:${'0'.repeat(64)}` },
+          },
+        },
       };
       for (const row of allRows()) {
         const [, method, , guard, handler] = row;

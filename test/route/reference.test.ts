@@ -79,6 +79,8 @@ const promised: Record<string, string[]> = {
   '/api/v2/regions/{regionID}': ['get'],
   '/api/v2/regions/{regionID}/flavors/{flavorID}': ['get'],
   '/api/v2/regions/{regionID}/images/{imageID}': ['get'],
+  '/api/v2/images': ['get', 'post'],
+  '/api/v2/images/{imageID}': ['delete', 'get', 'patch'],
   '/api/version': ['get'],
   '/health': ['get'],
   '/ready': ['get'],

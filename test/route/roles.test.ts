@@ -25,6 +25,7 @@ import { createSshKey } from '../../src/route/ssh-key.js';
 import { Api, type ErrorAnswer, type Reply } from '../support/conform.js';
 import { addSubscription } from '../support/example-people.js';
 import { absentId } from '../support/fuzz-seed.js';
+import { seedImage } from '../support/images.js';
 import { addPerson, addProject, addSession, type Person, type SeededProject } from '../support/people.js';
 import { seedTask } from '../support/rows.js';
 import { startServer, type TestServer } from '../support/server.js';
@@ -99,6 +100,7 @@ describe('the role table', () => {
       organizationID: organizationId,
       userID,
       labelID,
+      imageID: await seedImage(store, { organizationId, projectId, regionId }),
     };
   }
 
@@ -119,7 +121,7 @@ describe('the role table', () => {
       keyName: project === own ? 'example' : 'theirs',
       regionID: catalog.regionId,
       flavorID: catalog.flavors['tiny'] ?? '',
-      imageID: catalog.images['sim-linux'] ?? '',
+      ...(row[2].startsWith('/regions') ? { imageID: catalog.images['sim-linux'] ?? '' } : {}),
     };
   }
 

@@ -39,11 +39,11 @@ export class ExampleIds {
     return {
       [exampleIds.organizationID]: organizationId,
       [exampleIds.projectID]: projectId,
-      ...(await freshPeople(server, operationId, id)),
       [exampleIds.regionID]: regionId,
       [exampleIds.networkID]: networkId,
       [exampleIds.flavorID]: flavors['tiny'] ?? '',
       [exampleIds.imageID]: images['sim-linux'] ?? '',
+      ...(await freshPeople(server, operationId, id)),
       [exampleIds.instanceID]: id,
       [exampleIds.taskID]: taskId,
       [exampleIds.auditEventID]: operationId === 'revertChange' ? await changeToRevert(server.admin) : '',

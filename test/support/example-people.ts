@@ -6,6 +6,7 @@ import { organizations } from '../../src/data/organization.js';
 import { projects } from '../../src/data/project.js';
 import { sshKeys } from '../../src/data/ssh-key.js';
 import { type CollectionSpec, insert, remove, replace } from '../../src/data/store/port.js';
+import { storedImages } from '../../src/data/stored-image.js';
 import { subscriptions } from '../../src/data/subscription.js';
 import { apiKeys, users } from '../../src/data/user.js';
 import { deliveries } from '../../src/data/webhook.js';
@@ -16,10 +17,11 @@ import type { SubscriptionRecord } from '../../src/model/subscription.js';
 import type { DeliveryRecord } from '../../src/model/webhook.js';
 import { createSshKey } from '../../src/route/ssh-key.js';
 import type { Api } from './conform.js';
+import { seedImage } from './images.js';
 import { addPerson, addProject, addSession } from './people.js';
 import type { TestServer } from './server.js';
 
-const named = [users, organizations, projects, apiKeys, sshKeys, labels] as CollectionSpec<{
+const named = [users, organizations, projects, apiKeys, sshKeys, labels, storedImages] as CollectionSpec<{
   name: string;
 }>[];
 
@@ -33,6 +35,9 @@ const ofProject = [
   'addProjectOwner',
   'removeProjectOwner',
 ];
+
+/** Operations that change an image, which those of the catalogs refuse. */
+const ofImage = ['patchImage', 'deleteImage'];
 
 let count = 0;
 
@@ -66,6 +71,9 @@ export async function freshPeople(
   const resources = [organizationId, projectId, instanceId, person.id];
   return {
     ...(await freshLabel(server, operationId, resources)),
+    ...(ofImage.includes(operationId)
+      ? { [exampleIds.imageID]: await seedImage(store, server.catalog) }
+      : {}),
     ...(ofProject.includes(operationId) ? { [exampleIds.projectID]: project.id } : {}),
     [exampleIds.userID]: person.id,
     [exampleIds.keyID]: person.keyId,
