@@ -156,7 +156,8 @@ function objectOf(schema: Schema, components: Schema): fc.Arbitrary<unknown> {
     // One of several ids is often required, which no schema expresses.
     const often = property['format'] === 'uuid' ? 3 : 1;
     const seldom = fc.oneof(
-      { weight: 3, arbitrary: fc.constant(undefined) },
+      // A read-only member can only be refused, unless it is what was read.
+      { weight: property['readOnly'] === true ? 15 : 3, arbitrary: fc.constant(undefined) },
       { weight: often, arbitrary: value },
     );
     return [name, required.includes(name) ? value : seldom];
