@@ -45,6 +45,7 @@ import { SubscriptionData, subscriptions, type WebhookRules } from './subscripti
 import { TagScope } from './tag-scope.js';
 import { TaskControl } from './task-control.js';
 import { TaskData, tasks } from './task.js';
+import { TimelineData } from './timeline.js';
 import { identities, type TokenData } from './token.js';
 import { apiKeys, formerKeys, type UserData, users } from './user.js';
 import { deliveries, webhooks } from './webhook.js';
@@ -92,6 +93,7 @@ export interface Connector extends Resources {
   readonly expiry: ExpiryData;
   readonly tasks: TaskData;
   readonly events: EventData;
+  readonly timelines: TimelineData;
   readonly taskControl: TaskControl;
   readonly status: StatusData;
   readonly admin: AdminData;
@@ -187,6 +189,7 @@ export function createConnector(
     instanceActions: new InstanceActionData(store, projectData, instanceData, taskControl),
     expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
+    timelines: new TimelineData(store, projectData),
     events: new EventData(store, projectData, people, feed, tagScope),
     taskControl,
     status: new StatusData(store, projectData, tagScope),

@@ -48,10 +48,11 @@ export class ExpiryData {
         modifiedTime: timestamp(),
         modifiedBy: caller.principal.name,
       };
-      const text = JSON.stringify(presentInstance(id, next));
+      const after = instanceAfter(instance, next);
+      const text = JSON.stringify(presentInstance(id, after));
       const accepted = { id, text, revision: instance.revision + 1 };
       const writes = [
-        replace(instances, instance, instanceAfter(instance, next)),
+        replace(instances, instance, after),
         ...(await changeAudited(this.#store, caller, 'instance.extend', instance, next)),
       ];
       const { revision, value: before } = instance;

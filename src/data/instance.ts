@@ -372,10 +372,10 @@ export class InstanceData {
   ): Promise<Accepted> {
     const { id } = instance;
     const charging = await chargeChange(this.#store, instance.value, changed, caller.signal);
-    const { record: next } = charging;
+    const next = instanceAfter(instance, charging.record);
     const text = JSON.stringify(presentInstance(id, next));
     const accepted = { id, ...told, text, revision: instance.revision + 1 };
-    const stored = replace(instances, instance, instanceAfter(instance, next));
+    const stored = replace(instances, instance, next);
     const writes = [stored, ...task.writes, ...charging.writes];
     const { revision, value: before } = instance;
     const intent = { id, revision, before, after: next, task: task.type };

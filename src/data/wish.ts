@@ -5,7 +5,14 @@
  * through here.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { InstanceRecord, ObservedMember, ShownBefore } from '../model/instance.js';
+import { defined, timestamp } from '../model/common.js';
+import {
+  type HistoryEntry,
+  instanceHistoryLimit,
+  type InstanceRecord,
+  type ObservedMember,
+  type ShownBefore,
+} from '../model/instance.js';
 import { observedOf, shownLimit } from '../model/instance-update.js';
 import type { Standing } from '../model/standing.js';
 import type { TaskRecord } from '../model/task.js';
@@ -24,11 +31,40 @@ export function standingOf({ revision, value }: Document<object>): Standing {
 /** The next value of an instance, updated with whether users changed it, and with the values shown before. */
 export function instanceAfter(before: Document<InstanceRecord>, next: InstanceRecord): InstanceRecord {
   const shown = shownAfter(before.value, next);
+  const revision = wishRevision(before, sameInstanceWish(before.value, next));
+  const history = historyAfter(before.value, next);
   return {
     ...next,
-    wishRevision: wishRevision(before, sameInstanceWish(before.value, next)),
+    wishRevision: revision,
+    ...(isCarriedOut(next) ? { doneRevision: revision } : {}),
+    ...(history === undefined ? {} : { history }),
     ...(shown === undefined ? {} : { shown }),
   };
+}
+
+/** Whether the instance is what it should be, and nothing is to be done any more. */
+function isCarriedOut(instance: InstanceRecord): boolean {
+  const { openTasks, provisioning, powerState, desiredPower } = instance;
+  const wanted = desiredPower === 'running' ? 'Running' : 'Stopped';
+  return openTasks.length === 0 && provisioning.status === 'provisioned' && powerState === wanted;
+}
+
+/** Adds what has changed. */
+function historyAfter(before: InstanceRecord, next: InstanceRecord): HistoryEntry[] | undefined {
+  const entries: HistoryEntry[] = [];
+  const time = timestamp();
+  const changed = wishes.filter((member) => member !== 'desiredPower' && !same(before[member], next[member]));
+  if (changed.length > 0) entries.push({ time, changed, user: next.modifiedBy ?? next.createdBy });
+  const { status, message } = next.provisioning;
+  if (status !== before.provisioning.status) entries.push({ time, status, ...defined({ message }) });
+  const { powerState, powerMessage, boots } = next;
+  if (powerState !== undefined && powerState !== before.powerState)
+    entries.push({ time, powerState, ...defined({ message: powerMessage }) });
+  // Unknown before, and not the first: it may be long ago.
+  if (boots !== undefined && (boots === 1 ? before.boots !== 1 : boots > (before.boots ?? boots)))
+    entries.push({ time, boot: boots });
+  if (entries.length === 0) return before.history;
+  return [...(before.history ?? []), ...entries].slice(-instanceHistoryLimit);
 }
 
 /** Adds values that the instance no longer shows. */

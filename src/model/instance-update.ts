@@ -126,6 +126,8 @@ function isSame(name: string, one: unknown, other: unknown): boolean {
 /** Whether the instance may have shown this value before. */
 function wasShown(instance: InstanceRecord, { metadata }: Instance, name: string, value: unknown): boolean {
   if (name === 'provisioningStatusDetail' || name === 'labels') return value !== undefined;
+  if (name === 'generation' || name === 'observedGeneration')
+    return Number(value) <= (instance.wishRevision ?? Infinity);
   if (typeof value !== 'string') return false;
   const made = Date.parse(metadata.creationTime);
   switch (name) {

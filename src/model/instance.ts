@@ -95,6 +95,19 @@ export const InstanceStatus = Type.Object(
       ...Timestamp,
       description: 'When the instance was marked as about to expire.',
     }),
+    generation: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description: 'Increases whenever a user changes what the instance should be.',
+      }),
+    ),
+    observedGeneration: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description:
+          'The last generation that has been carried out; 0: none yet. Equal to `generation`: the instance has been what it should be.',
+      }),
+    ),
   },
   { title: 'InstanceStatus', additionalProperties: false },
 );
@@ -176,9 +189,31 @@ export interface InstanceRecord {
   expirationWarning?: string;
   /** What is charged to the quota of its project; absent if that has no limits. */
   charged?: Charge;
+  /** How often its machine has been started, as the region last reported. */
+  boots?: number;
+  /** The last `wishRevision` that was carried out; absent: none was. */
+  doneRevision?: number;
+  /** What happened to it, oldest first; absent for instances older than this field. */
+  history?: HistoryEntry[];
   /** Past values of members that change by themselves; absent for instances older than this field. */
   shown?: ShownBefore;
 }
+
+/** One change of an instance: of its state, by a boot of its machine, or by a user. */
+export interface HistoryEntry {
+  time: string;
+  powerState?: PowerState;
+  status?: ProvisioningStatus;
+  /** Why. */
+  message?: string;
+  boot?: number;
+  /** The members that a user has changed, and who. */
+  changed?: string[];
+  user?: string;
+}
+
+/** Number of entries of the history that are kept: the newest. */
+export const instanceHistoryLimit = 60;
 
 /** Members of the public representation that change without a user's change of the same member. */
 export type ObservedMember =
@@ -241,6 +276,8 @@ export function presentInstance(id: string, instance: InstanceRecord): Instance 
       macAddress: instance.macAddress,
       taskId: instance.openTasks[0],
       expirationWarning: instance.expirationWarning,
+      generation: instance.wishRevision,
+      observedGeneration: instance.wishRevision === undefined ? undefined : (instance.doneRevision ?? 0),
     }),
   };
 }

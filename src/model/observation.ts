@@ -7,6 +7,8 @@ export interface Observation {
   privateIP?: string;
   publicIP?: string;
   macAddress?: string;
+  /** How often the machine has been started. */
+  boots?: number;
   /** Why the state is Error, or anything unusual. Shown to users. */
   message?: string;
 }
@@ -14,6 +16,8 @@ export interface Observation {
 /** The instance updated with what was observed of its machine. */
 export function observed(instance: InstanceRecord, seen: Observation): InstanceRecord {
   const { powerMessage, ...rest } = instance;
+  // Alone, the number for an older instance is no news.
+  const counts = instance.boots !== undefined || seen.powerState !== instance.powerState;
   return {
     ...rest,
     powerState: seen.powerState,
@@ -21,6 +25,7 @@ export function observed(instance: InstanceRecord, seen: Observation): InstanceR
     ...(seen.privateIP === undefined ? {} : { privateIP: seen.privateIP }),
     ...(seen.publicIP === undefined ? {} : { publicIP: seen.publicIP }),
     ...(seen.macAddress === undefined ? {} : { macAddress: seen.macAddress }),
+    ...(seen.boots === undefined || !counts ? {} : { boots: seen.boots }),
   };
 }
 

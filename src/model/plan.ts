@@ -92,6 +92,8 @@ const passing = new Set([
   '/metadata/deletionTime',
   '/metadata/healthStatus',
   '/status/taskId',
+  '/status/generation',
+  '/status/observedGeneration',
 ]);
 
 type Members = Record<string, unknown>;

@@ -94,6 +94,10 @@ export const taskInputs = {
 } as const;
 
 export type TaskType = keyof typeof taskInputs;
+
+export function isTaskType(name: string): name is TaskType {
+  return Object.hasOwn(taskInputs, name);
+}
 export type TaskInput<T extends TaskType> = Static<(typeof taskInputs)[T]>;
 
 /** Undefined: the tasks of the type have no subject. */

@@ -23,6 +23,7 @@ import { projectOfInstance } from './instance-access.js';
 import { actOnInstances } from './instance-action.js';
 import { getConsoleOutput } from './instance-console.js';
 import { extendExpiration } from './instance-expiration.js';
+import { getTimeline } from './instance-timeline.js';
 import { rebootInstance, startInstance, stopInstance } from './instance-power.js';
 import {
   createInstance,
@@ -223,6 +224,29 @@ const subscriptionRoutes: readonly Row[] = [
   [2, 'POST', '/subscriptions/{subscriptionID}/deliveries/{deliveryID}/replay', ofOwner, replayDelivery],
 ];
 
+/** Instances, and what works on them. */
+const instanceRoutes: readonly Row[] = [
+  [2, 'GET', '/instances', signedIn, listInstances],
+  [2, 'POST', '/instances', signedIn, createInstance],
+  [2, 'POST', '/instances/actions', signedIn, actOnInstances],
+  [2, 'GET', '/instances/{instanceID}', memberOnly(projectOfInstance), getInstance],
+  [2, 'PUT', '/instances/{instanceID}', onInstance('update'), updateInstance],
+  [2, 'PATCH', '/instances/{instanceID}', onInstance('update'), patchInstance],
+  [2, 'DELETE', '/instances/{instanceID}', onInstance('delete'), deleteInstance],
+  [2, 'POST', '/instances/{instanceID}/start', onInstance('start'), startInstance],
+  [2, 'POST', '/instances/{instanceID}/stop', onInstance('stop'), stopInstance],
+  [2, 'POST', '/instances/{instanceID}/reboot', onInstance('reboot'), rebootInstance],
+  [2, 'GET', '/instances/{instanceID}/timeline', memberOnly(projectOfInstance), getTimeline],
+  [2, 'GET', '/instances/{instanceID}/consoleoutput', mayReadConsole, getConsoleOutput],
+  [2, 'POST', '/instances/{instanceID}/extend_expiration', onInstance('extend'), extendExpiration],
+
+  [2, 'GET', '/tasks', signedIn, listTasks],
+  [2, 'GET', '/tasks/{taskID}', memberOnly(projectOfTask), getTask],
+  [2, 'PATCH', '/tasks/{taskID}', mayOperateTask, taskExecutionPatchHandler],
+  [2, 'POST', '/tasks/{taskID}/abort', mayOperateTask, abortTask],
+  [2, 'POST', '/tasks/{taskID}/restart', mayOperateTask, restartTask],
+];
+
 /** The signature of the body says who may call it. */
 function hookRoutes({ githubSecret = '' }: RouteOptions): Row[] {
   return githubSecret === '' ? [] : [[2, 'POST', '/hooks/github', signed, receiveGitHub(githubSecret)]];
@@ -233,25 +257,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
   const wellKnown = (operationId: string) => getProtectedResource(operationId, options);
   const below = pathsBelow(options.publicUrl(), '/.well-known/oauth-protected-resource');
   return [
-    [2, 'GET', '/instances', signedIn, listInstances],
-    [2, 'POST', '/instances', signedIn, createInstance],
-    [2, 'POST', '/instances/actions', signedIn, actOnInstances],
-    [2, 'GET', '/instances/{instanceID}', memberOnly(projectOfInstance), getInstance],
-    [2, 'PUT', '/instances/{instanceID}', onInstance('update'), updateInstance],
-    [2, 'PATCH', '/instances/{instanceID}', onInstance('update'), patchInstance],
-    [2, 'DELETE', '/instances/{instanceID}', onInstance('delete'), deleteInstance],
-    [2, 'POST', '/instances/{instanceID}/start', onInstance('start'), startInstance],
-    [2, 'POST', '/instances/{instanceID}/stop', onInstance('stop'), stopInstance],
-    [2, 'POST', '/instances/{instanceID}/reboot', onInstance('reboot'), rebootInstance],
-    [2, 'GET', '/instances/{instanceID}/consoleoutput', mayReadConsole, getConsoleOutput],
-    [2, 'POST', '/instances/{instanceID}/extend_expiration', onInstance('extend'), extendExpiration],
-
-    [2, 'GET', '/tasks', signedIn, listTasks],
-    [2, 'GET', '/tasks/{taskID}', memberOnly(projectOfTask), getTask],
-    [2, 'PATCH', '/tasks/{taskID}', mayOperateTask, taskExecutionPatchHandler],
-    [2, 'POST', '/tasks/{taskID}/abort', mayOperateTask, abortTask],
-    [2, 'POST', '/tasks/{taskID}/restart', mayOperateTask, restartTask],
-
+    ...instanceRoutes,
     [2, 'GET', '/status/recent_tasks', signedIn, getRecentTasks],
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
     ...adminRoutes,

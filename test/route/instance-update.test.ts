@@ -37,7 +37,13 @@ describe('PUT /api/v2/instances/{instanceID}', () => {
     expect(Date.parse(reply.body.metadata.modifiedTime ?? '')).to.be.at.least(
       Date.parse(instance.metadata.creationTime),
     );
-    expect(reply.body.status).to.deep.equal(instance.status);
+    const { generation = 0 } = reply.body.status;
+    expect(generation).to.be.above(instance.status.generation ?? Infinity);
+    expect(reply.body.status).to.deep.equal({
+      ...instance.status,
+      generation,
+      observedGeneration: generation,
+    });
     expect(acts(instance)).to.deep.equal(['ensureServer']);
     expect((await server.admin.get<Instance>(address(instance))).body).to.deep.equal(reply.body);
     expect((await server.admin.get<Instance[]>('/api/v2/instances?tag=a=1')).body).to.have.length(1);

@@ -185,7 +185,9 @@ describe('what a GET of an instance gave', () => {
     const body = withMember(made.body, '/metadata/description', 'known from the create');
     const reply = await server.admin.put<Instance>(at(now), body, { headers: { 'If-Match': tag } });
     expect(reply.status, reply.text).to.equal(202);
-    expect(reply.body.status).to.deep.equal(now.status);
+    const { generation = 0 } = reply.body.status;
+    expect(generation).to.be.above(now.status.generation ?? Infinity);
+    expect(reply.body.status).to.deep.equal({ ...now.status, generation, observedGeneration: generation });
     expect(reply.headers.get('etag')).not.to.equal(tag);
   });
 

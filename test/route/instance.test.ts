@@ -45,6 +45,8 @@ describe('POST /api/v2/instances', () => {
         networkId: server.catalog.networkId,
         powerState: 'Pending',
         taskId: status.taskId,
+        generation: 1,
+        observedGeneration: 0,
       },
     });
     expect(spec).to.have.all.keys('flavorId', 'imageId');
@@ -66,6 +68,8 @@ describe('POST /api/v2/instances', () => {
       'powerState',
       'privateIP',
       'macAddress',
+      'generation',
+      'observedGeneration',
     );
     expect(instance.status.privateIP).to.match(/^10(\.\d{1,3}){3}$/);
     expect(instance.status.macAddress).to.match(/^52:54:00(:[0-9a-f]{2}){3}$/);

@@ -14,7 +14,7 @@ import { findEmulator, hostBootId, type ProcessIdentity } from './process-identi
 import { isListenedTo } from './qmp.js';
 import type { ServerRecord } from './record.js';
 import { growIfDue, type Workshop } from './server-folder.js';
-import { setState, type ServerState } from './server-state.js';
+import { setStarted, setState, type ServerState } from './server-state.js';
 import type { StartQueue } from './start-queue.js';
 import { settlesWithin } from '../../platform/time.js';
 import { judge, remains, troubleOf, type Fact } from './verdict.js';
@@ -308,11 +308,7 @@ export class Power {
       if (this.#emulator !== undefined) await this.#cut(this.#emulator);
       throw error;
     }
-    await this.#state.commit((next) => {
-      next.continued = true;
-      next.rebooting = false;
-      setState(next, 'Running');
-    });
+    await this.#state.commit(setStarted);
     return from;
   }
 

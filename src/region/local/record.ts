@@ -29,6 +29,8 @@ export const ServerRecord = Type.Object(
     reboot: Type.Optional(Type.String()),
     /** The guest ran at least once, so its disk has content. */
     continued: Type.Boolean(),
+    /** How often it was started; absent in older records. */
+    boots: Type.Optional(Type.Integer({ minimum: 0 })),
     /** The last emulator. */
     process: Type.Optional(
       Type.Object({ pid: Type.Integer({ minimum: 2 }), startTime: Type.String(), bootId: Type.String() }),

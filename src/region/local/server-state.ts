@@ -39,13 +39,14 @@ export class ServerState {
   get observation(): ServerObservation | undefined {
     if (this.#fault !== undefined) return { id: this.id, powerState: 'Error', message: this.#fault.message };
     if (this.#record === undefined) return undefined;
-    const { powerState, mac, message } = this.#record;
+    const { powerState, mac, boots, message } = this.#record;
     const observation: ServerObservation = {
       id: this.id,
       powerState,
       privateIP: guestAddress,
       macAddress: mac,
     };
+    if (boots !== undefined) observation.boots = boots;
     if (message !== undefined) observation.message = message;
     return observation;
   }
@@ -169,6 +170,14 @@ export function setState(record: ServerRecord, powerState: PowerState, message?:
   record.powerState = powerState;
   if (message === undefined) delete record.message;
   else record.message = message;
+}
+
+/** The guest has been started. */
+export function setStarted(record: ServerRecord): void {
+  record.continued = true;
+  record.rebooting = false;
+  record.boots = (record.boots ?? 0) + 1;
+  setState(record, 'Running');
 }
 
 function altered(record: ServerRecord, change: (next: ServerRecord) => void): ServerRecord {

@@ -273,5 +273,6 @@ export function observe(server: CloudServer): ServerObservation {
     macAddress: stableMac(server.id),
   };
   if (server.message !== null) observation.message = server.message;
+  observation.boots = server.powerState === 'Building' ? server.boots - 1 : server.boots;
   return observation;
 }

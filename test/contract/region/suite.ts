@@ -147,7 +147,7 @@ export function testRegionContract(harness: RegionHarness): void {
     it('ensures a running server', async () => {
       server = await request({ userData: Buffer.from('#!/bin/sh\necho hello\n') });
       const observation = await region.ensureServer(server, patient());
-      expect(observation).to.include({ id: server.id, powerState: 'Running' });
+      expect(observation).to.include({ id: server.id, powerState: 'Running', boots: 1 });
       expect(observation.macAddress).to.match(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
       expect(await region.describeServers([server.id], patient())).to.deep.equal([observation]);
     });
@@ -167,7 +167,7 @@ export function testRegionContract(harness: RegionHarness): void {
     });
 
     it('starts a running server with success', async () => {
-      expect(await region.startServer(server.id, patient())).to.include({ powerState: 'Running' });
+      expect(await region.startServer(server.id, patient())).to.include({ powerState: 'Running', boots: 1 });
     });
 
     it('shows the console up to the login prompt', async () => {
@@ -206,7 +206,7 @@ export function testRegionContract(harness: RegionHarness): void {
       await waitFor('the guest is up again', async () => (await prompts(server.id)) === 2);
       expect(await reboot('first')).to.include({ powerState: 'Running' });
       await reopen();
-      expect(await reboot('first')).to.include({ powerState: 'Running' });
+      expect(await reboot('first')).to.include({ powerState: 'Running', boots: 2 });
       expect(await prompts(server.id)).to.equal(2);
     });
 
@@ -233,13 +233,14 @@ export function testRegionContract(harness: RegionHarness): void {
       expect(await prompts(server.id)).to.equal(2);
     });
 
-    it('starts again', async () => {
-      expect(await region.startServer(server.id, patient())).to.include({ powerState: 'Running' });
+    it('starts again, and counts its boots', async () => {
+      expect(await region.startServer(server.id, patient())).to.include({ powerState: 'Running', boots: 3 });
     });
 
     it('reboots hard at any moment', async () => {
       expect(await region.rebootServer(server.id, { hard: true }, patient())).to.include({
         powerState: 'Running',
+        boots: 4,
       });
     });
 
