@@ -9,10 +9,13 @@ export class FlavorData {
     this.#regions = regions;
   }
 
-  /** The region's flavors as the caller sees them. An unknown region or organization: `not_found`. */
+  /** The region's flavors that instances can have, as the caller sees them. An unknown region or organization: `not_found`. */
   async list(caller: Caller, organizationId: string, regionId: string): Promise<Flavor[]> {
     const principal = await this.#regions.impersonate(caller, organizationId);
-    return this.#regions.ask(caller, regionId, (provider) => provider.listFlavors(principal, caller.signal));
+    const flavors = await this.#regions.ask(caller, regionId, (provider) =>
+      provider.listFlavors(principal, caller.signal),
+    );
+    return flavors.filter(({ spec }) => spec.pinnedOnly !== true);
   }
 
   /** One of them, through any of the caller's organizations. */

@@ -76,9 +76,14 @@ export class ImageData {
 
   /**
    * The region's images that are ready, as the caller sees them in the organization, by name: those of the catalog, and
-   * stored ones. An unknown region or organization: `not_found`.
+   * stored ones. Images that bring software with them belong to other products and are left out. An unknown region or organization: `not_found`.
    */
   async list(caller: Caller, organizationId: string, regionId: string): Promise<Image[]> {
+    const images = await this.#ready(caller, organizationId, regionId);
+    return images.filter(isListed);
+  }
+
+  async #ready(caller: Caller, organizationId: string, regionId: string): Promise<Image[]> {
     const principal = await this.#regions.impersonate(caller, organizationId);
     const built = await this.#regions.ask(caller, regionId, (provider) =>
       provider.listImages(principal, caller.signal),
@@ -95,9 +100,9 @@ export class ImageData {
     return living.length === 0 ? ready : all.sort(byName);
   }
 
-  /** One of them, through any of the caller's organizations. */
+  /** One of those that are ready, through any of the caller's organizations. */
   get(caller: Caller, regionId: string, id: string): Promise<Image> {
-    return this.#regions.first(caller, id, (organizationId) => this.list(caller, organizationId, regionId));
+    return this.#regions.first(caller, id, (organizationId) => this.#ready(caller, organizationId, regionId));
   }
 
   /** Every image that the caller sees, whatever its state, and those of the catalogs, in the order of their ids. */
@@ -114,7 +119,7 @@ export class ImageData {
     const stored = await this.#store.page(storedImages, query, caller.signal);
     const shown = stored.map(({ id, value }) => presentStoredImage(id, value));
     const built = filter.projectIds === undefined ? await this.#catalogImages(filter, caller.signal) : [];
-    return arrayPage([...shown, ...built], ({ metadata }) => [metadata.id], page);
+    return arrayPage([...shown, ...built.filter(isListed)], ({ metadata }) => [metadata.id], page);
   }
 
   /** As their regions last stored them. */
@@ -315,4 +320,8 @@ function checkVerb({ principal }: Caller): void {
 function byName({ metadata: one }: Image, { metadata: other }: Image): number {
   if (one.name === other.name) return one.id < other.id ? -1 : 1;
   return one.name < other.name ? -1 : 1;
+}
+
+function isListed({ spec }: Image): boolean {
+  return Object.keys(spec.softwareVersions ?? {}).length === 0;
 }

@@ -124,6 +124,10 @@ export async function checkReferences(
   const errors: FieldError[] = [];
   if (flavor === undefined)
     errors.push({ pointer: '/spec/flavorId', message: 'The region has no such flavor.' });
+  if (flavor?.pinnedOnly === true) {
+    const message = 'Instances cannot have this flavor: it is for machines on a named host.';
+    errors.push({ pointer: '/spec/flavorId', message });
+  }
   if (image === undefined)
     errors.push({ pointer: '/spec/imageId', message: 'The region has no such image.' });
   if (flavor !== undefined && image !== undefined) {

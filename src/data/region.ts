@@ -173,8 +173,15 @@ export class RegionData {
 
   /** The regions that an organization of the caller may use. */
   async list(caller: Caller, organizationId: string): Promise<Region[]> {
-    await this.#organizations.get(caller, organizationId);
-    return this.all().map(presentRegion);
+    // Whoever may see every organization may ask for one that does not exist, and it has no regions.
+    const known = await this.#organizations.get(caller, organizationId).catch((error: unknown) => {
+      if (error instanceof ApiError && error.code === 'not_found' && caller.principal.superUser)
+        return undefined;
+      throw error;
+    });
+    // A Kubernetes region runs no servers.
+    const usable = this.all().filter(({ provider }) => provider.type !== 'kubernetes');
+    return known === undefined ? [] : usable.map(presentRegion);
   }
 
   /** A region that the caller may use through any organization. 503 if no process drives it. */

@@ -25,6 +25,8 @@ export const Timestamp = Type.String({ format: 'date-time', description: 'RFC 33
 export const Architecture = Type.Union([Type.Literal('x86_64'), Type.Literal('aarch64')]);
 export type Architecture = Static<typeof Architecture>;
 
+export const GpuVendor = Type.Union([Type.Literal('NVIDIA'), Type.Literal('AMD')]);
+
 export const Tag = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 128 }),

@@ -3,7 +3,7 @@
  * more members. Model: Unikorn Appendix A.
  */
 import { Type, type Static } from 'typebox';
-import { Architecture, staticMetadata, Timestamp, Uuid } from './common.js';
+import { Architecture, GpuVendor, staticMetadata, Timestamp, Uuid } from './common.js';
 
 export const ImageVisibility = Type.Union(
   [Type.Literal('private'), Type.Literal('organization'), Type.Literal('public')],
@@ -65,6 +65,17 @@ export const ImageSpec = Type.Object(
     os: ImageOs,
     minMemoryMiB: Type.Optional(
       Type.Integer({ minimum: 1, description: 'Minimum memory in MiB that the image needs to boot.' }),
+    ),
+    softwareVersions: Type.Optional(
+      Type.Record(Type.String(), Type.String({ pattern: '^v\\d+\\.\\d+\\.\\d+$' }), {
+        description: 'Software that the image brings, with its version. Lists leave such images out.',
+      }),
+    ),
+    gpu: Type.Optional(
+      Type.Object(
+        { vendor: GpuVendor, driver: Type.String(), models: Type.Optional(Type.Array(Type.String())) },
+        { title: 'ImageGpu', description: 'The driver that the image brings.', additionalProperties: false },
+      ),
     ),
     regionId: Type.Optional(Uuid),
     visibility: Type.Optional(ImageVisibility),

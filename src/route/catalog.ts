@@ -23,16 +23,15 @@ export function catalogHandler<const D extends Omit<Declaration, 'tags'>>(
     {
       parse: ({ params, context }) => ({ caller: callerOf(context), params }),
       execute: async (connector, { caller, params }) => {
-        const result = await read(connector, caller, params);
-        return Array.isArray(result) ? { result, metadata: { cacheControl } } : itemAnswer(result);
+        return cacheable(await read(connector, caller, params));
       },
     },
   );
 }
 
 /** Nothing in the catalog has a revision: the tag is derived from the bytes. */
-function itemAnswer(item: object): ResponseData {
-  const text = JSON.stringify(item);
+function cacheable(result: object): ResponseData {
+  const text = JSON.stringify(result);
   const revision = createHash('sha256').update(text).digest('base64url').slice(0, 22);
   return { result: new JsonText(text), metadata: { revision, cacheControl } };
 }

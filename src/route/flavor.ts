@@ -9,7 +9,9 @@ export const listFlavors = catalogHandler(
     summary: 'Machine sizes that the region offers',
     params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
     errors: ['conflict', 'not_implemented'],
-    responses: { 200: { description: 'The flavors, smallest first.', schema: Type.Array(Flavor) } },
+    responses: {
+      200: { description: 'The flavors, smallest first.', schema: Type.Array(Flavor), headers: ['ETag'] },
+    },
   },
   (connector, caller, { organizationID, regionID }) =>
     connector.flavors.list(caller, organizationID, regionID),

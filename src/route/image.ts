@@ -10,7 +10,11 @@ export const listImages = catalogHandler(
     params: Type.Object({ organizationID: Uuid, regionID: Uuid }, { additionalProperties: false }),
     errors: ['conflict', 'not_implemented'],
     responses: {
-      200: { description: 'The images that are ready, ordered by name.', schema: Type.Array(Image) },
+      200: {
+        description: 'The images that are ready, ordered by name.',
+        schema: Type.Array(Image),
+        headers: ['ETag'],
+      },
     },
   },
   (connector, caller, { organizationID, regionID }) =>

@@ -8,7 +8,7 @@ export const listRegions = catalogHandler(
     operationId: 'listRegions',
     summary: 'Regions that the organization can use',
     params: Type.Object({ organizationID: Uuid }, { additionalProperties: false }),
-    responses: { 200: { description: 'The regions.', schema: Type.Array(Region) } },
+    responses: { 200: { description: 'The regions.', schema: Type.Array(Region), headers: ['ETag'] } },
   },
   (connector, caller, { organizationID }) => connector.regions.list(caller, organizationID),
 );

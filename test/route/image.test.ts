@@ -23,6 +23,24 @@ describe('GET /api/v1/organizations/{organizationID}/regions/{regionID}/images',
     expect(body[0]?.spec.os).to.include({ kernel: 'linux', family: 'debian' });
   });
 
+  it('leaves out images that bring software, from which an instance can be made nevertheless', async () => {
+    const { body } = await server.admin.get<Image[]>(path);
+    const shown = body.map(({ metadata }) => metadata.name);
+    expect(shown).to.include('sim-nvidia').and.not.include('sim-kubernetes');
+    expect(body.find(({ spec }) => spec.gpu !== undefined)?.spec.gpu).to.deep.equal({
+      vendor: 'NVIDIA',
+      driver: '580.65.6',
+      models: ['SIM-80'],
+    });
+    const principal = { organizationId: server.catalog.organizationId, projectIds: [] };
+    const offered = await server.cloud.listImages(principal, new AbortController().signal);
+    const id = offered.find(({ spec }) => spec.softwareVersions)?.metadata.id ?? '';
+    const one = await server.admin.get<Image>(`/api/v2/regions/${server.catalog.regionId}/images/${id}`);
+    expect(one.body.spec.softwareVersions).to.deep.equal({ kubernetes: 'v1.34.2' });
+    const instance = await server.running('of-software', { spec: { imageId: id } });
+    expect(instance.spec.imageId).to.equal(id);
+  });
+
   it('does not know an absent region or organization, nor one of strangers', async () => {
     const absent = '0193a5c0-0000-7000-8000-000000000001';
     const stranger = await addPerson(server.app, 'i-stranger');
