@@ -37,6 +37,7 @@ import { secrets } from './secret.js';
 import { banners, serviceFlags, type SettingsData, settings as storedSettings } from './settings.js';
 import { type SessionData, sessions } from './session.js';
 import { SshKeyData, sshKeys } from './ssh-key.js';
+import { SnapshotData } from './snapshot.js';
 import { StatusData } from './status.js';
 import { trials } from './store/availability.js';
 import type { CollectionSpec, Store } from './store/port.js';
@@ -88,6 +89,7 @@ export interface Connector extends Resources {
   readonly regions: RegionData;
   readonly flavors: FlavorData;
   readonly images: ImageData;
+  readonly snapshots: SnapshotData;
   readonly instances: InstanceData;
   readonly instanceActions: InstanceActionData;
   readonly expiry: ExpiryData;
@@ -180,6 +182,7 @@ export function createConnector(
     regions: regionData,
     flavors,
     images,
+    snapshots: new SnapshotData(store, images),
     hooks: new HookData(
       store,
       { instances: instanceData, regions: regionData, flavors, images, settings },

@@ -13,6 +13,7 @@ import { effectsOf } from '../model/task-effects.js';
 import { abortAsked, ended } from '../model/task-state.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { taskAddress, tasks } from './task.js';
+import { makesImage } from './task-image.js';
 import { taskAfter } from './wish.js';
 
 /** The unfinished tasks of the subject, in the order in which they run. */
@@ -72,7 +73,9 @@ export function yields(open: readonly Document<TaskRecord>[], type: TaskType): b
 export function superseded(open: readonly Document<TaskRecord>[]): { writes: Write[]; left: string[] } {
   const message = 'A later request made the task obsolete.';
   const end = { status: 'cancelled', cause: { code: 'superseded', message, retryable: false } } as const;
-  const hasBegun = ({ value }: Document<TaskRecord>): boolean => value.attempts.length > 0;
+  // The image of a snapshot changes with the end of its task, for which the worker provides.
+  const hasBegun = ({ value }: Document<TaskRecord>): boolean =>
+    value.attempts.length > 0 || makesImage(value.type);
   return {
     writes: open.map((task) =>
       replace(tasks, task, taskAfter(task, hasBegun(task) ? abortAsked(task.value) : ended(task.value, end))),

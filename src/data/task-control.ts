@@ -29,6 +29,7 @@ import { type Document, replace, type Store, type Write } from './store/port.js'
 import { retrying } from './store/retry.js';
 import { newTask, openTask, type TaskPlace, tasks } from './task.js';
 import { subjectKind, subjectOf } from './subject.js';
+import { imageAtRestart } from './task-image.js';
 import { standingOf, taskAfter } from './wish.js';
 
 export class TaskControl {
@@ -172,7 +173,8 @@ export class TaskControl {
   }
 
   /** The writes that accept the restarted task for its subject. */
-  async #acceptAnew({ id, value }: Document<TaskRecord>, signal: AbortSignal): Promise<Write[]> {
+  async #acceptAnew(task: Document<TaskRecord>, signal: AbortSignal): Promise<Write[]> {
+    const { id, value } = task;
     const { type, subject: of } = value;
     if (of === undefined) return [];
     const subject = await subjectOf(this.#store, value, signal);
@@ -181,9 +183,10 @@ export class TaskControl {
     if (type !== deletionOf(of.type)) checkLiving(of.type, subject.value);
     checkFree(of.type, await openTasksOf(this.#store, subject.value, signal));
     const effects = effectsOf(type);
+    const image = await imageAtRestart(this.#store, task, signal);
     const next = { ...effects.onAccepted(effects.onRestart(subject.value, value)), openTasks: [id] };
     const { record, writes } = await chargeChange(this.#store, subject.value, next, signal);
-    return [subjectKind(of.type).change(subject, record, type), ...writes];
+    return [subjectKind(of.type).change(subject, record, type), ...image, ...writes];
   }
 
   /** The writes that record what is done to a task. */

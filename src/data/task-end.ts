@@ -5,14 +5,15 @@ import { settleCharge } from './quota.js';
 import { type Document, replace, type Store, type Write } from './store/port.js';
 import { subjectKind, subjectOf } from './subject.js';
 import { tasks } from './task.js';
+import { imageAtEnd } from './task-image.js';
 import { taskAfter } from './wish.js';
 
 /** The effect of a task's end on its subject; undefined removes the record. */
 export type SubjectChange = (subject: SubjectRecord) => SubjectRecord | undefined;
 
 /**
- * The writes of a task's end: the task, its effect on the subject, and the subject's next task, which is released in the
- * same step: exactly once, however often the end is tried.
+ * The writes of a task's end: the task, the image that it makes, its effect on the subject, and the subject's next
+ * task, which is released in the same step: exactly once, however often the end is tried.
  */
 export async function endingWrites(
   store: Store,
@@ -21,7 +22,10 @@ export async function endingWrites(
   change: SubjectChange,
   known?: Document<SubjectRecord>,
 ): Promise<Write[]> {
-  const writes: Write[] = [replace(tasks, task, taskAfter(task, ended(task.value, end)))];
+  const writes: Write[] = [
+    replace(tasks, task, taskAfter(task, ended(task.value, end))),
+    ...(await imageAtEnd(store, task, end)),
+  ];
   const { type, subject: of } = task.value;
   const subject = known ?? (await subjectOf(store, task.value));
   if (of === undefined || subject === undefined) return writes;

@@ -124,6 +124,13 @@ export const ImageCreate = Type.Object(
 );
 export type ImageCreate = Static<typeof ImageCreate>;
 
+/** Of an instance: POST …/snapshot. */
+export const SnapshotCreate = Type.Object(
+  { metadata: WriteMetadata },
+  { title: 'SnapshotCreate', additionalProperties: false },
+);
+export type SnapshotCreate = Static<typeof SnapshotCreate>;
+
 const ImageUpdate = Type.Object(
   {
     metadata: WriteMetadata,
@@ -168,6 +175,12 @@ export function made(image: ImageRecord, { virtualSize, sizeBytes, checksum }: M
   const { message: _message, progress: _progress, uploadUntil: _until, ...rest } = image;
   const sizeGiB = Math.max(1, Math.ceil(virtualSize / 2 ** 30));
   return { ...rest, sizeGiB, sizeBytes, checksum, state: 'ready' };
+}
+
+/** One that failed, once it is being made again. */
+export function awaited(image: ImageRecord): ImageRecord {
+  const { message: _message, ...rest } = image;
+  return { ...rest, state: 'creating' };
 }
 
 export function unmade(image: ImageRecord, message: string): ImageRecord {

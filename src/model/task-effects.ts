@@ -13,7 +13,7 @@ import type {
   TaskRecord,
   TaskType,
 } from './task.js';
-import type { ImageRecord } from './stored-image.js';
+import type { ImageRecord, MadeImage } from './stored-image.js';
 import { afterSending, type Sent, type WebhookRecord } from './webhook.js';
 
 /** `destroys`: the machine or the content of its disk is lost. */
@@ -117,6 +117,14 @@ export const taskEffects = {
     disrupts: 'restarts',
   },
   'actions.follow': noEffects,
+  'instance.snapshot': {
+    onAccepted: withDisk,
+    // The end of the task is stored in the image (data/task-image.ts); the instance stays as it is.
+    onResult: (...[instance]: [InstanceRecord, MadeImage]) => instance,
+    onFailed: same,
+    onCancelled: () => ({}),
+    onRestart: same,
+  },
   'image.delete': {
     onAccepted: (image) => ({ ...image, deletionTime: timestamp() }),
     onResult: () => undefined,
@@ -149,6 +157,14 @@ export function effectsOf(type: TaskType): TaskEffects<SubjectRecord> {
 
 export function disruptionOf(type: TaskType): Disruption | undefined {
   return effectsOf(type).disrupts;
+}
+
+/** Throws if the instance has no machine yet, or none any longer. */
+function withDisk(instance: InstanceRecord): InstanceRecord {
+  const { status } = instance.provisioning;
+  if (status === 'provisioned') return instance;
+  const message = `The instance is ${status}, not provisioned; there is no disk to make an image of.`;
+  throw new ApiError('power_state_conflict', message);
 }
 
 /** An image that is in use stays as it was; of any other, the region may have removed a part. */

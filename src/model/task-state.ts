@@ -16,7 +16,7 @@ import {
 } from './task.js';
 
 export type TaskEnd =
-  | { status: 'succeeded' }
+  | { status: 'succeeded'; result?: unknown }
   | { status: 'failed'; cause: TaskCause }
   | { status: 'cancelled'; cause: TaskCause };
 

@@ -5,7 +5,7 @@
  * requests share the open task instead of failing on a duplicate id.
  */
 import { Type, type Static } from 'typebox';
-import { Timestamp, Uuid } from './common.js';
+import { Name, Timestamp, Uuid } from './common.js';
 import type { ErrorCode } from './error.js';
 import { FlavorSpec } from './flavor.js';
 import type { InstanceRecord } from './instance.js';
@@ -87,6 +87,7 @@ export const taskInputs = {
   'instance.start': nothing,
   'instance.stop': nothing,
   'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),
+  'instance.snapshot': Type.Object({ imageId: Uuid, name: Name }, { additionalProperties: false }),
   'image.delete': nothing,
   'webhook.deliver': nothing,
   // Ends when its children have ended.

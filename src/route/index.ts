@@ -65,6 +65,7 @@ import {
   patchImage,
   projectOfImage,
 } from './stored-image.js';
+import { createSnapshot } from './snapshot.js';
 import { createSshKey, deleteSshKey, listSshKeys } from './ssh-key.js';
 import { getQueueStatus, getRecentTasks } from './status.js';
 import {
@@ -185,6 +186,7 @@ const labelRoutes: readonly Row[] = [
 const imageRoutes: readonly Row[] = [
   [1, 'GET', '/organizations/{organizationID}/regions/{regionID}/images', foundWith('read'), listImages],
   [2, 'GET', '/regions/{regionID}/images/{imageID}', foundWith('read'), getImage],
+  [2, 'POST', '/instances/{instanceID}/snapshot', onInstance('images'), createSnapshot],
   [2, 'GET', '/images', signedIn, listAllImages],
   [2, 'POST', '/images', signedIn, createImage],
   [2, 'GET', '/images/{imageID}', foundWith('read'), getAnyImage],

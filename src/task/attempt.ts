@@ -141,7 +141,7 @@ export class Attempt {
     }
     const effects = effectsOf(code.type);
     await this.#insist(() =>
-      this.#task.finish({ status: 'succeeded' }, (now) =>
+      this.#task.finish({ status: 'succeeded', result }, (now) =>
         // Of the same type as the code that returned it.
         effects.onResult(now, result as never),
       ),
@@ -236,6 +236,7 @@ export class Attempt {
   /** A later request has taken over the subject; after an abort by a user none has, so its state must be recorded. */
   async #endAborted(code: TaskCode): Promise<AttemptEnd> {
     const { by } = (await this.#insist(() => this.#task.abort())) ?? {};
+    await this.#undo(code, AbortSignal.timeout(observationTime));
     if (by === undefined) return this.#cancel('superseded', 'A later request made the task obsolete.');
     const asItIs = await this.#inspect(code, AbortSignal.timeout(observationTime));
     return this.#cancel('aborted', `The task was aborted by ${by}.`, (subject, cause) =>
@@ -245,7 +246,9 @@ export class Attempt {
 
   async #fail(code: TaskCode, cause: TaskCause): Promise<AttemptEnd> {
     const { signal } = this.#controller;
-    const asItIs = await this.#inspect(code, AbortSignal.any([signal, AbortSignal.timeout(observationTime)]));
+    const shortly = AbortSignal.any([signal, AbortSignal.timeout(observationTime)]);
+    await this.#undo(code, shortly);
+    const asItIs = await this.#inspect(code, shortly);
     await this.#insist(() =>
       this.#task.finish({ status: 'failed', cause }, (subject) =>
         effectsOf(code.type).onFailed(asItIs(subject), cause),
@@ -253,6 +256,12 @@ export class Attempt {
     );
     this.#log.error({ cause }, 'task failed');
     return { failed: true };
+  }
+
+  async #undo({ undo }: TaskCode, signal: AbortSignal): Promise<void> {
+    const { value } = this.#task;
+    if (undo === undefined || value.subject === undefined) return;
+    await undo({ id: value.subject.id, task: value, provider: this.#provider, signal, log: this.#log });
   }
 
   /** The current state of the subject. */

@@ -65,6 +65,8 @@ export interface TaskCode<T extends TaskType = TaskType> {
   readonly retry?: Partial<RetryRule>;
   /** Does the work. Its result changes the subject through the type's `onResult` (`src/model/task-effects.ts`). */
   run(work: Work<T>): Promise<TaskResult<T>>;
+  /** After a failure for good, or an abort: removes what the task has made beside its subject. Must not reject. */
+  undo?: (failed: Inspection) => Promise<void>;
   /** Determines the state of the subject after a failure or an abort; then `onFailed` follows. Must not reject. */
   inspect?: (failed: Inspection) => Promise<(subject: SubjectOf<T>) => SubjectOf<T>>;
 }

@@ -8,6 +8,7 @@ import { instanceDelete } from './instance-delete.js';
 import { instanceReboot } from './instance-reboot.js';
 import { instanceReplace } from './instance-replace.js';
 import { instanceResize } from './instance-resize.js';
+import { instanceSnapshot } from './instance-snapshot.js';
 import { instanceStart } from './instance-start.js';
 import { instanceStop } from './instance-stop.js';
 import { webhookDeliver } from './webhook-deliver.js';
@@ -21,6 +22,7 @@ const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.start': instanceStart,
   'instance.stop': instanceStop,
   'instance.reboot': instanceReboot,
+  'instance.snapshot': instanceSnapshot,
   'image.delete': imageDelete,
   'webhook.deliver': webhookDeliver,
   'actions.follow': actionsFollow,

@@ -8,7 +8,7 @@ import { type FaultCode, Faults } from './faults.js';
 type Call = (...parameters: unknown[]) => Promise<unknown>;
 
 const calls = [
-  ...['open', 'rename', 'rm', 'mkdir', 'link', 'writeFile', 'truncate'],
+  ...['open', 'rename', 'rm', 'mkdir', 'link', 'copyFile', 'chmod', 'writeFile', 'truncate'],
   ...['readFile', 'readdir', 'stat', 'lstat', 'access', 'realpath'],
 ];
 const handleCalls = ['write', 'writeFile', 'sync', 'read', 'stat', 'close'];

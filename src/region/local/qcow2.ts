@@ -21,3 +21,14 @@ export async function readQcow2Size(path: string): Promise<number> {
     throw new Error('it needs unknown features');
   return Number(header.readBigUInt64BE(24));
 }
+
+/** Bytes of the disk that the guest sees, of a file that QEMU made here and no guest can change the header of. */
+export async function readVirtualSize(path: string): Promise<number> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer } = await file.read(Buffer.alloc(32), 0, 32, 0);
+    return Number(buffer.readBigUInt64BE(24));
+  } finally {
+    await file.close();
+  }
+}

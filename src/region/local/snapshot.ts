@@ -8,8 +8,11 @@ import { timestamp } from '../../model/common.js';
 import { RegionError, type SnapshotRequest, type MadeImage } from '../provider.js';
 import { backUpDisk } from './backup.js';
 import type { LocalImage } from './catalog.js';
+import { names } from './command-line.js';
 import type { Emulator } from './emulator.js';
+import { readable } from './file-fault.js';
 import type { ImageManifest } from './manifest.js';
+import { readVirtualSize } from './qcow2.js';
 import type { ServerRecord } from './record.js';
 import type { Workshop } from './server-folder.js';
 import { copyDisk, makeEmptyDisk } from './storage.js';
@@ -36,17 +39,23 @@ export async function takeSnapshot(
   if (base === undefined)
     throw new RegionError('terminal', 'The image that the server was created from no longer exists.');
   return shop.images.add(request.imageId, async (folder) => {
-    await copyOfDisk(source, base, shop, { folder, signal });
+    // The record may have another one already: a disk grows only before the next start.
+    const virtualSize = await readable(
+      'The disk of the server',
+      readVirtualSize(join(source.folder, names.disk)),
+    );
+    await copyOfDisk(source, base, shop, { folder, signal, virtualSize });
     await copyBootFiles(base, folder);
-    return manifestOf(base, source.record, request.name, await digestOf(join(folder, files.disk), signal));
+    const digest = await digestOf(join(folder, files.disk), signal);
+    return manifestOf(base, { name: request.name, digest, virtualSize });
   });
 }
 
 async function copyOfDisk(
-  { folder, record, emulator }: SnapshotSource,
+  { folder, emulator }: SnapshotSource,
   base: LocalImage,
   { tools, helpers }: Workshop,
-  target: { folder: string; signal: AbortSignal },
+  target: { folder: string; signal: AbortSignal; virtualSize: number },
 ): Promise<void> {
   const place = { qemuImg: tools.qemuImg, folder: target.folder, name: files.disk, signal: target.signal };
   try {
@@ -54,7 +63,7 @@ async function copyOfDisk(
       await helpers.add(() => copyDisk(place, { overlay: folder, base: base.files.disk }));
       return;
     }
-    await makeEmptyDisk(place, record.diskBytes);
+    await makeEmptyDisk(place, target.virtualSize);
     await backUpDisk(emulator, join(target.folder, files.disk), target.signal);
   } catch (cause) {
     target.signal.throwIfAborted();
@@ -76,16 +85,12 @@ async function copyBootFiles({ files: { linux } }: LocalImage, folder: string): 
 
 function manifestOf(
   { manifest, files: { linux } }: LocalImage,
-  { diskBytes }: Readonly<ServerRecord>,
-  name: string,
-  digest: string,
+  own: Pick<ImageManifest, 'name' | 'digest' | 'virtualSize'>,
 ): ImageManifest {
   const { architecture, minMemoryMiB, os } = manifest;
   return {
-    name,
-    digest,
+    ...own,
     architecture,
-    virtualSize: diskBytes,
     minMemoryMiB,
     os,
     created: timestamp(),

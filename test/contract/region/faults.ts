@@ -18,12 +18,15 @@ export interface FaultHarness {
   faults: Faults & { install(): void; restore(): void };
   /** Machines of the server that there are, whatever the provider says. */
   machines: (id: string) => number;
+  /** Everything that there is of stored images. */
+  images: () => string[];
   cleanUp: () => Promise<void>;
   /** All codes for each operation; else they take turns. */
   thorough?: boolean;
 }
 
-type Act = 'create' | 'start' | 'stop' | 'soft reboot' | 'hard reboot' | 'delete';
+type Act =
+  'create' | 'start' | 'stop' | 'soft reboot' | 'hard reboot' | 'snapshot' | 'remove image' | 'delete';
 /** What the machine is before the act, and after it. */
 const acts: Record<Act, { from: 'absent' | 'Stopped' | 'Running'; to: 'absent' | 'Stopped' | 'Running' }> = {
   create: { from: 'absent', to: 'Running' },
@@ -31,6 +34,8 @@ const acts: Record<Act, { from: 'absent' | 'Stopped' | 'Running'; to: 'absent' |
   stop: { from: 'Running', to: 'Stopped' },
   'soft reboot': { from: 'Running', to: 'Running' },
   'hard reboot': { from: 'Running', to: 'Running' },
+  snapshot: { from: 'Running', to: 'Running' },
+  'remove image': { from: 'Running', to: 'Running' },
   delete: { from: 'Running', to: 'absent' },
 };
 
@@ -38,6 +43,7 @@ export function testRegionFaults(harness: FaultHarness): void {
   const { faults, machines } = harness;
   let region: RegionProvider;
   let server: ServerRequest;
+  let imageId = randomUUID();
 
   before(async () => {
     region = harness.make();
@@ -71,6 +77,10 @@ export function testRegionFaults(harness: FaultHarness): void {
       case 'soft reboot':
       case 'hard reboot':
         return region.rebootServer(id, { hard: act === 'hard reboot', request: randomUUID() }, patient());
+      case 'snapshot':
+        return region.snapshotServer(id, { imageId, name: 'faults' }, patient());
+      case 'remove image':
+        return region.images?.remove(imageId, patient());
       case 'delete':
         return region.deleteServer(id, patient());
     }
@@ -113,8 +123,15 @@ export function testRegionFaults(harness: FaultHarness): void {
     await region.open();
   }
 
-  async function meet(act: Act, operation: string, code: FaultCode, restart: boolean): Promise<void> {
+  /** Before the act. */
+  async function prepare(act: Act): Promise<void> {
     await bringTo(acts[act].from);
+    imageId = randomUUID();
+    if (act === 'remove image') await perform('snapshot');
+  }
+
+  async function meet(act: Act, operation: string, code: FaultCode, restart: boolean): Promise<void> {
+    await prepare(act);
     let failure: string | undefined;
     const reached = await faults.failing(operation, code, async () => {
       const done = perform(act);
@@ -135,14 +152,20 @@ export function testRegionFaults(harness: FaultHarness): void {
     if (failure !== undefined && act.endsWith('reboot') && shown === 'Stopped') await perform('start');
     else if (failure !== undefined) await perform(act);
     await mustBeTrue(acts[act].to);
+    if (act === 'snapshot') {
+      expect(harness.images()).to.deep.equal([imageId]);
+      await perform('remove image');
+    }
+    expect(harness.images()).to.deep.equal([]);
     for (const way of ['Stopped', 'Running'] as const) if (act !== 'delete') await bringTo(way);
   }
 
   for (const act of Object.keys(acts) as Act[]) {
     it(`${act}: whatever file operation fails, it is refused or done, what is shown is true, and verbs lead on`, async () => {
-      await bringTo(acts[act].from);
+      await prepare(act);
       const operations = await faults.record(() => perform(act));
       expect(operations.length).to.be.above(2);
+      await perform('remove image');
       const missed: string[] = [];
       for (const [index, operation] of operations.entries()) {
         const turn = faultCodes[index % faultCodes.length] ?? 'EIO';
@@ -154,6 +177,7 @@ export function testRegionFaults(harness: FaultHarness): void {
             // The next operation finds a region as good as new.
             await reopen();
             await bringTo('absent');
+            await perform('remove image');
           }
         }
       }

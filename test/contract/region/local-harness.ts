@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LocalRegion } from '../../../src/region/local/index.js';
 import { FileFaults } from '../../support/file-faults.js';
@@ -16,8 +17,9 @@ export function localFaults(thorough: boolean): FaultHarness {
     make: () => new LocalRegion(localOptions(dataDir, options)),
     flavor: 'tiny',
     image: 'tiny',
-    faults: new FileFaults(join(dataDir, 'servers')),
+    faults: new FileFaults(dataDir),
     machines: (id) => processesIn(join(dataDir, 'servers', id)).length,
+    images: () => readdirSync(join(dataDir, 'images')),
     cleanUp: () => cleanUp(folder),
     thorough,
   };

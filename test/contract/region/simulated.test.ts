@@ -75,6 +75,7 @@ describe('region contract: simulated', () => {
       faults: new SqliteFaults(),
       machines: (id) =>
         region.servers().filter((one) => one.id === id && one.powerState === 'Running').length,
+      images: () => region.storedImages(),
       cleanUp: () => {
         rmSync(dirname(file), { recursive: true, force: true });
         return Promise.resolve();

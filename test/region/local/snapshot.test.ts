@@ -140,6 +140,21 @@ const suite = 'local region: snapshots';
     await waitFor('its copy has been booted', () => greets(clone.id));
   });
 
+  it('of a machine whose disk is to grow at its next start has the size of the disk as it is', async () => {
+    await open(idleImages());
+    const server = await create();
+    const flavors = await region.listFlavors(principal, patient());
+    const flavorId = flavors.find(({ metadata }) => metadata.name === 'small')?.metadata.id ?? '';
+    await region.resizeServer(server.id, { flavorId }, patient());
+    const imageId = randomUUID();
+    const image = await region.snapshotServer(server.id, { imageId, name: 'small' }, patient());
+    expect(image.virtualSize).to.equal(Math.ceil(1e9 / 2 ** 20) * 2 ** 20);
+    await region.stopServer(server.id, patient());
+    await region.startServer(server.id, patient());
+    const grown = await region.snapshotServer(server.id, { imageId: randomUUID(), name: 'large' }, patient());
+    expect(grown.virtualSize).to.equal(Math.ceil(5e9 / 2 ** 20) * 2 ** 20);
+  });
+
   it('that an earlier process began is ended and removed when the region opens', async () => {
     await open(idleImages());
     const server = await create();
