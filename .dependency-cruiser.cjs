@@ -79,6 +79,7 @@ module.exports = {
       'route/',
     ]),
     layer('client/', ['model/', 'client/']),
+    layer('cli/', ['model/', 'client/', 'cli/']),
     layer('site/stores\\.ts$', ['model/', 'data/store/', 'data/migration/index\\.ts$']),
     layer('site/region-directory\\.ts$', ['model/', 'data/', 'region/']),
     layer('site/region-providers\\.ts$', [
@@ -121,7 +122,7 @@ module.exports = {
       'task/',
       'route/',
     ]),
-    layer('config\\.ts$', ['config/(forms|rules|schema)\\.ts$']),
+    layer('config\\.ts$', ['config/(forms|rules|schema)\\.ts$', 'platform/package\\.ts$']),
     layer('config/forms\\.ts$', ['model/public-address\\.ts$']),
     layer('config/schema\\.ts$', ['model/']),
     layer('config/rules\\.ts$', ['config/schema\\.ts$', 'model/hook\\.ts$']),

@@ -2,38 +2,22 @@
  * Configuration: config/default.yaml, then --config FILE, then COPSE_* variables, then flags. The only file that reads
  * the environment.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import { closest } from 'fastest-levenshtein';
 import { LineCounter, parseDocument } from 'yaml';
 import { faultIn, formOf, forms } from './config/forms.js';
 import { contradictionsIn } from './config/rules.js';
 import { type Config, ConfigSchema } from './config/schema.js';
+import { packageRoot } from './platform/package.js';
 
 export type { Config, IssuerConfig } from './config/schema.js';
+export { packageRoot, packageVersion } from './platform/package.js';
 
 /** An invalid configuration; the message names the option and the accepted values. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-}
-
-/** The folder with package.json, config/ and docs/, wherever the compiled code is. */
-export function packageRoot(): string {
-  let folder = import.meta.dirname;
-  while (!existsSync(join(folder, 'package.json'))) {
-    const parent = dirname(folder);
-    if (parent === folder) throw new ConfigError('package.json is missing; the installation is incomplete.');
-    folder = parent;
-  }
-  return folder;
-}
-
-export function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return version;
 }
 
 type Tree = Record<string, unknown>;
@@ -134,8 +118,8 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Tree {
   return tree;
 }
 
-/** Variables of this project's tests and scripts, which pass them on to the processes they start. */
-const otherVariables = /^COPSE_(TEST|CHAOS|FUZZ)_/;
+/** Variables of this project's tests and scripts, which pass them on to the processes they start, and of its command line. */
+const otherVariables = /^COPSE_((TEST|CHAOS|FUZZ)_|(URL|API_KEY)$)/;
 
 /**
  * Variables that look like options but are not, each with the closest option. They are not refused as in a file,

@@ -3,12 +3,13 @@
  * The command line. By default, V8 lets a small heap grow to several times its live data before it collects. The option
  * above keeps the process small; it must also be given when node is started by hand (docs/operations.md).
  */
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { addClientCommands, endWithReader, exitCodes, report } from './cli/index.js';
 import type { SetupFlags } from './command/setup.js';
 import type { StoreFlags } from './command/store-flags.js';
 import type { ResetKeyFlags } from './command/user-reset-key.js';
-import { ConfigError, loadConfig, packageVersion, unknownVariables } from './config.js';
 import { ignoreUserSignals, ProcessLifetime, surviveStandardError } from './http/shutdown.js';
+import { packageVersion } from './platform/package.js';
 
 interface ServeFlags {
   config?: string;
@@ -60,8 +61,9 @@ const endSlack = 20_000;
 
 /** Runs until a signal or an uncaught exception ends it. */
 async function run(role: 'all' | 'api' | 'worker', file: string | undefined, flags: Tree): Promise<void> {
+  // Loaded only now, so that --help, invalid options and the commands of clients respond at once.
+  const { loadConfig, unknownVariables } = await import('./config.js');
   const config = loadConfig({ ...(file === undefined ? {} : { file }), flags });
-  // Loaded only now, so that --help and invalid options respond at once.
   const [{ startApp }, { createLogger }] = await Promise.all([
     import('./app.js'),
     import('./telemetry/logger.js'),
@@ -102,7 +104,14 @@ surviveStandardError();
 const program = new Command('copse')
   .description('A compute API for machines that people own.')
   .version(packageVersion())
-  .showHelpAfterError();
+  .showHelpAfterError('(--help shows what is accepted)')
+  .exitOverride();
+addClientCommands(program, packageVersion());
+
+/** A noun that the commands of clients have too, for its verbs on the machine of the server. */
+function nounOf(name: string): Command {
+  return program.commands.find((command) => command.name() === name) ?? program.command(name);
+}
 
 program
   .command('serve')
@@ -166,7 +175,7 @@ ofStore(program.command('restore'))
     restore(file, flags);
   });
 
-ofStore(program.command('region').description('manage regions').command('rebind'))
+ofStore(nounOf('region').command('rebind'))
   .description('let a region be driven with a different data folder; no process may be driving it')
   .argument('<name>', 'name of the region')
   .action(async (name: string, flags: StoreFlags) => {
@@ -185,7 +194,7 @@ ofStore(program.command('setup'))
     await setUpSite(flags);
   });
 
-ofStore(program.command('user').description('manage users').command('reset-key'))
+ofStore(nounOf('user').command('reset-key'))
   .description('give a user a new API key, even while servers are running')
   .argument('<name>', 'name of the user')
   .option('--key-file <file>', 'new file for the API key; without it, the key goes to standard output')
@@ -223,10 +232,13 @@ ofStore(store.command('copy'))
     await copy(from, to, flags);
   });
 
+endWithReader();
 try {
   await program.parseAsync();
 } catch (error) {
-  const known = error instanceof ConfigError;
-  process.stderr.write(`copse: ${known ? 'invalid configuration:\n' : ''}${(error as Error).message}\n`);
-  process.exitCode = 1;
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+  else if (error instanceof Error && error.name === 'ConfigError') {
+    process.stderr.write(`copse: invalid configuration:\n${error.message}\n`);
+    process.exitCode = exitCodes.failure;
+  } else report(error);
 }

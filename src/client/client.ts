@@ -1,8 +1,10 @@
 /** A REST client for the API: authenticates, follows Link headers, turns error responses into errors. */
 import { linksOf } from '../model/link-header.js';
 import { CallError } from './call-error.js';
+import { ConnectionError, isBrokenConnection, withRepeats } from './retry.js';
 
 export { CallError } from './call-error.js';
+export { ConnectionError } from './retry.js';
 
 export interface Answer<T> {
   status: number;
@@ -26,6 +28,10 @@ export interface CallOptions {
   wait?: number;
   /** Media type of the body. Default: `application/json`. */
   contentType?: string;
+  /** Ends the call early. */
+  signal?: AbortSignal | undefined;
+  /** Whether the request may be repeated after a lost response. Default: unless it is a POST without a key. */
+  repeatable?: boolean;
 }
 
 export interface ClientOptions {
@@ -33,23 +39,25 @@ export interface ClientOptions {
   onCall?: (call: Call) => void;
   /** Timeout of a call in milliseconds. */
   timeout?: number;
+  /** How often a request is repeated that failed but may succeed later. Default: 0. */
+  retries?: number;
   /** Replaces the global `fetch`: to inspect responses, or to use another transport. */
   fetch?: (url: URL, init: RequestInit) => Promise<Response>;
 }
 
 export class Client {
   readonly #url: string;
-  readonly #key: string;
+  readonly #key: string | undefined;
   readonly #options: ClientOptions;
 
-  /** `url` is the server's base URL, `key` an API key. */
-  constructor(url: string, key: string, options: ClientOptions = {}) {
+  /** `url` is the server's base URL, `key` an API key; without one, only what needs none can be called. */
+  constructor(url: string, key: string | undefined, options: ClientOptions = {}) {
     this.#url = url.replace(/\/+$/, '');
     this.#key = key;
     this.#options = options;
   }
 
-  get<T>(path: string, options?: Pick<CallOptions, 'wait'>): Promise<Answer<T>> {
+  get<T>(path: string, options?: Pick<CallOptions, 'wait' | 'signal'>): Promise<Answer<T>> {
     return this.call<T>({ method: 'GET', url: path }, options);
   }
 
@@ -71,27 +79,55 @@ export class Client {
   }
 
   /** Rejects with CallError for any response that is not 2xx. `url` is a path, or an absolute URL of this server. */
-  async call<T>({ method, url, body }: Call, options: CallOptions = {}): Promise<Answer<T>> {
+  async call<T>(call: Call, options: CallOptions = {}): Promise<Answer<T>> {
+    const { retries = 0 } = this.#options;
+    const repeatable = options.repeatable ?? (call.method !== 'POST' || options.idempotencyKey !== undefined);
+    return withRepeats(() => this.#once<T>(call, options), { retries, repeatable, signal: options.signal });
+  }
+
+  async #once<T>(call: Call, options: CallOptions): Promise<Answer<T>> {
+    const limit = AbortSignal.timeout((this.#options.timeout ?? 60_000) + 1000 * (options.wait ?? 0));
+    const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]);
+    const response = await this.#send(call, options, signal);
+    const text = await response.text().catch((error: unknown) => this.#broken(error));
+    const { status, headers } = response;
+    if (!response.ok) throw new CallError(status, headers, text);
+    return { status, headers, body: bodyOf(status, text) as T };
+  }
+
+  /** The response of a GET, to be read as it arrives. */
+  async stream(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+    const response = await this.#send({ method: 'GET', url }, {}, signal, headers);
+    if (!response.ok) throw new CallError(response.status, response.headers, await response.text());
+    return response;
+  }
+
+  async #send(
+    { method, url, body }: Call,
+    options: CallOptions,
+    signal: AbortSignal,
+    more: Record<string, string> = {},
+  ): Promise<Response> {
     const target = this.#target(url);
     // The key must not be sent to another origin.
     if (target.origin !== new URL(this.#url).origin)
       throw new Error(`${target.origin} is not the server ${this.#url}`);
     this.#options.onCall?.({ method, url: target.href, ...(body === undefined ? {} : { body }) });
     const ask = this.#options.fetch ?? fetch;
-    const response = await ask(target, {
-      method,
-      headers: {
-        Authorization: `Bearer ${this.#key}`,
-        ...(body === undefined ? {} : { 'Content-Type': options.contentType ?? 'application/json' }),
-        ...conditionsOf(options),
-      },
-      signal: AbortSignal.timeout((this.#options.timeout ?? 60_000) + 1000 * (options.wait ?? 0)),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const { status, headers } = response;
-    if (!response.ok) throw new CallError(status, headers, text);
-    return { status, headers, body: bodyOf(status, text) as T };
+    const headers = {
+      ...(this.#key === undefined ? {} : { Authorization: `Bearer ${this.#key}` }),
+      ...(body === undefined ? {} : { 'Content-Type': options.contentType ?? 'application/json' }),
+      ...conditionsOf(options),
+      ...more,
+    };
+    const payload = body === undefined ? {} : { body: JSON.stringify(body) };
+    return ask(target, { method, headers, signal, ...payload }).catch((error: unknown) =>
+      this.#broken(error),
+    );
+  }
+
+  #broken(error: unknown): never {
+    throw isBrokenConnection(error) ? new ConnectionError(this.#url, error) : error;
   }
 
   /** The pages of a list, following `next` to the end. No page is requested twice, however its URL is written. */
