@@ -3,6 +3,7 @@ import { type ErrorCode, errorCodes, type FieldError } from '../model/error.js';
 
 /** Of the codes that share a status, the most cautious one. */
 const general = new Map<number, ErrorCode>([
+  [403, 'forbidden'],
   [409, 'conflict'],
   [410, 'gone'],
   [422, 'unprocessable'],
