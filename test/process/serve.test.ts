@@ -134,7 +134,7 @@ describe('the serve command', function () {
     for (const option of ['--config', '--port', '--data-dir', '--region', '--host'])
       expect(help.stdout).to.contain(option);
     const wrong = copse('serve', '--regoin', 'simulated');
-    expect(wrong.status).to.equal(1);
+    expect(wrong.status).to.equal(2);
     expect(wrong.stderr).to.contain("unknown option '--regoin'").and.to.contain('--region');
   });
 });
