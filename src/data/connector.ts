@@ -16,6 +16,7 @@ import { storedImages } from './stored-image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
 import { HookData, hookEvents, hookInstances, hookJobs, hookPlaces } from './hook.js';
 import { InstanceActionData } from './instance-action.js';
+import { InstanceConsoleData } from './instance-console.js';
 import { InstanceData, instances } from './instance.js';
 import { keyTallies } from './key-limit.js';
 import { keyUses } from './key-use.js';
@@ -92,6 +93,7 @@ export interface Connector extends Resources {
   readonly snapshots: SnapshotData;
   readonly instances: InstanceData;
   readonly instanceActions: InstanceActionData;
+  readonly instanceConsoles: InstanceConsoleData;
   readonly expiry: ExpiryData;
   readonly tasks: TaskData;
   readonly events: EventData;
@@ -190,6 +192,7 @@ export function createConnector(
     ),
     instances: instanceData,
     instanceActions: new InstanceActionData(store, projectData, instanceData, taskControl),
+    instanceConsoles: new InstanceConsoleData(instanceData, regionData),
     expiry: new ExpiryData(store, instanceData, settings.expiry),
     tasks: taskData,
     timelines: new TimelineData(store, projectData),

@@ -1,13 +1,12 @@
 import { uuidv7 } from 'uuidv7';
 import { defined, idTime, timestamp } from '../model/common.js';
-import { ApiError, notFound, orNotFound } from '../model/error.js';
+import { notFound, orNotFound } from '../model/error.js';
 import { type InstanceCreate, type InstanceRecord, presentInstance } from '../model/instance.js';
 import type { InstancePatch, InstanceUpdate } from '../model/instance-update.js';
 import { chargeOf } from '../model/quota.js';
 import { taskEffects } from '../model/task-effects.js';
 import type { TaskInput, TaskType, TaskTypeOn } from '../model/task.js';
 import type { Interruption } from '../model/interruption.js';
-import type { ConsoleOutput } from '../region/provider.js';
 import type { Accepted, Caller } from './caller.js';
 import { withName } from './change.js';
 import {
@@ -310,22 +309,6 @@ export class InstanceData {
       const rest = { ...instance.value, openTasks: left };
       return this.#open(caller, { ...instance, value: rest }, rest, 'instance.delete', {}, writes);
     });
-  }
-
-  /** The end of the console. Before the machine exists it is empty. */
-  async consoleOutput(caller: Caller, id: string, lines: number | undefined): Promise<ConsoleOutput> {
-    const { signal } = caller;
-    const instance = await this.load(id, signal);
-    if (instance === undefined) throw notFound();
-    const options = lines === undefined ? {} : { lines };
-    try {
-      return await this.#regions.ask(caller, instance.value.regionId, (provider) =>
-        provider.consoleOutput(id, options, signal),
-      );
-    } catch (error) {
-      if (error instanceof ApiError && error.code === 'not_found') return { contents: '' };
-      throw error;
-    }
   }
 
   async #living(caller: Caller, id: string): Promise<Document<InstanceRecord>> {

@@ -10,6 +10,7 @@ import type { Flavor } from '../model/flavor.js';
 import type { Image } from '../model/image.js';
 import type { Observation } from '../model/observation.js';
 import type { RegionFeatures, RegionType } from '../model/region.js';
+import type { ConsoleOutput, ConsolePart } from '../model/console.js';
 
 /**
  * - `not_found`: no such server, flavor or image.
@@ -102,10 +103,6 @@ export interface ServerObservation extends Observation {
   id: string;
 }
 
-export interface ConsoleOutput {
-  contents: string;
-}
-
 export interface ServerEvent {
   id: string;
   /** Undefined: the server is gone. */
@@ -178,8 +175,9 @@ export interface RegionProvider {
 
   /** Observations of the given servers, or of all. Absent ones are omitted. */
   describeServers(ids: string[] | undefined, signal: AbortSignal): Promise<ServerObservation[]>;
-  /** The last `lines` lines of the console (without `lines`, everything stored). Absent: `not_found`. */
-  consoleOutput(instanceId: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput>;
+  /** A part of the console. Offsets count every byte that the guest has written, for as long as the server exists; what
+   * is no longer stored is left out. Absent: `not_found`. */
+  consoleOutput(instanceId: string, part: ConsolePart, signal: AbortSignal): Promise<ConsoleOutput>;
   /** The same region, called as part of that trace (W3C traceparent). Only if calls go to another process. */
   traced?(traceparent: string): RegionProvider;
   /**

@@ -14,19 +14,12 @@ import { Uuid } from '../model/common.js';
 import { ApiError, isOutage } from '../model/error.js';
 import { Event, EventId, eventIdPattern, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
+import { type StreamTimes, wantsStream } from './event-stream.js';
 import { JsonText, type ResponseData, StreamBody } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 /** Events that a stream reads at a time. */
 const batch = 100;
-
-/** Milliseconds. */
-export interface StreamTimes {
-  /** Between two heartbeats, so that proxies and clients can distinguish an idle stream from a broken one. */
-  heartbeat: number;
-  /** After which a stream ends, so that its client reconnects and authenticates again. */
-  lifetime: number;
-}
 
 /** Milliseconds between two attempts while the store is unavailable. */
 const outagePause = 1000;
@@ -63,17 +56,6 @@ function filterOf(query: Static<typeof Query>): EventFilter {
     types: query.type,
     resourceIds: query.resourceID,
   };
-}
-
-/**
- * Only clients that name the type get a stream: `curl` and generic clients, which accept anything, get a page that
- * ends.
- */
-function wantsStream(accept: string | string[] | undefined): boolean {
-  const ranges = (Array.isArray(accept) ? accept.join(',') : (accept ?? '')).split(',');
-  return ranges.some(
-    (range) => /^\s*text\/event-stream\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range),
-  );
 }
 
 function positionOf(

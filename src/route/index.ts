@@ -3,7 +3,8 @@ import { listAdminEvents } from './admin-event.js';
 import { clearTaskQueue, restartFailedTasks } from './admin.js';
 import { createApiKey, deleteApiKey, getApiKey, listApiKeys, rotateApiKey } from './api-key.js';
 import { listDrift } from './drift.js';
-import { listEvents, type StreamTimes } from './event.js';
+import { listEvents } from './event.js';
+import type { StreamTimes } from './event-stream.js';
 import { getFlavor, listFlavors } from './flavor.js';
 import {
   adminOnly,
@@ -227,7 +228,7 @@ const subscriptionRoutes: readonly Row[] = [
 ];
 
 /** Instances, and what works on them. */
-const instanceRoutes: readonly Row[] = [
+const instanceRoutes = ({ streams }: RouteOptions): readonly Row[] => [
   [2, 'GET', '/instances', signedIn, listInstances],
   [2, 'POST', '/instances', signedIn, createInstance],
   [2, 'POST', '/instances/actions', signedIn, actOnInstances],
@@ -239,7 +240,7 @@ const instanceRoutes: readonly Row[] = [
   [2, 'POST', '/instances/{instanceID}/stop', onInstance('stop'), stopInstance],
   [2, 'POST', '/instances/{instanceID}/reboot', onInstance('reboot'), rebootInstance],
   [2, 'GET', '/instances/{instanceID}/timeline', memberOnly(projectOfInstance), getTimeline],
-  [2, 'GET', '/instances/{instanceID}/consoleoutput', mayReadConsole, getConsoleOutput],
+  [2, 'GET', '/instances/{instanceID}/consoleoutput', mayReadConsole, getConsoleOutput(streams)],
   [2, 'POST', '/instances/{instanceID}/extend_expiration', onInstance('extend'), extendExpiration],
 
   [2, 'GET', '/tasks', signedIn, listTasks],
@@ -259,7 +260,7 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
   const wellKnown = (operationId: string) => getProtectedResource(operationId, options);
   const below = pathsBelow(options.publicUrl(), '/.well-known/oauth-protected-resource');
   return [
-    ...instanceRoutes,
+    ...instanceRoutes(options),
     [2, 'GET', '/status/recent_tasks', signedIn, getRecentTasks],
     [2, 'GET', '/status/queue', superUserOnly, getQueueStatus],
     ...adminRoutes,

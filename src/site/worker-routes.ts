@@ -5,6 +5,7 @@
 import { Type } from 'typebox';
 import { ApiError } from '../model/error.js';
 import type { Tracer } from '../model/trace.js';
+import type { ConsolePart } from '../model/console.js';
 import { RegionError, type RegionPrincipal, type RegionProvider } from '../region/provider.js';
 import { type Call, calls, refusals } from '../region/remote/protocol.js';
 import { NoAuthAuthenticator, RequireUserAuthenticator } from '../route/pipeline/authenticator.js';
@@ -122,6 +123,6 @@ function ask(
     case 'describeServers':
       return provider.describeServers((first as string[] | null) ?? undefined, signal);
     case 'consoleOutput':
-      return provider.consoleOutput(String(first), second as { lines?: number }, signal);
+      return provider.consoleOutput(String(first), second as ConsolePart, signal);
   }
 }

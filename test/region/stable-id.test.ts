@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { lastLines } from '../../src/region/last-lines.js';
 import { stableId, stableMac } from '../../src/region/stable-id.js';
 
 describe('stable ids', () => {
@@ -22,17 +21,5 @@ describe('stable ids', () => {
   it('differ when the parts are cut differently', () => {
     expect(stableId('a', 'bc')).to.not.equal(stableId('ab', 'c'));
     expect(stableId('a,b')).to.not.equal(stableId('a', 'b'));
-  });
-});
-
-describe('last lines', () => {
-  it('are those that a split finds', () => {
-    const text = fc.array(fc.constantFrom('a', 'bc', '', '\n')).map((parts) => parts.join(''));
-    fc.assert(
-      fc.property(text, fc.nat(8), (whole, count) => {
-        const lines = whole.split(/(?<=\n)/);
-        expect(lastLines(whole, count)).to.equal(count === 0 ? '' : lines.slice(-count).join(''));
-      }),
-    );
   });
 });

@@ -5,11 +5,26 @@ import { expect } from 'chai';
 import { startApp } from '../../src/app.js';
 import { errorCodes } from '../../src/model/error.js';
 import type { RegionErrorKind } from '../../src/region/provider.js';
-import { Api } from '../support/conform.js';
+import { Api, checkedFetch } from '../support/conform.js';
 import { adminKey, startServer, type TestServer } from '../support/server.js';
 
 interface Output {
   contents: string;
+  start: number;
+  next: number;
+}
+
+/** The data of a stream of server-sent events. */
+async function* outputsOf({ body }: Response): AsyncGenerator<Output, void> {
+  let text = '';
+  for await (const chunk of body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += chunk;
+    for (let end = text.indexOf('\n\n'); end !== -1; end = text.indexOf('\n\n')) {
+      const data = /^data: (.*)$/m.exec(text.slice(0, end))?.[1];
+      text = text.slice(end + 2);
+      if (data !== undefined) yield JSON.parse(data) as Output;
+    }
+  }
 }
 
 describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
@@ -42,6 +57,46 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     }
   });
 
+  it('with start continues where the one before ended, and tells both ends', async () => {
+    const all = (await server.admin.get<Output>(path)).body;
+    expect(all).to.include({ start: 0, next: Buffer.byteLength(all.contents) });
+    const rest = (await server.admin.get<Output>(`${path}?start=100`)).body;
+    expect(rest).to.deep.equal({ contents: all.contents.slice(100), start: 100, next: all.next });
+    const none = (await server.admin.get<Output>(`${path}?start=${all.next}`)).body;
+    expect(none).to.deep.equal({ contents: '', start: all.next, next: all.next });
+    const beyond = (await server.admin.get<Output>(`${path}?start=${all.next + 1}`)).body;
+    expect(beyond).to.deep.equal(all);
+    for (const query of ['start=-1', 'start=1.5', 'start=x', 'start=1&length=1']) {
+      const reply = await server.admin.refused('invalid_parameter', 'GET', `${path}?${query}`);
+      expect(reply.body.errors?.[0]?.parameter, query).to.equal('start');
+    }
+  });
+
+  it('as a stream shows what is there and then what the guest writes, and resumes where it was', async () => {
+    const { metadata } = await server.running('streamer');
+    const address = `/api/v2/instances/${metadata.id}/consoleoutput`;
+    const before = (await server.admin.get<Output>(address)).body;
+    const open = (more: Record<string, string> = {}) =>
+      checkedFetch(`${server.url}${address}`, {
+        headers: { Authorization: `Bearer ${adminKey}`, Accept: 'text/event-stream', ...more },
+      });
+    const live = await open();
+    expect(live.headers.get('content-type')).to.equal('text/event-stream');
+    const read = outputsOf(live);
+    expect((await read.next()).value).to.deep.equal(before);
+    await server.admin.post(`/api/v2/instances/${metadata.id}/reboot?hard=true`);
+    const { value } = await read.next();
+    expect(value).to.include({ start: before.next });
+    expect(value?.contents).to.match(/Linux version/);
+    await read.return(undefined);
+    const again = outputsOf(await open({ 'Last-Event-ID': String(before.next) }));
+    expect((await again.next()).value).to.deep.equal(value);
+    await again.return(undefined);
+    const wrong = await open({ 'Last-Event-ID': 'first' });
+    expect(wrong.status).to.equal(400);
+    await wrong.text();
+  });
+
   it('refuses a length that is no number from 1 to 100000', async () => {
     for (const length of [
       '0',
@@ -64,7 +119,7 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     server.cloud.program({ verb: 'ensureServer', error: 'terminal', times: 1 });
     const { metadata } = await server.createInstance('unborn');
     const { body } = await server.admin.get<Output>(`/api/v2/instances/${metadata.id}/consoleoutput`);
-    expect(body).to.deep.equal({ contents: '' });
+    expect(body).to.deep.equal({ contents: '', start: 0, next: 0 });
   });
 
   it('answers 503 while no worker of its region is known; a create is taken by the catalog that is, and one of no region stays unknown', async () => {

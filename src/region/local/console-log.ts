@@ -1,37 +1,56 @@
 /** The console log: console.log, written by QEMU, and console.log.1 from before the last rotation. */
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { lastLines } from '../last-lines.js';
+import { beginOf, type ConsoleOutput, continuationBytes, partLimit, partOf } from '../../model/console.js';
 import { names } from './command-line.js';
+import { beginMove, endMove, extentOf, olderName, sizeOf } from './console-extent.js';
 import { errorCode } from './files.js';
 import { readTail } from './journal.js';
 
 const blockSize = 64 << 10;
-const olderName = `${names.console}.1`;
-
-export async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return 0;
-    throw error;
-  }
-}
 
 /** The last `limit` bytes, or only the last `lines` lines of them. Read from the end, so a huge log costs little. */
-export async function readConsole(folder: string, limit: number, lines?: number): Promise<string> {
-  if (lines !== undefined && lines <= 0) return '';
+export async function readConsole(folder: string, limit: number, lines?: number): Promise<ConsoleOutput> {
+  const { end } = await extentOf(folder);
   const blocks: Buffer[] = [];
-  const want = { bytes: limit, newlines: lines === undefined ? Infinity : lines + 1 };
+  const none = lines !== undefined && lines <= 0;
+  const want = { bytes: none ? 0 : limit, newlines: lines === undefined ? Infinity : lines + 1 };
   for (const name of [names.console, olderName]) {
     if (want.bytes > 0 && want.newlines > 0) await readBackwards(join(folder, name), want, blocks);
   }
-  let bytes = Buffer.concat(blocks.reverse());
+  const bytes = Buffer.concat(blocks.reverse());
   // The limit may have cut a character; its remains are dropped rather than replaced.
-  if (want.bytes === 0) bytes = bytes.subarray(continuationBytes(bytes));
-  // As in a stream: an incompletely written character is not shown yet.
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes, { stream: true });
-  return lines === undefined ? text : lastLines(text, lines);
+  const cut = want.bytes === 0 ? continuationBytes(bytes) : 0;
+  return partOf(bytes.subarray(cut), end - bytes.length + cut, lines);
+}
+
+/** The stored output from this offset on, as much as one response may have. */
+export async function readConsoleFrom(folder: string, wanted: number): Promise<ConsoleOutput> {
+  const { first, current, end } = await extentOf(folder);
+  const start = beginOf(wanted, first, end);
+  const stop = Math.min(end, start + partLimit);
+  const older = await readRange(join(folder, olderName), start - first, Math.min(stop, current) - first);
+  const newer = await readRange(
+    join(folder, names.console),
+    Math.max(start, current) - current,
+    stop - current,
+  );
+  const bytes = Buffer.concat([older, newer]);
+  // What was asked for may be gone, and a character with it.
+  const cut = start === wanted ? 0 : continuationBytes(bytes);
+  return partOf(bytes.subarray(cut), start + cut);
+}
+
+/** The bytes from one position to another, or to the end of the file. */
+async function readRange(path: string, from: number, to: number): Promise<Buffer> {
+  if (to <= from) return Buffer.alloc(0);
+  const file = await open(path, 'r');
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(to - from), 0, to - from, from);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Adds blocks, last first, until enough bytes or newlines are found or the beginning of the file is reached. */
@@ -63,12 +82,6 @@ async function readBackwards(
   }
 }
 
-function continuationBytes(bytes: Buffer): number {
-  let count = 0;
-  while (count < 3 && ((bytes[count] ?? 0) & 0xc0) === 0x80) count += 1;
-  return count;
-}
-
 /**
  * Rotates a log that has grown beyond half the limit. `reopen` makes a running QEMU start a new console.log; until
  * then, QEMU continues to write to the moved file, so no byte is lost.
@@ -81,6 +94,7 @@ export async function rotateConsole(
   const path = join(folder, names.console);
   if ((await sizeOf(path)) <= limit / 2) return false;
   const older = join(folder, olderName);
+  await beginMove(folder);
   await rename(path, older);
   try {
     await reopen();
@@ -89,6 +103,7 @@ export async function rotateConsole(
     await rename(older, path);
     throw error;
   }
+  await endMove(folder);
   await keepTail(older, Math.ceil(limit / 2));
   return true;
 }

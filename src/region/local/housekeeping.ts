@@ -1,7 +1,8 @@
 /** Limits the size of files that a guest can make grow. */
 import { join } from 'node:path';
 import { names } from './command-line.js';
-import { rotateConsole, sizeOf } from './console-log.js';
+import { sizeOf } from './console-extent.js';
+import { rotateConsole } from './console-log.js';
 import type { Emulator } from './emulator.js';
 import { exists } from './files.js';
 import { boundJournal, journalName } from './journal.js';

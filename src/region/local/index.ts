@@ -9,10 +9,10 @@ import PQueue from 'p-queue';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { RegionFeatures } from '../../model/region.js';
+import type { ConsoleOutput, ConsolePart } from '../../model/console.js';
 import {
   RegionError,
   type Admission,
-  type ConsoleOutput,
   type MadeImage,
   type RebootOptions,
   type RegionImages,
@@ -158,14 +158,14 @@ export class LocalRegion implements RegionProvider {
     return (ids ?? [...this.#machines.keys()]).flatMap((id) => this.#machines.get(id)?.observation ?? []);
   }
 
-  async consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
+  async consoleOutput(id: string, part: ConsolePart, signal: AbortSignal): Promise<ConsoleOutput> {
     signal.throwIfAborted();
     this.#mustBeOpen();
     const machine = this.#machines.get(id);
     if (machine === undefined) throw absent();
-    const contents = await readable('The console', machine.readConsole(options.lines));
+    const output = await readable('The console', machine.readConsole(part));
     signal.throwIfAborted();
-    return { contents };
+    return output;
   }
 
   watch(listener: (event: ServerEvent) => void): () => void {

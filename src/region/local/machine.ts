@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Log } from '../../model/log.js';
 import { KeyedMutex } from '../../platform/keyed-mutex.js';
 import { orAbort } from '../../platform/time.js';
+import type { ConsoleOutput, ConsolePart } from '../../model/console.js';
 import {
   type RebootOptions,
   RegionError,
@@ -17,7 +18,7 @@ import {
   type MadeImage,
 } from '../provider.js';
 import { endBackup } from './backup.js';
-import { readConsole } from './console-log.js';
+import { readConsole, readConsoleFrom } from './console-log.js';
 import { readable } from './file-fault.js';
 import { keepHouse } from './housekeeping.js';
 import { type Operation, Operations } from './operations.js';
@@ -170,9 +171,14 @@ export class Machine {
   }
 
   /** Rejects with `not_found` if there is no server. */
-  async readConsole(lines: number | undefined): Promise<string> {
+  async readConsole({ lines, start }: ConsolePart): Promise<ConsoleOutput> {
     if (this.observation === undefined) throw absent();
-    return this.#mutex.run('console', () => readConsole(this.#state.folder, this.#host.consoleLimit, lines));
+    const { folder } = this.#state;
+    return this.#mutex.run('console', () =>
+      start === undefined
+        ? readConsole(folder, this.#host.consoleLimit, lines)
+        : readConsoleFrom(folder, start),
+    );
   }
 
   async keepHouse(): Promise<void> {

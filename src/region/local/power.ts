@@ -5,7 +5,7 @@ import { RegionError, type RebootOptions } from '../provider.js';
 import { waitBooted } from './boot-watch.js';
 import { CatchUp } from './catch-up.js';
 import { emulatorArguments, names, type Accelerator } from './command-line.js';
-import { sizeOf } from './console-log.js';
+import { sizeOf } from './console-extent.js';
 import { Emulator, type EmulatorPlace } from './emulator.js';
 import { readable } from './file-fault.js';
 import type { Ending } from './journal.js';

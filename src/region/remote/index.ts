@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache';
 import type { Flavor } from '../../model/flavor.js';
 import type { Image } from '../../model/image.js';
 import type { RegionFeatures, RegionType } from '../../model/region.js';
+import type { ConsoleOutput, ConsolePart } from '../../model/console.js';
 import {
-  type ConsoleOutput,
   RegionError,
   type RegionPrincipal,
   type RegionProvider,
@@ -106,12 +106,8 @@ export class RemoteRegion implements RegionProvider {
     return this.#ask('describeServers', [ids ?? null], signal);
   }
 
-  consoleOutput(
-    instanceId: string,
-    options: { lines?: number },
-    signal: AbortSignal,
-  ): Promise<ConsoleOutput> {
-    return this.#ask('consoleOutput', [instanceId, options], signal);
+  consoleOutput(instanceId: string, part: ConsolePart, signal: AbortSignal): Promise<ConsoleOutput> {
+    return this.#ask('consoleOutput', [instanceId, part], signal);
   }
 
   ensureServer(): Promise<ServerObservation> {

@@ -8,10 +8,9 @@ import type { Image } from '../../model/image.js';
 import type { Log } from '../../model/log.js';
 import type { PowerState } from '../../model/power.js';
 import type { RegionFeatures } from '../../model/region.js';
-import { lastLines } from '../last-lines.js';
+import type { ConsoleOutput, ConsolePart } from '../../model/console.js';
 import {
   RegionError,
-  type ConsoleOutput,
   type MadeImage,
   type RebootOptions,
   type RegionImages,
@@ -26,7 +25,7 @@ import {
 } from '../provider.js';
 import { makeCatalog, type Catalog } from './catalog.js';
 import { Cloud, observe, typed, type CloudServer, type HistoryEntry, type PowerStep } from './cloud.js';
-import { consoleText } from './console.js';
+import { consolePart } from './console.js';
 import { CloudImages } from './images.js';
 import { endure, Fates, pause, type Fate, type SimulatedRule, type SimulatedVerb } from './fate.js';
 
@@ -204,12 +203,11 @@ export class SimulatedRegion implements RegionProvider {
     });
   }
 
-  async consoleOutput(id: string, options: { lines?: number }, signal: AbortSignal): Promise<ConsoleOutput> {
+  async consoleOutput(id: string, part: ConsolePart, signal: AbortSignal): Promise<ConsoleOutput> {
     signal.throwIfAborted();
     return typed(async () => {
       await endure(this.#fates.ofRead('consoleOutput', id), signal);
-      const text = consoleText(this.#mustHave(id));
-      return { contents: options.lines === undefined ? text : lastLines(text, options.lines) };
+      return consolePart(this.#mustHave(id), part);
     });
   }
 

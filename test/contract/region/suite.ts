@@ -143,6 +143,8 @@ export function testRegionContract(harness: RegionHarness): void {
 
   describe('one life', () => {
     let server: ServerRequest;
+    /** Bytes that the guest had written to its console before the first reboot. */
+    let written: number;
 
     it('ensures a running server', async () => {
       server = await request({ userData: Buffer.from('#!/bin/sh\necho hello\n') });
@@ -192,6 +194,16 @@ export function testRegionContract(harness: RegionHarness): void {
       expect(await last(100_000)).to.equal(text);
     });
 
+    it('shows its console by offsets', async () => {
+      const all = await region.consoleOutput(server.id, { start: 0 }, patient());
+      expect(all).to.include({ start: 0, contents: await consoleOf(server.id) });
+      const from = Math.floor(all.next / 2);
+      const rest = await region.consoleOutput(server.id, { start: from }, patient());
+      const bytes = Buffer.from(all.contents).subarray(from);
+      expect(rest).to.deep.equal({ contents: bytes.toString(), start: from, next: all.next });
+      written = all.next;
+    });
+
     it('is found again by the next process, running', async () => {
       const before = await region.describeServers([server.id], patient());
       await reopen();
@@ -231,6 +243,9 @@ export function testRegionContract(harness: RegionHarness): void {
 
     it('keeps its console while it is stopped', async () => {
       expect(await prompts(server.id)).to.equal(2);
+      const later = await region.consoleOutput(server.id, { start: written }, patient());
+      expect(later.start).to.equal(written);
+      expect(later.contents.split('login:')).to.have.length(2);
     });
 
     it('starts again, and counts its boots', async () => {

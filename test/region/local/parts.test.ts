@@ -1,13 +1,19 @@
 /** The small parts: taking turns, waiting, and reading a console from its end. */
-import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { PromptWatch, readConsole, rotateConsole } from '../../../src/region/local/console-log.js';
+import { beginMove, endMove } from '../../../src/region/local/console-extent.js';
+import {
+  PromptWatch,
+  readConsole,
+  readConsoleFrom,
+  rotateConsole,
+} from '../../../src/region/local/console-log.js';
 import { Operations } from '../../../src/region/local/operations.js';
 import { StartQueue } from '../../../src/region/local/start-queue.js';
 import { orAbort, pause, settlesWithin } from '../../../src/platform/time.js';
-import { lastLines } from '../../../src/region/last-lines.js';
+import { partOf } from '../../../src/model/console.js';
 import { patient, rejectionOf, scratchFolder } from '../../support/region.js';
 
 describe('local region: console log', () => {
@@ -25,6 +31,9 @@ describe('local region: console log', () => {
     writeFileSync(join(folder, 'console.log'), newer);
   };
 
+  const contentsOf = async (...args: Parameters<typeof readConsole>): Promise<string> =>
+    (await readConsole(...args)).contents;
+
   it('reads over the rotation what a naive reader would', async () => {
     const text = fc
       .array(fc.constantFrom('a', 'line\n', '\n', 'ä', '€'), { maxLength: 40 })
@@ -34,8 +43,8 @@ describe('local region: console log', () => {
       fc.asyncProperty(text, text, lines, async (older, newer, count) => {
         write(older, newer);
         const whole = older + newer;
-        const expected = count === undefined ? whole : lastLines(whole, count);
-        expect(await readConsole(folder, 1 << 20, count)).to.equal(expected);
+        const expected = partOf(Buffer.from(whole), 0, count).contents;
+        expect(await contentsOf(folder, 1 << 20, count)).to.equal(expected);
       }),
       { numRuns: 50 },
     );
@@ -44,14 +53,14 @@ describe('local region: console log', () => {
   it('reads across its blocks', async () => {
     const line = 'a line of some length, so that blocks end within it\n';
     write(line.repeat(3000), line.repeat(3000));
-    expect(await readConsole(folder, 1 << 20, 4000)).to.equal(line.repeat(4000));
-    expect(await readConsole(folder, 1 << 20)).to.equal(line.repeat(6000));
+    expect(await contentsOf(folder, 1 << 20, 4000)).to.equal(line.repeat(4000));
+    expect(await contentsOf(folder, 1 << 20)).to.equal(line.repeat(6000));
   });
 
   it('gives at most the limit, and no half character where it cuts', async () => {
     write('', '€'.repeat(100));
     for (const limit of [1, 2, 3, 4, 5, 6, 299]) {
-      const text = await readConsole(folder, limit);
+      const text = await contentsOf(folder, limit);
       expect(text).to.equal('€'.repeat(Math.floor(limit / 3)));
     }
   });
@@ -70,8 +79,8 @@ describe('local region: console log', () => {
         ] as const) {
           write(character.repeat(older), character.repeat(newer));
           const expected = character.repeat(Math.floor(limit / size));
-          expect(await readConsole(folder, limit), `limit ${limit}`).to.equal(expected);
-          expect(await readConsole(folder, limit, 5), `limit ${limit}`).to.equal(expected);
+          expect(await contentsOf(folder, limit), `limit ${limit}`).to.equal(expected);
+          expect(await contentsOf(folder, limit, 5), `limit ${limit}`).to.equal(expected);
         }
       }
       // Between its files, at the end of what QEMU has written so far, and at the edge of a block.
@@ -79,12 +88,12 @@ describe('local region: console log', () => {
       for (let cut = 0; cut < size; cut += 1) {
         const end = bytes.length - cut;
         write(bytes.subarray(0, end), bytes.subarray(end));
-        expect(await readConsole(folder, 100), `parted by ${cut}`).to.equal(`before ${character}`);
+        expect(await contentsOf(folder, 100), `parted by ${cut}`).to.equal(`before ${character}`);
         write('', bytes.subarray(0, end));
         const written = cut === 0 ? `before ${character}` : 'before ';
-        expect(await readConsole(folder, 100), `without the last ${cut}`).to.equal(written);
+        expect(await contentsOf(folder, 100), `without the last ${cut}`).to.equal(written);
         write('', `${character}${'x'.repeat((64 << 10) - cut)}`);
-        expect(await readConsole(folder, 1 << 20)).to.equal(`${character}${'x'.repeat((64 << 10) - cut)}`);
+        expect(await contentsOf(folder, 1 << 20)).to.equal(`${character}${'x'.repeat((64 << 10) - cut)}`);
       }
     });
 
@@ -93,15 +102,15 @@ describe('local region: console log', () => {
         write('', character.repeat(1000) + 'x'.repeat(shift));
         expect(await rotateConsole(folder, 100, () => Promise.resolve())).to.equal(true);
         const kept = Math.floor((50 - shift) / size);
-        expect(await readConsole(folder, 1000)).to.equal(character.repeat(kept) + 'x'.repeat(shift));
+        expect(await contentsOf(folder, 1000)).to.equal(character.repeat(kept) + 'x'.repeat(shift));
       }
     });
   }
 
   it('replaces what is not UTF-8, and is empty without a file', async () => {
-    expect(await readConsole(folder, 100)).to.equal('');
+    expect(await contentsOf(folder, 100)).to.equal('');
     write('', Buffer.from([0x61, 0xff, 0x62]));
-    expect(await readConsole(folder, 100)).to.equal('a\ufffdb');
+    expect(await contentsOf(folder, 100)).to.equal('a\ufffdb');
   });
 
   it('rotates beyond half the limit, and takes it back when QEMU does not go along', async () => {
@@ -111,12 +120,65 @@ describe('local region: console log', () => {
     appendFileSync(join(folder, 'console.log'), 'y'.repeat(20));
     const failure = rotateConsole(folder, 100, () => Promise.reject(new Error('no')));
     expect(await rejectionOf(failure)).to.be.instanceOf(Error);
-    expect(await readConsole(folder, 1000)).to.have.length(60);
+    expect(await contentsOf(folder, 1000)).to.have.length(60);
     expect(await rotateConsole(folder, 100, nothing)).to.equal(true);
-    expect(await readConsole(folder, 1000)).to.have.length(60);
+    expect(await contentsOf(folder, 1000)).to.have.length(60);
     writeFileSync(join(folder, 'console.log'), 'z'.repeat(1000));
     expect(await rotateConsole(folder, 100, nothing)).to.equal(true);
-    expect(await readConsole(folder, 1000)).to.equal('z'.repeat(50));
+    expect(await contentsOf(folder, 1000)).to.equal('z'.repeat(50));
+  });
+
+  it('finds a byte by the same offset for ever, over rotations, and tells where it begins when it is gone', async () => {
+    let written = '';
+    for (let round = 0; round < 6; round += 1) {
+      const more = String(round).repeat(70);
+      appendFileSync(join(folder, 'console.log'), more);
+      written += more;
+      expect(await rotateConsole(folder, 100, () => Promise.resolve())).to.equal(true);
+      const { contents, start, next } = await readConsoleFrom(folder, 0);
+      expect(next).to.equal(written.length);
+      expect(contents).to.equal(written.slice(start));
+      expect(contents.length).to.be.at.least(50);
+      for (const offset of [start, start + 1, next - 1, next])
+        expect(await readConsoleFrom(folder, offset)).to.deep.equal({
+          contents: written.slice(offset),
+          start: offset,
+          next,
+        });
+      expect(await readConsole(folder, 1000, 1)).to.include({ next });
+    }
+    const { next } = await readConsoleFrom(folder, 0);
+    // Beyond the end: what was there before belonged to another machine.
+    expect((await readConsoleFrom(folder, next + 1)).start).to.be.lessThan(next);
+  });
+
+  it('finds it also when the process was killed at any step of a rotation', async () => {
+    const [log, older] = [join(folder, 'console.log'), join(folder, 'console.log.1')];
+    writeFileSync(log, 'a'.repeat(60));
+    await rotateConsole(folder, 100, () => Promise.resolve());
+    writeFileSync(log, 'b'.repeat(60));
+    const whole = `${'a'.repeat(60)}${'b'.repeat(60)}`;
+    const steps: (() => unknown)[] = [
+      () => beginMove(folder),
+      () => renameSync(log, older),
+      // QEMU goes on in the moved file until it opens the new one.
+      () => appendFileSync(older, 'c'),
+      () => writeFileSync(log, 'd'),
+      () => endMove(folder),
+    ];
+    const expected = [
+      whole,
+      whole.slice(60),
+      `${whole}c`.slice(60),
+      `${whole}cd`.slice(60),
+      `${whole}cd`.slice(60),
+    ];
+    for (const [index, step] of steps.entries()) {
+      await step();
+      const { contents, start } = await readConsoleFrom(folder, 0);
+      expect(contents, `step ${index}`).to.equal(expected[index]);
+      expect(start, `step ${index}`).to.equal(index === 0 ? 0 : 60);
+    }
   });
 
   it('sees the prompt of this boot, in pieces and after a rotation, but not of the one before', async () => {
