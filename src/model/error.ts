@@ -72,6 +72,12 @@ export const errorCodes = {
     lasting: true,
     meaning: 'The path supports only the methods in `Allow`.',
   },
+  not_acceptable: {
+    status: 406,
+    retryable: false,
+    lasting: false,
+    meaning: 'The response exists in none of the media types in `Accept`; the message names those it has.',
+  },
   request_timeout: {
     status: 408,
     retryable: true,

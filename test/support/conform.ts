@@ -8,6 +8,7 @@ import formats from 'ajv-formats';
 import { expect } from 'chai';
 import { Client, type ClientOptions } from '../../src/client/client.js';
 import { type ErrorCode, errorCodes } from '../../src/model/error.js';
+import { xmlElement, xmlValue } from './xml.js';
 
 type Json = Record<string, unknown>;
 
@@ -62,8 +63,14 @@ function routable(path: string): boolean {
 }
 
 function replyOf<T = unknown>(status: number, headers: Headers, text: string): Reply<T> {
-  const json = /^application\/(problem\+)?json/.test(headers.get('content-type') ?? '');
-  return { status, headers, text, body: (json && text !== '' ? JSON.parse(text) : undefined) as T };
+  return { status, headers, text, body: (text === '' ? undefined : bodyOf(headers, text)) as T };
+}
+
+/** What the text says in JSON or XML. */
+function bodyOf(headers: Headers, text: string): unknown {
+  const type = headers.get('content-type') ?? '';
+  if (/^application\/(problem\+)?json/.test(type)) return JSON.parse(text);
+  return /^(application|text)\/(problem\+)?xml/.test(type) ? xmlValue(xmlElement(text)) : undefined;
 }
 
 /** A response that does not conform to the document. */
@@ -189,6 +196,10 @@ export function checkError(
   where: string,
   { status, headers, text, body }: Omit<Reply, 'headers'> & { headers: { get(name: string): string | null } },
 ): void {
+  const type = headers.get('content-type') ?? '';
+  expect(type, where).to.match(/^application\/((problem\+)?(json|xml)|cbor)|^text\/xml/);
+  // Types are lost in the XML of RFC 9457, and the bytes of CBOR by now.
+  if (!/json|(application|text)\/xml/.test(type)) return;
   const error = body as ErrorAnswer;
   const { code } = error;
   expect(errorCodes, `${where}: code in ${text.slice(0, 300)}`).to.have.property(code);
@@ -198,7 +209,7 @@ export function checkError(
   // A stored refusal has the id of the request that was refused first.
   if (headers.get('idempotency-replayed') === null)
     expect(error.requestId, `${where}: requestId`).to.equal(headers.get('x-request-id'));
-  const problem = (headers.get('content-type') ?? '').startsWith('application/problem+json');
+  const problem = type.startsWith('application/problem+json');
   expect(problem ? (body as { detail: unknown }).detail : error.message, `${where}: message`).to.be.a(
     'string',
   ).that.is.not.empty;

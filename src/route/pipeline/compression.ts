@@ -36,8 +36,8 @@ export function compression(): Middleware {
 /** The coding of the response, as announced to caches; undefined if it is sent uncompressed. */
 function codingFor(ctx: Context): 'br' | 'gzip' | undefined {
   // Also on responses without a body: a 304 must tell a cache the same as the 200 did (RFC 9110 section 15.4.5).
-  if (ctx.res.hasHeader('Vary')) ctx.vary('Accept-Encoding');
-  else ctx.res.setHeader('Vary', 'Accept-Encoding');
+  if (ctx.res.hasHeader('Vary')) ctx.vary(['Accept', 'Accept-Encoding']);
+  else ctx.res.setHeader('Vary', 'Accept, Accept-Encoding');
   if ((ctx.req.headers['accept-encoding'] ?? '') === '') return undefined;
   const body: unknown = ctx.body;
   if ((typeof body !== 'string' && !Buffer.isBuffer(body)) || body.length < threshold) return undefined;

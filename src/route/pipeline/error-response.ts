@@ -2,8 +2,11 @@
 import { validateHeaderValue } from 'node:http';
 import type { Context } from 'koa';
 import type { ApiError } from '../../model/error.js';
-import type { Answer } from './response.js';
+import { type Offer, preferred } from './accept.js';
+import { inCbor } from './representation.js';
+import { type Answer, json } from './response.js';
 import { wellKnownUrl } from './well-known-url.js';
+import { xmlOf } from './xml-writer.js';
 
 export interface ErrorBody {
   code: string;
@@ -31,37 +34,65 @@ function problemOf({ code, message, ...rest }: ErrorBody, status: number, public
   return { type: `${publicUrl}/docs/errors#${code}`, title, status, detail: message, code, ...rest };
 }
 
-const problemType = 'application/problem+json';
-
-/** Whether the client prefers an RFC 9457 document. */
-function prefersProblem(ctx: Context): boolean {
-  return ctx.accepts('application/json', problemType) === problemType;
+interface ErrorForm extends Offer {
+  readonly contentType: string;
+  readonly write: (body: ErrorBody, status: number, publicUrl: string) => string | Buffer;
 }
 
-/** A refusal stored for repeats, in the form that this client prefers. */
+const inXml: ErrorForm = {
+  mediaType: 'application/xml',
+  contentType: 'application/xml; charset=utf-8',
+  write: (body) => xmlOf(body, { root: 'error' }),
+};
+
+/** The forms of an error, in the order in which they are offered. */
+export const errorForms: readonly ErrorForm[] = [
+  { mediaType: 'application/json', contentType: json, write: (body) => JSON.stringify(body) },
+  {
+    mediaType: 'application/problem+json',
+    contentType: 'application/problem+json',
+    write: (...error) => JSON.stringify(problemOf(...error)),
+  },
+  inXml,
+  {
+    mediaType: 'application/problem+xml',
+    contentType: 'application/problem+xml; charset=utf-8',
+    // RFC 9457, appendix B.
+    write: (...error) =>
+      xmlOf(problemOf(...error), {
+        ...{ root: 'problem', namespace: 'urn:ietf:rfc:7807', item: 'i', typed: false },
+      }),
+  },
+  { mediaType: 'application/cbor', contentType: 'application/cbor', write: (body) => inCbor(body) },
+];
+
+const allForms = [...errorForms, { ...inXml, mediaType: 'text/xml' }];
+
+/**
+ * The error, made as JSON, in the form that the client prefers. A client that accepts none gets JSON: an error must
+ * reach it in any case.
+ */
+export function inErrorForm({ req }: Context, answer: Answer, publicUrl: string): Answer {
+  const { accept } = req.headers;
+  if (accept === undefined || accept === '*/*' || typeof answer.body !== 'string') return answer;
+  const { contentType, write } = preferred(accept, allForms) ?? { contentType: json, write: undefined };
+  if (contentType === json || write === undefined) return answer;
+  const body = write(JSON.parse(answer.body) as ErrorBody, answer.status, publicUrl);
+  return { ...answer, headers: { ...answer.headers, 'Content-Type': contentType }, body };
+}
+
+/** A response stored for repeats; a refusal in the form that this client prefers. */
 export function storedRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
-  const { body: text } = answer;
-  if (answer.status < 400 || typeof text !== 'string' || !prefersProblem(ctx)) return answer;
-  const body = JSON.parse(text) as ErrorBody;
-  return {
-    ...answer,
-    headers: { ...answer.headers, 'Content-Type': problemType },
-    body: JSON.stringify(problemOf(body, answer.status, publicUrl)),
-  };
+  return answer.status < 400 ? answer : inErrorForm(ctx, answer, publicUrl);
 }
 
-/** Throws for an error that cannot be sent, such as one with a line break in a header field. */
-export function errorAnswer(
-  error: ApiError,
-  requestId: string,
-  publicUrl: string,
-  asProblem = false,
-): Answer {
+/** The error as JSON. Throws for one that cannot be sent, such as one with a line break in a header field. */
+export function errorAnswer(error: ApiError, requestId: string, publicUrl: string): Answer {
   const headers: Record<string, string> = {
     'Cache-Control': 'no-store',
     'X-Error-Code': error.code,
     ...error.headers,
-    'Content-Type': asProblem ? problemType : 'application/json; charset=utf-8',
+    'Content-Type': json,
   };
   const challenge = headers['WWW-Authenticate'];
   if (challenge !== undefined) {
@@ -70,9 +101,7 @@ export function errorAnswer(
       `${challenge}, resource_metadata="${wellKnownUrl(publicUrl, 'oauth-protected-resource')}"`;
   }
   for (const [name, value] of Object.entries(headers)) validateHeaderValue(name, value);
-  const body = errorBody(error, requestId, publicUrl);
-  const shown = asProblem ? problemOf(body, error.status, publicUrl) : body;
-  return { status: error.status, headers, body: JSON.stringify(shown) };
+  return { status: error.status, headers, body: JSON.stringify(errorBody(error, requestId, publicUrl)) };
 }
 
 /** Headers of a response that was not completed. */
@@ -80,9 +109,11 @@ const unfit = ['Content-Encoding', 'ETag', 'Last-Modified', 'Location', 'Prefere
 
 /** Replaces whatever a failed handler had started. */
 export function writeError(ctx: Context, error: ApiError, requestId: string, publicUrl: string): void {
-  const { status, headers, body } = errorAnswer(error, requestId, publicUrl, prefersProblem(ctx));
+  const answer = errorAnswer(error, requestId, publicUrl);
+  const { status, headers, body } = inErrorForm(ctx, answer, publicUrl);
   for (const name of unfit) ctx.remove(name);
   ctx.status = status;
   ctx.body = body;
   for (const [name, value] of Object.entries(headers)) ctx.set(name, value);
+  ctx.vary('Accept');
 }

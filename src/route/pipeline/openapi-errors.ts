@@ -1,5 +1,6 @@
 /** Errors in the document, generated from the table of codes: schemas, examples, and the errors of each operation. */
 import { type ErrorCode, errorCodes } from '../../model/error.js';
+import { errorForms } from './error-response.js';
 import { hasTag, pickHeaders } from './openapi-headers.js';
 import { isRepeatable, type MethodHandler, type RouteManager } from './route-manager.js';
 
@@ -111,6 +112,8 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
     implied.push('forbidden');
   if (declaration.body !== undefined) implied.push('malformed_json', 'too_large', 'unsupported_media_type');
   if (declaration.query?.properties['key'] !== undefined) implied.push('invalid_cursor');
+  if (Object.values(declaration.responses).some(({ schema }) => schema !== undefined))
+    implied.push('not_acceptable');
   if (isRepeatable(method)) implied.push('idempotency_in_progress', 'idempotency_mismatch');
   if (hasTag(declaration)) implied.push('precondition_failed');
   if (manager.deprecation?.sunset !== undefined) implied.push('gone');
@@ -158,19 +161,18 @@ export function errorResponses(given: readonly ErrorCode[], of: ErrorHeaders = {
       ...(status === 401 ? [] : caller),
       ...headersOf(status, here, of),
     ];
-    const content = (shape: string, prefix: string) => ({
-      schema: { $ref: `#/components/schemas/${shape}` },
-      examples: Object.fromEntries(
-        here.map((one) => [one, { $ref: `#/components/examples/${prefix}${one}` }]),
-      ),
-    });
+    const content = (mediaType: string) => {
+      const [shape, prefix] = mediaType.includes('problem') ? ['Problem', 'problem_'] : ['Error', ''];
+      const schema = { $ref: `#/components/schemas/${shape}` };
+      // An example of a problem in XML or CBOR would be the same value again.
+      if (!mediaType.endsWith('json')) return { schema };
+      const examples = here.map((one) => [one, { $ref: `#/components/examples/${prefix}${one}` }]);
+      return { schema, examples: Object.fromEntries(examples) as Json };
+    };
     responses[String(status)] = {
       description: here.map((one) => `\`${one}\`: ${errorCodes[one].meaning}`).join('\n\n'),
       headers: pickHeaders([...new Set(names)]),
-      content: {
-        'application/json': content('Error', ''),
-        'application/problem+json': content('Problem', 'problem_'),
-      },
+      content: Object.fromEntries(errorForms.map(({ mediaType }) => [mediaType, content(mediaType)])),
     };
   }
   return responses;

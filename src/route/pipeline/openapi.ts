@@ -23,6 +23,7 @@ import {
   requestHeaders,
   routeHeaders,
 } from './openapi-headers.js';
+import { representations } from './representation.js';
 import {
   isRepeatable,
   type MethodHandler,
@@ -80,7 +81,7 @@ function successResponse(
   extra: readonly string[],
 ): Json {
   const { schema, stream } = response;
-  const mediaType = response.mediaType ?? 'application/json';
+  const mediaType = response.mediaType ?? json;
   const hasBody = schema !== undefined || response.mediaType !== undefined;
   const names = [
     ...commonHeaders,
@@ -98,11 +99,20 @@ function successResponse(
               schema: components.reference(schema ?? { type: 'string' }),
               ...(schema === undefined ? {} : components.example(schema)),
             },
+            ...(mediaType === json ? alternatives(components.reference(schema)) : {}),
             ...(stream === undefined ? {} : { [stream]: { schema: { type: 'string' } } }),
           },
         }
       : {}),
   };
+}
+
+const json = 'application/json';
+
+/** The same content in the other representations. */
+function alternatives(schema: unknown): Json {
+  const others = representations.filter(({ mediaType }) => mediaType !== json);
+  return Object.fromEntries(others.map(({ mediaType }) => [mediaType, { schema }]));
 }
 
 const commonHeaders = ['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control'];
@@ -116,17 +126,19 @@ function notModified(success: Json | undefined): Json {
 function either(error: Json, success: Json): Json {
   const content = (response: Json) =>
     (response['content'] ?? {}) as Record<string, Json & { schema: unknown }>;
-  const json = content(success)['application/json'];
-  const { examples: _, ...plain } = content(error)['application/json'] ?? { schema: {} };
+  const merged = Object.entries(content(success)).flatMap(([mediaType, form]) => {
+    const other = content(error)[mediaType];
+    return other === undefined
+      ? []
+      : [[mediaType, { ...form, schema: { anyOf: [form.schema, other.schema] } }]];
+  });
   return {
     description: `${String(success['description'])}\n\n${String(error['description'])}`,
     headers: { ...(error['headers'] as Json), ...(success['headers'] as Json) },
     content: {
       ...content(error),
       ...content(success),
-      ...(json === undefined
-        ? {}
-        : { 'application/json': { ...json, schema: { anyOf: [json.schema, plain.schema] } } }),
+      ...(Object.fromEntries(merged) as Json),
     },
   };
 }
@@ -209,7 +221,7 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
           requestBody: {
             required: true,
             content: Object.fromEntries(
-              (method.methodType === 'PATCH' ? patchTypes : ['application/json']).map((mediaType) => [
+              (method.methodType === 'PATCH' ? patchTypes : [json]).map((mediaType) => [
                 mediaType,
                 {
                   schema: components.reference(declaration.body),

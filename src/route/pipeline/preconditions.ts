@@ -3,7 +3,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { ApiError } from '../../model/error.js';
 import type { Standing } from '../../model/standing.js';
 
-/** The strong tag of a revision. A content coding is appended after ";", since it changes the bytes. */
+/**
+ * The strong tag of a revision. The name of a representation other than JSON, and then a content coding, are appended
+ * after ";", since they change the bytes.
+ */
 export function entityTag(value: string | number): string {
   return `"${value}"`;
 }
@@ -21,19 +24,24 @@ function tagsOf(header: string): string[] | '*' {
   return tags.map((match) => match[0]);
 }
 
-/** Without the coding: the tag of a compressed response identifies the same revision. */
+/** Without the coding: the tag of a compressed response identifies the same representation. */
 function plain(tag: string): string {
   return tag.replace(/;(br|gzip)"$/, '"');
 }
 
-function matches(tags: string[] | '*', current: string, weak: boolean): boolean {
-  return tags === '*' || matching(tags, current, weak) !== undefined;
+/** Without the representation as well: every tag of the same revision. */
+function revisionOf(tag: string): string {
+  return plain(tag).replace(/;(xml|cbor|html-escaped)"$/, '"');
 }
 
-/** The tag in the list that identifies the current representation, with its coding. */
-function matching(tags: string[], current: string, weak: boolean): string | undefined {
-  const candidates = weak ? tags.map((tag) => tag.replace(/^W\//, '')) : tags;
-  return candidates.find((tag) => plain(tag) === current);
+function matches(tags: string[] | '*', current: string, weak: boolean): boolean {
+  if (tags === '*') return true;
+  return tags.some((tag) => revisionOf(weak ? tag.replace(/^W\//, '') : tag) === revisionOf(current));
+}
+
+/** The tag in the list that identifies the current representation, with its coding. Weak comparison. */
+function matching(tags: string[], current: string): string | undefined {
+  return tags.map((tag) => tag.replace(/^W\//, '')).find((tag) => plain(tag) === current);
 }
 
 /**
@@ -43,7 +51,7 @@ export type Precondition = (standing: Standing) => boolean;
 
 /** Whether nothing that users may write has changed since the tag's revision. */
 function standsFor(tag: string, { revision, wishRevision }: Standing, weak: boolean): boolean {
-  const [, number] = /^"([1-9]\d{0,15})"$/.exec(plain(weak ? tag.replace(/^W\//, '') : tag)) ?? [];
+  const [, number] = /^"([1-9]\d{0,15})"$/.exec(revisionOf(weak ? tag.replace(/^W\//, '') : tag)) ?? [];
   return number !== undefined && Number(number) >= wishRevision && Number(number) <= revision;
 }
 
@@ -76,5 +84,5 @@ export function unmodifiedTag(headers: IncomingHttpHeaders, tag: string): string
   }
   if (ifNoneMatch === undefined) return undefined;
   const tags = tagsOf(ifNoneMatch);
-  return tags === '*' ? tag : matching(tags, tag, true);
+  return tags === '*' ? tag : matching(tags, tag);
 }

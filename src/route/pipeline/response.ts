@@ -72,7 +72,8 @@ export interface Answer {
   body?: string | Buffer | StreamBody;
 }
 
-const json = 'application/json; charset=utf-8';
+/** The media type of every response that is not given another one. */
+export const json = 'application/json; charset=utf-8';
 
 /** Serialises before the response is touched, so that a failure can still become a clean 500. */
 export function answerOf(data: ResponseData, publicUrl: string): Answer {

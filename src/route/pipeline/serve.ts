@@ -6,7 +6,6 @@
  * microsecond.
  */
 import { validateHeaderValue } from 'node:http';
-import type { Readable } from 'node:stream';
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { Type } from 'typebox';
@@ -28,11 +27,13 @@ import {
   once,
   storedResponse,
 } from './idempotency.js';
-import { preconditionOf, unmodifiedTag } from './preconditions.js';
+import { preconditionOf } from './preconditions.js';
 import { countAsked } from './prefer.js';
 import type { RateLimit } from './rate-limit.js';
+import { formsOf, type Representation, representationFor } from './representation.js';
 import type { ResponseCache } from './response-cache.js';
-import { type Answer, answerOf, type ResponseData, StreamBody } from './response.js';
+import { type Answer, answerOf, type ResponseData } from './response.js';
+import { respond } from './respond.js';
 import { isRepeatable, type MethodHandler } from './route-manager.js';
 import { bodyValidator, parameterValidator } from './validation.js';
 
@@ -64,6 +65,8 @@ interface Operation<C> {
   environment: PipelineEnvironment<C>;
   readonly check: Checks;
   cache: ResponseCache | undefined;
+  /** What can be sent instead of JSON. */
+  forms: readonly Representation[];
 }
 
 type Parameters = Record<string, unknown>;
@@ -93,6 +96,7 @@ export function serve<C>(environment: PipelineEnvironment<C>) {
       declaration,
       environment,
       cache,
+      forms: formsOf(declaration.responses),
       get check() {
         return (checks ??= checksOf(declaration));
       },
@@ -108,10 +112,11 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const params = operation.check.params(ctx['params'] as Record<string, string>);
   const authorizing = authorize(operation, context, params);
   if (authorizing !== undefined) await authorizing;
+  const form = representationFor(ctx, operation.forms);
   const cache = isCounted(operation, ctx) ? undefined : operation.cache;
   const cached = cache === undefined || hasBody(ctx) ? undefined : cache.get(context.user, ctx.url);
   if (cached !== undefined) {
-    respond(ctx, cached);
+    respond(ctx, cached, form);
     return;
   }
   const version = cache?.version();
@@ -122,7 +127,7 @@ async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
     throw error;
   });
   if (version !== undefined) cache?.put(context.user, ctx.url, made, version);
-  respond(ctx, made);
+  respond(ctx, made, form);
 }
 
 /** Cached responses have no count. */
@@ -320,46 +325,6 @@ function answerToChange<C>(operation: Operation<C>, data: ResponseData): Answer 
   const answer = answerTo(operation, data);
   for (const [name, value] of Object.entries(answer.headers)) validateHeaderValue(name, value);
   return answer;
-}
-
-/** Sends the response, or 304 if the client already has it. */
-function respond(ctx: Context, { status, headers, body }: Answer): void {
-  const tag = headers['ETag'];
-  const { res } = ctx;
-  const { method, headers: asked } = ctx.req;
-  const reading = method === 'GET' || method === 'HEAD';
-  const unmodified = tag !== undefined && reading ? unmodifiedTag(asked, tag) : undefined;
-  ctx.status = unmodified === undefined ? status : 304;
-  if (unmodified === undefined && body !== undefined) {
-    // Koa guesses the type of a body that has none.
-    if (headers['Content-Type'] !== undefined) res.setHeader('Content-Type', headers['Content-Type']);
-    ctx.body = body instanceof StreamBody ? streamFor(ctx, body) : body;
-  } else {
-    ctx.body = null;
-    // Koa turns any response with a null body into 204, but an accepted task (202) has no body either.
-    ctx.status = unmodified === undefined ? status : 304;
-    if (ctx.status !== 204 && ctx.status !== 304) ctx.length = 0;
-  }
-  for (const name in headers) {
-    if (name !== 'Content-Type') res.setHeader(name, valueOf(ctx, name, headers[name] ?? ''));
-  }
-  if (unmodified !== undefined) ctx.set('ETag', unmodified);
-  if (body === undefined) ctx.remove('Content-Type');
-}
-
-/** A stream lives as long as its client reads, not as long as a request may take. */
-function streamFor(ctx: Context, body: StreamBody): Readable | string {
-  if (ctx.method === 'HEAD') return '';
-  (ctx.state as PipelineState).lifetime.release();
-  return body.open();
-}
-
-/** Links of the response are added to those that announce a deprecation; what a session gets is for nobody else. */
-function valueOf(ctx: Context, name: string, value: string): string {
-  if (name === 'Cache-Control' && (ctx.state as PipelineState).ofSession === true)
-    return /private|no-store/.test(value) ? value : `private, ${value}`;
-  const known = name === 'Link' ? ctx.res.getHeader('Link') : undefined;
-  return known === undefined ? value : `${String(known)}, ${value}`;
 }
 
 const noParameters = Type.Object({}, { additionalProperties: false });
