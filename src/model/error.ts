@@ -17,6 +17,13 @@ export const errorCodes = {
     lasting: true,
     meaning: 'The body is not JSON, or is empty where JSON is required.',
   },
+  malformed_body: {
+    status: 400,
+    retryable: false,
+    lasting: true,
+    meaning:
+      'The body is not well-formed in its media type (XML, CBOR or a form), or has too many parts or levels.',
+  },
   invalid_body: {
     status: 400,
     retryable: false,

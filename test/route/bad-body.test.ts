@@ -77,8 +77,8 @@ describe('a bad body', () => {
     const raw = JSON.stringify(server.instanceBody('typed'));
     for (const type of [
       'text/plain',
-      'application/xml',
-      'application/x-www-form-urlencoded',
+      'image/svg+xml',
+      'application/msgpack',
       'multipart/form-data; boundary=x',
       'application/jsonp',
       'garbage',

@@ -162,7 +162,8 @@ describe('PATCH /api/v2/instances/{instanceID}', () => {
 
   it('takes a merge patch and plain JSON, and tells of both with 415 and to OPTIONS, as the tasks do', async () => {
     const instance = await server.running('typed');
-    const types = 'application/merge-patch+json, application/json';
+    const types =
+      'application/merge-patch+json, application/json, application/xml, application/cbor, application/x-www-form-urlencoded';
     for (const type of [
       'application/merge-patch+json',
       'application/json',

@@ -1,11 +1,35 @@
-/** Reads a JSON body, on routes that declare one and only after the caller has been authorized. */
+/**
+ * Reads a body, on routes that declare one and only after the caller has been authorized: JSON, or the same in XML, CBOR
+ * or as a form (docs/representations.md).
+ */
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { Context } from 'koa';
 import bodyParser from 'koa-bodyparser';
+import type { TSchema } from 'typebox';
 import { ApiError } from '../../model/error.js';
+import { readCbor } from './cbor-reader.js';
+import { readForm } from './form-reader.js';
+import type { Declaration } from './handler.js';
+import { malformedBody, valueOfNode } from './text-tree.js';
+import { readXml } from './xml-reader.js';
 
-/** `formMember`: of a form, the member that may have the JSON instead. */
-export type BodyReader = (ctx: Context, formMember?: string) => Promise<unknown>;
+export interface BodyOptions {
+  /** Gives types to what has none in XML and in forms. Without it, only JSON is read. */
+  schema?: TSchema | undefined;
+  /** Of a form, the member that may have the JSON instead. */
+  formMember?: string | undefined;
+}
+
+/** What is signed is JSON. */
+export function bodyOptionsOf({
+  body,
+  signed,
+  formMember,
+}: Pick<Declaration, 'body' | 'signed' | 'formMember'>): BodyOptions {
+  return { schema: signed === true ? undefined : body, formMember };
+}
+
+export type BodyReader = (ctx: Context, options?: BodyOptions) => Promise<unknown>;
 
 interface ParserFailure {
   status?: number;
@@ -15,10 +39,35 @@ interface ParserFailure {
 const json = 'application/json';
 const form = 'application/x-www-form-urlencoded';
 
+/** Reads the media types other than JSON. */
+const others: Readonly<Record<string, (bytes: Buffer, schema: TSchema) => unknown>> = {
+  'application/xml': (bytes, schema) => valueOfNode(readXml(textIn(bytes)), schema),
+  'text/xml': (bytes, schema) => valueOfNode(readXml(textIn(bytes)), schema),
+  'application/cbor': readCbor,
+  [form]: (bytes, schema) => valueOfNode(readForm(textIn(bytes)), schema),
+};
+
+const bodyTypes = [json, 'application/xml', 'application/cbor', form];
+
 /** Media types of a merge patch (RFC 7396), as in Accept-Patch (RFC 5789 section 3.1). */
-export const patchTypes = ['application/merge-patch+json', json];
+export const patchTypes = ['application/merge-patch+json', ...bodyTypes];
+
+/** Media types of a body, the preferred one first. */
+export function typesOfBody(method: string, { schema, formMember }: BodyOptions): readonly string[] {
+  const types = method === 'PATCH' ? patchTypes : bodyTypes;
+  if (schema !== undefined) return types;
+  return types.filter((one) => one.endsWith('json') || (one === form && formMember !== undefined));
+}
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function textIn(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw malformedBody('The body is not in UTF-8.', { cause });
+  }
+}
 
 function failure(error: Error & ParserFailure, limit: number): ApiError {
   const options = { cause: error };
@@ -49,9 +98,9 @@ function malformed(options = {}): ApiError {
  * its own decoding would replace broken UTF-8.
  */
 export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'): BodyReader {
-  const options: bodyParser.Options & { encoding: string } = {
+  const parserOptions: bodyParser.Options & { encoding: string } = {
     enableTypes: ['text'],
-    extendTypes: { text: [...patchTypes, form] },
+    extendTypes: { text: [...patchTypes, 'text/xml'] },
     encoding: 'latin1',
     textLimit: `${limit}b`,
     onerror: (error, ctx) => {
@@ -61,13 +110,14 @@ export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'):
       throw failure(error, limit);
     },
   };
-  const parse = bodyParser(options);
-  return async (ctx, formMember) => {
+  const parse = bodyParser(parserOptions);
+  return async (ctx, options = {}) => {
     if (!hasBody(ctx)) throw missing();
     const charset = ctx.request.charset.toLowerCase();
-    const plain = ctx.method === 'PATCH' ? patchTypes : [json];
-    const types = formMember === undefined ? plain : [...plain, form];
-    if (ctx.is(types) === false || (charset !== '' && charset !== 'utf-8')) {
+    const types = typesOfBody(ctx.method, options);
+    const { schema, formMember } = options;
+    const type = ctx.is(schema === undefined ? [...types] : [...types, 'text/xml']);
+    if (typeof type !== 'string' || (charset !== '' && charset !== 'utf-8')) {
       if (ctx.get('Content-Length') === '' && (await smallBody(ctx))?.length === 0) throw missing();
       const accept = types.join(', ');
       throw new ApiError('unsupported_media_type', `The body must be ${types.join(' or ')} in UTF-8.`, {
@@ -77,15 +127,14 @@ export function bodyReader(limit: number, shape: 'object' | 'array' = 'object'):
     if (Number(ctx.get('Content-Length')) > limit) throw tooLarge(limit);
     await parse(ctx, () => Promise.resolve());
     const raw = ctx.request.rawBody as string | undefined;
-    return valueOf(
-      shape,
-      formMember !== undefined && ctx.is(form) !== false ? memberOf(raw, formMember) : raw,
-    );
+    const read = others[type];
+    if (read !== undefined && schema !== undefined) return valueIn(read, raw, schema);
+    return valueOf(shape, formMember !== undefined && type === form ? memberOf(raw, formMember) : raw);
   };
 }
 
 function missing(): ApiError {
-  return new ApiError('malformed_json', 'A JSON body is required.');
+  return new ApiError('malformed_json', 'A body is required, such as one in JSON.');
 }
 
 /** The member of a form, in the encoding of the whole: bytes as Latin-1. */
@@ -93,6 +142,15 @@ function memberOf(raw = '', name: string): string {
   const text = new URLSearchParams(raw).get(name);
   if (text === null) throw new ApiError('malformed_json', `The form has no member "${name}" with the JSON.`);
   return Buffer.from(text).toString('latin1');
+}
+
+function valueIn(read: (bytes: Buffer, schema: TSchema) => unknown, raw = '', schema: TSchema): object {
+  if (raw === '') throw missing();
+  const value = read(Buffer.from(raw, 'latin1'), schema);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw malformedBody('The body must be an object, not a single value or a list.');
+  assertUnicode(value);
+  return value;
 }
 
 function valueOf(shape: 'object' | 'array', raw = ''): object {
@@ -108,13 +166,13 @@ function valueOf(shape: 'object' | 'array', raw = ''): object {
   if (typeof value !== 'object' || value === null || Array.isArray(value) !== (shape === 'array'))
     throw malformed();
   // Only an escape can smuggle in an unpaired surrogate, which no store and no other client could handle.
-  if (text.includes('\\u') && !isWellFormed(value)) {
-    throw new ApiError(
-      'invalid_body',
-      'The body contains an unpaired surrogate, which is not valid Unicode.',
-    );
-  }
+  if (text.includes('\\u')) assertUnicode(value);
   return value;
+}
+
+function assertUnicode(value: object): void {
+  if (isWellFormed(value)) return;
+  throw new ApiError('invalid_body', 'The body contains an unpaired surrogate, which is not valid Unicode.');
 }
 
 /** Whether every string and member name is valid Unicode. Without recursion: the client chooses the nesting. */

@@ -3,7 +3,7 @@
  */
 import type { TSchema } from 'typebox';
 import { aliasesOf } from './aliases.js';
-import { patchTypes } from './body.js';
+import { bodyOptionsOf, typesOfBody } from './body.js';
 import type { Declaration, ResponseDeclaration } from './handler.js';
 import {
   errorExamples,
@@ -221,11 +221,13 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
           requestBody: {
             required: true,
             content: Object.fromEntries(
-              (method.methodType === 'PATCH' ? patchTypes : [json]).map((mediaType) => [
+              typesOfBody(method.methodType, bodyOptionsOf(declaration)).map((mediaType) => [
                 mediaType,
                 {
                   schema: components.reference(declaration.body),
-                  ...(declaration.example === undefined ? {} : { example: declaration.example }),
+                  ...(declaration.example === undefined || !mediaType.endsWith('json')
+                    ? {}
+                    : { example: declaration.example }),
                 },
               ]),
             ),

@@ -21,6 +21,11 @@ const unfit = /[\u0000-\u0008\u000b-\u001f\ufffe\uffff]|\p{Surrogate}/u;
 
 const escapes: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
+/** The text as JSON, which escapes less than must be escaped here. */
+function asJson(text: string): string {
+  return JSON.stringify(text).replaceAll(/[\ufffe\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`);
+}
+
 function escaped(text: string): string {
   return /[&<>"]/.test(text) ? text.replaceAll(/[&<>"]/g, (one) => escapes[one] ?? '') : text;
 }
@@ -30,7 +35,7 @@ function opening(name: string): [element: string, attributes: string] {
   if (namePattern.test(name) && name !== 'member') return [name, ''];
   // Parsers turn white space in attributes into blanks.
   const plain = !unfit.test(name) && !/[\t\n]/.test(name);
-  const written = escaped(plain ? name : JSON.stringify(name));
+  const written = escaped(plain ? name : asJson(name));
   return ['member', ` name="${written}"${plain ? '' : ' nameEncoding="json"'}`];
 }
 
@@ -52,7 +57,7 @@ class Writer {
   /** Attributes and content. */
   #inside(value: unknown): [attributes: string, content: string] {
     if (typeof value === 'string') {
-      if (unfit.test(value)) return [' encoding="json"', escaped(JSON.stringify(value))];
+      if (unfit.test(value)) return [' encoding="json"', escaped(asJson(value))];
       return ['', escaped(value)];
     }
     if (Array.isArray(value))

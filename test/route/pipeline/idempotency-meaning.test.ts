@@ -218,6 +218,7 @@ describe('the table of error codes', () => {
     const kept: ErrorCode[] = [
       ...([
         'malformed_json',
+        'malformed_body',
         'invalid_body',
         'invalid_parameter',
         'invalid_cursor',

@@ -24,15 +24,12 @@ function valueOf(type: string, bytes: Buffer): unknown {
 describe('A response', () => {
   let server: TestServer;
   let instance: Instance;
-  const awkward = {
-    description: 'a <b> & "c" ]]> é \u{1f332}',
-    tags: { 'a b': '<x>', member: 'm', xml: '' },
-  };
+  const description = 'a <b> & "c" ]]> é \u{1f332}';
 
   before(async () => {
     server = await startServer();
     instance = await server.running('represented', {
-      metadata: { description: awkward.description, tags: [{ name: 'env', value: '<p>&amp;' }] },
+      metadata: { description, tags: [{ name: 'env', value: '<p>&amp;' }] },
     });
   });
   after(() => server.stop());
@@ -47,7 +44,7 @@ describe('A response', () => {
     return { status: response.status, headers: response.headers, type, value: valueOf(type, bytes) };
   }
 
-  it('says the same in JSON, XML and CBOR: one resource, lists, the document of the API', async () => {
+  it('says the same in JSON, XML and CBOR: one resource, and lists', async () => {
     const { id, projectId } = instance.metadata;
     for (const path of [
       `/api/v2/instances/${id}`,
@@ -57,7 +54,6 @@ describe('A response', () => {
       '/api/v2/tasks',
       '/api/v2/users',
       '/api/version',
-      '/openapi.json',
     ]) {
       const [json, ...others] = await Promise.all(types.map((type) => ask(path, type)));
       expect(json?.status, path).to.equal(200);
@@ -120,7 +116,7 @@ describe('A response', () => {
     const headers = { Accept: 'application/json;escape=html' };
     const reply = await server.admin.get<Instance>(path, { headers });
     expect(reply.text).not.to.match(/[<>&\u2028\u2029]/);
-    expect(reply.body.metadata.description).to.equal(awkward.description);
+    expect(reply.body.metadata.description).to.equal(description);
     expect((await server.admin.get(path)).text).to.include('<b> &');
   });
 
@@ -182,7 +178,7 @@ describe('A response', () => {
       expect(wrong.status, type).to.equal(412);
       const changed = await server.admin.patch(
         path,
-        { metadata: { description: awkward.description } },
+        { metadata: { description } },
         { headers: { 'If-Match': tags[index] ?? '' } },
       );
       expect(changed.status, type).to.be.oneOf([200, 202]);
