@@ -12,6 +12,7 @@ import { schema } from './migration/schema.js';
 import type { HookRule } from '../model/hook.js';
 import { FlavorData } from './flavor.js';
 import { ImageData } from './image.js';
+import { ImageUploadData } from './image-upload.js';
 import { storedImages } from './stored-image.js';
 import { idempotency, type IdempotencyData } from './idempotency.js';
 import { HookData, hookEvents, hookInstances, hookJobs, hookPlaces } from './hook.js';
@@ -91,6 +92,7 @@ export interface Connector extends Resources {
   readonly flavors: FlavorData;
   readonly images: ImageData;
   readonly snapshots: SnapshotData;
+  readonly imageUploads: ImageUploadData;
   readonly instances: InstanceData;
   readonly instanceActions: InstanceActionData;
   readonly instanceConsoles: InstanceConsoleData;
@@ -185,6 +187,7 @@ export function createConnector(
     flavors,
     images,
     snapshots: new SnapshotData(store, images),
+    imageUploads: new ImageUploadData(store, regionData),
     hooks: new HookData(
       store,
       { instances: instanceData, regions: regionData, flavors, images, settings },

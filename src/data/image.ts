@@ -170,6 +170,8 @@ export class ImageData {
   /** An image of a body, which waits for its content. */
   create(caller: Caller, { metadata, spec }: ImageCreate): Promise<Accepted> {
     checkSource(spec.source);
+    if (spec.source.type === 'import')
+      throw new ApiError('not_implemented', 'Nothing imports images yet; upload the content.');
     checkTags(metadata.tags);
     const { visibility = 'private', architecture = 'x86_64', os = unknownOs, minMemoryMiB, source } = spec;
     checkVisibility(caller, visibility);

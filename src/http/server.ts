@@ -11,6 +11,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.js';
 import { Connections } from './connections.js';
+import { isStreamed } from '../route/pipeline/content.js';
 import { answerClientError, answerConnect } from '../route/pipeline/client-error.js';
 import type { RequestListeners } from '../route/pipeline/access-log.js';
 
@@ -59,7 +60,11 @@ export class HttpServer {
       this.#connections.add(socket);
       socket.on('close', () => setImmediate(() => this.#abandon(socket)));
     });
-    this.#server.on('clientError', (error, socket) => {
+    this.#server.on('clientError', (error: Error & { code?: string }, socket) => {
+      const open = this.#exchanges.get(socket) ?? [];
+      // A large body may take longer than other requests, as long as it arrives.
+      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && open.some(({ request }) => isStreamed(request)))
+        return;
       this.#refuse(socket, (begun) => answerClientError(error, socket, begun, listeners));
     });
     this.#server.on('connect', (request, socket) => {

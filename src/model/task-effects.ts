@@ -13,7 +13,7 @@ import type {
   TaskRecord,
   TaskType,
 } from './task.js';
-import type { ImageRecord, MadeImage } from './stored-image.js';
+import { type ImageRecord, made, type MadeImage, unmade } from './stored-image.js';
 import { afterSending, type Sent, type WebhookRecord } from './webhook.js';
 
 /** `destroys`: the machine or the content of its disk is lost. */
@@ -123,6 +123,13 @@ export const taskEffects = {
     onResult: (...[instance]: [InstanceRecord, MadeImage]) => instance,
     onFailed: same,
     onCancelled: () => ({}),
+    onRestart: same,
+  },
+  'image.check': {
+    onAccepted: (image) => ({ ...image, state: 'creating', progress: 100 }),
+    onResult: (image, found: MadeImage) => made(image, found),
+    onFailed: (image, { message }) => unmade(image, message),
+    onCancelled: ({ state }) => ({ state }),
     onRestart: same,
   },
   'image.delete': {

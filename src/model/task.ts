@@ -88,6 +88,7 @@ export const taskInputs = {
   'instance.stop': nothing,
   'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),
   'instance.snapshot': Type.Object({ imageId: Uuid, name: Name }, { additionalProperties: false }),
+  'image.check': nothing,
   'image.delete': nothing,
   'webhook.deliver': nothing,
   // Ends when its children have ended.

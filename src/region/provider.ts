@@ -7,6 +7,7 @@
  * it with the machine and finds the machine by it, never by name.
  */
 import type { Flavor } from '../model/flavor.js';
+import type { Readable } from 'node:stream';
 import type { Image } from '../model/image.js';
 import type { Observation } from '../model/observation.js';
 import type { RegionFeatures, RegionType } from '../model/region.js';
@@ -89,6 +90,22 @@ export interface MadeImage {
   checksum: string;
 }
 
+/** Where content continues, and how many bytes there will be in all. */
+export interface UploadPlace {
+  offset: number;
+  limit: number;
+}
+
+/** An image to be made of content that has arrived. */
+export interface ImageRequest extends Pick<Image['spec'], 'architecture' | 'os' | 'minMemoryMiB'> {
+  id: string;
+  name: string;
+  format: 'qcow2' | 'raw';
+  sizeBytes: number;
+  /** Of the content: `sha256:` and hexadecimal digits. */
+  checksum: string;
+}
+
 /** The part of a region that stores images beside its catalog. `id`: that of the image. */
 export interface RegionImages {
   /**
@@ -96,6 +113,15 @@ export interface RegionImages {
    * and still exists: `conflict`.
    */
   remove(id: string, signal: AbortSignal): Promise<void>;
+  /** Bytes of content that have arrived. */
+  received(id: string, signal: AbortSignal): Promise<number>;
+  /**
+   * Appends to the content; resolves with the number of bytes that there are then. An offset other than that number
+   * before: `conflict`. What arrived before a failure or an abort is kept.
+   */
+  receive(id: string, place: UploadPlace, content: Readable, signal: AbortSignal): Promise<number>;
+  /** Checks the content, and makes the image of it; a repeat finds the image. Content that is refused: `terminal`. */
+  make(request: ImageRequest, signal: AbortSignal): Promise<MadeImage>;
 }
 
 /** What the region observes of one server. */

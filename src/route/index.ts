@@ -19,6 +19,7 @@ import {
   unlimited,
 } from './guard.js';
 import { getImage, listImages } from './image.js';
+import { appendImageContent, getImageContent } from './image-content.js';
 import { receiveGitHub } from './hook.js';
 import { projectOfInstance } from './instance-access.js';
 import { actOnInstances } from './instance-action.js';
@@ -193,6 +194,8 @@ const imageRoutes: readonly Row[] = [
   [2, 'GET', '/images/{imageID}', foundWith('read'), getAnyImage],
   [2, 'PATCH', '/images/{imageID}', mayChangeImage, patchImage],
   [2, 'DELETE', '/images/{imageID}', mayChangeImage, deleteImage],
+  [2, 'GET', '/images/{imageID}/content', mayChangeImage, getImageContent],
+  [2, 'PATCH', '/images/{imageID}/content', mayChangeImage, appendImageContent],
 ];
 
 /** What superusers do to the whole site. */

@@ -80,7 +80,7 @@ export const createImage = defineHandler(
       },
     },
     responses: { 201: { description: 'The image.', schema: Image, headers: ['Location', 'ETag'] } },
-    errors: ['name_taken', 'not_found', 'forbidden', 'being_deleted', 'unprocessable'],
+    errors: ['name_taken', 'not_found', 'forbidden', 'being_deleted', 'unprocessable', 'not_implemented'],
   },
   {
     parse: ({ body, context }) => ({ caller: callerOf(context, created), body }),

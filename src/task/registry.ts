@@ -2,6 +2,7 @@ import { Check } from 'typebox/schema';
 import { taskInputs, type TaskType } from '../model/task.js';
 import type { TaskCode, Work } from './code.js';
 import { actionsFollow } from './actions-follow.js';
+import { imageCheck } from './image-check.js';
 import { imageDelete } from './image-delete.js';
 import { instanceCreate } from './instance-create.js';
 import { instanceDelete } from './instance-delete.js';
@@ -23,6 +24,7 @@ const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.stop': instanceStop,
   'instance.reboot': instanceReboot,
   'instance.snapshot': instanceSnapshot,
+  'image.check': imageCheck,
   'image.delete': imageDelete,
   'webhook.deliver': webhookDeliver,
   'actions.follow': actionsFollow,

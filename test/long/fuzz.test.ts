@@ -135,7 +135,7 @@ const needingMore = [
   ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
   ...['signOut', 'endSession', 'changeProjectMember', 'removeProjectMember', 'removeProjectOwner'],
   ...['changeOrganizationMember', 'removeOrganizationMember', 'removeOrganizationOwner'],
-  ...['createImage', 'patchImage', 'deleteImage'],
+  ...['createImage', 'patchImage', 'deleteImage', 'getImageContent', 'appendImageContent'],
   ...['getDelivery', 'replayDelivery', 'deleteSubscriptionByQuery'],
   ...['Instance', 'Project', 'Organization', 'User'].flatMap((resource) => [
     `add${resource}Label`,

@@ -81,6 +81,7 @@ const promised: Record<string, string[]> = {
   '/api/v2/regions/{regionID}/images/{imageID}': ['get'],
   '/api/v2/images': ['get', 'post'],
   '/api/v2/images/{imageID}': ['delete', 'get', 'patch'],
+  '/api/v2/images/{imageID}/content': ['get', 'patch'],
   '/api/version': ['get'],
   '/health': ['get'],
   '/ready': ['get'],

@@ -24,7 +24,7 @@ export class ExampleIds {
 
   /** Fresh ones, with an instance named `example` in the state that the operation needs; reads in a row share them. */
   async of(method: string, operationId: string): Promise<Record<string, string>> {
-    const safe = method === 'GET' && needed[operationId] === undefined;
+    const safe = method === 'GET' && needed[operationId] === undefined && operationId !== 'getImageContent';
     const ids = (safe ? this.#unchanged : undefined) ?? (await this.#fresh(operationId));
     this.#unchanged = safe ? ids : undefined;
     return ids;

@@ -17,7 +17,7 @@ import type { SubscriptionRecord } from '../../src/model/subscription.js';
 import type { DeliveryRecord } from '../../src/model/webhook.js';
 import { createSshKey } from '../../src/route/ssh-key.js';
 import type { Api } from './conform.js';
-import { seedImage } from './images.js';
+import { pendingUpload, seedImage } from './images.js';
 import { addPerson, addProject, addSession } from './people.js';
 import type { TestServer } from './server.js';
 
@@ -37,7 +37,7 @@ const ofProject = [
 ];
 
 /** Operations that change an image, which those of the catalogs refuse. */
-const ofImage = ['patchImage', 'deleteImage'];
+const ofImage = ['patchImage', 'deleteImage', 'getImageContent', 'appendImageContent'];
 
 let count = 0;
 
@@ -72,7 +72,13 @@ export async function freshPeople(
   return {
     ...(await freshLabel(server, operationId, resources)),
     ...(ofImage.includes(operationId)
-      ? { [exampleIds.imageID]: await seedImage(store, server.catalog) }
+      ? {
+          [exampleIds.imageID]: await seedImage(
+            store,
+            server.catalog,
+            operationId.endsWith('Content') ? pendingUpload : {},
+          ),
+        }
       : {}),
     ...(ofProject.includes(operationId) ? { [exampleIds.projectID]: project.id } : {}),
     [exampleIds.userID]: person.id,

@@ -24,3 +24,9 @@ export async function seedImage(
   await store.write([insert(storedImages, id, image)]);
   return id;
 }
+
+/** What makes a seeded image wait for ten bytes. */
+export const pendingUpload: Partial<ImageRecord> = {
+  source: { type: 'upload', format: 'raw', sizeBytes: 10, checksum: `sha256:${'0'.repeat(64)}` },
+  state: 'pending',
+};

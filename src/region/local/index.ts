@@ -40,6 +40,8 @@ import { absent } from './server-state.js';
 import { StartQueue } from './start-queue.js';
 import { orAbort } from '../../platform/time.js';
 import { findTools } from './tools.js';
+import { makeUploaded } from './uploaded-image.js';
+import { Uploads } from './uploads.js';
 
 export type { LocalFlavor, LocalRegionOptions } from './options.js';
 
@@ -56,10 +58,23 @@ interface Opened {
 
 export class LocalRegion implements RegionProvider {
   readonly type = 'local';
-  readonly images: RegionImages = { remove: (id, signal) => this.#removeImage(id, signal) };
+  readonly images: RegionImages = {
+    remove: async (id, signal) => {
+      await this.#uploads.remove(id);
+      await this.#removeImage(id, signal);
+    },
+    received: (id) => this.#uploads.received(id),
+    receive: (id, place, content, signal) => this.#uploads.receive(id, place, content, signal),
+    make: (request, signal) => {
+      const { host } = this.#mustBeOpen();
+      const shop = { images: this.#store, uploads: this.#uploads, qemuImg: host.tools.qemuImg };
+      return makeUploaded(shop, request, signal);
+    },
+  };
   readonly #options: LocalRegionOptions;
   readonly #catalog: Catalog;
   readonly #store: ImageStore;
+  readonly #uploads: Uploads;
   readonly #machines = new Map<string, Machine>();
   readonly #listeners = new Set<(event: ServerEvent) => void>();
   #opening: Promise<void> | undefined;
@@ -69,6 +84,7 @@ export class LocalRegion implements RegionProvider {
   constructor(options: LocalRegionOptions) {
     this.#options = options;
     const stored = join(options.dataDir, 'images');
+    this.#uploads = new Uploads(join(options.dataDir, 'uploads'));
     this.#catalog = new Catalog({ ...options, stored });
     this.#store = new ImageStore(stored, this.#catalog, options.log);
   }

@@ -1,8 +1,15 @@
 /** The images that were made of simulated machines: rows that outlive the process, like the machines. */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import type Database from 'better-sqlite3';
 import type { Image } from '../../model/image.js';
-import { RegionError, type SnapshotRequest, type MadeImage } from '../provider.js';
+import {
+  type ImageRequest,
+  type MadeImage,
+  RegionError,
+  type SnapshotRequest,
+  type UploadPlace,
+} from '../provider.js';
 import type { Catalog } from './catalog.js';
 import { type Cloud, fileFault } from './cloud.js';
 import { pause } from './fate.js';
@@ -31,6 +38,8 @@ function statements(db: Database.Database) {
 export class CloudImages {
   readonly #cloud: Cloud;
   readonly #catalog: Catalog;
+  /** Content that is arriving, by image. */
+  readonly #uploads = new Map<string, { size: number; hash: Hash }>();
   readonly #sql: ReturnType<typeof statements>;
 
   constructor(cloud: Cloud, catalog: Catalog) {
@@ -90,8 +99,55 @@ export class CloudImages {
     }
   }
 
+  received(id: string): number {
+    return this.#uploads.get(id)?.size ?? 0;
+  }
+
+  /** Keeps size and checksum of what arrives; another process does not know them, so that an upload begins anew there. */
+  async receive(
+    id: string,
+    { offset, limit }: UploadPlace,
+    content: Readable,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const upload = this.#uploads.get(id) ?? { size: 0, hash: createHash('sha256') };
+    if (upload.size !== offset)
+      throw new RegionError('conflict', 'The upload does not continue at this offset.');
+    this.#uploads.set(id, upload);
+    try {
+      for await (const chunk of content as AsyncIterable<Buffer>) {
+        if (upload.size + chunk.length > limit)
+          throw new RegionError('conflict', 'More content arrived than was declared.');
+        upload.hash.update(chunk);
+        upload.size += chunk.length;
+      }
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (cause instanceof RegionError) throw cause;
+      throw new RegionError('transient', 'The connection was cut.', { cause });
+    }
+    return upload.size;
+  }
+
+  make({ id, name, sizeBytes, checksum, architecture, os, minMemoryMiB = 1 }: ImageRequest): MadeImage {
+    const known = this.#complete(id);
+    if (known !== undefined) return { ...madeOf(known), checksum };
+    const upload = this.#uploads.get(id);
+    this.#uploads.delete(id);
+    const found = upload && `sha256:${upload.hash.digest('hex')}`;
+    if (upload?.size !== sizeBytes || found !== checksum) {
+      const reason = found === undefined ? 'there is none; upload it again' : `its checksum is ${found}`;
+      throw new RegionError('terminal', `The content is refused: ${reason}.`);
+    }
+    const sizeGiB = Math.max(1, Math.ceil(sizeBytes / 2 ** 30));
+    const spec = JSON.stringify({ architecture, os, minMemoryMiB, sizeGiB, virtualization: 'virtualized' });
+    this.#sql.insert.run(id, name, '', spec, sizeBytes, 0);
+    return { virtualSize: sizeGiB * 2 ** 30, sizeBytes, checksum };
+  }
+
   /** Refused with `conflict` if a server was created from it. */
   remove(id: string): void {
+    this.#uploads.delete(id);
     const transaction = this.#cloud.database.transaction(() => {
       if (this.#sql.user.get(id) !== undefined)
         throw new RegionError('conflict', 'A server was created from the image and still needs it.');

@@ -46,8 +46,7 @@ export interface SimulatedRegionOptions {
   log: Log;
 }
 
-/** Interval in ms at which changes by other processes are polled. */
-const pollInterval = 250;
+const pollInterval = 250; // Ms, for changes by other processes.
 
 interface Inner {
   cloud: Cloud;
@@ -57,7 +56,12 @@ interface Inner {
 
 export class SimulatedRegion implements RegionProvider {
   readonly type = 'simulated';
-  readonly images: RegionImages = { remove: (id, signal) => this.#removeImage(id, signal) };
+  readonly images: RegionImages = {
+    remove: (id, signal) => this.#removeImage(id, signal),
+    received: (id) => Promise.resolve(this.#mustBeOpen().images.received(id)),
+    receive: (id, place, content, signal) => this.#mustBeOpen().images.receive(id, place, content, signal),
+    make: (request) => typed(() => Promise.resolve(this.#mustBeOpen().images.make(request))),
+  };
   readonly features: RegionFeatures = { physicalNetworks: false, consoleOutput: true, softReboot: true };
   readonly #options: SimulatedRegionOptions;
   readonly #catalog: Catalog;

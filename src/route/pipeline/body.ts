@@ -13,6 +13,8 @@ import type { Declaration } from './handler.js';
 import { malformedBody, valueOfNode } from './text-tree.js';
 import { readXml } from './xml-reader.js';
 
+export { contentReader } from './content.js';
+
 export interface BodyOptions {
   /** Gives types to what has none in XML and in forms. Without it, only JSON is read. */
   schema?: TSchema | undefined;
@@ -210,8 +212,8 @@ const nothing = /^[ \t\r\n]*(?:\{[ \t\r\n]*\}|null)?[ \t\r\n]*$/;
  * Refuses a body on a route without one, where it could only be a misunderstanding. An empty one passes: proxies
  * declare empty bodies, and some clients always send an object.
  */
-export function refuseBody(ctx: Context): Promise<void> | undefined {
-  return hasBody(ctx) ? refuseContent(ctx) : undefined;
+export function refuseBody(ctx: Context, isContent = false): Promise<void> | undefined {
+  return !isContent && hasBody(ctx) ? refuseContent(ctx) : undefined;
 }
 
 async function refuseContent(ctx: Context): Promise<void> {

@@ -1,4 +1,5 @@
 /** The unit of the pipeline: a declaration, from which validation and OpenAPI are derived, and its code. */
+import type { Readable } from 'node:stream';
 import type { Static, TObject, TSchema } from 'typebox';
 import type { ErrorCode } from '../../model/error.js';
 import type { RequestContext } from './context.js';
@@ -14,7 +15,9 @@ export interface ResponseDeclaration {
   /** Media type of a stream that a client may request instead of the body. */
   stream?: string;
   /** Header fields beyond the common ones. */
-  headers?: readonly ('Location' | 'Retry-After' | 'Link' | 'ETag' | 'Set-Cookie')[];
+  headers?: readonly (
+    'Location' | 'Retry-After' | 'Link' | 'ETag' | 'Set-Cookie' | 'Upload-Offset' | 'Upload-Complete'
+  )[];
 }
 
 export interface Declaration {
@@ -47,6 +50,8 @@ export interface Declaration {
   signed?: boolean;
   /** The body may also be a form (application/x-www-form-urlencoded), with the JSON in this member. */
   formMember?: string;
+  /** Whether the body is passed on as it arrives. */
+  content?: boolean;
   /** JSON body; none: a non-empty body is refused. */
   body?: TObject;
   /** A valid body, for the document. */
@@ -70,6 +75,8 @@ export interface RouteRequest<D extends Pick<Declaration, 'params' | 'query' | '
   readonly querystring: string;
   /** The bytes of the body, on a route that is declared `signed`. */
   readonly bytes: () => Buffer;
+  /** Opens the body, on a route that is declared with `content`. */
+  readonly content: () => Readable;
   readonly context: RequestContext;
 }
 

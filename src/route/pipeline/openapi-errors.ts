@@ -112,6 +112,7 @@ export function impliedErrors<C>(manager: RouteManager<C>, method: MethodHandler
     implied.push('forbidden');
   if (declaration.body !== undefined) implied.push('malformed_json', 'too_large', 'unsupported_media_type');
   if (declaration.body !== undefined && declaration.signed !== true) implied.push('malformed_body');
+  if (declaration.content === true) implied.push('unsupported_media_type');
   if (declaration.query?.properties['key'] !== undefined) implied.push('invalid_cursor');
   if (Object.values(declaration.responses).some(({ schema }) => schema !== undefined))
     implied.push('not_acceptable');

@@ -58,6 +58,8 @@ export const headers: Readonly<Record<string, Json>> = {
     'Requests that remain (r), and seconds until all are available again (t).',
     '"default";r=5999;t=1',
   ),
+  'Upload-Offset': text('Bytes that have arrived (draft-ietf-httpbis-resumable-upload).', '1048576'),
+  'Upload-Complete': text('`?1` once all bytes have arrived.', '?0'),
   Deprecation: text('When the route was deprecated (RFC 9745).', '@1769860800'),
   Sunset: text('When the route stops working (RFC 8594).', 'Sat, 31 Jan 2026 12:00:00 GMT'),
   'X-Accel-Buffering': text('`no`: a proxy must not buffer the stream.', 'no'),

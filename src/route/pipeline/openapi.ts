@@ -4,6 +4,7 @@
 import type { TSchema } from 'typebox';
 import { aliasesOf } from './aliases.js';
 import { bodyOptionsOf, typesOfBody } from './body.js';
+import { contentTypes } from './content.js';
 import type { Declaration, ResponseDeclaration } from './handler.js';
 import {
   errorExamples,
@@ -206,6 +207,14 @@ function responsesOf<C>(manager: RouteManager<C>, method: MethodHandler<C>, comp
   };
 }
 
+/** A body that is passed on as it arrives. */
+const contentBody = {
+  required: true,
+  content: Object.fromEntries(
+    contentTypes.map((mediaType) => [mediaType, { schema: { type: 'string', format: 'binary' } }]),
+  ),
+};
+
 function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, components: Components): Json {
   const { declaration } = method.requestHandler;
   return {
@@ -215,6 +224,7 @@ function operation<C>(manager: RouteManager<C>, method: MethodHandler<C>, compon
     tags: declaration.tags,
     parameters: [...parameters(declaration, components), ...headerParameters(method)],
     ...(manager.deprecation === undefined ? {} : { deprecated: true }),
+    ...(declaration.content === true ? { requestBody: contentBody } : {}),
     ...(declaration.body === undefined
       ? {}
       : {

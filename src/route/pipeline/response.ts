@@ -53,6 +53,8 @@ export interface ResponseMetadata {
   total?: number;
   /** Default: no-cache, so that a client may cache the response but must revalidate it. */
   cacheControl?: string;
+  /** Further fields. */
+  headers?: Readonly<Record<string, string>>;
   /** The cookie to set. */
   setCookie?: string;
   /** Revision of the resource that is the result. Enables a strong ETag and conditional reads. */
@@ -79,6 +81,7 @@ export const json = 'application/json; charset=utf-8';
 export function answerOf(data: ResponseData, publicUrl: string): Answer {
   const { result, metadata = {} } = data;
   const headers: Record<string, string> = { 'Cache-Control': metadata.cacheControl ?? 'no-cache' };
+  if (metadata.headers !== undefined) Object.assign(headers, metadata.headers);
   if (metadata.location !== undefined) headers['Location'] = publicUrl + metadata.location;
   if (metadata.retryAfter !== undefined) headers['Retry-After'] = String(metadata.retryAfter);
   if (metadata.revision !== undefined) headers['ETag'] = entityTag(metadata.revision);

@@ -13,7 +13,7 @@ import { ApiError } from '../../model/error.js';
 import type { Interruption } from '../../model/interruption.js';
 import { queryNames } from './aliases.js';
 import { unauthorized } from './authenticator.js';
-import { type BodyReader, bodyOptionsOf, hasBody, patchTypes, refuseBody } from './body.js';
+import { type BodyReader, bodyOptionsOf, contentReader, hasBody, patchTypes, refuseBody } from './body.js';
 import { bearerOf, MutableContext, type PipelineState, type Shown, type User } from './context.js';
 import type { CursorCodec } from './cursor.js';
 import type { FailureLimit } from './failure-limit.js';
@@ -234,9 +234,10 @@ function readInput<C>(
     path: ctx.path,
     querystring,
     bytes: () => Buffer.alloc(0),
+    content: contentReader(ctx, declaration.content),
     context,
   };
-  if (declaration.body === undefined) return refuseBody(ctx)?.then(() => input) ?? input;
+  if (declaration.body === undefined) return refuseBody(ctx, declaration.content)?.then(() => input) ?? input;
   return environment.readBody(ctx, bodyOptionsOf(declaration)).then((body) => {
     check.body(body);
     input.body = body as object;

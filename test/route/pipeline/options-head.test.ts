@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { exampleIds } from '../../../src/route/example.js';
 import { freshPeople } from '../../support/example-people.js';
+import { pendingUpload, seedImage } from '../../support/images.js';
 import { absentId } from '../../support/fuzz-seed.js';
 import { wire, type WireReply } from '../../support/fuzz-http.js';
 import { adminKey, startServer, type TestServer } from '../../support/server.js';
@@ -84,10 +85,11 @@ describe('OPTIONS and HEAD', () => {
   });
 
   it('HEAD answers each GET of the document with the same status and fields, and without a body', async () => {
+    const imageID = await seedImage(server.app.store, server.catalog, pendingUpload);
     const gets = paths.filter(([, methods]) => methods.includes('get'));
     expect(gets).to.have.length.above(12);
     for (const [path] of gets) {
-      const target = filled(path, real);
+      const target = filled(path, path.endsWith('/content') ? { ...real, imageID } : real);
       const get = await ask('GET', target);
       const head = await ask('HEAD', target);
       expect([get.status, head.status], path).to.deep.equal([200, 200]);
