@@ -11,6 +11,7 @@ export default tseslint.config(
       'scripts',
       '.dependency-cruiser.cjs',
       'eslint.config.js',
+      'examples',
     ],
   },
   ...tseslint.configs.strictTypeChecked,

@@ -59,7 +59,7 @@ async function call(method: string, path: string, flags: ApiFlags): Promise<void
   const repeatable = verb !== 'POST' || flags.idempotencyKey !== undefined;
   const answer = await client.call<unknown>(request, { ...key, repeatable });
   if (flags.include === true) {
-    const lines = [...answer.headers].map(([name, value]) => `${name}: ${value}`);
+    const lines = [...answer.headers.entries()].map(([name, value]) => `${name}: ${value}`);
     note([`HTTP ${answer.status}`, ...lines, ''].join('\n'));
   }
   if (answer.body !== undefined) await print(`${JSON.stringify(answer.body, null, 2)}\n`);

@@ -1,11 +1,13 @@
-/** What looks at an instance over time: copse instance wait, logs and history. */
+/** What looks at an instance over time: copse instance wait, logs and timeline. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { closest } from 'fastest-levenshtein';
 import { CallError, type Client } from '../client/client.js';
 import type { Instance } from '../model/instance.js';
+import type { TimelineEntry } from '../model/timeline.js';
 import { secondsOf } from './change.js';
 import { CliError, usageError } from './failure.js';
+import { type Listing, listVerb } from './list.js';
 import { instanceId, segment } from './lookup.js';
 import { note, print } from './terminal.js';
 import { type CommonFlags, connect, verb, wholeNumber } from './verb.js';
@@ -34,7 +36,28 @@ export function addInstanceWatching(noun: Command): void {
     .option('--tail <lines>', 'how many of the last lines', '100')
     .option('-f, --follow', 'go on with what is written')
     .action(logs);
+  listVerb(
+    noun,
+    'timeline <instance>',
+    'what happened to an instance',
+    'copse instance timeline web',
+    timeline,
+  );
 }
+
+const timeline: Listing<TimelineEntry> = {
+  columns: [
+    { name: 'time', value: ({ time }) => time, kind: 'time' },
+    { name: 'kind', value: ({ kind }) => kind },
+    { name: 'summary', value: ({ summary }) => summary },
+    { name: 'user', value: ({ user }) => user },
+    { name: 'message', value: ({ message }) => message },
+    { name: 'task', value: ({ taskId }) => taskId, hidden: true },
+    { name: 'request', value: ({ requestId }) => requestId, hidden: true },
+  ],
+  source: async (client, _flags, [name = '']) =>
+    `/api/v2/instances/${segment(await instanceId(client, name))}/timeline`,
+};
 
 /** Undefined: the instance does not exist any more. */
 const reached: Readonly<Record<string, (instance: Instance | undefined) => boolean>> = {

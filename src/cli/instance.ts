@@ -1,5 +1,6 @@
 /** copse instance */
 import type { Command } from 'commander';
+import type { Image } from '../model/image.js';
 import type { Instance } from '../model/instance.js';
 import { change, type ChangeFlags, confirm, confirming, planning, repeatable } from './change.js';
 import { addInstanceCreate } from './instance-create.js';
@@ -60,6 +61,11 @@ export function addVerbs(noun: Command): void {
   )
     .requiredOption('--flavor <flavor>', 'the new flavor')
     .action(resize);
+  const example = 'copse instance snapshot web --name before-upgrade';
+  repeatable(planning(verb(noun, 'snapshot <instance>', 'make an image of the disk', example)))
+    .requiredOption('--name <name>', 'name of the image')
+    .option('--description <text>', 'what it is for')
+    .action(snapshot);
   addInstanceWatching(noun);
 }
 
@@ -121,4 +127,20 @@ async function resize(name: string, flags: ChangeFlags & { flavor: string }): Pr
   const outcome = await change(client, call, flags, 'application/merge-patch+json');
   if (outcome === undefined) return;
   await tell(client, id, name, { done: 'Resized', pending: outcome.pending, format, flags });
+}
+
+async function snapshot(
+  text: string,
+  flags: ChangeFlags & { name: string; description?: string },
+): Promise<void> {
+  const { name, description } = flags;
+  const client = connect(flags);
+  const url = `${pathOf(await instanceId(client, text))}/snapshot`;
+  const body = { metadata: { name, ...(description === undefined ? {} : { description }) } };
+  const outcome = await change<Image>(client, { method: 'POST', url, body }, flags);
+  if (outcome === undefined) return;
+  const { id } = outcome.body.metadata;
+  const next =
+    outcome.pending && ` It is being made; wait for it with "copse task follow ${outcome.pending}".`;
+  await print(`Created the image ${name} (${id}).${next ?? ''}\n`);
 }

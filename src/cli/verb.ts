@@ -4,6 +4,7 @@ import { Client, type ClientOptions } from '../client/client.js';
 import { type ConnectionFlags, findTarget } from './connection.js';
 import { CliError, usageError } from './failure.js';
 import type { OutputFlags } from './output.js';
+import { send } from './transport.js';
 
 /** How often a request is repeated that may succeed later. */
 const retries = 2;
@@ -42,7 +43,7 @@ export function connect(
       `No key is known for ${url} (${from}).`,
       'Set COPSE_API_KEY, add a context with "copse context add", or run where the data folder of the server is.',
     );
-  return new Client(url, key, { retries, ...options });
+  return new Client(url, key, { retries, fetch: send, ...options });
 }
 
 /** A whole number, such as of an option. */

@@ -26,7 +26,7 @@ export class CallError extends Error {
   /** Address of the task that blocks the request. */
   readonly blockedBy: string | undefined;
 
-  constructor(status: number, headers: Headers, text: string) {
+  constructor(status: number, headers: { get(name: string): string | null }, text: string) {
     const body = objectOf(text);
     super(
       stringOf(body['message'] ?? body['detail'] ?? body['title']) ?? plainText(text) ?? sentence(status),

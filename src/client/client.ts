@@ -6,10 +6,25 @@ import { ConnectionError, isBrokenConnection, withRepeats } from './retry.js';
 export { CallError } from './call-error.js';
 export { ConnectionError } from './retry.js';
 
+/** Header fields of a response. */
+export interface Fields {
+  get(name: string): string | null;
+  entries(): Iterable<[name: string, value: string]>;
+}
+
 export interface Answer<T> {
   status: number;
-  headers: Headers;
+  headers: Fields;
   body: T;
+}
+
+/** As much of a Response as is needed. */
+export interface Reply {
+  status: number;
+  ok: boolean;
+  headers: Fields;
+  body: AsyncIterable<Uint8Array> | null;
+  text(): Promise<string>;
 }
 
 export interface Call {
@@ -42,8 +57,11 @@ export interface ClientOptions {
   /** How often a request is repeated that failed but may succeed later. Default: 0. */
   retries?: number;
   /** Replaces the global `fetch`: to inspect responses, or to use another transport. */
-  fetch?: (url: URL, init: RequestInit) => Promise<Response>;
+  fetch?: (url: URL, init: RequestInit) => Promise<Reply>;
 }
+
+/** Their responses show secrets or begin sessions, so that they are not stored under an Idempotency-Key. */
+export const unkeyed = /\/(setup|signin|signout|apikeys|rotate|subscriptions|hooks\/[^/]+)$/;
 
 export class Client {
   readonly #url: string;
@@ -81,8 +99,17 @@ export class Client {
   /** Rejects with CallError for any response that is not 2xx. `url` is a path, or an absolute URL of this server. */
   async call<T>(call: Call, options: CallOptions = {}): Promise<Answer<T>> {
     const { retries = 0 } = this.#options;
-    const repeatable = options.repeatable ?? (call.method !== 'POST' || options.idempotencyKey !== undefined);
-    return withRepeats(() => this.#once<T>(call, options), { retries, repeatable, signal: options.signal });
+    const keyed = this.#keyed(call, options);
+    const repeatable = options.repeatable ?? (call.method !== 'POST' || keyed.idempotencyKey !== undefined);
+    return withRepeats(() => this.#once<T>(call, keyed), { retries, repeatable, signal: options.signal });
+  }
+
+  /** A POST that may be repeated has a key, which all its repeats share. */
+  #keyed(call: Call, options: CallOptions): CallOptions {
+    const isKept = options.idempotencyKey !== undefined || options.repeatable === false;
+    if (call.method !== 'POST' || isKept || (this.#options.retries ?? 0) === 0) return options;
+    const [path = ''] = call.url.split('?');
+    return unkeyed.test(path) ? options : { ...options, idempotencyKey: crypto.randomUUID() };
   }
 
   async #once<T>(call: Call, options: CallOptions): Promise<Answer<T>> {
@@ -96,7 +123,7 @@ export class Client {
   }
 
   /** The response of a GET, to be read as it arrives. */
-  async stream(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response> {
+  async stream(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Reply> {
     const response = await this.#send({ method: 'GET', url }, {}, signal, headers);
     if (!response.ok) throw new CallError(response.status, response.headers, await response.text());
     return response;
@@ -107,7 +134,7 @@ export class Client {
     options: CallOptions,
     signal: AbortSignal,
     more: Record<string, string> = {},
-  ): Promise<Response> {
+  ): Promise<Reply> {
     const target = this.#target(url);
     // The key must not be sent to another origin.
     if (target.origin !== new URL(this.#url).origin)

@@ -1,8 +1,8 @@
 /** Following events: a stream that resumes where its connection broke. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Event } from '../model/event.js';
 import { CallError } from './call-error.js';
 import type { Client } from './client.js';
+import { pause as sleep } from './pause.js';
 import { ConnectionError } from './retry.js';
 
 /** Milliseconds without a byte after which a connection is given up; the server sends something every 15 s. */
@@ -44,13 +44,19 @@ export async function* followEvents(client: Client, options: EventOptions = {}):
       failures += 1;
     }
     const pause = Math.min(longestPause, 100 * 2 ** failures) * (0.5 + Math.random() / 2);
-    await sleep(pause, undefined, { signal }).catch(() => undefined);
+    await sleep(pause, signal).catch(() => undefined);
   }
 }
 
 function mayResume(error: unknown): boolean {
   if (error instanceof CallError) return error.retryable;
   return error instanceof ConnectionError || (error instanceof Error && error.name === 'AbortError');
+}
+
+function isBroken(error: unknown): boolean {
+  return (
+    error instanceof TypeError || (error instanceof Error && 'code' in error && !(error instanceof CallError))
+  );
 }
 
 interface Message {
@@ -65,7 +71,12 @@ async function* connection(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Message> {
   const idle = new AbortController();
-  const timer = setTimeout(() => idle.abort(), silence);
+  const giveUp = () => idle.abort();
+  let timer = setTimeout(giveUp, silence);
+  const onBytes = () => {
+    clearTimeout(timer);
+    timer = setTimeout(giveUp, silence);
+  };
   const headers = {
     Accept: 'text/event-stream',
     ...(last === undefined ? {} : { 'Last-Event-ID': last }),
@@ -74,10 +85,10 @@ async function* connection(
   try {
     const { body } = await client.stream(url, headers, either);
     if (body === null) return;
-    yield* messagesOf(body, () => timer.refresh());
+    yield* messagesOf(body, onBytes);
   } catch (error) {
     // The body of a response that breaks off.
-    throw error instanceof TypeError ? new ConnectionError(url, error) : error;
+    throw isBroken(error) ? new ConnectionError(url, error) : error;
   } finally {
     clearTimeout(timer);
     idle.abort();

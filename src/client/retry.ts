@@ -1,6 +1,6 @@
 /** Repeats of requests that may succeed later. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CallError } from './call-error.js';
+import { pause as sleep } from './pause.js';
 
 /** Milliseconds before the first repeat, and the most between two. */
 const firstPause = 250;
@@ -66,7 +66,7 @@ export async function withRepeats<T>(
     } catch (error) {
       const pause = repeat < retries ? pauseAfter(error, repeat, repeatable) : undefined;
       if (pause === undefined) throw error;
-      await sleep(pause, undefined, { signal });
+      await sleep(pause, signal);
     }
   }
 }

@@ -1,7 +1,7 @@
 /** Waiting for tasks. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Task } from '../model/task.js';
 import type { Client } from './client.js';
+import { pause as sleep } from './pause.js';
 
 /** Milliseconds between two looks at a task that is watched: they grow. */
 const firstPause = 50;
@@ -69,7 +69,7 @@ export async function waitForTask(client: Client, id: string, options: WaitOptio
     if (task.status === 'succeeded' || (anyEnd && hasEnded(task))) return task;
     if (hasEnded(task)) throw new TaskError(task);
     if (Date.now() >= end) throw new WaitTimeoutError(task);
-    await sleep(Math.min(pause, Math.max(0, end - Date.now())), undefined, { signal });
+    await sleep(Math.min(pause, Math.max(0, end - Date.now())), signal);
     pause = Math.min(longestPause, pause * 1.5);
   }
 }

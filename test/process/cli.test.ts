@@ -83,6 +83,19 @@ describe('the command line', function () {
       expect(late.stderr).to.contain('web is not running after 0 s; it is Stopped.');
     });
 
+    it('makes an image of a disk, and deletes it; tells what happened', async () => {
+      expect(await cli.out('instance', 'snapshot', 'web', '--name', 'kept')).to.match(
+        /^Created the image kept /,
+      );
+      expect(await cli.out('image', 'show', 'kept', '-o', 'template={{status.state}}')).to.equal('ready\n');
+      expect(await cli.out('image', 'list', '--filter', 'source=snapshot', '-o', 'name')).to.equal('kept\n');
+      expect(await cli.out('image', 'delete', 'kept', '--yes')).to.equal('Deleted kept.\n');
+      const timeline = await cli.out('instance', 'timeline', 'web', '--all', '--columns', 'kind,summary');
+      expect(timeline)
+        .to.match(/^KIND +SUMMARY\n/)
+        .and.to.contain('snapshot');
+    });
+
     it('prints the console output', async () => {
       await cli.out('instance', 'start', 'web');
       expect(await cli.out('instance', 'logs', 'web')).to.contain('login:');
