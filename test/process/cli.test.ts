@@ -187,8 +187,8 @@ describe('the command line', function () {
     });
 
     it('lists flavors by size, regions, images, networks, tasks, projects, users and the audit trail', async () => {
-      expect(await cli.out('flavor', 'list', '-o', 'name', '--sort', '-cpus', '--limit', '1')).to.equal(
-        'huge\n',
+      expect(await cli.out('flavor', 'list', '-o', 'name', '--sort', 'cpus', '--limit', '1')).to.equal(
+        'tiny\n',
       );
       expect(await cli.out('region', 'list', '-o', 'name')).to.equal('simulated\n');
       expect(await cli.out('image', 'list', '-o', 'name')).to.contain('sim-linux\n');
