@@ -9,7 +9,7 @@ export interface ConsoleOutput {
   next: number;
 }
 
-/** Which part: the last lines, or from an offset on (not both); otherwise all that is stored. */
+/** Which part: from an offset on, or all that is stored; of these the last lines. */
 export interface ConsolePart {
   lines?: number;
   start?: number;

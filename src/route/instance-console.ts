@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from 'typebox';
 import type { Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
+import { defined } from '../model/common.js';
 import { ApiError, isOutage } from '../model/error.js';
 import { type ConsoleOutput, type ConsolePart, partLimit } from '../model/console.js';
 import { callerOf } from './caller.js';
@@ -50,10 +51,7 @@ function partFor(
       throw new ApiError('invalid_parameter', 'Last-Event-ID must be an offset: decimal digits.');
     return { start: Number(lastEventId) };
   }
-  if (start === undefined) return length === undefined ? {} : { lines: length };
-  if (length === undefined) return { start };
-  const message = 'Set either `start` or `length`.';
-  throw new ApiError('invalid_parameter', message, { errors: [{ parameter: 'start', message }] });
+  return defined({ lines: length, start });
 }
 
 export const getConsoleOutput = (times: StreamTimes) =>
@@ -70,7 +68,8 @@ export const getConsoleOutput = (times: StreamTimes) =>
             Type.Integer({
               minimum: 1,
               maximum: maxLines,
-              description: 'Number of lines, counted from the end; by default all that are stored.',
+              description:
+                'Number of lines, counted from the end; by default all that are stored. With `start`, of the part that begins there.',
             }),
           ),
           start: Type.Optional({

@@ -66,7 +66,9 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
     expect(none).to.deep.equal({ contents: '', start: all.next, next: all.next });
     const beyond = (await server.admin.get<Output>(`${path}?start=${all.next + 1}`)).body;
     expect(beyond).to.deep.equal(all);
-    for (const query of ['start=-1', 'start=1.5', 'start=x', 'start=1&length=1']) {
+    const last = (await server.admin.get<Output>(`${path}?start=100&length=1`)).body;
+    expect(last).to.deep.equal({ contents: 'talker login: ', start: all.next - 14, next: all.next });
+    for (const query of ['start=-1', 'start=1.5', 'start=x']) {
       const reply = await server.admin.refused('invalid_parameter', 'GET', `${path}?${query}`);
       expect(reply.body.errors?.[0]?.parameter, query).to.equal('start');
     }

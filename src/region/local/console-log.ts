@@ -25,7 +25,11 @@ export async function readConsole(folder: string, limit: number, lines?: number)
 }
 
 /** The stored output from this offset on, as much as one response may have. */
-export async function readConsoleFrom(folder: string, wanted: number): Promise<ConsoleOutput> {
+export async function readConsoleFrom(
+  folder: string,
+  wanted: number,
+  lines?: number,
+): Promise<ConsoleOutput> {
   const { first, current, end } = await extentOf(folder);
   const start = beginOf(wanted, first, end);
   const stop = Math.min(end, start + partLimit);
@@ -38,7 +42,7 @@ export async function readConsoleFrom(folder: string, wanted: number): Promise<C
   const bytes = Buffer.concat([older, newer]);
   // What was asked for may be gone, and a character with it.
   const cut = start === wanted ? 0 : continuationBytes(bytes);
-  return partOf(bytes.subarray(cut), start + cut);
+  return partOf(bytes.subarray(cut), start + cut, lines);
 }
 
 /** The bytes from one position to another, or to the end of the file. */

@@ -177,7 +177,7 @@ export class Machine {
     return this.#mutex.run('console', () =>
       start === undefined
         ? readConsole(folder, this.#host.consoleLimit, lines)
-        : readConsoleFrom(folder, start),
+        : readConsoleFrom(folder, start, lines),
     );
   }
 

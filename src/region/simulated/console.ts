@@ -34,5 +34,5 @@ export function consolePart(server: CloudServer, { lines, start }: ConsolePart):
   const { bytes, offset } = consoleOf(server);
   if (start === undefined) return partOf(bytes, offset, lines);
   const begin = beginOf(start, offset, offset + bytes.length);
-  return partOf(bytes.subarray(begin - offset), begin);
+  return partOf(bytes.subarray(begin - offset), begin, lines);
 }

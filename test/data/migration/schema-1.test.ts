@@ -53,6 +53,15 @@ function contents(file: string): unknown {
   return [rows, indexes];
 }
 
+/** What the simulated region's catalog has got since. */
+const newNames = ['gpu', 'sim-nvidia'];
+
+function withoutNews<T>(body: T): T {
+  const isNew = (one: unknown) =>
+    newNames.includes((one as { metadata?: { name?: string } }).metadata?.name ?? '');
+  return Array.isArray(body) ? (body.filter((one) => !isNew(one)) as T) : body;
+}
+
 describe('a store of schema 1', function () {
   this.timeout(60_000);
   let dataDir: string;
@@ -116,9 +125,10 @@ describe('a store of schema 1', function () {
       for (const { path, status, etag, link, body, code } of answers) {
         const answer = await checkedFetch(url + path, { headers });
         expect(answer.status, path).to.equal(status);
-        expect(answer.headers.get('etag'), path).to.equal(etag);
+        // Lists of the catalog have got tags since.
+        if (etag !== null) expect(answer.headers.get('etag'), path).to.equal(etag);
         expect(answer.headers.get('link'), path).to.equal(link);
-        const told = (await answer.json()) as { code?: string };
+        const told = withoutNews((await answer.json()) as { code?: string });
         if (body === undefined) expect(told.code, path).to.equal(code);
         else expect(told, path).to.deep.equal(body);
       }
