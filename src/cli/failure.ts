@@ -101,7 +101,7 @@ const hints: Readonly<Record<string, string>> = {
 function hintFor(error: unknown): string | undefined {
   if (error instanceof CliError) return error.hint;
   if (error instanceof ConnectionError)
-    return 'Start a server with "copse up" or "copse serve", or name another one: COPSE_URL, or "copse context".';
+    return 'Start a server with "copse serve", or name another one: COPSE_URL, or "copse context".';
   if (error instanceof TaskError)
     return `See "copse task show ${error.task.id}"; "copse task restart ${error.task.id}" tries it again.`;
   if (error instanceof WaitTimeoutError)

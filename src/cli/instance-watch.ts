@@ -17,6 +17,12 @@ interface WaitForFlags extends CommonFlags {
   timeout?: string;
 }
 
+interface ConsolePart {
+  contents: string;
+  /** Where what follows begins. */
+  next: number;
+}
+
 interface LogFlags extends CommonFlags {
   tail: string;
   follow?: boolean;
@@ -112,26 +118,15 @@ async function logs(name: string, flags: LogFlags): Promise<void> {
   const tail = wholeNumber(flags.tail, '--tail', 1, 10_000);
   const client = connect(flags);
   const id = await instanceId(client, name);
-  const path = `/api/v2/instances/${segment(id)}/consoleoutput?length=${tail}`;
-  const read = async () => (await client.get<{ contents: string }>(path)).body.contents;
-  let shown = await read();
-  await print(shown === '' || shown.endsWith('\n') ? shown : `${shown}\n`);
+  const read = async (part: string) =>
+    (await client.get<ConsolePart>(`/api/v2/instances/${segment(id)}/consoleoutput?${part}`)).body;
+  let { contents, next } = await read(`length=${tail}`);
+  await print(contents === '' || contents.endsWith('\n') || flags.follow ? contents : `${contents}\n`);
   if (flags.follow !== true) return;
   note('Following; Ctrl-C ends it.');
   for (;;) {
-    await sleep(logPause);
-    const text = await read();
-    await print(newIn(text, shown));
-    shown = text;
+    ({ contents, next } = await read(`start=${next}`));
+    await print(contents);
+    if (contents === '') await sleep(logPause);
   }
-}
-
-/** Characters by which old output is recognised in new output. */
-const overlap = 400;
-
-/** What has been added: both are the end of one growing text. */
-export function newIn(text: string, before: string): string {
-  const mark = before.slice(-overlap);
-  const at = text.lastIndexOf(mark);
-  return mark === '' || at < 0 ? text : text.slice(at + mark.length);
 }

@@ -101,6 +101,17 @@ describe('the command line', function () {
       expect(await cli.out('instance', 'logs', 'web')).to.contain('login:');
     });
 
+    it('goes on with the console output as it is written', async () => {
+      const following = cli.run(['instance', 'logs', 'web', '--follow', '--tail', '1'], {
+        onStderr: (text) => {
+          if (text.includes('Following')) void cli.out('instance', 'reboot', 'web', '--hard');
+        },
+        onStdout: (text, child) => text.includes('login:') && text.includes('boot') && child.kill('SIGTERM'),
+      });
+      const { stdout } = await following;
+      expect(stdout.match(/Linux version/g)).to.have.length(1);
+    });
+
     it('deletes only what is confirmed', async () => {
       const asked = await cli.run(['instance', 'delete', 'web']);
       expect(asked.status).to.equal(2);

@@ -44,6 +44,15 @@ export interface DocumentInfo {
   examples: Readonly<Record<string, string>>;
 }
 
+/** A choice of words as an enum: some generators of clients fail on the first constant that differs. */
+function wordsOf({ anyOf, ...schema }: Json): Json {
+  if (anyOf === undefined) return schema;
+  const choices = anyOf as Json[];
+  const isWord = ({ const: word, type }: Json) => typeof word === 'string' && type === 'string';
+  if (!Array.isArray(anyOf) || !choices.every(isWord)) return { anyOf, ...schema };
+  return { ...schema, type: 'string', enum: choices.map((choice) => choice['const']) };
+}
+
 /** Collects titled schemas and replaces them by references. */
 class Components {
   readonly schemas: Record<string, Json> = { Error: errorSchema, Problem: problemSchema };
@@ -63,8 +72,8 @@ class Components {
     if (Array.isArray(schema)) return schema.map((item) => this.reference(item));
     if (typeof schema !== 'object' || schema === null) return schema;
     const { title } = schema as { title?: unknown };
-    const copy = Object.fromEntries(
-      Object.entries(schema).map(([key, value]) => [key, this.reference(value)]),
+    const copy = wordsOf(
+      Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, this.reference(value)])),
     );
     if (typeof title !== 'string') return copy;
     const known = this.schemas[title];
