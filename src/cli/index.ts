@@ -21,6 +21,7 @@ const nouns: readonly (readonly [name: string, summary: string, load: () => Prom
   ['task', 'background work: look at it, follow, abort, restart', () => import('./task.js')],
   ['event', 'follow what happens', () => import('./event.js')],
   ['project', 'projects and their members', () => import('./project.js')],
+  ['quota', 'what projects use, and their limits', () => import('./quota.js')],
   ['user', 'users', () => import('./user.js')],
   ['key', 'SSH keys', () => import('./key.js')],
   ['apikey', 'keys for the API', () => import('./apikey.js')],

@@ -68,6 +68,15 @@ describe('the command line', function () {
       expect(await cli.out('admin', 'settings')).to.match(/^instances\.expiryWarning +24$/m);
     });
 
+    it('shows and limits what a project may use', async () => {
+      expect(await cli.out('quota', 'set', 'default', 'cpus=7', 'disk=100')).to.match(/^cpus +0 of 7$/m);
+      await cli.out('quota', 'set', 'default', 'disk=none');
+      const quota = JSON.parse(await cli.out('quota', 'show', 'default', '-o', 'json')) as { limits: object };
+      expect(quota.limits).to.deep.equal({ cpus: 7 });
+      await cli.out('quota', 'set', 'default', 'cpus=none');
+      expect((await cli.run(['quota', 'set', 'default', 'cpu=7'])).status).to.equal(2);
+    });
+
     it('adds SSH keys and lets them log in, and refuses a private key', async () => {
       const file = join(folder, 'id.pub');
       const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJXoZRJ4bNfmRQpA7rJdUeJHqQ8NqC1lKXDWXr8m4Yd1 me';
