@@ -205,6 +205,7 @@ export const ConfigSchema = Type.Object(
       {
         maxLifetime: Type.Number({ exclusiveMinimum: 0, maximum: 36500 }),
         expiryWarning: Type.Number({ minimum: 0, maximum: 8784 }),
+        trash: Type.Number({ minimum: 0, maximum: 8784 }),
       },
       closed,
     ),

@@ -11,6 +11,7 @@ import { checkLiving } from './open-tasks.js';
 import { carryOut } from './plan.js';
 import { type Document, replace, type Store, StoreConflict } from './store/port.js';
 import { retrying } from './store/retry.js';
+import { unlessMoot } from './trash.js';
 import { instanceAfter, standingOf } from './wish.js';
 
 export interface ExpiryOptions {
@@ -79,23 +80,40 @@ export class ExpiryData {
   /** Deletes instances that have expired and were marked before, through the ordinary delete; returns how many. */
   async deleteExpired(caller: Caller, now: number): Promise<number> {
     let deleted = 0;
-    for await (const { id, value } of this.#expiring(1, now, caller.signal)) {
+    for await (const { id, value } of this.#timed('expires', 1, now, caller.signal)) {
       if (!isDue(value, now)) continue;
       try {
         // Extended in the meantime: it stays. Already gone: nothing to do.
-        await this.#instances.delete(caller, id, (instance) => isDue(instance, now));
+        await this.#instances.delete(caller, id, { purge: true, still: (instance) => isDue(instance, now) });
         deleted += 1;
       } catch (error) {
-        if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;
+        unlessMoot(error);
       }
     }
     return deleted;
   }
 
+  /** Removes what has been in the trash for long enough; returns how many. */
+  async emptyTrash(caller: Caller, now: number): Promise<number> {
+    let removed = 0;
+    const isOver = ({ trashedUntil }: InstanceRecord) => Date.parse(trashedUntil ?? '') < now;
+    for await (const { id, value } of this.#timed('trash', 2, now, caller.signal)) {
+      if (!isOver(value)) continue;
+      try {
+        // Restored in the meantime: it stays.
+        await this.#instances.delete(caller, id, { purge: true, still: isOver });
+        removed += 1;
+      } catch (error) {
+        unlessMoot(error);
+      }
+    }
+    return removed;
+  }
+
   /** Marks instances that will expire soon, or already should have, once; returns how many. */
   async warn(caller: Caller, now: number): Promise<number> {
     let warned = 0;
-    for await (const instance of this.#expiring(1, now + this.#options.warning, caller.signal)) {
+    for await (const instance of this.#timed('expires', 1, now + this.#options.warning, caller.signal)) {
       const { expirationWarning, deletionTime } = instance.value;
       if (expirationWarning !== undefined || deletionTime !== undefined) continue;
       const marked = { ...instance.value, expirationWarning: timestamp(new Date(now)) };
@@ -111,21 +129,23 @@ export class ExpiryData {
     return warned;
   }
 
-  /** Existing instances that expire in a time window (ms since 1970), page by page. */
-  async *#expiring(
+  /** Existing instances that expire, or leave the trash, in a time window (ms since 1970), page by page. */
+  async *#timed(
+    order: 'expires' | 'trash',
     from: number,
     before: number,
     signal: AbortSignal,
   ): AsyncGenerator<Document<InstanceRecord>> {
-    const span = { column: 'expires', from, before };
+    const span = { column: order, from, before };
     let after: [number, string] | undefined;
     for (;;) {
-      const query = { order: 'expires', span, limit: pageSize, ...(after === undefined ? {} : { after }) };
+      const query = { order, span, limit: pageSize, ...(after === undefined ? {} : { after }) };
       const page = await this.#store.page(instances, query, signal);
       yield* page;
       const last = page.at(-1);
       if (last === undefined || page.length < pageSize) return;
-      after = [Date.parse(last.value.expiresAt ?? ''), last.id];
+      const { expiresAt, trashedUntil } = last.value;
+      after = [Date.parse((order === 'expires' ? expiresAt : trashedUntil) ?? ''), last.id];
     }
   }
 }

@@ -27,6 +27,7 @@ import {
   type Write,
 } from './store/port.js';
 import { retrying, unlessRaced } from './store/retry.js';
+import { unlessMoot } from './trash.js';
 
 /** Events that have been handled, by the id of their delivery. */
 export const hookEvents: CollectionSpec<{ answer: HookAnswer; time: number }> = {
@@ -301,9 +302,8 @@ export class HookData {
       if (job?.value.state !== 'ending') return;
       const link = await this.#store.get(hookInstances, jobId);
       if (link !== undefined) {
-        await this.#parts.instances.delete(caller, link.value.instanceId).catch((error: unknown) => {
-          if (!(error instanceof ApiError) || error.code !== 'not_found') throw error;
-        });
+        const { instanceId } = link.value;
+        await this.#parts.instances.delete(caller, instanceId, { purge: true }).catch(unlessMoot);
       }
       const ended = replace(hookJobs, job, { ...job.value, state: 'ended' as const, time: Date.now() });
       // Takes the place of the instance, so that a create that is still under way fails.

@@ -93,16 +93,24 @@ export function changedRecord(
   { metadata, spec }: InstanceUpdate,
   maxLifetime: number,
 ): InstanceRecord {
-  const { description, tags, expiresAt, expirationWarning, ...kept } = instance;
+  const { description, tags, expiresAt, expirationWarning, deletionProtection, ...kept } = instance;
   const next: InstanceRecord = {
     ...kept,
     ...written(metadata),
     ...pick(spec),
+    ...protection(spec),
     ...expiry(spec.expiresAt, instance, maxLifetime),
   };
   if (spec.userData === '') delete next.userData;
   else if (spec.userData !== undefined) next.userData = spec.userData;
   return next;
+}
+
+/** Only if it is on. */
+export function protection(spec: {
+  deletionProtection?: boolean | undefined;
+}): Pick<InstanceRecord, 'deletionProtection'> {
+  return spec.deletionProtection === true ? { deletionProtection: true } : {};
 }
 
 /** The record, modified by the caller now. */

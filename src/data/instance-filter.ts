@@ -15,6 +15,8 @@ export interface InstanceFilter {
   powerStates?: readonly PowerState[] | undefined;
   flavorIds?: readonly string[] | undefined;
   imageIds?: readonly string[] | undefined;
+  /** Whether it is in the trash. */
+  trashed?: boolean | undefined;
   names?: readonly string[] | undefined;
   /** How the name begins. */
   namePrefix?: string | undefined;
@@ -43,14 +45,16 @@ export function contentsOf({ principal }: Caller, filter: InstanceFilter): Conte
     image_id: filter.imageIds,
     name: filter.names,
     created_by: filter.creators,
+    trash: filter.trashed === false ? null : undefined,
   };
   const { projectIds } = filter;
   const has = defined({ tags, labels: filter.labels });
   return defined({ projectIds, columns, has, span: spansOf(filter) });
 }
 
-function spansOf({ namePrefix, createdAfter, createdBefore }: InstanceFilter): Span[] | undefined {
+function spansOf({ namePrefix, createdAfter, createdBefore, trashed }: InstanceFilter): Span[] | undefined {
   const spans: Span[] = [];
+  if (trashed === true) spans.push({ column: 'trash', from: 1 });
   if (createdAfter !== undefined || createdBefore !== undefined)
     spans.push(madeIn(createdAfter, createdBefore));
   // No character of a name comes after "z".

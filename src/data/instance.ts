@@ -19,10 +19,12 @@ import {
   conversion,
   patchedUpdate,
   pick,
+  protection,
   replacedBy,
   replaceRequired,
   written,
 } from './instance-change.js';
+import { instances } from './instance-collection.js';
 import { contentsOf, type InstanceFilter } from './instance-filter.js';
 import { checkReferences, checkUserData, firstExpiry } from './instance-rules.js';
 import { checkFree, checkLiving, openTasksOf, sharable, superseded } from './open-tasks.js';
@@ -35,7 +37,6 @@ import type { RegionData } from './region.js';
 import type { SettingsData } from './settings.js';
 import {
   check,
-  type CollectionSpec,
   type Document,
   insert,
   type ListPage,
@@ -47,66 +48,10 @@ import {
 } from './store/port.js';
 import { retrying } from './store/retry.js';
 import { openTask } from './task.js';
+import { checkUnprotected, type DeleteOptions, isInTrash, trashed, untrashed } from './trash.js';
 import { instanceAfter, sameInstanceWish, standingOf } from './wish.js';
 
-export const instances: CollectionSpec<InstanceRecord> = {
-  name: 'instances',
-  columns: {
-    organization_id: 'text',
-    project_id: 'text',
-    region_id: 'text',
-    network_id: 'text',
-    status: 'text',
-    power_state: 'text',
-    flavor_id: 'text',
-    image_id: 'text',
-    name: 'text',
-    modified: 'integer',
-    tags: 'set',
-    labels: 'set',
-    expires: 'integer',
-    created_by: 'text',
-  },
-  columnsOf: (_id, instance) => ({
-    organization_id: instance.organizationId,
-    project_id: instance.projectId,
-    region_id: instance.regionId,
-    network_id: instance.networkId,
-    status: instance.provisioning.status,
-    power_state: instance.powerState ?? null,
-    flavor_id: instance.flavorId,
-    image_id: instance.imageId,
-    name: instance.name,
-    modified: Date.parse(instance.modifiedTime ?? instance.creationTime),
-    tags: (instance.tags ?? []).map((tag) => `${tag.name}=${tag.value}`),
-    labels: instance.labels ?? [],
-    // Ms since 1970; null: never, or already being deleted. A failed deletion is requested again.
-    expires:
-      instance.expiresAt === undefined ||
-      (instance.deletionTime !== undefined && instance.openTasks.length > 0)
-        ? null
-        : Date.parse(instance.expiresAt),
-    created_by: instance.createdBy,
-  }),
-  loggedBy: 'project_id',
-  present: presentInstance,
-  unique: { name: ['project_id', 'name'] },
-  // Ids are in the order of creation.
-  orders: { id: [], creationTime: [], name: ['name'], modifiedTime: ['modified'], expires: ['expires'] },
-  sparse: ['expires'],
-  // The unique key also serves the order by name within a project.
-  indexes: [
-    ['project_id'],
-    ['project_id', 'modified'],
-    ['region_id'],
-    ['network_id'],
-    ['status'],
-    ['power_state'],
-    ['flavor_id'],
-    ['image_id'],
-    ['created_by'],
-  ],
-};
+export { instances } from './instance-collection.js';
 
 export class InstanceData {
   readonly #store: Store;
@@ -180,6 +125,7 @@ export class InstanceData {
       ...pick(spec),
       ...(flavor === undefined ? {} : { flavor }),
       ...(spec.userData === undefined || spec.userData === '' ? {} : { userData: spec.userData }),
+      ...protection(spec),
       ...firstExpiry(spec.expiresAt, this.#settings.expiry),
       // Time windows of lists are ranges of ids.
       creationTime: timestamp(new Date(idTime(id))),
@@ -290,24 +236,47 @@ export class InstanceData {
   }
 
   /**
-   * Marks the instance for deletion; a repeated delete shares the task. Other tasks in progress are aborted. `still` is
-   * checked in the same step as the change.
+   * Marks the instance for deletion, or for the trash if the site keeps one; a repeated delete shares the task. Other
+   * tasks in progress are aborted.
    */
   async delete(
     caller: Caller,
     id: string,
-    still: (instance: InstanceRecord) => boolean = () => true,
+    { purge = false, still = () => true }: DeleteOptions = {},
   ): Promise<Accepted> {
     return retrying(async () => {
       const instance = await this.load(id, caller.signal);
       if (instance === undefined || !still(instance.value)) throw notFound();
       caller.precondition?.(standingOf(instance));
-      const open = await openTasksOf(this.#store, instance.value);
-      const same = sharable(open, 'instance.delete');
+      const { value } = instance;
+      const open = await openTasksOf(this.#store, value);
+      const [gone, trash] = [sharable(open, 'instance.delete'), sharable(open, 'instance.trash')];
+      const same = gone ?? (purge ? undefined : trash);
       if (same !== undefined) return { id, taskId: same.id };
+      if (!purge && isInTrash(value) && value.trashTaskId !== undefined)
+        return { id, taskId: value.trashTaskId };
+      checkUnprotected(value);
       const { writes, left } = superseded(open);
-      const rest = { ...instance.value, openTasks: left };
-      return this.#open(caller, { ...instance, value: rest }, rest, 'instance.delete', {}, writes);
+      const rest = { ...value, openTasks: left };
+      const from = { ...instance, value: rest };
+      const keep = this.#settings.expiry.trash;
+      if (purge || keep === 0) return this.#open(caller, from, rest, 'instance.delete', {}, writes);
+      return this.#open(caller, from, trashed(rest, keep), 'instance.trash', {}, writes);
+    });
+  }
+
+  /** Brings an instance back from the trash. */
+  restore(caller: Caller, id: string): Promise<Accepted> {
+    return retrying(async () => {
+      const instance = orNotFound(await this.load(id, caller.signal));
+      caller.precondition?.(standingOf(instance));
+      const open = await openTasksOf(this.#store, instance.value);
+      const same = sharable(open, 'instance.restore');
+      if (same !== undefined) return { id, taskId: same.id };
+      const asked = untrashed(instance.value);
+      checkFree('instance', open);
+      const taken = `The project already has an instance named "${asked.name}".`;
+      return withName(this.#open(caller, instance, asked, 'instance.restore', {}), taken);
     });
   }
 
@@ -330,10 +299,11 @@ export class InstanceData {
   ): Promise<Accepted> {
     const next = taskEffects[type].onAccepted(asked);
     const task = openTask('instance', instance, type, input, caller);
+    const trash = type === 'instance.trash' ? { trashTaskId: task.id } : {};
     return this.#commit(
       caller,
       instance,
-      { ...next, openTasks: task.openTasks },
+      { ...next, openTasks: task.openTasks, ...trash },
       { taskId: task.id },
       {
         type,

@@ -34,7 +34,7 @@ export const projects: AuditedCollection<ProjectRecord> = {
 /** A query for a collection whose documents belong to projects. */
 export interface ContentsFilter {
   projectIds?: readonly string[] | undefined;
-  columns?: Readonly<Record<string, string | readonly string[] | undefined>>;
+  columns?: Readonly<Record<string, string | readonly string[] | null | undefined>>;
   has?: TextQuery['has'] | undefined;
   span?: TextQuery['span'] | undefined;
 }

@@ -46,6 +46,8 @@ export interface ExpiryLimits {
   /** Of an instance whose create names no expiry; undefined: it does not expire. */
   readonly defaultLifetime: number | undefined;
   readonly warning: number;
+  /** How long deleted instances are kept; 0: not at all. */
+  readonly trash: number;
 }
 
 export class SettingsData {
@@ -300,6 +302,9 @@ function expiryOf(present: () => Settings['instances']): ExpiryLimits {
     },
     get warning() {
       return present().expiryWarning * hour;
+    },
+    get trash() {
+      return present().trash * hour;
     },
   };
 }

@@ -56,6 +56,8 @@ function kindOf<R extends Subject>(
   };
 }
 
+const deleting = [deletionOf('instance'), 'instance.trash', 'instance.restore'];
+
 /**
  * Once an instance is being deleted, only the deletion sets its status: a create may end after the delete was accepted but
  * before it notices.
@@ -66,6 +68,6 @@ function changedInstance(
   type: TaskType,
 ): InstanceRecord {
   const { deletionTime, provisioning } = before.value;
-  const foreign = deletionTime !== undefined && type !== deletionOf('instance');
+  const foreign = deletionTime !== undefined && !deleting.includes(type);
   return instanceAfter(before, foreign ? { ...next, provisioning } : next);
 }

@@ -101,6 +101,7 @@ const wishes = [
   'imageId',
   'userData',
   'expiresAt',
+  'deletionProtection',
   'desiredPower',
 ] as const satisfies readonly (keyof InstanceRecord)[];
 

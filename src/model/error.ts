@@ -116,6 +116,18 @@ export const errorCodes = {
     lasting: false,
     meaning: 'What the request would add already exists.',
   },
+  deletion_protected: {
+    status: 409,
+    retryable: false,
+    lasting: false,
+    meaning: 'The instance is protected from deletion: set `spec.deletionProtection` to false first.',
+  },
+  not_trashed: {
+    status: 409,
+    retryable: false,
+    lasting: false,
+    meaning: 'The instance is not in the trash, so there is nothing to restore.',
+  },
   in_use: {
     status: 409,
     retryable: false,

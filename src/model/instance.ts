@@ -48,6 +48,9 @@ export const writeSpec = {
   imageId: Uuid,
   networking: Type.Optional(InstanceNetworking),
   userData: Type.Optional(UserData),
+  deletionProtection: Type.Optional(
+    Type.Boolean({ description: 'Whether a delete of the instance is refused. Default: false.' }),
+  ),
   expiresAt: Type.Optional({
     ...Timestamp,
     description:
@@ -95,6 +98,10 @@ export const InstanceStatus = Type.Object(
       ...Timestamp,
       description: 'When the instance was marked as about to expire.',
     }),
+    trashedUntil: Type.Optional({
+      ...Timestamp,
+      description: 'The instance is in the trash: until then it can be restored, and then it is removed.',
+    }),
     generation: Type.Optional(
       Type.Integer({
         minimum: 1,
@@ -119,6 +126,9 @@ export const Instance = Type.Object(
       {
         flavorId: Uuid,
         imageId: Uuid,
+        deletionProtection: Type.Optional(
+          Type.Boolean({ description: 'Whether a delete is refused; absent if not.' }),
+        ),
         expiresAt: Type.Optional({ ...Timestamp, description: 'When the instance will be deleted.' }),
       },
       { title: 'InstanceSpec', additionalProperties: false },
@@ -186,6 +196,10 @@ export interface InstanceRecord {
   openTasks: string[];
   /** RFC 3339, UTC. */
   expiresAt?: string;
+  deletionProtection?: boolean;
+  /** In the trash until then, RFC 3339, UTC; and the task that has put it there. */
+  trashedUntil?: string;
+  trashTaskId?: string;
   expirationWarning?: string;
   /** What is charged to the quota of its project; absent if that has no limits. */
   charged?: Charge;
@@ -265,6 +279,7 @@ export function presentInstance(id: string, instance: InstanceRecord): Instance 
     spec: defined({
       flavorId: instance.flavorId,
       imageId: instance.imageId,
+      deletionProtection: instance.deletionProtection,
       expiresAt: instance.expiresAt,
     }),
     status: defined({
@@ -276,6 +291,7 @@ export function presentInstance(id: string, instance: InstanceRecord): Instance 
       macAddress: instance.macAddress,
       taskId: instance.openTasks[0],
       expirationWarning: instance.expirationWarning,
+      trashedUntil: instance.trashedUntil,
       generation: instance.wishRevision,
       observedGeneration: instance.wishRevision === undefined ? undefined : (instance.doneRevision ?? 0),
     }),

@@ -60,10 +60,18 @@ export type QuotaUpdate = Static<typeof QuotaUpdate>;
 
 export const nothingUsed: Usage = { instances: 0, cpus: 0, memory: 0, disk: 0, snapshots: 0 };
 
-/** What an instance uses. A flavor that is not known any more counts as nothing. */
-export function chargeOf({ flavor }: { flavor?: Flavor['spec'] | null }): Charge {
+/**
+ * What an instance uses; in the trash, only its disk. A flavor that is not known any more counts as nothing.
+ */
+export function chargeOf({
+  flavor,
+  trashedUntil,
+}: {
+  flavor?: Flavor['spec'] | null;
+  trashedUntil?: string;
+}): Charge {
   const { cpus = 0, memoryMiB: memory = 0, disk = 0 } = flavor ?? {};
-  return { instances: 1, cpus, memory, disk };
+  return trashedUntil === undefined ? { instances: 1, cpus, memory, disk } : { disk };
 }
 
 function combined(one: Charge, other: Charge, by: (one: number, other: number) => number): Usage {

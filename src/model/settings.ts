@@ -26,6 +26,11 @@ const lifetimes = {
     maximum: 8784,
     description: 'Hours before its expiry at which an instance is marked.',
   }),
+  trash: Type.Number({
+    minimum: 0,
+    maximum: 8784,
+    description: 'Hours for which a deleted instance can be restored; 0: it is removed at once.',
+  }),
 };
 
 /** What is stored: only what differs from the configuration. */
@@ -47,6 +52,7 @@ export const StoredSettings = Type.Object(
           defaultLifetime: Type.Optional(lifetimes.defaultLifetime),
           maxLifetime: Type.Optional(lifetimes.maxLifetime),
           expiryWarning: Type.Optional(lifetimes.expiryWarning),
+          trash: Type.Optional(lifetimes.trash),
         },
         { title: 'LifetimeSettings', ...closed },
       ),
@@ -76,6 +82,7 @@ const effective = {
       defaultLifetime: Type.Optional(lifetimes.defaultLifetime),
       maxLifetime: lifetimes.maxLifetime,
       expiryWarning: lifetimes.expiryWarning,
+      trash: lifetimes.trash,
     },
     { title: 'EffectiveLifetimes', ...closed },
   ),

@@ -1,5 +1,5 @@
 /** What each task type means for the record of its subject, from acceptance on. */
-import { timestamp } from './common.js';
+import { defined, timestamp } from './common.js';
 import { ApiError } from './error.js';
 import type { InstanceRecord } from './instance.js';
 import { type Observation, observed } from './observation.js';
@@ -104,6 +104,42 @@ export const taskEffects = {
     onCancelled: () => aborted('The deletion was aborted. Delete the instance again to continue.'),
     onRestart: same,
     disrupts: 'destroys',
+  },
+  'instance.trash': {
+    onAccepted: (instance) => ({
+      ...instance,
+      deletionTime: timestamp(),
+      provisioning: { status: 'deprovisioning' },
+    }),
+    // Undefined: there is no machine.
+    onResult: (instance, seen: Observation | undefined) =>
+      seen === undefined ? instance : observed(instance, seen),
+    onFailed: (instance, { message }) => ({
+      ...instance,
+      provisioning: {
+        status: 'error',
+        reason: 'Deprovisioning',
+        message: `${message} Delete the instance again to retry, or restore it.`,
+      },
+    }),
+    onCancelled: () => aborted('The deletion was aborted. Delete the instance again, or restore it.'),
+    onRestart: same,
+    disrupts: 'stops',
+  },
+  'instance.restore': {
+    onAccepted: (instance) => ({
+      ...instance,
+      provisioning: { status: 'provisioning' },
+      powerState: 'Pending',
+    }),
+    onResult: provisioned,
+    onFailed: provisioningFailed,
+    // It is in the trash again.
+    onCancelled: (before) => {
+      const { provisioning, deletionTime, trashedUntil, trashTaskId } = before;
+      return { ...power(before), provisioning, ...defined({ deletionTime, trashedUntil, trashTaskId }) };
+    },
+    onRestart: unprovisioned,
   },
   'instance.start': powerEffects('start', { desiredPower: 'running', powerState: 'Pending' }),
   'instance.stop': {

@@ -84,6 +84,8 @@ export const taskInputs = {
     { additionalProperties: false },
   ),
   'instance.delete': nothing,
+  'instance.trash': nothing,
+  'instance.restore': nothing,
   'instance.start': nothing,
   'instance.stop': nothing,
   'instance.reboot': Type.Object({ hard: Type.Optional(Type.Boolean()) }, { additionalProperties: false }),

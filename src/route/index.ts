@@ -25,6 +25,7 @@ import { projectOfInstance } from './instance-access.js';
 import { actOnInstances } from './instance-action.js';
 import { getConsoleOutput } from './instance-console.js';
 import { extendExpiration } from './instance-expiration.js';
+import { restoreInstance } from './instance-restore.js';
 import { getTimeline } from './instance-timeline.js';
 import { rebootInstance, startInstance, stopInstance } from './instance-power.js';
 import {
@@ -239,6 +240,7 @@ const instanceRoutes = ({ streams }: RouteOptions): readonly Row[] => [
   [2, 'PUT', '/instances/{instanceID}', onInstance('update'), updateInstance],
   [2, 'PATCH', '/instances/{instanceID}', onInstance('update'), patchInstance],
   [2, 'DELETE', '/instances/{instanceID}', onInstance('delete'), deleteInstance],
+  [2, 'POST', '/instances/{instanceID}/restore', onInstance('update'), restoreInstance],
   [2, 'POST', '/instances/{instanceID}/start', onInstance('start'), startInstance],
   [2, 'POST', '/instances/{instanceID}/stop', onInstance('stop'), stopInstance],
   [2, 'POST', '/instances/{instanceID}/reboot', onInstance('reboot'), rebootInstance],

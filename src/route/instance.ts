@@ -203,15 +203,23 @@ export const deleteInstance = taskHandler(
     operationId: 'deleteInstance',
     summary: 'Delete an instance, its machine and its disk',
     description:
-      'Tasks in progress on the instance are aborted. A repeat while the deletion is running changes nothing.',
+      'Tasks in progress on the instance are aborted. A repeat while the deletion is running changes nothing. If the site keeps a trash (setting `instances.trash`), the machine is only stopped, and the instance can be restored until `status.trashedUntil`; with `purge=true` it is removed at once, also from the trash.',
     tags: ['instances'],
     params: instanceParams,
+    query: Type.Object(
+      {
+        purge: Type.Optional(
+          Type.Boolean({ default: false, description: 'Remove the instance at once, without the trash.' }),
+        ),
+      },
+      { additionalProperties: false },
+    ),
     plans: 'confirmed',
-    errors: ['precondition_failed', 'plan_required', 'conflict'],
+    errors: ['precondition_failed', 'plan_required', 'deletion_protected', 'conflict'],
   },
   {
     answers: taskAnswers('The deletion is in progress.'),
-    parse: ({ params }) => params.instanceID,
-    accept: (connector, caller, id) => connector.instances.delete(caller, id),
+    parse: ({ params, query }) => ({ id: params.instanceID, purge: query.purge ?? false }),
+    accept: (connector, caller, { id, purge }) => connector.instances.delete(caller, id, { purge }),
   },
 );

@@ -12,11 +12,11 @@ export async function openSettings(
   log: Log,
 ): Promise<SettingsData> {
   const { requests, window } = limits;
-  const { maxLifetime, expiryWarning } = instances;
+  const { maxLifetime, expiryWarning, trash } = instances;
   const configured = {
     superUsers: auth.superUsers,
     limits: { requests, window },
-    instances: { maxLifetime, expiryWarning },
+    instances: { maxLifetime, expiryWarning, trash },
   };
   const settings = new SettingsData(store, configured, auth.everyoneIsSuperUser);
   await settings.open(feed, (error) => log.warn({ err: error }, 'cannot read the settings'));

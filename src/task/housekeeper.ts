@@ -54,6 +54,7 @@ export function housekeeping(parts: HousekeeperParts, options: HousekeeperOption
         // What is marked now is deleted by the next sweep at the earliest, so that followers of the events learn of it.
         told(await expiry.deleteExpired(caller, now), 'instances have expired and are being deleted');
         told(await expiry.warn(caller, now), 'instances are about to expire');
+        told(await expiry.emptyTrash(caller, now), 'instances leave the trash and are being deleted');
       },
     },
     {

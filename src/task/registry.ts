@@ -10,8 +10,10 @@ import { instanceReboot } from './instance-reboot.js';
 import { instanceReplace } from './instance-replace.js';
 import { instanceResize } from './instance-resize.js';
 import { instanceSnapshot } from './instance-snapshot.js';
+import { instanceRestore } from './instance-restore.js';
 import { instanceStart } from './instance-start.js';
 import { instanceStop } from './instance-stop.js';
+import { instanceTrash } from './instance-trash.js';
 import { webhookDeliver } from './webhook-deliver.js';
 
 /** The code of every task type; a missing one is a compile error. */
@@ -20,6 +22,8 @@ const taskCodes: Readonly<{ [T in TaskType]: TaskCode<T> }> = {
   'instance.replace': instanceReplace,
   'instance.resize': instanceResize,
   'instance.delete': instanceDelete,
+  'instance.trash': instanceTrash,
+  'instance.restore': instanceRestore,
   'instance.start': instanceStart,
   'instance.stop': instanceStop,
   'instance.reboot': instanceReboot,

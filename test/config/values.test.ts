@@ -291,6 +291,7 @@ const rows: Record<string, Row> = {
   'events.streamLimit': seconds,
   'instances.maxLifetime': { wrong: [...wrongNumbers, 0, 36_501], right: same(0.5, 36_500) },
   'instances.expiryWarning': number(0, 8784),
+  'instances.trash': number(0, 8784),
   'worker.listen': { wrong: ['true', 1, null], right: same(true, false) },
   'worker.host': host,
   'worker.port': integer(0, 65_535),

@@ -12,7 +12,7 @@ import { openTestStore } from '../support/store.js';
 const configured = {
   superUsers: [],
   limits: { requests: 0, window: 60 },
-  instances: { maxLifetime: 30, expiryWarning: 24 },
+  instances: { maxLifetime: 30, expiryWarning: 24, trash: 0 },
 };
 
 describe('the settings in the memory of a process', () => {

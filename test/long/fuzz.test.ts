@@ -133,7 +133,14 @@ describe('the API under random requests', function () {
  */
 const needingMore = [
   ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
-  ...['signOut', 'endSession', 'changeProjectMember', 'removeProjectMember', 'removeProjectOwner'],
+  ...[
+    'restoreInstance',
+    'signOut',
+    'endSession',
+    'changeProjectMember',
+    'removeProjectMember',
+    'removeProjectOwner',
+  ],
   ...['changeOrganizationMember', 'removeOrganizationMember', 'removeOrganizationOwner'],
   ...['createImage', 'patchImage', 'deleteImage', 'getImageContent', 'appendImageContent'],
   ...['getDelivery', 'replayDelivery', 'deleteSubscriptionByQuery'],

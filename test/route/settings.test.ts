@@ -33,7 +33,7 @@ describe('the settings of the site', () => {
     const configured = {
       superUsers: ['admin'],
       limits: { requests: 5000, window: 60 },
-      instances: { maxLifetime: 90, expiryWarning: 24 },
+      instances: { maxLifetime: 90, expiryWarning: 24, trash: 0 },
     };
     const { limits, instances } = configured;
     expect(first.body).to.deep.equal({ superUsers: [], limits, instances, configured });

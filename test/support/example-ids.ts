@@ -5,9 +5,12 @@ import { eventually } from './eventually.js';
 import { changeToRevert, freshPeople } from './example-people.js';
 import type { TestServer } from './server.js';
 
+type Need = 'stopped' | 'held' | 'failed' | 'trashed';
+
 /** What must have become of the instance before the operation. */
-const needed: Record<string, 'stopped' | 'held' | 'failed'> = {
+const needed: Record<string, Need> = {
   startInstance: 'stopped',
+  restoreInstance: 'trashed',
   patchTask: 'held',
   abortTask: 'held',
   restartTask: 'failed',
@@ -50,7 +53,7 @@ export class ExampleIds {
     };
   }
 
-  async #instance(need: 'stopped' | 'held' | 'failed' | undefined): Promise<{ id: string; taskId: string }> {
+  async #instance(need: Need | undefined): Promise<{ id: string; taskId: string }> {
     const server = this.#server;
     server.cloud.clearProgram();
     if (need === 'held') server.cloud.program({ verb: 'ensureServer', delay: 60_000, times: 1 });
@@ -64,6 +67,12 @@ export class ExampleIds {
     if (need === 'stopped') {
       await server.admin.post(`/api/v2/instances/${id}/stop`);
       await server.settled(id, ({ status }) => status.powerState === 'Stopped');
+    }
+    if (need === 'trashed') {
+      await server.admin.patch('/api/v2/admin/settings', { instances: { trash: 24 } });
+      await server.admin.delete(`/api/v2/instances/${id}`);
+      await server.settled(id);
+      await server.admin.patch('/api/v2/admin/settings', { instances: { trash: null } });
     }
     return { id, taskId: made.status.taskId ?? '' };
   }

@@ -146,7 +146,7 @@ export class TestServer {
 
   /** Deletes the instance and waits until it is gone. */
   async deleteInstance(id: string): Promise<void> {
-    await this.admin.delete(`/api/v2/instances/${id}`);
+    await this.admin.delete(`/api/v2/instances/${id}?purge=true`);
     await eventually(async () => (await this.admin.get(`/api/v2/instances/${id}`)).status === 404);
   }
 }
