@@ -28,7 +28,7 @@ as an RFC 9457 document. The cause of an error is only in the server's log, unde
 A refusal is *stored* if the request itself is at fault: a repeat under the same \`Idempotency-Key\` returns the same refusal. Any other
 refusal is not stored, because time or another caller may resolve it: the repeat does the work.
 
-This page is generated from \`src/model/error.ts\` by \`npm run docs\`.
+This page is generated from \`src/model/error-code.ts\` by \`npm run docs\`.
 
 | code | status | retryable | stored | meaning |
 | --- | --- | --- | --- | --- |
