@@ -18,7 +18,8 @@ module.exports = {
     {
       name: 'no-orphans',
       severity: 'error',
-      from: { orphan: true, path: '^src/' },
+      // The script of the pages runs in browsers.
+      from: { orphan: true, path: '^src/', pathNot: '^src/page/script\\.js$' },
       to: {},
     },
     {
@@ -31,6 +32,7 @@ module.exports = {
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
     layer('platform/', ['platform/']),
     layer('model/', ['model/']),
+    layer('page/', ['platform/package\\.ts$', 'page/']),
     layer('region/[^/]+\\.ts$', ['platform/', 'model/', 'region/[^/]+\\.ts$']),
     layer('region/local/', ['platform/', 'model/', 'region/[^/]+\\.ts$', 'region/local/']),
     layer('region/remote/', ['platform/', 'model/', 'region/[^/]+\\.ts$', 'region/remote/']),
@@ -71,8 +73,10 @@ module.exports = {
       'model/(error|interruption|log|role|standing|trace|link-header)\\.ts$',
       'route/pipeline/',
     ]),
+    layer('route/chain/', ['model/(error|log)\\.ts$', 'route/pipeline/', 'route/chain/']),
     layer('route/[^/]+\\.ts$', [
       'model/',
+      'page/',
       'region/provider\\.ts$',
       'data/[^/]+\\.ts$',
       'data/store/port\\.ts$',

@@ -9,6 +9,7 @@ export default tseslint.config(
       'data',
       '.cache',
       'scripts',
+      'src/page/script.js',
       '.dependency-cruiser.cjs',
       'eslint.config.js',
       'examples',

@@ -31,8 +31,7 @@ import { firstRun } from './site/first-run.js';
 import { RegionDirectory } from './site/region-directory.js';
 import { openRegions, type RegionFailure } from './site/region-providers.js';
 import { isOnlyHere, registeredAddress, Registration } from './site/registration.js';
-import { attachHandler } from './route/attach.js';
-import type { Route } from './route/route.js';
+import { type ApiOptions, attachHandler } from './route/attach.js';
 import type { ServiceState } from './route/service.js';
 import { HttpServer } from './http/server.js';
 import { openPeople } from './site/people.js';
@@ -50,7 +49,7 @@ import { Schedule } from './task/schedule.js';
 import { webhookDispatch } from './task/webhook-dispatcher.js';
 import { createTracing, type Tracing } from './telemetry/tracing.js';
 
-export interface AppOptions {
+export interface AppOptions extends Pick<ApiOptions, 'extraRoutes' | 'multiplexers'> {
   log: Log;
   /** `api` serves requests, `worker` drives regions and runs their tasks, `all`, the default, does both. */
   role?: 'all' | 'api' | 'worker';
@@ -58,7 +57,6 @@ export interface AppOptions {
   onNewKey?: (key: string, user: string, file: string) => void;
   /** Receives the token with which the first superuser can be created over the API. */
   onSetupToken?: (token: string) => void;
-  extraRoutes?: readonly Route[];
   /** Counters of the caller, for the metrics. */
   counts?: Omit<Counts, 'lostSpans'>;
 }
@@ -354,6 +352,7 @@ function optionsOfRoutes(config: Config, options: AppOptions, tracing: Tracing, 
     tracer: tracing.tracer,
     log: options.log,
     ...(options.extraRoutes === undefined ? {} : { extraRoutes: options.extraRoutes }),
+    ...(options.multiplexers === undefined ? {} : { multiplexers: options.multiplexers }),
   };
 }
 

@@ -2,7 +2,10 @@
 import type Router from '@koa/router';
 import cors from '@koa/cors';
 import type Koa from 'koa';
+import { Type } from 'typebox';
 import type { Connector } from '../data/connector.js';
+import { ApiError } from '../model/error.js';
+import type { ChainHost, Multiplexer } from './chain/multiplexer.js';
 import { exampleIds } from './example.js';
 import { identify } from './identity.js';
 import { type RouteOptions, routeTable } from './index.js';
@@ -17,9 +20,10 @@ import { openApiDocument } from './pipeline/openapi.js';
 import { RateLimit } from './pipeline/rate-limit.js';
 import { CachingRouter } from './pipeline/caching-router.js';
 import { checkRoutes, checkSchemas } from './pipeline/route-conflicts.js';
-import { register } from './pipeline/route-manager.js';
+import { pathOf, register, RegistrationError } from './pipeline/route-manager.js';
 import { ResponseCache } from './pipeline/response-cache.js';
-import { answerUnmatched, type PipelineEnvironment, serve } from './pipeline/serve.js';
+import { admitCaller, answerUnmatched, type PipelineEnvironment, serve } from './pipeline/serve.js';
+import { pageWriter } from './page.js';
 import { type Route, routesOf } from './route.js';
 
 export interface ApiOptions extends RequestOptions, RouteOptions {
@@ -38,6 +42,8 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
   corsOrigins: readonly string[];
   /** Routes beyond those of the API itself. */
   extraRoutes?: readonly Route[];
+  /** Chains of handlers beside the routes. */
+  multiplexers?: readonly Multiplexer[];
 }
 
 /**
@@ -45,6 +51,11 @@ export interface ApiOptions extends RequestOptions, RouteOptions {
  * reason why the document cannot be rendered.
  */
 export function getHandler(router: Router, options: ApiOptions): Router {
+  registerRoutes(router, options);
+  return router;
+}
+
+function registerRoutes(router: Router, options: ApiOptions): PipelineEnvironment<Connector> {
   const { connector, publicUrl } = options;
   let rendered: string | undefined;
   const table = routeTable(options, () => (rendered ??= render()));
@@ -72,6 +83,7 @@ export function getHandler(router: Router, options: ApiOptions): Router {
     publicUrl,
     identify: (shown, interruption) => identify(connector, shown, publicUrl, interruption),
     readBody: bodyReader(options.bodyLimit),
+    page: pageWriter(routes, publicUrl),
     rateLimit,
     failures:
       options.failures &&
@@ -85,12 +97,46 @@ export function getHandler(router: Router, options: ApiOptions): Router {
       options.responseCache > 0 ? new ResponseCache(options.responseCache, connector.version) : undefined,
   };
   checkRoutes(routes);
+  checkChains(routes, options.multiplexers ?? []);
   // A test has checked the schemas of the table: checking all of them would be a third of the program's start.
   checkSchemas(extra);
   for (const route of routes) register(router, route, serve(environment));
   // A mistake in the table's own part of the document is found by a test too.
   if (extra.length > 0) render();
-  return router;
+  return environment;
+}
+
+/** Chains must neither hide routes nor be hidden by them or by each other. */
+function checkChains(routes: readonly Route[], multiplexers: readonly Multiplexer[]): void {
+  for (const [index, mux] of multiplexers.entries()) {
+    const { basePath } = mux.environment;
+    const others = multiplexers.slice(0, index).map(({ environment }) => environment.basePath);
+    const clash = [...routes.map(pathOf), ...others].find(
+      (path) => mux.overlaps(path) || multiplexers.slice(0, index).some((one) => one.overlaps(basePath)),
+    );
+    if (clash !== undefined) throw new RegistrationError(`${clash} is where the chains of ${basePath} are`);
+  }
+}
+
+const anyBody = Type.Unknown();
+const fields = Type.Record(Type.String(), Type.Array(Type.String()));
+
+/** What chains share with the routes. */
+function chainHost(environment: PipelineEnvironment<Connector>, { log }: ApiOptions): ChainHost {
+  return {
+    log,
+    admit: (ctx) => admitCaller(environment, ctx),
+    readBody: (ctx) => environment.readBody(ctx, { schema: anyBody }),
+    readForm: async (ctx) => {
+      const form = 'application/x-www-form-urlencoded';
+      if (ctx.is(form) === false)
+        throw new ApiError('unsupported_media_type', `The body must be ${form}.`, {
+          headers: { Accept: form },
+        });
+      await environment.readBody(ctx, { schema: fields });
+      return new URLSearchParams(Buffer.from(ctx.request.rawBody as string, 'latin1').toString());
+    },
+  };
 }
 
 /** Response headers that a page of another site may read. */
@@ -129,11 +175,13 @@ export function attachHandler(app: Koa, options: ApiOptions): void {
   app.on('error', (error: unknown) => {
     options.log.warn({ err: error }, 'a response could not be sent completely');
   });
-  const router = getHandler(new CachingRouter({ strict: true, sensitive: true }), options);
+  const router = new CachingRouter({ strict: true, sensitive: true });
+  const environment = registerRoutes(router, options);
   app.use(requestScope(options));
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins));
-  app.use(errorBoundary(options));
+  app.use(errorBoundary({ ...options, page: environment.page }));
   app.use(compression());
   app.use(router.routes());
+  for (const mux of options.multiplexers ?? []) app.use(mux.middleware(chainHost(environment, options)));
   app.use((ctx) => answerUnmatched(router, ctx));
 }

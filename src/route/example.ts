@@ -19,4 +19,5 @@ export const exampleIds = {
   deliveryID: '0193a5c0-0000-7000-8000-000000000010',
   auditEventID: '0193a5c0-0000-7000-8000-00000000000b',
   asset: 'errors',
+  file: 'style.css',
 } as const;

@@ -43,6 +43,7 @@ import { createOrganization, getOrganization, listOrganizations, patchOrganizati
 import { organizationInPath, projectInPath } from './prefetch.js';
 import { createProject, deleteProject, getProject, listProjects, patchProject } from './project.js';
 import { getQuota, putQuota } from './quota.js';
+import { getPageAsset } from './page.js';
 import { getOpenApi, getReference, getReferenceAsset } from './reference.js';
 import { getRegion, listRegions } from './region.js';
 import type { Verb } from '../model/role.js';
@@ -300,5 +301,6 @@ export function routeTable(options: RouteOptions, document: () => string): Row[]
     [root, 'GET', '/openapi.json', anyone, getOpenApi(document)],
     [root, 'GET', '/docs', anyone, getReference],
     [root, 'GET', '/docs/{asset}', anyone, getReferenceAsset()],
+    [root, 'GET', '/page/{file}', anyone, getPageAsset],
   ];
 }

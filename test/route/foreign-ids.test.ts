@@ -18,7 +18,7 @@ import { seedTask } from '../support/rows.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 /** Parameters of paths that name what everybody may see. */
-const shared = ['asset', 'regionID', 'flavorID'];
+const shared = ['asset', 'file', 'regionID', 'flavorID'];
 
 describe('ids of others', () => {
   let server: TestServer;

@@ -249,7 +249,7 @@ describe('the role table', () => {
     const covered = [...ofProjects, ...ofUsers, ...beyond];
     const left = all.filter((row) => !covered.includes(row) && row[2].includes('{'));
     expect(covered.length).to.be.above(60);
-    expect(left.map(([, , path]) => path)).to.deep.equal(['/docs/{asset}']);
+    expect(left.map(([, , path]) => path)).to.deep.equal(['/docs/{asset}', '/page/{file}']);
   });
 
   it('is what routes for superusers, for the identified and for everybody say', async () => {

@@ -248,6 +248,7 @@ function plansOf(path: string, method: string, operation: Operation, components:
 function valueOf(name: string, schema: Schema, components: Schema): fc.Arbitrary<unknown> {
   if (name === 'key') return fc.oneof(pooled('key'), urlText);
   if (name === 'asset') return fc.constantFrom('errors', 'start.js', 'none');
+  if (name === 'file') return fc.constantFrom('style.css', 'none');
   if (schema['type'] === 'array') return valid(schema['items'] as Schema, components, name);
   return fc.oneof(
     { weight: 5, arbitrary: valid(schema, components, name) },

@@ -36,7 +36,7 @@ export interface Catalog {
   images: Record<string, string>;
 }
 
-export interface ServerOptions extends Pick<AppOptions, 'extraRoutes' | 'onNewKey'> {
+export interface ServerOptions extends Pick<AppOptions, 'extraRoutes' | 'multiplexers' | 'onNewKey'> {
   /** Options that override those of a test server, as a tree. */
   flags?: Tree;
   /** A folder to use and keep; by default a new one that is removed when the server stops. */
@@ -177,7 +177,7 @@ export function testConfig(dataDir: string, flags: Tree = {}): Config {
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
-  const { flags = {}, extraRoutes, onNewKey, defectsExpected = false } = options;
+  const { flags = {}, extraRoutes, multiplexers, onNewKey, defectsExpected = false } = options;
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'copse-test-'));
   const log = new RecordingLog();
   let app: App | undefined;
@@ -200,6 +200,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     app = await startApp(config, {
       log,
       ...(extraRoutes === undefined ? {} : { extraRoutes }),
+      ...(multiplexers === undefined ? {} : { multiplexers }),
       ...(onNewKey === undefined ? {} : { onNewKey }),
     });
     await learnDocument(app.url);

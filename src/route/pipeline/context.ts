@@ -123,6 +123,8 @@ export interface PipelineState {
   user?: string;
   /** Whether the caller was identified by the cookie of a session. */
   ofSession?: boolean;
+  /** What is known of a request that has reached its route. */
+  context?: RequestContext;
   /** The cause of a refusal, and its reason, for the log. */
   cause?: string | undefined;
   reason?: string | undefined;

@@ -3,7 +3,8 @@ import { validateHeaderValue } from 'node:http';
 import type { Context } from 'koa';
 import type { ApiError } from '../../model/error.js';
 import { type Offer, preferred } from './accept.js';
-import { inCbor } from './representation.js';
+import type { PageWriter } from './page-writer.js';
+import { headersOfPage, inCbor } from './representation.js';
 import { type Answer, json } from './response.js';
 import { wellKnownUrl } from './well-known-url.js';
 import { xmlOf } from './xml-writer.js';
@@ -68,22 +69,41 @@ export const errorForms: readonly ErrorForm[] = [
 
 const allForms = [...errorForms, { ...inXml, mediaType: 'text/xml' }];
 
+const pageOffer: Offer = { mediaType: 'text/html' };
+
 /**
  * The error, made as JSON, in the form that the client prefers. A client that accepts none gets JSON: an error must
  * reach it in any case.
  */
-export function inErrorForm({ req }: Context, answer: Answer, publicUrl: string): Answer {
-  const { accept } = req.headers;
+export function inErrorForm(
+  ctx: Context,
+  answer: Answer,
+  publicUrl: string,
+  page: PageWriter | undefined,
+): Answer {
+  const { accept } = ctx.req.headers;
   if (accept === undefined || accept === '*/*' || typeof answer.body !== 'string') return answer;
-  const { contentType, write } = preferred(accept, allForms) ?? { contentType: json, write: undefined };
-  if (contentType === json || write === undefined) return answer;
-  const body = write(JSON.parse(answer.body) as ErrorBody, answer.status, publicUrl);
-  return { ...answer, headers: { ...answer.headers, 'Content-Type': contentType }, body };
+  const found = preferred<Offer>(accept, page === undefined ? allForms : [...allForms, pageOffer]);
+  if (found === pageOffer && page !== undefined)
+    return {
+      ...answer,
+      headers: { ...answer.headers, ...headersOfPage(page) },
+      body: page.write(ctx, answer),
+    };
+  const form = allForms.find((one) => one === found);
+  if (form === undefined || form.contentType === json) return answer;
+  const body = form.write(JSON.parse(answer.body) as ErrorBody, answer.status, publicUrl);
+  return { ...answer, headers: { ...answer.headers, 'Content-Type': form.contentType }, body };
 }
 
 /** A response stored for repeats; a refusal in the form that this client prefers. */
-export function storedRefusal(ctx: Context, answer: Answer, publicUrl: string): Answer {
-  return answer.status < 400 ? answer : inErrorForm(ctx, answer, publicUrl);
+export function storedRefusal(
+  ctx: Context,
+  answer: Answer,
+  publicUrl: string,
+  page: PageWriter | undefined,
+): Answer {
+  return answer.status < 400 ? answer : inErrorForm(ctx, answer, publicUrl, page);
 }
 
 /** The error as JSON. Throws for one that cannot be sent, such as one with a line break in a header field. */
@@ -108,9 +128,15 @@ export function errorAnswer(error: ApiError, requestId: string, publicUrl: strin
 const unfit = ['Content-Encoding', 'ETag', 'Last-Modified', 'Location', 'Preference-Applied', 'Retry-After'];
 
 /** Replaces whatever a failed handler had started. */
-export function writeError(ctx: Context, error: ApiError, requestId: string, publicUrl: string): void {
+export function writeError(
+  ctx: Context,
+  error: ApiError,
+  requestId: string,
+  publicUrl: string,
+  page?: PageWriter,
+): void {
   const answer = errorAnswer(error, requestId, publicUrl);
-  const { status, headers, body } = inErrorForm(ctx, answer, publicUrl);
+  const { status, headers, body } = inErrorForm(ctx, answer, publicUrl, page);
   for (const name of unfit) ctx.remove(name);
   ctx.status = status;
   ctx.body = body;

@@ -6,6 +6,7 @@ import type { Span, Tracer } from '../../model/trace.js';
 import type { PipelineState } from './context.js';
 import { RequestLifetime } from './request-lifetime.js';
 import { writeError } from './error-response.js';
+import type { PageWriter } from './page-writer.js';
 import { waitOf } from './prefer.js';
 import { refusalOf } from './client-error.js';
 import { causeOf, clientClosed, givenRequestId, logRequest, type RequestListeners } from './access-log.js';
@@ -13,6 +14,8 @@ import { endOfTick } from './end-of-tick.js';
 
 export interface RequestOptions extends RequestListeners {
   publicUrl: () => string;
+  /** Undefined: no error is shown as a page. */
+  page?: PageWriter | undefined;
   tracer: Tracer;
   /** Milliseconds. */
   timeout: number;
@@ -152,7 +155,7 @@ function countOf(field: string, rawHeaders: readonly string[]): number {
 }
 
 /** Turns thrown errors into responses, and logs what the response does not contain. */
-export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
+export function errorBoundary({ log, publicUrl, page }: RequestOptions): Middleware {
   const answer = (ctx: Context, thrown: unknown) => {
     const error = toApiError(thrown);
     const state = ctx.state as PipelineState;
@@ -160,7 +163,7 @@ export function errorBoundary({ log, publicUrl }: RequestOptions): Middleware {
     if (error.status >= 500) log.error({ err: thrown, requestId }, 'request failed');
     else state.cause = causeOf(error);
     state.reason = error.reason;
-    writeError(ctx, error, requestId, publicUrl());
+    writeError(ctx, error, requestId, publicUrl(), page);
   };
   return async (ctx, next) => {
     try {

@@ -1,7 +1,7 @@
 /** Errors in the document, generated from the table of codes: schemas, examples, and the errors of each operation. */
 import { type ErrorCode, errorCodes } from '../../model/error.js';
 import { errorForms } from './error-response.js';
-import { hasTag, pickHeaders } from './openapi-headers.js';
+import { hasTag, pageFields, pickHeaders } from './openapi-headers.js';
 import { isRepeatable, type MethodHandler, type RouteManager } from './route-manager.js';
 
 type Json = Record<string, unknown>;
@@ -159,6 +159,7 @@ export function errorResponses(given: readonly ErrorCode[], of: ErrorHeaders = {
     const here = all.filter((one) => errorCodes[one].status === status);
     const names = [
       ...['X-Request-Id', 'X-Content-Type-Options', 'X-Error-Code', 'Cache-Control'],
+      ...pageFields,
       ...route,
       ...(status === 401 ? [] : caller),
       ...headersOf(status, here, of),
@@ -174,7 +175,10 @@ export function errorResponses(given: readonly ErrorCode[], of: ErrorHeaders = {
     responses[String(status)] = {
       description: here.map((one) => `\`${one}\`: ${errorCodes[one].meaning}`).join('\n\n'),
       headers: pickHeaders([...new Set(names)]),
-      content: Object.fromEntries(errorForms.map(({ mediaType }) => [mediaType, content(mediaType)])),
+      content: {
+        ...Object.fromEntries(errorForms.map(({ mediaType }) => [mediaType, content(mediaType)])),
+        'text/html': { schema: { type: 'string' } },
+      },
     };
   }
   return responses;

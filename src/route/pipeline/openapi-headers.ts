@@ -62,6 +62,8 @@ export const headers: Readonly<Record<string, Json>> = {
   'Upload-Complete': text('`?1` once all bytes have arrived.', '?0'),
   Deprecation: text('When the route was deprecated (RFC 9745).', '@1769860800'),
   Sunset: text('When the route stops working (RFC 8594).', 'Sat, 31 Jan 2026 12:00:00 GMT'),
+  'Content-Security-Policy': text('Of a page: what it may load and where it may send.', "default-src 'none'"),
+  'Referrer-Policy': text('Of a page: `same-origin`.', 'same-origin'),
   'X-Accel-Buffering': text('`no`: a proxy must not buffer the stream.', 'no'),
 };
 
@@ -120,6 +122,9 @@ export const requestHeaders: Readonly<Record<string, Json>> = {
     example: 'count=exact',
   },
 };
+
+/** Those of a response as a page. */
+export const pageFields = ['Content-Security-Policy', 'Referrer-Policy'];
 
 export function pickHeaders(names: readonly string[]): Json {
   return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));

@@ -17,6 +17,7 @@ import {
 import { Examples } from './openapi-example.js';
 import {
   callerHeaders,
+  pageFields,
   hasTag,
   headerParameters,
   headers,
@@ -98,6 +99,7 @@ function successResponse(
     ...extra,
     ...(response.headers ?? []),
     ...(stream === undefined ? [] : ['X-Accel-Buffering']),
+    ...(hasBody && mediaType === json ? pageFields : []),
   ];
   return {
     description: response.description,
@@ -122,7 +124,10 @@ const json = 'application/json';
 /** The same content in the other representations. */
 function alternatives(schema: unknown): Json {
   const others = representations.filter(({ mediaType }) => mediaType !== json);
-  return Object.fromEntries(others.map(({ mediaType }) => [mediaType, { schema }]));
+  return {
+    ...Object.fromEntries(others.map(({ mediaType }) => [mediaType, { schema }])),
+    'text/html': { schema: { type: 'string' } },
+  };
 }
 
 const commonHeaders = ['X-Request-Id', 'X-Content-Type-Options', 'Cache-Control'];

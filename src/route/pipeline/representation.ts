@@ -3,17 +3,19 @@ import { encode } from 'cbor2';
 import type { Context } from 'koa';
 import { ApiError } from '../../model/error.js';
 import { type Offer, preferred } from './accept.js';
+import type { PageWriter } from './page-writer.js';
 import { type Answer, json, StreamBody } from './response.js';
 import { type XmlForm, xmlOf } from './xml-writer.js';
 
 /** A representation of what a route answers in JSON. */
 export interface Representation extends Offer {
   /** Undefined: the JSON as it is. */
-  readonly write?: (text: string) => string | Buffer;
+  readonly write?: (text: string, ctx: Context, answer: Answer) => string | Buffer;
   /** The full media type of the response. */
   readonly contentType: string;
-  /** What its entity tags end in: the same revision has different bytes in another representation. */
+  /** What its entity tags end in: the same revision has different bytes in another representation. None: no tags. */
   readonly suffix?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** The characters that could end a script or begin an element, where a page embeds the JSON. */
@@ -24,6 +26,11 @@ const markup: Readonly<Record<string, string>> = {
   '\u2028': '\\u2028',
   '\u2029': '\\u2029',
 };
+
+/** The same JSON, which a page may embed. */
+export function withoutMarkup(text: string): string {
+  return text.replaceAll(/[<>&\u2028\u2029]/g, (one) => markup[one] ?? '');
+}
 
 const plainJson: Representation = { mediaType: 'application/json', contentType: json };
 
@@ -64,7 +71,7 @@ const others: readonly Representation[] = [
     parameter: 'escape=html',
     contentType: `${json}; escape=html`,
     suffix: 'html-escaped',
-    write: (text) => text.replaceAll(/[<>&\u2028\u2029]/g, (one) => markup[one] ?? ''),
+    write: withoutMarkup,
   },
   // An alias of application/xml (RFC 7303, section 9.2).
   { ...xml, mediaType: 'text/xml' },
@@ -76,13 +83,29 @@ const others: readonly Representation[] = [
 const usual = [...representations, ...others];
 const streaming = [...usual, { ...plainJson, mediaType: 'text/event-stream' }];
 
-/** The forms of a route's responses; none if none is JSON. A stream is sent by the route itself to those who ask. */
+const pageType = 'text/html; charset=utf-8';
+
+/** The header fields of a page. What it shows depends on more than the resource, so nothing may keep it. */
+export function headersOfPage({ headers }: PageWriter): Record<string, string> {
+  return { ...headers, 'Content-Type': pageType, 'Cache-Control': 'no-store' };
+}
+
+/**
+ * The forms of a route's responses; none if none is JSON. A stream is sent by the route itself to those who ask for it.
+ */
 export function formsOf(
   responses: Readonly<Record<number, { schema?: unknown; stream?: string }>>,
+  page: PageWriter | undefined,
 ): readonly Representation[] {
   const declared = Object.values(responses);
   if (declared.every(({ schema }) => schema === undefined)) return [];
-  return declared.some(({ stream }) => stream !== undefined) ? streaming : usual;
+  const forms = declared.some(({ stream }) => stream !== undefined) ? streaming : usual;
+  if (page === undefined) return forms;
+  const html: Representation = {
+    ...{ mediaType: 'text/html', contentType: pageType, headers: headersOfPage(page) },
+    write: (_text, ctx, answer) => page.write(ctx, answer),
+  };
+  return [...forms, html];
 }
 
 /** The representation to send; undefined: the JSON as it is. Throws 406 if the client accepts none. */
@@ -96,24 +119,29 @@ export function representationFor(
   if (forms.length === 0) return undefined;
   const found = preferred(accept, forms);
   if (found !== undefined) return found.write === undefined ? undefined : found;
-  const available = representations.map(({ mediaType }) => mediaType).join(', ');
+  const available = [
+    ...new Set(forms.slice(0, representations.length).map(({ mediaType }) => mediaType)),
+  ].join(', ');
   const message = `The response is available as ${available}.`;
   throw new ApiError('not_acceptable', message, { errors: [{ parameter: 'Accept', message }] });
 }
 
 /** The JSON response in another representation. Any other response, such as a file, has only its own. */
-export function represented(answer: Answer, { write, contentType, suffix = '' }: Representation): Answer {
+export function represented(
+  answer: Answer,
+  { write, contentType, suffix, headers: own = {} }: Representation,
+  ctx: Context,
+): Answer {
   const { headers, body } = answer;
   if (write === undefined || headers['Content-Type'] !== json) return answer;
   if (body === undefined || body instanceof StreamBody) return answer;
-  const tag = headers['ETag'];
+  const { ETag: tag, ...rest } = headers;
   return {
     ...answer,
     headers: {
-      ...headers,
-      'Content-Type': contentType,
-      ...(tag === undefined ? {} : { ETag: tag.replace(/"$/, `;${suffix}"`) }),
+      ...{ ...rest, ...own, 'Content-Type': contentType },
+      ...(tag === undefined || suffix === undefined ? {} : { ETag: tag.replace(/"$/, `;${suffix}"`) }),
     },
-    body: write(body.toString()),
+    body: write(body.toString(), ctx, answer),
   };
 }

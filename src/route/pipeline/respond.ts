@@ -8,7 +8,7 @@ import { type Answer, StreamBody } from './response.js';
 
 /** Sends the response in the form that the client prefers, or 304 if it already has it. */
 export function respond(ctx: Context, made: Answer, form?: Representation): void {
-  const { status, headers, body } = form === undefined ? made : represented(made, form);
+  const { status, headers, body } = form === undefined ? made : represented(made, form, ctx);
   const tag = headers['ETag'];
   const { res } = ctx;
   const { method, headers: asked } = ctx.req;

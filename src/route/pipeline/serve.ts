@@ -14,7 +14,14 @@ import type { Interruption } from '../../model/interruption.js';
 import { queryNames } from './aliases.js';
 import { unauthorized } from './authenticator.js';
 import { type BodyReader, bodyOptionsOf, contentReader, hasBody, patchTypes, refuseBody } from './body.js';
-import { bearerOf, MutableContext, type PipelineState, type Shown, type User } from './context.js';
+import {
+  bearerOf,
+  MutableContext,
+  mustHaveUser,
+  type PipelineState,
+  type Shown,
+  type User,
+} from './context.js';
 import type { CursorCodec } from './cursor.js';
 import type { FailureLimit } from './failure-limit.js';
 import { errorAnswer, storedRefusal } from './error-response.js';
@@ -27,6 +34,7 @@ import {
   once,
   storedResponse,
 } from './idempotency.js';
+import type { PageWriter } from './page-writer.js';
 import { preconditionOf } from './preconditions.js';
 import { countAsked } from './prefer.js';
 import type { RateLimit } from './rate-limit.js';
@@ -53,6 +61,8 @@ export interface PipelineEnvironment<C> {
   idempotency?: IdempotencyKeeper | undefined;
   /** For routes that are declared `cacheable`. Undefined: none. */
   cache?: ResponseCache | undefined;
+  /** Undefined: no response is shown as a page. */
+  page?: PageWriter | undefined;
 }
 
 /** One method of a route, with everything that its requests share. */
@@ -96,7 +106,7 @@ export function serve<C>(environment: PipelineEnvironment<C>) {
       declaration,
       environment,
       cache,
-      forms: formsOf(declaration.responses),
+      forms: formsOf(declaration.responses, environment.page),
       get check() {
         return (checks ??= checksOf(declaration));
       },
@@ -105,8 +115,18 @@ export function serve<C>(environment: PipelineEnvironment<C>) {
   };
 }
 
+/** For what is served beside the routes: its caller, identified and counted as on a route. Throws 401 without one. */
+export async function admitCaller<C>(environment: PipelineEnvironment<C>, ctx: Context): Promise<User> {
+  const { requestId, lifetime, traceparent } = ctx.state as PipelineState;
+  const context = new MutableContext(requestId, lifetime, 0, traceparent);
+  const user = await lifetime.race(Promise.resolve(identified(environment, ctx, context, false)));
+  admit(environment.rateLimit, ctx, context, user);
+  return mustHaveUser(context);
+}
+
 async function answer<C>(operation: Operation<C>, ctx: Context): Promise<void> {
   const context = contextOf(operation, ctx);
+  (ctx.state as PipelineState).context = context;
   const identifying = identify(operation, ctx, context);
   if (identifying !== undefined) await identifying;
   const params = operation.check.params(ctx['params'] as Record<string, string>);
@@ -311,7 +331,9 @@ async function performOnce<C>(
     () => perform(operation, ctx, context, input),
     (error) => storedResponse(errorAnswer(error, context.requestId, environment.publicUrl())),
   );
-  return claim.answer === undefined ? answer : storedRefusal(ctx, answer, environment.publicUrl());
+  return claim.answer === undefined
+    ? answer
+    : storedRefusal(ctx, answer, environment.publicUrl(), environment.page);
 }
 
 /** The response with the handler's data. Rejects responses that the document does not declare. */

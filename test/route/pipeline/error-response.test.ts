@@ -75,7 +75,7 @@ describe('an error answer', () => {
     for (const accept of [
       '*/*',
       'application/json',
-      'text/html',
+      'image/png',
       'application/json, application/problem+json;q=0.5',
       'nonsense',
       '',

@@ -32,6 +32,7 @@ describe('OPTIONS and HEAD', () => {
     await server.ended(taskId);
     const { organizationId, projectId, regionId, networkId, flavors, images } = server.catalog;
     real = {
+      file: 'style.css',
       organizationID: organizationId,
       projectID: projectId,
       regionID: regionId,
