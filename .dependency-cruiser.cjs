@@ -148,7 +148,11 @@ module.exports = {
       '^node_modules/better-sqlite3/',
       '^src/(data/store/sqlite|region/simulated)/',
     ),
-    fence('undici-in-the-public-client-only', '^node_modules/undici/', '^src/platform/public-client\\.ts$'),
+    fence(
+      'undici-in-the-public-client-only',
+      '^node_modules/undici/',
+      '^src/platform/(public-client|undici)\\.ts$',
+    ),
     fence('mongodb-in-its-store-only', '^node_modules/mongodb/', '^src/data/store/mongo/'),
     fence('child-processes-in-the-local-region-only', '^(node:)?child_process$', '^src/region/local/'),
     fence('prom-client-in-metrics-only', '^node_modules/prom-client/', '^src/telemetry/metrics\\.ts$'),

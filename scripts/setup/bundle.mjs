@@ -7,8 +7,11 @@ import { build } from 'esbuild';
 
 const root = join(import.meta.dirname, '..', '..');
 
-/** Native, searched for by path at run time, or large and only for some. */
-const external = ['better-sqlite3', 'mongodb', 'swagger-ui-dist'];
+/**
+ * Native, searched for by path at run time, or large and only for some. A CommonJS package that is imported on demand must be
+ * here, or behind a module of ours that names what it takes: a bundle of its own would have no names.
+ */
+const external = ['better-sqlite3', 'mongodb', 'swagger-ui-dist', '@opentelemetry/*'];
 
 /** CommonJS packages call `require`, which a module does not have. */
 const require = `import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);`;

@@ -146,7 +146,7 @@ function progressOf({ type, status, steps, attempts, retryTime }: Task): string 
 
 async function printPlan(plan: Plan, { output = 'table' }: CommonFlags): Promise<void> {
   if (output === 'json') return print(`${JSON.stringify(plan, null, 2)}\n`);
-  if (output === 'yaml') return print((await import('yaml')).stringify(plan));
+  if (output === 'yaml') return print((await import('./yaml.js')).stringify(plan));
   const lines = plan.changes.map(({ pointer, from, to }) => `  ${pointer}: ${shown(from)} -> ${shown(to)}`);
   const effects = [
     ...(plan.restarts ? ['A running guest is restarted.'] : []),

@@ -182,7 +182,7 @@ export class ListPrinter<T> {
   }
 
   async #yaml(items: readonly T[]): Promise<void> {
-    const { stringify } = await import('yaml');
+    const { stringify } = await import('./yaml.js');
     await print(stringify(items));
   }
 }
@@ -194,7 +194,7 @@ function header<T>(columns: readonly Column<T>[]): string {
 /** One resource: the columns one below the other, or the form that the flags name. */
 export async function printOne<T>(item: T, { form, template, columns }: Format<T>): Promise<void> {
   if (form === 'json') return print(`${JSON.stringify(item, null, 2)}\n`);
-  if (form === 'yaml') return print((await import('yaml')).stringify(item));
+  if (form === 'yaml') return print((await import('./yaml.js')).stringify(item));
   if (form === 'name') return print(`${nameOf(item)}\n`);
   if (form === 'template') return print(`${filled(template, item)}\n`);
   if (form === 'csv') {

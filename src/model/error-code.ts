@@ -174,7 +174,7 @@ export const errorCodes = {
   not_revertible: {
     status: 409,
     retryable: false,
-    lasting: true,
+    lasting: false,
     meaning: 'A change of this kind cannot be undone; the message says why, and what to do instead.',
   },
   gone: {

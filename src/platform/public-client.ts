@@ -35,7 +35,7 @@ export class AddressRefused extends Error {
 const responseLimit = 65_536;
 
 /** Loaded with the first request: most processes never make one, and loading it takes a tenth of their start. */
-const loadUndici = () => import('undici');
+const loadUndici = () => import('./undici.js');
 
 export class PublicClient {
   readonly #options: PublicClientOptions;

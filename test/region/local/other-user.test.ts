@@ -30,7 +30,8 @@ if (!isRoot) process.stderr.write(`\n!!! NOT TESTED: ${suite}\n!!! it needs root
   /** Hands over the folder, as far as the servers in it. */
   const giveAway = (): void => {
     chmodSync(bench.folder, 0o755);
-    for (const path of [bench.dataDir, join(bench.dataDir, 'servers')]) chownSync(path, nobody, nobody);
+    for (const path of [bench.dataDir, join(bench.dataDir, 'servers'), join(bench.dataDir, 'images')])
+      chownSync(path, nobody, nobody);
   };
   const ask = async (calls: AskedCall[]): Promise<Answer[]> => {
     const { log: _, ...options } = bench.options();

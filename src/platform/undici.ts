@@ -1,0 +1,2 @@
+/** Loaded on demand. In the bundle, only a module of ours keeps the names of a CommonJS package. */
+export { Agent, buildConnector, request } from 'undici';
