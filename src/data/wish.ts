@@ -61,7 +61,11 @@ function historyAfter(before: InstanceRecord, next: InstanceRecord): HistoryEntr
   if (powerState !== undefined && powerState !== before.powerState)
     entries.push({ time, powerState, ...defined({ message: powerMessage }) });
   // Unknown before, and not the first: it may be long ago.
-  if (boots !== undefined && (boots === 1 ? before.boots !== 1 : boots > (before.boots ?? boots)))
+  if (
+    boots !== undefined &&
+    boots > 0 &&
+    (boots === 1 ? before.boots !== 1 : boots > (before.boots ?? boots))
+  )
     entries.push({ time, boot: boots });
   if (entries.length === 0) return before.history;
   return [...(before.history ?? []), ...entries].slice(-instanceHistoryLimit);

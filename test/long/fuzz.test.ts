@@ -132,6 +132,7 @@ describe('the API under random requests', function () {
  * two ids that belong together, or an image that no catalog has.
  */
 const needingMore = [
+  'rotateApiKey',
   ...['createSshKey', 'deleteSshKey', 'putSubscription', 'createSetup'],
   ...[
     'restoreInstance',

@@ -135,9 +135,9 @@ export function valid(schema: Schema, components: Schema, name = ''): fc.Arbitra
   }
   const limit = { minLength: Number(schema['minLength'] ?? 0), maxLength: Number(schema['maxLength'] ?? 60) };
   if (typeof pattern === 'string') {
-    return fc
-      .stringMatching(new RegExp(pattern), { maxLength: limit.maxLength })
-      .filter((found) => found.length >= limit.minLength);
+    // A pattern may itself require more than other texts get here.
+    const most = schema['maxLength'] === undefined ? {} : { maxLength: limit.maxLength };
+    return fc.stringMatching(new RegExp(pattern), most).filter((found) => found.length >= limit.minLength);
   }
   return fc.string({ ...limit, unit: 'grapheme', size: 'small' });
 }

@@ -273,6 +273,7 @@ export function observe(server: CloudServer): ServerObservation {
     macAddress: stableMac(server.id),
   };
   if (server.message !== null) observation.message = server.message;
-  observation.boots = server.powerState === 'Building' ? server.boots - 1 : server.boots;
+  // Made without being started, it has none that could be under way.
+  observation.boots = server.powerState === 'Building' ? Math.max(0, server.boots - 1) : server.boots;
   return observation;
 }
