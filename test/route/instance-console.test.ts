@@ -30,11 +30,13 @@ async function* outputsOf({ body }: Response): AsyncGenerator<Output, void> {
 describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
   let server: TestServer;
   let path: string;
+  let talker: string;
 
   before(async () => {
     server = await startServer({ flags: { server: { requestTimeout: 0.5 } } });
     const { metadata } = await server.running('talker');
-    path = `/api/v2/instances/${metadata.id}/consoleoutput`;
+    talker = metadata.id;
+    path = `/api/v2/instances/${talker}/consoleoutput`;
   });
   after(() => server.stop());
   afterEach(() => server.cloud.clearProgram());
@@ -163,7 +165,7 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
   ];
   for (const [kind, status] of failures) {
     it(`answers ${status}, as its declaration says, when the region fails with "${kind}"`, async () => {
-      server.cloud.program({ verb: 'consoleOutput', error: kind, times: 1 });
+      server.cloud.program({ verb: 'consoleOutput', serverId: talker, error: kind, times: 1 });
       const reply = await server.admin.get(path, { failing: status });
       expect(reply.status).to.equal(status);
       if (status === 503) expect(reply.headers.get('retry-after')).to.match(/^\d+$/);
@@ -171,7 +173,7 @@ describe('GET /api/v2/instances/{instanceID}/consoleoutput', () => {
   }
 
   it('gives up in time, as retryable, when the region does not answer within the time of a request', async () => {
-    server.cloud.program({ verb: 'consoleOutput', delay: 60_000, times: 1 });
+    server.cloud.program({ verb: 'consoleOutput', serverId: talker, delay: 60_000, times: 1 });
     const failing = errorCodes.deadline_exceeded.status;
     const reply = await server.admin.refused('deadline_exceeded', 'GET', path, { failing });
     expect(reply.body.retryable).to.be.true;
