@@ -1,7 +1,7 @@
 // Joins the modules that the program loads into few files, in place: `node scripts/setup/bundle.mjs dist build/src`. The
 // several hundred modules took two thirds of the CPU time of a command, and half of that of a server's start. Everything
 // that is imported on demand stays a file of its own.
-import { readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -19,6 +19,9 @@ const require = `import { createRequire as requireFrom } from 'node:module'; con
 export async function bundle(folder) {
   const parts = join(root, folder, 'part');
   rmSync(parts, { recursive: true, force: true });
+  // The same program in its modules, for tests that hook into one of them.
+  if (folder !== 'dist')
+    copyFileSync(join(root, folder, 'main.js'), join(root, folder, 'main-in-modules.js'));
   await build({
     entryPoints: [join(root, folder, 'main.js')],
     outdir: join(root, folder),

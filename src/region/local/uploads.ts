@@ -58,7 +58,12 @@ export class Uploads {
     const receiving = this.#receiving.get(id);
     receiving?.controller.abort(new RegionError('conflict', 'The image is being deleted.'));
     await receiving?.done.catch(() => undefined);
-    await rm(this.path(id), { force: true });
+    try {
+      await rm(this.path(id), { force: true });
+    } catch (cause) {
+      const reason = reasonOf(cause) ?? 'the host gives no reason';
+      throw new RegionError('transient', `What was uploaded cannot be removed: ${reason}.`, { cause });
+    }
   }
 
   async #write(

@@ -1,13 +1,20 @@
 /** Several real processes on one store, which can be killed, stopped and cut off from it. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { SimulatedRegion } from '../../../src/region/simulated/index.js';
 import { silentLog } from '../../../src/model/log.js';
 import { MongoServer } from '../mongo.js';
 import { now, Probes, type Span } from './calls.js';
-import { cleanUp, environmentOf, type ServerProcess, startServer, temporaryFolder } from '../process.js';
+import {
+  cleanUp,
+  environmentOf,
+  mainFile,
+  type ServerProcess,
+  startServer,
+  temporaryFolder,
+} from '../process.js';
 
 /** SQLite, or with COPSE_TEST_STORE=mongodb a MongoDB-compatible server. */
 const onMongo = process.env['COPSE_TEST_STORE'] === 'mongodb';
@@ -17,6 +24,9 @@ export const lease = 2;
 
 /** Clock offset of each process in milliseconds. */
 export const clockSkews = [0, 17_000, -23_000];
+
+/** The program before its modules were joined (scripts/setup/bundle.mjs). */
+const inModules = join(dirname(mainFile), 'main-in-modules.js');
 
 const shims = ['skew.js', 'probe.js'].map((name) => pathToFileURL(join(import.meta.dirname, name)).href);
 
@@ -52,6 +62,8 @@ export class Site {
     this.#processes[index] = await startServer({
       dataDir: this.folder,
       args: ['--region', 'simulated'],
+      // The probe hooks into a module.
+      main: existsSync(inModules) ? inModules : mainFile,
       environment: {
         NODE_OPTIONS: shims.map((shim) => `--import ${shim}`).join(' '),
         COPSE_TEST_PROBE: this.folder,
