@@ -33,7 +33,6 @@ export async function bundle(folder) {
     format: 'esm',
     target: 'node20',
     sourcemap: true,
-    keepNames: true,
     external,
     banner: { js: require },
     logLevel: 'warning',
