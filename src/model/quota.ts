@@ -10,7 +10,8 @@ const units = {
   cpus: 'Virtual CPUs of all instances, by their flavors.',
   memory: 'Memory of all instances in MiB, by their flavors.',
   disk: 'Root disks of all instances in GB, by their flavors.',
-  snapshots: 'Number of images that the project has made or uploaded.',
+  snapshots:
+    'Number of images that the project has made or uploaded. Not counted yet: a limit has no effect.',
 } as const;
 
 export type QuotaMember = keyof typeof units;

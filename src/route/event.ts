@@ -5,7 +5,6 @@
  * A stream reads the log itself, at its client's pace: a slow client delays no one and loses nothing, and one that
  * reconnects with Last-Event-ID continues where it was.
  */
-import { Readable } from 'node:stream';
 import { type Static, Type } from 'typebox';
 import type { Caller } from '../data/caller.js';
 import type { Connector } from '../data/connector.js';
@@ -14,8 +13,8 @@ import { Uuid } from '../model/common.js';
 import { ApiError, isOutage } from '../model/error.js';
 import { Event, EventId, eventIdPattern, EventSubject, EventType } from '../model/event.js';
 import { callerOf } from './caller.js';
-import { type StreamTimes, wantsStream } from './event-stream.js';
-import { JsonText, type ResponseData, StreamBody } from './pipeline/response.js';
+import { eventStream, type StreamTimes, wantsStream } from './event-stream.js';
+import { JsonText } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 /** Events that a stream reads at a time. */
@@ -110,7 +109,9 @@ export const listEvents = (times: StreamTimes) =>
           if (connector.events.closing.aborted)
             throw new ApiError('unavailable', 'The server is stopping.', { headers: { 'Retry-After': '1' } });
           const begin = after ?? (await connector.events.end());
-          return streamOf(connector, caller, filter, begin, times);
+          return eventStream(connector, times, (signal) =>
+            chunks(connector, caller, filter, begin, times.heartbeat, signal),
+          );
         }
         const { events, next, more } = await connector.events.page(
           caller,
@@ -139,26 +140,6 @@ function linkTo(
     return `<${apiUrl}${path}?${query.toString()}>; rel="${relation}"`;
   };
   return [...(next === undefined ? [] : [link('next', next)]), link('first', 0)].join(', ');
-}
-
-function streamOf(
-  connector: Connector,
-  caller: Caller,
-  filter: EventFilter,
-  after: number,
-  { heartbeat, lifetime }: StreamTimes,
-): ResponseData {
-  const open = () => {
-    const gone = new AbortController();
-    const signal = AbortSignal.any([gone.signal, connector.events.closing, AbortSignal.timeout(lifetime)]);
-    // One chunk ahead: what the client does not consume is not read.
-    const stream = Readable.from(chunks(connector, caller, filter, after, heartbeat, signal), {
-      highWaterMark: 1,
-    });
-    stream.once('close', () => gone.abort());
-    return stream;
-  };
-  return { result: new StreamBody('text/event-stream', open), metadata: { cacheControl: 'no-store' } };
 }
 
 async function* chunks(

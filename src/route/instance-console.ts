@@ -3,7 +3,6 @@
  * byte offsets (as Google Compute Engine), at once or, for clients that accept `text/event-stream`, as it is written. A
  * stream reads the region's log at its client's pace: a slow client holds up neither the guest nor another client.
  */
-import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Type } from 'typebox';
 import type { Caller } from '../data/caller.js';
@@ -12,9 +11,8 @@ import { defined } from '../model/common.js';
 import { ApiError, isOutage } from '../model/error.js';
 import { type ConsoleOutput, type ConsolePart, partLimit } from '../model/console.js';
 import { callerOf } from './caller.js';
-import { type StreamTimes, wantsStream } from './event-stream.js';
+import { eventStream, type StreamTimes, wantsStream } from './event-stream.js';
 import { instanceParams } from './instance-access.js';
-import { type ResponseData, StreamBody } from './pipeline/response.js';
 import { defineHandler } from './route.js';
 
 const Offset = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -105,29 +103,14 @@ export const getConsoleOutput = (times: StreamTimes) =>
       }),
       execute: async (connector, { caller, id, part, stream }) => {
         const output = await connector.instanceConsoles.output(caller, id, part);
-        if (stream) return streamOf(connector, caller, id, output, times);
+        if (stream)
+          return eventStream(connector, times, (signal) =>
+            chunks(connector, { ...caller, signal }, id, output, times.heartbeat),
+          );
         return { result: output, metadata: { cacheControl: 'no-store' } };
       },
     },
   );
-
-function streamOf(
-  connector: Connector,
-  caller: Caller,
-  id: string,
-  first: ConsoleOutput,
-  { heartbeat, lifetime }: StreamTimes,
-): ResponseData {
-  const open = () => {
-    const gone = new AbortController();
-    const signal = AbortSignal.any([gone.signal, connector.events.closing, AbortSignal.timeout(lifetime)]);
-    const following = chunks(connector, { ...caller, signal }, id, first, heartbeat);
-    const stream = Readable.from(following, { highWaterMark: 1 });
-    stream.once('close', () => gone.abort());
-    return stream;
-  };
-  return { result: new StreamBody('text/event-stream', open), metadata: { cacheControl: 'no-store' } };
-}
 
 async function* chunks(
   connector: Connector,

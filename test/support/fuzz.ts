@@ -132,9 +132,10 @@ export class Fuzzer {
   }
 
   #check({ method, target, headers: sent }: Sent, { status, headers, bytes }: WireReply): void {
-    // The fuzzer itself switches things off; what is not built yet says so.
-    if (!['switched_off', 'not_implemented'].includes(String(headers['x-error-code'])))
-      expect(status, 'no 5xx').to.be.below(500);
+    // The fuzzer itself switches things off; images cannot be imported yet.
+    const code = String(headers['x-error-code']);
+    const isBuilt = code !== 'not_implemented' || !/^\/api\/v2\/images(\?|$)/.test(target);
+    if (code !== 'switched_off' && isBuilt) expect(status, 'no 5xx').to.be.below(500);
     const fields = new Headers(
       Object.entries(headers).flatMap(([name, value]) =>
         typeof value === 'string' ? [[name, value] as [string, string]] : [],
